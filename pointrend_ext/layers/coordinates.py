@@ -1,0 +1,89 @@
+"""Coordinate frames, and the only conversions between them.
+
+* ``coords_px``: absolute image pixels, (x, y). Pixel (row i, column j) covers [j, j+1) x [i, i+1), its centre is
+  (j + 0.5, i + 0.5). Boxes (x0, y0, x1, y1) live on the same continuous plane, without any "+ 1".
+* ``coords_box``: [0, 1]^2 of a box.
+* ``coords_map``: [0, 1]^2 of the extent that a grid covers: a mask, or a feature map of stride s with W columns, which
+  covers s * W pixels (the padded image, not the image).
+
+``docs/pixel_conventions.md`` works through a 4 x 4 example.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "px_to_map"]
+
+
+def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
+    """Convert box-normalised points to absolute pixels.
+
+    Args:
+        coords_box: (R, P, 2), (x, y) in [0, 1] of the box.
+        boxes_px: (R, 4), (x0, y0, x1, y1) in pixels. A box of no extent maps all its points onto its corner.
+
+    Returns:
+        (R, P, 2) ``coords_px``, (x, y).
+    """
+    corner_px, opposite_px = boxes_px[:, None, :2], boxes_px[:, None, 2:]  # (R, 1, 2)
+    return coords_box * (opposite_px - corner_px) + corner_px
+
+
+def px_to_map(coords_px: Tensor, size_hw: tuple[int, int], stride: float = 1) -> Tensor:
+    """Convert absolute pixels to the normalised frame of a grid whose origin is the image's.
+
+    Args:
+        coords_px: (..., 2), (x, y) in pixels.
+        size_hw: rows and columns of the grid.
+        stride: pixels per cell; 1 for a ground-truth mask.
+
+    Returns:
+        (..., 2) ``coords_map``; 1.0 is the far edge of the last cell.
+    """
+    extent_px = coords_px.new_tensor([size_hw[1] * stride, size_hw[0] * stride])
+    return coords_px / extent_px
+
+
+def cells_to_coords(cells: Tensor, size_hw: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """Convert flat cell numbers of a grid to the normalised coordinates of the cell centres.
+
+    Args:
+        cells: (...) integers in [0, H * W), row-major.
+        size_hw: rows and columns of the grid.
+        dtype: a floating-point type of at least 32 bits: half precision cannot tell cells of a wide grid apart.
+
+    Returns:
+        (..., 2), (x, y) in (0, 1).
+    """
+    height, width = size_hw
+    x = _centers_1d(cells % width, width, dtype)
+    y = _centers_1d(torch.div(cells, width, rounding_mode="floor"), height, dtype)
+    return torch.stack((x, y), dim=-1)
+
+
+def _centers_1d(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    # Rounded exactly as in Detectron2's PointRend, so that both look at bit-identical places.
+    step = 1.0 / count
+    return step / 2.0 + index.to(dtype) * step
+
+
+def cell_centers(size_hw: tuple[int, int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the normalised centres of all cells of a grid.
+
+    Args:
+        size_hw: rows and columns of the grid.
+        dtype: floating-point type of the result.
+        device: device of the result.
+
+    Returns:
+        (H * W, 2), (x, y) in (0, 1), row-major.
+
+    Example:
+        >>> cell_centers((1, 2), dtype=torch.float32, device=torch.device("cpu"))
+        tensor([[0.2500, 0.5000],
+                [0.7500, 0.5000]])
+    """
+    cells = torch.arange(size_hw[0] * size_hw[1], device=device)
+    return cells_to_coords(cells, size_hw, dtype)

@@ -1,0 +1,90 @@
+"""Reading maps at points: the only place of the package that samples a map at given coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pointrend_ext.layers.coordinates import box_to_px, px_to_map
+
+__all__ = ["point_sample", "sample_region_features"]
+
+
+def point_sample(
+    features: Tensor,
+    coords_map: Tensor,
+    *,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool = False,
+) -> Tensor:
+    """Read a map at points given in [0, 1]^2 of its extent.
+
+    A point at a cell centre returns the cell. With ``padding_mode="zeros"`` the map is continued by zeros, so that a
+    point on its edge keeps half of the edge cell: published weights were trained with that (reference: Detectron2's
+    ``point_sample``, whose positional signature this function keeps).
+
+    The interpolation runs in at least 32 bits, since a 16-bit coordinate cannot address a wide map.
+
+    Args:
+        features: (N, C, H, W), any floating-point type.
+        coords_map: (N, P, 2) or (N, A, B, 2), (x, y) in [0, 1] of the map. No gradient is needed or prevented.
+        mode: "bilinear" or "nearest".
+        padding_mode: "zeros" or "border".
+        align_corners: keep False; the pixel conventions of the package rest on it.
+
+    Returns:
+        (N, C, P) or (N, C, A, B), in the type of ``features``.
+
+    Example:
+        >>> point_sample(torch.tensor([[[[1.0, 3.0]]]]), torch.tensor([[[0.5, 0.5]]]))
+        tensor([[[2.]]])
+    """
+    is_flat = coords_map.dim() == 3
+    grid = 2 * (coords_map.unsqueeze(2) if is_flat else coords_map) - 1
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    sampled = F.grid_sample(
+        features.to(dtype),
+        grid.to(dtype),
+        mode=mode,
+        padding_mode=padding_mode,
+        align_corners=align_corners,
+    ).to(features.dtype)
+    return sampled.squeeze(3) if is_flat else sampled
+
+
+def sample_region_features(
+    features: Sequence[Tensor],
+    strides: Sequence[float],
+    boxes_px: Sequence[Tensor],
+    coords_box: Tensor,
+) -> Tensor:
+    """Read feature maps of a batch at points of regions, concatenating the maps along the channels.
+
+    Args:
+        features: maps of one batch, each (N, C_m, H_m, W_m).
+        strides: pixels per cell of each map.
+        boxes_px: for each of the N images the boxes (R_n, 4) of its regions, in pixels. Any R_n may be 0.
+        coords_box: (R, P, 2) in [0, 1] of the boxes, R = R_1 + ... + R_N.
+
+    Returns:
+        (R, C_1 + ... + C_M, P).
+    """
+    coords_px = box_to_px(coords_box, torch.cat(list(boxes_px)))
+    coords_px_per_image = coords_px.split([len(boxes) for boxes in boxes_px])
+    per_map = [
+        torch.cat(
+            [
+                # all regions of an image in one call: (1, C, H, W) at (1, R_n, P, 2) -> (R_n, C, P)
+                point_sample(
+                    image_map[None], px_to_map(points_px, image_map.shape[-2:], stride)[None]
+                )[0].transpose(0, 1)
+                for image_map, points_px in zip(feature, coords_px_per_image, strict=True)
+            ]
+        )
+        for feature, stride in zip(features, strides, strict=True)
+    ]
+    return torch.cat(per_map, dim=1)
