@@ -1,0 +1,47 @@
+"""The registry of point heads."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.utils.registry import Registry
+from torch import nn
+
+__all__ = ["POINT_HEAD_REGISTRY", "build_point_head"]
+
+POINT_HEAD_REGISTRY = Registry("POINT_HEAD")
+POINT_HEAD_REGISTRY.__doc__ = """
+Registry of point heads.
+
+An entry is called as ``head(node, fine_channels=F, coarse_channels=K, out_channels=C)``, where ``node`` is the
+configuration node of the task, ``cfg.MODEL.MASK_POINT_HEAD`` for instances. It returns a module that maps
+``(fine (R, F, P), coarse (R, K, P))`` to logits (R, C, P), for any R and P, 0 included.
+
+It is an object of its own: Detectron2's PointRend project has a registry of the same name, which this one never touches.
+"""
+
+
+def build_point_head(
+    node: CfgNode, *, fine_channels: int, coarse_channels: int, out_channels: int
+) -> nn.Module:
+    """Build the point head that ``node.NAME`` names.
+
+    Args:
+        node: a point head's configuration node.
+        fine_channels: F, channels of the fine-grained features.
+        coarse_channels: K, channels of the coarse prediction.
+        out_channels: C, channels of the point logits.
+
+    Raises:
+        ValueError: no such name; the message lists the known ones.
+    """
+    known = sorted(name for name, _ in POINT_HEAD_REGISTRY)
+    if node.NAME not in known:
+        raise ValueError(
+            f"The point head's NAME is {node.NAME!r}, which is not in the POINT_HEAD registry. Choose from {known}."
+        )
+    return POINT_HEAD_REGISTRY.get(node.NAME)(
+        node,
+        fine_channels=fine_channels,
+        coarse_channels=coarse_channels,
+        out_channels=out_channels,
+    )

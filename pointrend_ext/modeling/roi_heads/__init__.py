@@ -1,0 +1,7 @@
+"""Mask heads for regions."""
+
+from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
+from pointrend_ext.modeling.roi_heads.mask_head import PointRendROIMaskHead
+from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
+
+__all__ = ["CoarseMaskHead", "PointRendROIMaskHead", "sample_mask_labels"]

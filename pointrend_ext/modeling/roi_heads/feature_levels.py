@@ -1,0 +1,58 @@
+"""Which feature maps a head reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from detectron2.layers import ShapeSpec
+from torch import Tensor
+
+__all__ = ["FeatureLevels"]
+
+
+@dataclass(frozen=True)
+class FeatureLevels:
+    """Names of feature maps with what a head has to know of them.
+
+    Attributes:
+        names: keys of the feature dictionary.
+        strides: pixels per cell of each.
+        channels: of all of them together, since they are concatenated.
+    """
+
+    names: tuple[str, ...]
+    strides: tuple[int, ...]
+    channels: int
+
+    @classmethod
+    def select(
+        cls, available: Mapping[str, ShapeSpec], names: Sequence[str], key: str
+    ) -> FeatureLevels:
+        """Look up maps by name.
+
+        Args:
+            available: the maps there are.
+            names: the maps wanted.
+            key: the configuration key that names them, for the message.
+
+        Raises:
+            ValueError: no name, or one that does not exist.
+        """
+        unknown = [name for name in names if name not in available]
+        if unknown or not names:
+            problem = f"contains {unknown[0]!r}" if unknown else "is empty"
+            raise ValueError(
+                f"{key} {problem}, but the region heads get {list(available)} (MODEL.ROI_HEADS.IN_FEATURES). Choose "
+                "from these."
+            )
+        shapes = [available[name] for name in names]
+        return cls(
+            tuple(names),
+            tuple(shape.stride for shape in shapes),
+            sum(shape.channels for shape in shapes),
+        )
+
+    def gather(self, features: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return the maps, in the order of ``names``."""
+        return [features[name] for name in self.names]

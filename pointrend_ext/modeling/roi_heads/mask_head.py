@@ -1,0 +1,235 @@
+"""PointRend for instances: a coarse mask per region, refined at points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
+from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference, mask_rcnn_loss
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
+from torch import Tensor, nn
+
+from pointrend_ext.layers import (
+    box_to_px,
+    cell_centers,
+    foreground_uncertainty,
+    get_uncertain_point_coords_with_randomness,
+    sample_region_features,
+    select_class,
+    subdivide,
+)
+from pointrend_ext.modeling.point_head import (
+    RegionPointPredictor,
+    build_point_head,
+    mask_point_accuracy,
+    mask_point_loss,
+)
+from pointrend_ext.modeling.point_head.sampling import SubdivisionPlan, TrainPointPlan
+from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
+from pointrend_ext.modeling.roi_heads.feature_levels import FeatureLevels
+from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
+
+__all__ = ["PointRendROIMaskHead"]
+
+
+@ROI_MASK_HEAD_REGISTRY.register()
+class PointRendROIMaskHead(nn.Module):
+    """The mask head of Mask R-CNN with PointRend (sections 3 and 4.1 of the paper).
+
+    It reads feature maps itself, so it needs ``MODEL.ROI_MASK_HEAD.POOLER_TYPE ""``. Training adds a loss at points to
+    the dense loss of the coarse mask; inference refines each region's predicted class by adaptive subdivision.
+    Parameter names and shapes are those of Detectron2's ``PointRendMaskHead``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        coarse_head: nn.Module,
+        coarse_levels: FeatureLevels,
+        coarse_pool_side: int,
+        point_head: nn.Module,
+        point_levels: FeatureLevels,
+        train_points: TrainPointPlan,
+        subdivision: SubdivisionPlan,
+        point_loss_weight: float = 1.0,
+    ) -> None:
+        """Assemble the head.
+
+        Args:
+            coarse_head: (R, F, side, side) pooled features -> (R, C, S, S) logits.
+            coarse_levels: feature maps the coarse head reads.
+            coarse_pool_side: cells along a side of the pooled grid.
+            point_head: see ``POINT_HEAD_REGISTRY``.
+            point_levels: feature maps the points read.
+            train_points: which points are trained on.
+            subdivision: how masks are refined.
+            point_loss_weight: weight of ``loss_mask_point``.
+        """
+        super().__init__()
+        self.point_head = point_head
+        self.point_levels = point_levels
+        self.coarse_head = coarse_head
+        self.coarse_levels = coarse_levels
+        self.coarse_pool_side = coarse_pool_side
+        self.train_points = train_points
+        self.subdivision = subdivision
+        self.point_loss_weight = point_loss_weight
+
+    @classmethod
+    def from_config(
+        cls, cfg: CfgNode, input_shape: ShapeSpec | Mapping[str, ShapeSpec]
+    ) -> dict[str, Any]:
+        """Read ``MODEL.ROI_MASK_HEAD``, ``MODEL.MASK_POINT_HEAD`` and the number of classes.
+
+        Raises:
+            ValueError: a feature map that does not exist, or a value out of its range.
+        """
+        if isinstance(input_shape, ShapeSpec):
+            raise ValueError(
+                f"PointRendROIMaskHead pools its features itself, but MODEL.ROI_MASK_HEAD.POOLER_TYPE is "
+                f"{cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE!r} (MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}). Set "
+                "POOLER_TYPE to '' and use StandardROIHeads or CascadeROIHeads with an FPN backbone."
+            )
+        coarse, point = cfg.MODEL.ROI_MASK_HEAD, cfg.MODEL.MASK_POINT_HEAD
+        node_name = "MODEL.MASK_POINT_HEAD"
+        num_classes = 1 if coarse.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        coarse_levels = FeatureLevels.select(
+            input_shape, coarse.IN_FEATURES, "MODEL.ROI_MASK_HEAD.IN_FEATURES"
+        )
+        point_levels = FeatureLevels.select(
+            input_shape, point.IN_FEATURES, f"{node_name}.IN_FEATURES"
+        )
+        # The point head is built first, as in Detectron2's PointRend: one random state then gives equal weights.
+        point_head = build_point_head(
+            point,
+            fine_channels=point_levels.channels,
+            coarse_channels=num_classes,
+            out_channels=num_classes,
+        )
+        coarse_head = CoarseMaskHead(
+            in_channels=coarse_levels.channels,
+            in_side=coarse.POOLER_RESOLUTION,
+            conv_dim=coarse.CONV_DIM,
+            fc_dims=[coarse.FC_DIM] * coarse.NUM_FC,
+            num_classes=num_classes,
+            out_side=coarse.OUTPUT_SIDE_RESOLUTION,
+        )
+        return {
+            "coarse_head": coarse_head,
+            "coarse_levels": coarse_levels,
+            "coarse_pool_side": coarse.POOLER_RESOLUTION,
+            "point_head": point_head,
+            "point_levels": point_levels,
+            "train_points": TrainPointPlan.from_node(point, node_name),
+            "subdivision": SubdivisionPlan.from_node(
+                point, node_name, coarse.OUTPUT_SIDE_RESOLUTION
+            ),
+            "point_loss_weight": point.LOSS_WEIGHT,
+        }
+
+    def forward(
+        self, features: Mapping[str, Tensor], instances: list[Instances]
+    ) -> dict[str, Tensor] | list[Instances]:
+        """Return losses in training, refined instances in inference.
+
+        Args:
+            features: maps by name, each (N, C_m, H_m, W_m).
+            instances: per image, in training foreground proposals with ``proposal_boxes``, ``gt_classes`` and
+                ``gt_masks`` (the last may be missing where there is no proposal); in inference detections with
+                ``pred_boxes`` and ``pred_classes``. Any of them, and all, may be empty.
+
+        Returns:
+            ``{"loss_mask", "loss_mask_point"}``, scalars connected to every parameter even without any region; or the
+            same instances with ``pred_masks`` (R_n, 1, S, S), probabilities of the predicted class.
+        """
+        if self.training:
+            return self._losses(features, instances)
+        return self._refine(features, instances)
+
+    def _losses(
+        self, features: Mapping[str, Tensor], proposals: list[Instances]
+    ) -> dict[str, Tensor]:
+        boxes_px = [x.proposal_boxes.tensor.detach() for x in proposals]
+        classes = torch.cat([x.gt_classes for x in proposals])
+        coarse_logits = self._coarse_logits(features, boxes_px)
+        predict_points = self._point_predictor(features, boxes_px, coarse_logits, classes)
+
+        coords_box = self._training_coords(coarse_logits.detach(), classes)
+        labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
+        point_logits = predict_points(coords_box)[:, 0]  # (R, P)
+        if has_event_storage():
+            get_event_storage().put_scalar(
+                "point/accuracy", mask_point_accuracy(point_logits, labels)
+            )
+        at_least_32_bits = torch.promote_types(coarse_logits.dtype, torch.float32)
+        return {
+            "loss_mask": mask_rcnn_loss(coarse_logits.to(at_least_32_bits), proposals),
+            "loss_mask_point": mask_point_loss(point_logits, labels) * self.point_loss_weight,
+        }
+
+    @torch.no_grad()
+    def _training_coords(self, coarse_logits: Tensor, classes: Tensor) -> Tensor:
+        """Draw the points (R, P, 2) of the loss, in [0, 1] of the boxes."""
+        return get_uncertain_point_coords_with_randomness(
+            select_class(coarse_logits, classes),  # one channel decides, so one channel is sampled
+            foreground_uncertainty,
+            self.train_points.num_points,
+            self.train_points.oversample_ratio,
+            self.train_points.importance_sample_ratio,
+        )
+
+    def _refine(
+        self, features: Mapping[str, Tensor], detections: list[Instances]
+    ) -> list[Instances]:
+        boxes_px = [x.pred_boxes.tensor.detach() for x in detections]
+        classes = torch.cat([x.pred_classes for x in detections])
+        coarse_logits = self._coarse_logits(features, boxes_px)
+        predict_points = self._point_predictor(features, boxes_px, coarse_logits, classes)
+
+        plan = self.subdivision
+        start_logits = predict_points(self._grid_coords(plan.start_side, coarse_logits))
+        mask_logits = subdivide(
+            start_logits.view(-1, 1, plan.start_side, plan.start_side),
+            predict_points,
+            steps=plan.steps,
+            num_points=plan.num_points,
+            uncertainty=foreground_uncertainty,
+        )
+        mask_rcnn_inference(mask_logits, detections)
+        return detections
+
+    def _coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
+        """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
+        maps, side = self.coarse_levels.gather(features), self.coarse_pool_side
+        coords_box = self._grid_coords(side, maps[0], num_regions=sum(map(len, boxes_px)))
+        pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
+        return self.coarse_head(pooled.view(*pooled.shape[:2], side, side))
+
+    def _point_predictor(
+        self,
+        features: Mapping[str, Tensor],
+        boxes_px: Sequence[Tensor],
+        coarse_logits: Tensor,
+        classes: Tensor,
+    ) -> RegionPointPredictor:
+        return RegionPointPredictor(
+            self.point_head,
+            features=self.point_levels.gather(features),
+            strides=self.point_levels.strides,
+            boxes_px=boxes_px,
+            coarse_logits=coarse_logits,
+            classes=classes,
+        )
+
+    @staticmethod
+    def _grid_coords(side: int, like: Tensor, num_regions: int | None = None) -> Tensor:
+        """Return the cell centres of a side x side grid in every box: (R, side * side, 2)."""
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        centers = cell_centers((side, side), dtype=dtype, device=like.device)
+        return centers.expand(len(like) if num_regions is None else num_regions, -1, -1)
