@@ -1,0 +1,80 @@
+"""Reading a configuration: file, then ``KEY VALUE`` pairs, with messages a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
+
+from pointrend_ext.config import add_pointrend_config
+from pointrend_ext.model_zoo import get_config_file
+
+__all__ = ["find_config_file", "load_cfg"]
+
+
+def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
+    """Build a configuration with every key of Detectron2 and of this package.
+
+    Args:
+        config_file: see ``find_config_file``; empty for the defaults alone.
+        opts: alternating keys and values, as they trail a command line; applied last.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: an unknown key (with the nearest known one), a key without value, or a value of another type.
+    """
+    cfg = get_cfg()
+    add_pointrend_config(cfg)
+    if config_file:
+        path = find_config_file(config_file)
+        loaded = cfg.load_yaml_with_base(str(path))
+        _check_keys(_flatten(loaded), cfg, source=str(path))
+        cfg.merge_from_file(str(path))
+    if len(opts) % 2:
+        raise ValueError(
+            f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are needed, an even number."
+        )
+    _check_keys(opts[::2], cfg, source="the command line")
+    cfg.merge_from_list(list(opts))
+    return cfg
+
+
+def find_config_file(config_file: str | Path) -> Path:
+    """Find a configuration by path, or by its name among the files that this package ships.
+
+    Args:
+        config_file: ``my.yaml``, or ``COCO-InstanceSegmentation/NAME.yaml`` with or without ``configs/`` before it.
+
+    Raises:
+        FileNotFoundError: neither exists; the message names similar shipped files.
+    """
+    path = Path(config_file)
+    if path.is_file():
+        return path
+    return Path(get_config_file(path.as_posix().removeprefix("configs/")))
+
+
+def _flatten(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+def _check_keys(keys: Sequence[str] | Iterator[str], cfg: CfgNode, source: str) -> None:
+    known = list(_flatten(cfg))
+    nodes = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
+    unknown = [key for key in keys if key not in nodes and key not in known]
+    # Nodes that take any key, such as TEST.PRECISE_BN never do; a legacy file is upgraded by yacs itself.
+    if unknown:
+        hints = [_hint(key, known) for key in unknown]
+        raise ValueError(f"Unknown configuration key in {source}: " + "; ".join(hints))
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    return f"{key} (did you mean {nearest[0]}?)" if nearest else f"{key} (nothing similar exists)"

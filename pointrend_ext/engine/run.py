@@ -1,0 +1,49 @@
+"""One run: train or evaluate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.evaluation import verify_results
+from detectron2.utils import comm
+
+from pointrend_ext.engine.trainer import Trainer
+
+__all__ = ["train_or_evaluate"]
+
+
+def train_or_evaluate(
+    cfg: CfgNode, *, eval_only: bool = False, resume: bool = False
+) -> dict[str, Any]:
+    """Train and evaluate, or evaluate alone.
+
+    Args:
+        cfg: from ``setup_cfg``.
+        eval_only: evaluate ``MODEL.WEIGHTS`` (with ``resume``: the last checkpoint) on ``DATASETS.TEST``.
+        resume: continue from the last checkpoint of ``OUTPUT_DIR``, if there is one.
+
+    Returns:
+        The results: {task: {metric: per cent}}, for several test sets by their names.
+
+    Raises:
+        ValueError: an evaluation without weights, or a data set that does not fit the configuration.
+    """
+    if not eval_only:
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=resume)
+        return trainer.train()
+    if not cfg.MODEL.WEIGHTS and not resume:
+        raise ValueError(
+            "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS path/to/model_final.pth, or "
+            "--resume for the last checkpoint of OUTPUT_DIR."
+        )
+    model = Trainer.build_model(cfg)
+    DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
+        cfg.MODEL.WEIGHTS, resume=resume
+    )
+    results = Trainer.test(cfg, model)
+    if comm.is_main_process():
+        verify_results(cfg, results)
+    return results

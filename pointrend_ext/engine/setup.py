@@ -1,0 +1,88 @@
+"""What happens once per process before a model is built."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
+
+from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
+from pointrend_ext.engine.config_file import find_config_file, load_cfg
+
+__all__ = ["setup_cfg"]
+
+
+def setup_cfg(args: argparse.Namespace) -> CfgNode:
+    """Turn command-line arguments into a frozen configuration, with logging and random seeds set up.
+
+    Falls back to the CPU when there is no GPU. Registers the toy data sets, and generates their files when the
+    configuration names one of them.
+
+    Args:
+        args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``, ...
+
+    Raises:
+        FileNotFoundError: no such configuration or weights.
+        ValueError: an unknown key, or a request that this machine cannot serve.
+    """
+    cfg = load_cfg(args.config_file, args.opts)
+    notes = _use_cpu_if_needed(cfg)
+    _check_num_gpus(args.num_gpus)
+    check_weights(cfg.MODEL.WEIGHTS)
+    cfg.freeze()
+    if args.config_file:
+        args.config_file = str(find_config_file(args.config_file))  # default_setup logs its text
+    default_setup(cfg, args)
+    logger = logging.getLogger(__name__)
+    for note in notes:
+        logger.info(note)
+    _prepare_toy_data((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    return cfg
+
+
+def check_weights(weights: str) -> None:
+    """Raise when a local weights file does not exist.
+
+    Args:
+        weights: a path, a URL such as ``https://`` or ``detectron2://`` (not looked up here), or "".
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    if weights and "://" not in weights and not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"MODEL.WEIGHTS is {weights!r}, but there is no such file (looked in {Path.cwd()}). Give a path, a URL, or "
+            "'' to start from random weights."
+        )
+
+
+def _use_cpu_if_needed(cfg: CfgNode) -> list[str]:
+    notes = []
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+        notes.append("No GPU is available: running on the CPU.")
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+        cfg.SOLVER.AMP.ENABLED = False
+        notes.append("SOLVER.AMP.ENABLED needs a GPU: training in full precision.")
+    return notes
+
+
+def _check_num_gpus(num_gpus: int) -> None:
+    available = torch.cuda.device_count()
+    if num_gpus > max(available, 1):
+        raise ValueError(
+            f"--num-gpus is {num_gpus}, but this machine has {available}. Pass --num-gpus {max(available, 1)}, and "
+            "scale SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR with it."
+        )
+
+
+def _prepare_toy_data(dataset_names: Sequence[str]) -> None:
+    root = os.environ.get("DETECTRON2_DATASETS", "datasets")
+    if set(dataset_names) & set(register_toy_datasets(root)):
+        ensure_toy_data(root)

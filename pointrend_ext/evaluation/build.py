@@ -1,0 +1,71 @@
+"""Choosing evaluators by the data set's ``evaluator_type``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+    DatasetEvaluator,
+    LVISEvaluator,
+    SemSegEvaluator,
+)
+
+from pointrend_ext.evaluation.coco import InstanceEvaluator
+
+__all__ = ["build_evaluator"]
+
+
+def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    """Build the evaluator of a data set.
+
+    Args:
+        cfg: the configuration of the model that will be evaluated.
+        dataset_name: a registered data set.
+        output_dir: where predictions are written.
+
+    Raises:
+        ValueError: the data set's metadata has no ``evaluator_type``, or one that is not known.
+    """
+    evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type", None)
+    if evaluator_type not in _BUILDERS:
+        raise ValueError(
+            f"Data set {dataset_name!r} has the evaluator_type {evaluator_type!r}; known are {sorted(_BUILDERS)}. Set "
+            f"it with MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
+        )
+    return _BUILDERS[evaluator_type](cfg, dataset_name, output_dir)
+
+
+def _coco(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    # Named here, since Detectron2 would infer them from the predictions and find no masks where there are none.
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+    return InstanceEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
+
+
+def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+    return LVISEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
+
+
+def _cityscapes_instance(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    return CityscapesInstanceEvaluator(dataset_name)
+
+
+def _cityscapes_sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    return CityscapesSemSegEvaluator(dataset_name)
+
+
+def _sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    return SemSegEvaluator(dataset_name, distributed=True, output_dir=output_dir)
+
+
+_BUILDERS: dict[str, Callable[[CfgNode, str, str], DatasetEvaluator]] = {
+    "coco": _coco,
+    "lvis": _lvis,
+    "cityscapes_instance": _cityscapes_instance,
+    "cityscapes_sem_seg": _cityscapes_sem_seg,
+    "sem_seg": _sem_seg,
+}
