@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Train the ORIGINAL PointRend that ships inside Detectron2, for comparison with ours.
+
+It uses Detectron2 alone and nothing of ``pointrend_ext``: its own configuration of the model zoo's Mask R-CNN, the keys
+of the published PointRend configuration, Detectron2's trainer and mapper. ``docs/reproduction.md`` quotes its runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detectron2 import model_zoo
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import (
+    DefaultTrainer,
+    default_argument_parser,
+    default_setup,
+    launch,
+)
+from detectron2.evaluation import COCOEvaluator
+from detectron2.projects import point_rend
+
+POINTREND_KEYS = [
+    *("MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES", True),
+    *("MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"),
+    *("MODEL.ROI_MASK_HEAD.POOLER_TYPE", ""),
+    *("MODEL.ROI_MASK_HEAD.POINT_HEAD_ON", True),
+    *("INPUT.MASK_FORMAT", "bitmask"),
+]
+
+
+class UpstreamTrainer(DefaultTrainer):
+    """Detectron2's trainer with its COCO evaluator."""
+
+    @classmethod
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, output_folder: str | None = None
+    ) -> COCOEvaluator:
+        """Build the COCO evaluator, writing below ``OUTPUT_DIR/inference``."""
+        return COCOEvaluator(
+            dataset_name, output_dir=output_folder or str(Path(cfg.OUTPUT_DIR) / "inference")
+        )
+
+
+def main(args) -> dict | None:
+    """Train, or evaluate with ``--eval-only``."""
+    cfg = get_cfg()
+    point_rend.add_pointrend_config(cfg)
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(POINTREND_KEYS)
+    cfg.merge_from_list(args.opts)
+    cfg.MODEL.POINT_HEAD.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    cfg.freeze()
+    default_setup(cfg, args)
+    if args.eval_only:
+        model = UpstreamTrainer.build_model(cfg)
+        DetectionCheckpointer(model).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
+        return UpstreamTrainer.test(cfg, model)
+    trainer = UpstreamTrainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    parser = default_argument_parser()
+    parser.set_defaults(
+        config_file=model_zoo.get_config_file(
+            "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml"
+        )
+    )
+    parsed = parser.parse_args()
+    launch(
+        main,
+        parsed.num_gpus,
+        num_machines=parsed.num_machines,
+        machine_rank=parsed.machine_rank,
+        dist_url=parsed.dist_url,
+        args=(parsed,),
+    )
