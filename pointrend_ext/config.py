@@ -1,4 +1,4 @@
-"""Every configuration key that this package adds to Detectron2's, each documented here and nowhere else."""
+"""Every configuration key that this package adds, each documented here and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ __all__ = ["add_pointrend_config"]
 def add_pointrend_config(cfg: CfgNode) -> None:
     """Add the keys of ``pointrend_ext`` to ``cfg``, in place.
 
-    Keys that are already there keep their values, so the function may be called twice, after a merge, and in any order
-    with the functions of Detectron2's own PointRend and DeepLab projects: those share some keys, with equal defaults.
+    Keys that are already there keep their values, so the function may be called twice, after a
+    merge, and in any order with the functions of Detectron2's own PointRend and DeepLab projects:
+    those share some keys, with equal defaults.
 
     Args:
         cfg: a configuration made by ``detectron2.config.get_cfg``.
@@ -24,10 +25,11 @@ def add_pointrend_config(cfg: CfgNode) -> None:
 
 
 def _add_input_keys(cfg: CfgNode) -> None:
-    # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again (up to ten times)
-    # until it holds. 1.0 accepts every crop. Semantic segmentation only.
+    # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again
+    # (up to ten times) until it holds. 1.0 accepts every crop. Semantic segmentation only.
     _default(cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA", 1.0)
-    # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is trained.
+    # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
+    # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)
 
 
@@ -47,14 +49,15 @@ def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     node = cfg.MODEL.MASK_POINT_HEAD
     # Name in the POINT_HEAD registry: StandardPointHead.
     _default(node, "NAME", "StandardPointHead")
-    # Feature maps the points read fine-grained features from; several are concatenated along the channels.
+    # Feature maps the points read fine-grained features from; several are concatenated along the
+    # channels.
     _default(node, "IN_FEATURES", ("p2",))
     # Points per region in training (N in section 3.1 of the paper).
     _default(node, "TRAIN_NUM_POINTS", 14 * 14)
     # Candidates drawn per training point (k in the paper), at least 1.
     _default(node, "OVERSAMPLE_RATIO", 3)
-    # Share of the training points taken from the most uncertain candidates (beta in the paper), in [0, 1]; the others
-    # are drawn uniformly.
+    # Share of the training points taken from the most uncertain candidates (beta in the paper), in
+    # [0, 1]; the others are drawn uniformly.
     _default(node, "IMPORTANCE_SAMPLE_RATIO", 0.75)
     # Doublings from the coarse side to the side of the predicted mask: 5 takes 7 to 224.
     _default(node, "SUBDIVISION_STEPS", 5)

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Train the ORIGINAL PointRend that ships inside Detectron2, for comparison with ours.
 
-It uses Detectron2 alone and nothing of ``pointrend_ext``: its own configuration of the model zoo's Mask R-CNN, the keys
-of the published PointRend configuration, Detectron2's trainer and mapper. ``docs/reproduction.md`` quotes its runs.
+It uses Detectron2 alone and nothing of ``pointrend_ext``: its own configuration of the model zoo's
+Mask R-CNN, the keys of the published PointRend configuration, Detectron2's trainer and mapper.
+``docs/reproduction.md`` quotes its runs.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 from detectron2 import model_zoo
 from detectron2.checkpoint import DetectionCheckpointer
@@ -43,7 +46,7 @@ class UpstreamTrainer(DefaultTrainer):
         )
 
 
-def main(args) -> dict | None:
+def main(args: argparse.Namespace) -> dict[str, Any]:
     """Train, or evaluate with ``--eval-only``."""
     cfg = get_cfg()
     point_rend.add_pointrend_config(cfg)
@@ -59,7 +62,8 @@ def main(args) -> dict | None:
         return UpstreamTrainer.test(cfg, model)
     trainer = UpstreamTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    trainer.train()
+    return getattr(trainer, "_last_eval_results", {})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From command-line arguments to a trained and evaluated model; shared by the tools and the tests."""
+"""From command-line arguments to an evaluated model; shared by the tools and the tests."""
 
 from pointrend_ext.engine.config_file import find_config_file, load_cfg
 from pointrend_ext.engine.run import train_or_evaluate

@@ -24,7 +24,8 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an unknown key (with the nearest known one), a key without value, or a value of another type.
+        ValueError: an unknown key (with the nearest known one), a key without value, or a value of
+            another type.
     """
     cfg = get_cfg()
     add_pointrend_config(cfg)
@@ -35,7 +36,8 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
         cfg.merge_from_file(str(path))
     if len(opts) % 2:
         raise ValueError(
-            f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are needed, an even number."
+            f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are "
+            "needed, an even number."
         )
     _check_keys(opts[::2], cfg, source="the command line")
     cfg.merge_from_list(list(opts))
@@ -46,7 +48,8 @@ def find_config_file(config_file: str | Path) -> Path:
     """Find a configuration by path, or by its name among the files that this package ships.
 
     Args:
-        config_file: ``my.yaml``, or ``COCO-InstanceSegmentation/NAME.yaml`` with or without ``configs/`` before it.
+        config_file: ``my.yaml``, or ``COCO-InstanceSegmentation/NAME.yaml`` with or without
+            ``configs/`` before it.
 
     Raises:
         FileNotFoundError: neither exists; the message names similar shipped files.
@@ -67,9 +70,12 @@ def _flatten(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _check_keys(keys: Sequence[str] | Iterator[str], cfg: CfgNode, source: str) -> None:
     known = list(_flatten(cfg))
-    nodes = {name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)}
+    nodes = {
+        name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)
+    }
     unknown = [key for key in keys if key not in nodes and key not in known]
-    # Nodes that take any key, such as TEST.PRECISE_BN never do; a legacy file is upgraded by yacs itself.
+    # Nodes that take any key, such as TEST.PRECISE_BN never do; a legacy file is upgraded by yacs
+    # itself.
     if unknown:
         hints = [_hint(key, known) for key in unknown]
         raise ValueError(f"Unknown configuration key in {source}: " + "; ".join(hints))

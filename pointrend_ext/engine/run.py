@@ -21,14 +21,16 @@ def train_or_evaluate(
 
     Args:
         cfg: from ``setup_cfg``.
-        eval_only: evaluate ``MODEL.WEIGHTS`` (with ``resume``: the last checkpoint) on ``DATASETS.TEST``.
+        eval_only: evaluate ``MODEL.WEIGHTS`` (with ``resume``: the last checkpoint) on
+            ``DATASETS.TEST``.
         resume: continue from the last checkpoint of ``OUTPUT_DIR``, if there is one.
 
     Returns:
         The results: {task: {metric: per cent}}, for several test sets by their names.
 
     Raises:
-        ValueError: an evaluation without weights, or a data set that does not fit the configuration.
+        ValueError: an evaluation without weights, or a data set that does not fit the
+            configuration.
     """
     if not eval_only:
         trainer = Trainer(cfg)
@@ -36,8 +38,8 @@ def train_or_evaluate(
         return trainer.train()
     if not cfg.MODEL.WEIGHTS and not resume:
         raise ValueError(
-            "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS path/to/model_final.pth, or "
-            "--resume for the last checkpoint of OUTPUT_DIR."
+            "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS "
+            "path/to/model_final.pth, or --resume for the last checkpoint of OUTPUT_DIR."
         )
     model = Trainer.build_model(cfg)
     DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(

@@ -19,13 +19,15 @@ __all__ = ["setup_cfg"]
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
-    """Turn command-line arguments into a frozen configuration, with logging and random seeds set up.
+    """Turn command-line arguments into a frozen configuration, with logging and random seeds set
+    up.
 
-    Falls back to the CPU when there is no GPU. Registers the toy data sets, and generates their files when the
-    configuration names one of them.
+    Falls back to the CPU when there is no GPU. Registers the toy data sets, and generates their
+    files when the configuration names one of them.
 
     Args:
-        args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``, ``num_gpus``, ...
+        args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``,
+            ``num_gpus``, ...
 
     Raises:
         FileNotFoundError: no such configuration or weights.
@@ -50,15 +52,16 @@ def check_weights(weights: str) -> None:
     """Raise when a local weights file does not exist.
 
     Args:
-        weights: a path, a URL such as ``https://`` or ``detectron2://`` (not looked up here), or "".
+        weights: a path, a URL such as ``https://`` or ``detectron2://`` (not looked up here), or
+            "".
 
     Raises:
         FileNotFoundError: no such file.
     """
     if weights and "://" not in weights and not Path(weights).is_file():
         raise FileNotFoundError(
-            f"MODEL.WEIGHTS is {weights!r}, but there is no such file (looked in {Path.cwd()}). Give a path, a URL, or "
-            "'' to start from random weights."
+            f"MODEL.WEIGHTS is {weights!r}, but there is no such file (looked in {Path.cwd()}). "
+            "Give a path, a URL, or '' to start from random weights."
         )
 
 
@@ -77,8 +80,8 @@ def _check_num_gpus(num_gpus: int) -> None:
     available = torch.cuda.device_count()
     if num_gpus > max(available, 1):
         raise ValueError(
-            f"--num-gpus is {num_gpus}, but this machine has {available}. Pass --num-gpus {max(available, 1)}, and "
-            "scale SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR with it."
+            f"--num-gpus is {num_gpus}, but this machine has {available}. Pass --num-gpus "
+            f"{max(available, 1)}, and scale SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR with it."
         )
 
 

@@ -17,11 +17,11 @@ __all__ = ["Trainer"]
 
 
 class Trainer(DefaultTrainer):
-    """Trains, evaluates, writes checkpoints, TensorBoard files and ``metrics.json``, and prints an ETA."""
+    """Trains, evaluates, writes checkpoints, TensorBoard and ``metrics.json``, prints an ETA."""
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:
-        """Build the loader of ``DATASETS.TRAIN``; bad data sets are reported here, before the first iteration."""
+        """Build the loader of ``DATASETS.TRAIN``; bad data sets are reported here, at the start."""
         return build_train_loader(cfg)
 
     @classmethod
@@ -33,7 +33,8 @@ class Trainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``.
 
-        With several test sets each has a folder of its own, so that none overwrites another's predictions.
+        With several test sets each has a folder of its own, so that none overwrites another's
+        predictions.
         """
         folder = Path(cfg.OUTPUT_DIR, "inference")
         if len(cfg.DATASETS.TEST) > 1:
@@ -44,7 +45,8 @@ class Trainer(DefaultTrainer):
         """Train from ``start_iter`` to ``SOLVER.MAX_ITER``.
 
         Returns:
-            The results of the last evaluation; empty without any test set, and on other processes than the first.
+            The results of the last evaluation; empty without any test set, and on other processes
+            than the first.
         """
         super().train()
         return getattr(self, "_last_eval_results", None) or {}

@@ -33,14 +33,16 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type", None)
     if evaluator_type not in _BUILDERS:
         raise ValueError(
-            f"Data set {dataset_name!r} has the evaluator_type {evaluator_type!r}; known are {sorted(_BUILDERS)}. Set "
-            f"it with MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
+            f"Data set {dataset_name!r} has the evaluator_type {evaluator_type!r}; known are "
+            f"{sorted(_BUILDERS)}. Set it with "
+            f"MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
         )
     return _BUILDERS[evaluator_type](cfg, dataset_name, output_dir)
 
 
 def _coco(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    # Named here, since Detectron2 would infer them from the predictions and find no masks where there are none.
+    # Named here, since Detectron2 would infer them from the predictions and find no masks where
+    # there are none.
     tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
     return InstanceEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
 

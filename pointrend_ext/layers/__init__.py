@@ -1,4 +1,4 @@
-"""Pure tensor code of PointRend: it needs torch and nothing else, no configuration and no Detectron2."""
+"""Pure tensor code: it needs torch alone, no configuration and no Detectron2."""
 
 from pointrend_ext.layers.coordinates import (
     box_to_px,

@@ -1,10 +1,11 @@
 """Coordinate frames, and the only conversions between them.
 
-* ``coords_px``: absolute image pixels, (x, y). Pixel (row i, column j) covers [j, j+1) x [i, i+1), its centre is
-  (j + 0.5, i + 0.5). Boxes (x0, y0, x1, y1) live on the same continuous plane, without any "+ 1".
+* ``coords_px``: absolute image pixels, (x, y). Pixel (row i, column j) covers [j, j+1) x [i, i+1),
+  its centre is (j + 0.5, i + 0.5). Boxes (x0, y0, x1, y1) live on the same continuous plane,
+  without any "+ 1".
 * ``coords_box``: [0, 1]^2 of a box.
-* ``coords_map``: [0, 1]^2 of the extent that a grid covers: a mask, or a feature map of stride s with W columns, which
-  covers s * W pixels (the padded image, not the image).
+* ``coords_map``: [0, 1]^2 of the extent that a grid covers: a mask, or a feature map of stride s
+  with W columns, which covers s * W pixels (the padded image, not the image).
 
 ``docs/pixel_conventions.md`` works through a 4 x 4 example.
 """
@@ -22,7 +23,8 @@ def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
 
     Args:
         coords_box: (R, P, 2), (x, y) in [0, 1] of the box.
-        boxes_px: (R, 4), (x0, y0, x1, y1) in pixels. A box of no extent maps all its points onto its corner.
+        boxes_px: (R, 4), (x0, y0, x1, y1) in pixels. A box of no extent maps all its points onto
+            its corner.
 
     Returns:
         (R, P, 2) ``coords_px``, (x, y).
@@ -52,7 +54,8 @@ def cells_to_coords(cells: Tensor, size_hw: tuple[int, int], dtype: torch.dtype)
     Args:
         cells: (...) integers in [0, H * W), row-major.
         size_hw: rows and columns of the grid.
-        dtype: a floating-point type of at least 32 bits: half precision cannot tell cells of a wide grid apart.
+        dtype: a floating-point type of at least 32 bits: half precision cannot tell cells of a wide
+            grid apart.
 
     Returns:
         (..., 2), (x, y) in (0, 1).

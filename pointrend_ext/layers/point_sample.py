@@ -23,15 +23,17 @@ def point_sample(
 ) -> Tensor:
     """Read a map at points given in [0, 1]^2 of its extent.
 
-    A point at a cell centre returns the cell. With ``padding_mode="zeros"`` the map is continued by zeros, so that a
-    point on its edge keeps half of the edge cell: published weights were trained with that (reference: Detectron2's
-    ``point_sample``, whose positional signature this function keeps).
+    A point at a cell centre returns the cell. With ``padding_mode="zeros"`` the map is continued by
+    zeros, so that a point on its edge keeps half of the edge cell: published weights were trained
+    with that (reference: Detectron2's ``point_sample``, whose positional signature this function
+    keeps).
 
     The interpolation runs in at least 32 bits, since a 16-bit coordinate cannot address a wide map.
 
     Args:
         features: (N, C, H, W), any floating-point type.
-        coords_map: (N, P, 2) or (N, A, B, 2), (x, y) in [0, 1] of the map. No gradient is needed or prevented.
+        coords_map: (N, P, 2) or (N, A, B, 2), (x, y) in [0, 1] of the map. No gradient is needed or
+            prevented.
         mode: "bilinear" or "nearest".
         padding_mode: "zeros" or "border".
         align_corners: keep False; the pixel conventions of the package rest on it.
@@ -67,7 +69,8 @@ def sample_region_features(
     Args:
         features: maps of one batch, each (N, C_m, H_m, W_m).
         strides: pixels per cell of each map.
-        boxes_px: for each of the N images the boxes (R_n, 4) of its regions, in pixels. Any R_n may be 0.
+        boxes_px: for each of the N images the boxes (R_n, 4) of its regions, in pixels. Any R_n may
+            be 0.
         coords_box: (R, P, 2) in [0, 1] of the boxes, R = R_1 + ... + R_N.
 
     Returns:

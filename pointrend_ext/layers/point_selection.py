@@ -1,4 +1,4 @@
-"""Choosing points: where to train (section 3.3 of the paper) and where to refine (section 3.1, inference)."""
+"""Choosing points: where to train (section 3.3 of the paper), where to refine (section 3.1)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def get_uncertain_point_coords_with_randomness(
 ) -> Tensor:
     """Draw training points, biased towards uncertain places.
 
-    Over-generation: ``oversample_ratio * num_points`` uniform candidates. Importance: the most uncertain of them make up
-    ``int(importance_sample_ratio * num_points)`` points. Coverage: the others are fresh uniform points. The uncertainty
-    is taken from logits sampled at the candidates, never sampled from an uncertainty map: midway between cells of -1
-    and +1 the logit is 0, most uncertain, though both cells score -1.
+    Over-generation: ``oversample_ratio * num_points`` uniform candidates. Importance: the most
+    uncertain of them make up ``int(importance_sample_ratio * num_points)`` points. Coverage: the
+    others are fresh uniform points. The uncertainty is taken from logits sampled at the candidates,
+    never sampled from an uncertainty map: midway between cells of -1 and +1 the logit is 0, most
+    uncertain, though both cells score -1.
 
-    The positional signature is that of Detectron2's PointRend, whose random draws (candidates, then coverage) are made
-    in the same order.
+    The positional signature is that of Detectron2's PointRend, whose random draws (candidates, then
+    coverage) are made in the same order.
 
     Args:
         coarse_logits: (N, C, H, W); pass it detached.
@@ -70,7 +71,8 @@ def get_uncertain_point_coords_on_grid(
         num_points: cells to choose per map; all cells when the map has fewer.
 
     Returns:
-        cells: (N, P) flat cell numbers in [0, H * W), P = min(num_points, H * W), in no particular order.
+        cells: (N, P) flat cell numbers in [0, H * W), P = min(num_points, H * W), in no particular
+            order.
         coords_map: (N, P, 2) centres of these cells, (x, y) in (0, 1) of the map.
     """
     size_hw = tuple(uncertainty_map.shape[-2:])

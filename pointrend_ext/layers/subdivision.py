@@ -1,4 +1,4 @@
-"""Adaptive subdivision: the one loop that refines a prediction (section 3.1 and figure 4 of the paper)."""
+"""Adaptive subdivision: the one loop that refines a prediction (section 3.1 of the paper)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ def subdivide(
 
     Args:
         logits: (N, K, H, W), the prediction to start from; it is not modified.
-        predict_points: (N, P, 2) coordinates in [0, 1] of the map -> (N, K, P) logits at these points.
+        predict_points: (N, P, 2) coordinates in [0, 1] of the map -> (N, K, P) logits at these
+            points.
         steps: number of doublings, at least 0.
-        num_points: cells corrected per map and step; a step corrects all cells when there are fewer.
+        num_points: cells corrected per map and step; a step corrects all cells when there are
+            fewer.
         uncertainty: (N, K, H, W) logits -> (N, 1, H, W) scores, larger is more uncertain.
 
     Returns:
-        (N, K, H * 2**steps, W * 2**steps). Bilinear interpolation with pixel centres at half-integers everywhere but
-        at the corrected cells.
+        (N, K, H * 2**steps, W * 2**steps). Bilinear interpolation with pixel centres at
+        half-integers everywhere but at the corrected cells.
     """
     for _ in range(steps):
         logits = F.interpolate(logits, scale_factor=2, mode="bilinear", align_corners=False)
@@ -45,8 +47,9 @@ def subdivide(
 def fold_subdivision(side: int, steps: int, num_points: int) -> tuple[int, int]:
     """Skip the steps that would correct every cell anyway.
 
-    As long as the doubled map has no more than ``num_points`` cells, nothing of the smaller map survives a step, so the
-    refinement may start from a dense prediction at the larger side. The final side does not change.
+    As long as the doubled map has no more than ``num_points`` cells, nothing of the smaller map
+    survives a step, so the refinement may start from a dense prediction at the larger side. The
+    final side does not change.
 
     Args:
         side: side of the coarse map.

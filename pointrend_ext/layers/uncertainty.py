@@ -1,4 +1,4 @@
-"""How uncertain a prediction is at a point. Larger means more uncertain; scores order points and are not calibrated."""
+"""How uncertain a prediction is at a point: scores, larger is more uncertain."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def select_class(logits: Tensor, classes: Tensor) -> Tensor:
 def foreground_uncertainty(logits: Tensor) -> Tensor:
     """Return -|z|: the closer a binary logit is to 0, the more uncertain it is.
 
-    The order of points is that of section 3.1 of the paper, which measures |p - 0.5| on probabilities. A logit that is
-    not a number counts as most uncertain: it is then looked at, and the loss shows it, instead of an index out of range
-    coming out of the selection.
+    The order of points is that of section 3.1 of the paper, which measures |p - 0.5| on
+    probabilities. A logit that is not a number counts as most uncertain: it is then looked at, and
+    the loss shows it, instead of an index out of range coming out of the selection.
 
     Args:
         logits: (...), binary logits of any floating-point type.

@@ -1,4 +1,4 @@
-"""Point heads: small MLPs that predict at points, their losses, and the predictors that feed them."""
+"""Point heads: small MLPs over points, their losses, and the predictors that feed them."""
 
 from pointrend_ext.modeling.point_head.losses import mask_point_accuracy, mask_point_loss
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor

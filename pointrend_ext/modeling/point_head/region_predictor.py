@@ -14,8 +14,9 @@ __all__ = ["RegionPointPredictor"]
 class RegionPointPredictor:
     """Answers for points of the regions of one batch, in training and in inference alike.
 
-    It is built once per forward pass and keeps what does not change during it. This is the plain form: it reads the
-    fine-grained features and the coarse logits at the points and runs the point head on them.
+    It is built once per forward pass and keeps what does not change during it. This is the plain
+    form: it reads the fine-grained features and the coarse logits at the points and runs the point
+    head on them.
     """
 
     def __init__(
@@ -34,10 +35,12 @@ class RegionPointPredictor:
             point_head: maps (R, F, P) and (R, K, P) to (R, C, P).
             features: fine-grained maps, each (N, C_m, H_m, W_m), F = sum of C_m.
             strides: pixels per cell of each map.
-            boxes_px: for each of the N images the boxes (R_n, 4) of its regions; detached: a box gets no gradient
-                from a point.
-            coarse_logits: (R, K, S, S), the coarse prediction. It is never replaced by a refined one.
-            classes: (R,) integers, the class of each region: of the ground truth in training, predicted in inference.
+            boxes_px: for each of the N images the boxes (R_n, 4) of its regions; detached: a box
+                gets no gradient from a point.
+            coarse_logits: (R, K, S, S), the coarse prediction. It is never replaced by a refined
+                one.
+            classes: (R,) integers, the class of each region: of the ground truth in training,
+                predicted in inference.
         """
         self._point_head = point_head
         self._features = features

@@ -12,11 +12,13 @@ POINT_HEAD_REGISTRY = Registry("POINT_HEAD")
 POINT_HEAD_REGISTRY.__doc__ = """
 Registry of point heads.
 
-An entry is called as ``head(node, fine_channels=F, coarse_channels=K, out_channels=C)``, where ``node`` is the
-configuration node of the task, ``cfg.MODEL.MASK_POINT_HEAD`` for instances. It returns a module that maps
-``(fine (R, F, P), coarse (R, K, P))`` to logits (R, C, P), for any R and P, 0 included.
+An entry is called as ``head(node, fine_channels=F, coarse_channels=K, out_channels=C)``, where
+``node`` is the configuration node of the task, ``cfg.MODEL.MASK_POINT_HEAD`` for instances. It
+returns a module that maps ``(fine (R, F, P), coarse (R, K, P))`` to logits (R, C, P), for any R and
+P, 0 included.
 
-It is an object of its own: Detectron2's PointRend project has a registry of the same name, which this one never touches.
+It is an object of its own: Detectron2's PointRend project has a registry of the same name, which
+this one never touches.
 """
 
 
@@ -37,7 +39,8 @@ def build_point_head(
     known = sorted(name for name, _ in POINT_HEAD_REGISTRY)
     if node.NAME not in known:
         raise ValueError(
-            f"The point head's NAME is {node.NAME!r}, which is not in the POINT_HEAD registry. Choose from {known}."
+            f"The point head's NAME is {node.NAME!r}, which is not in the POINT_HEAD registry. "
+            f"Choose from {known}."
         )
     return POINT_HEAD_REGISTRY.get(node.NAME)(
         node,

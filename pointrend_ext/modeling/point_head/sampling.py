@@ -18,7 +18,8 @@ class TrainPointPlan:
     Attributes:
         num_points: P, points in the loss.
         oversample_ratio: k, candidates per point, at least 1.
-        importance_sample_ratio: beta in [0, 1], share of points taken from the most uncertain candidates.
+        importance_sample_ratio: beta in [0, 1], share of points taken from the most uncertain
+            candidates.
     """
 
     num_points: int
@@ -46,8 +47,8 @@ class TrainPointPlan:
             )
         if not 0 <= node.IMPORTANCE_SAMPLE_RATIO <= 1:
             raise ValueError(
-                f"{name}.IMPORTANCE_SAMPLE_RATIO is {node.IMPORTANCE_SAMPLE_RATIO}; it is a share and must lie in "
-                "[0, 1]."
+                f"{name}.IMPORTANCE_SAMPLE_RATIO is {node.IMPORTANCE_SAMPLE_RATIO}; it is a share "
+                "and must lie in [0, 1]."
             )
         return cls(node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO, node.IMPORTANCE_SAMPLE_RATIO)
 
@@ -89,7 +90,8 @@ class SubdivisionPlan:
             )
         if node.SUBDIVISION_NUM_POINTS < 1:
             raise ValueError(
-                f"{name}.SUBDIVISION_NUM_POINTS is {node.SUBDIVISION_NUM_POINTS}; it must be at least 1."
+                f"{name}.SUBDIVISION_NUM_POINTS is {node.SUBDIVISION_NUM_POINTS}; it must be at "
+                "least 1."
             )
         side, steps = fold_subdivision(
             coarse_side, node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS

@@ -19,9 +19,9 @@ __all__ = ["StandardPointHead"]
 class StandardPointHead(nn.Module):
     """MLP over points, of 1-wide convolutions named ``fc1``, ``fc2``, ... and ``predictor``.
 
-    The first layer reads [fine | coarse]. With ``coarse_pred_each_layer`` every later layer, the predictor included,
-    reads [hidden | coarse]; the coarse channels always come last. Names, shapes and initialisation are those of
-    Detectron2's PointRend, so its weights load.
+    The first layer reads [fine | coarse]. With ``coarse_pred_each_layer`` every later layer, the
+    predictor included, reads [hidden | coarse]; the coarse channels always come last. Names, shapes
+    and initialisation are those of Detectron2's PointRend, so its weights load.
     """
 
     @configurable
@@ -48,8 +48,9 @@ class StandardPointHead(nn.Module):
         super().__init__()
         if num_fc < 1 or fc_dim < 1:
             raise ValueError(
-                f"StandardPointHead got NUM_FC={num_fc} and FC_DIM={fc_dim}; both must be at least 1: without a "
-                "hidden layer the head is linear and its points could be interpolated from the grid instead."
+                f"StandardPointHead got NUM_FC={num_fc} and FC_DIM={fc_dim}; both must be at "
+                "least 1: without a hidden layer the head is linear and its points could be "
+                "interpolated from the grid instead."
             )
         self.coarse_pred_each_layer = coarse_pred_each_layer
         self.num_fc = num_fc

@@ -1,4 +1,4 @@
-"""The coarse mask head (section 4.1 of the paper): convolutions, then fully connected layers, like a box head."""
+"""The coarse mask head (section 4.1 of the paper): convolutions, then fully connected layers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["CoarseMaskHead"]
 class CoarseMaskHead(nn.Module):
     """Predicts a small mask per region and class from a pooled grid of features.
 
-    Layers: ``reduce_channel_dim_conv`` (1 x 1, only when there are more than ``conv_dim`` channels),
-    ``reduce_spatial_dim_conv`` (2 x 2, stride 2), ``fc1``, ``fc2``, ... and ``prediction``, whose output is read
-    class-major as (C, S, S). Names, shapes and initialisation are those of Detectron2's PointRend.
+    Layers: ``reduce_channel_dim_conv`` (1 x 1, only when there are more than ``conv_dim``
+    channels), ``reduce_spatial_dim_conv`` (2 x 2, stride 2), ``fc1``, ``fc2``, ... and
+    ``prediction``, whose output is read class-major as (C, S, S). Names, shapes and initialisation are those of
+    Detectron2's PointRend.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class CoarseMaskHead(nn.Module):
 
         Args:
             in_channels: channels of the pooled features.
-            in_side: cells along a side of the pooled grid; even, since the spatial convolution halves it.
+            in_side: cells along a side of the pooled grid; even, since the spatial convolution
+                halves it.
             conv_dim: channels of the convolutions.
             fc_dims: widths of the hidden fully connected layers, at least one.
             num_classes: C; 1 for a class-agnostic head.
@@ -43,8 +45,8 @@ class CoarseMaskHead(nn.Module):
         super().__init__()
         if in_side < 2 or in_side % 2:
             raise ValueError(
-                f"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION is {in_side}; CoarseMaskHead halves it once, so it must be an "
-                "even number of at least 2, such as 14."
+                f"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION is {in_side}; CoarseMaskHead halves it "
+                "once, so it must be an even number of at least 2, such as 14."
             )
         if not fc_dims:
             raise ValueError("MODEL.ROI_MASK_HEAD.NUM_FC is 0; CoarseMaskHead needs at least 1.")
@@ -57,9 +59,7 @@ class CoarseMaskHead(nn.Module):
             self.reduce_channel_dim_conv = Conv2d(in_channels, conv_dim, 1, activation=F.relu)
             convs.append(self.reduce_channel_dim_conv)
             in_channels = conv_dim
-        self.reduce_spatial_dim_conv = Conv2d(
-            in_channels, conv_dim, 2, stride=2, activation=F.relu
-        )
+        self.reduce_spatial_dim_conv = Conv2d(in_channels, conv_dim, 2, stride=2, activation=F.relu)
         convs.append(self.reduce_spatial_dim_conv)
 
         width = conv_dim * (in_side // 2) ** 2

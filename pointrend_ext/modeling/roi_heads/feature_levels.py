@@ -43,8 +43,8 @@ class FeatureLevels:
         if unknown or not names:
             problem = f"contains {unknown[0]!r}" if unknown else "is empty"
             raise ValueError(
-                f"{key} {problem}, but the region heads get {list(available)} (MODEL.ROI_HEADS.IN_FEATURES). Choose "
-                "from these."
+                f"{key} {problem}, but the region heads get {list(available)} "
+                "(MODEL.ROI_HEADS.IN_FEATURES). Choose from these."
             )
         shapes = [available[name] for name in names]
         return cls(

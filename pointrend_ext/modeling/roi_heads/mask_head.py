@@ -41,9 +41,10 @@ __all__ = ["PointRendROIMaskHead"]
 class PointRendROIMaskHead(nn.Module):
     """The mask head of Mask R-CNN with PointRend (sections 3 and 4.1 of the paper).
 
-    It reads feature maps itself, so it needs ``MODEL.ROI_MASK_HEAD.POOLER_TYPE ""``. Training adds a loss at points to
-    the dense loss of the coarse mask; inference refines each region's predicted class by adaptive subdivision.
-    Parameter names and shapes are those of Detectron2's ``PointRendMaskHead``.
+    It reads feature maps itself, so it needs ``MODEL.ROI_MASK_HEAD.POOLER_TYPE ""``. Training adds
+    a loss at points to the dense loss of the coarse mask; inference refines each region's predicted
+    class by adaptive subdivision. Parameter names and shapes are those of Detectron2's
+    ``PointRendMaskHead``.
     """
 
     @configurable
@@ -92,9 +93,10 @@ class PointRendROIMaskHead(nn.Module):
         """
         if isinstance(input_shape, ShapeSpec):
             raise ValueError(
-                f"PointRendROIMaskHead pools its features itself, but MODEL.ROI_MASK_HEAD.POOLER_TYPE is "
-                f"{cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE!r} (MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}). Set "
-                "POOLER_TYPE to '' and use StandardROIHeads or CascadeROIHeads with an FPN backbone."
+                "PointRendROIMaskHead pools its features itself, but "
+                f"MODEL.ROI_MASK_HEAD.POOLER_TYPE is {cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE!r} "
+                f"(MODEL.ROI_HEADS.NAME {cfg.MODEL.ROI_HEADS.NAME!r}). Set POOLER_TYPE to '' and "
+                "use StandardROIHeads or CascadeROIHeads with an FPN backbone."
             )
         coarse, point = cfg.MODEL.ROI_MASK_HEAD, cfg.MODEL.MASK_POINT_HEAD
         node_name = "MODEL.MASK_POINT_HEAD"
@@ -105,7 +107,8 @@ class PointRendROIMaskHead(nn.Module):
         point_levels = FeatureLevels.select(
             input_shape, point.IN_FEATURES, f"{node_name}.IN_FEATURES"
         )
-        # The point head is built first, as in Detectron2's PointRend: one random state then gives equal weights.
+        # The point head is built first, as in Detectron2's PointRend: one random state then gives
+        # equal weights.
         point_head = build_point_head(
             point,
             fine_channels=point_levels.channels,
@@ -140,13 +143,15 @@ class PointRendROIMaskHead(nn.Module):
 
         Args:
             features: maps by name, each (N, C_m, H_m, W_m).
-            instances: per image, in training foreground proposals with ``proposal_boxes``, ``gt_classes`` and
-                ``gt_masks`` (the last may be missing where there is no proposal); in inference detections with
-                ``pred_boxes`` and ``pred_classes``. Any of them, and all, may be empty.
+            instances: per image, in training foreground proposals with ``proposal_boxes``,
+                ``gt_classes`` and ``gt_masks`` (the last may be missing where there is no
+                proposal); in inference detections with ``pred_boxes`` and ``pred_classes``. Any of
+                them, and all, may be empty.
 
         Returns:
-            ``{"loss_mask", "loss_mask_point"}``, scalars connected to every parameter even without any region; or the
-            same instances with ``pred_masks`` (R_n, 1, S, S), probabilities of the predicted class.
+            ``{"loss_mask", "loss_mask_point"}``, scalars connected to every parameter even without
+            any region; or the same instances with ``pred_masks`` (R_n, 1, S, S), probabilities of
+            the predicted class.
         """
         if self.training:
             return self._losses(features, instances)

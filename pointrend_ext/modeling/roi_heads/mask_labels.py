@@ -19,12 +19,14 @@ __all__ = ["sample_mask_labels"]
 def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Tensor:
     """Read the matched ground-truth masks at points of the proposals.
 
-    A mask is read bilinearly as a 0/1 map continued by zeros, so a point less than half a pixel from an outline gets
-    a label between 0 and 1.
+    A mask is read bilinearly as a 0/1 map continued by zeros, so a point less than half a pixel
+    from an outline gets a label between 0 and 1.
 
     Args:
-        proposals: per image R_n proposals with the field ``gt_masks``, which may be missing where R_n is 0.
-        coords_px: (R, P, 2), (x, y) in pixels of the image that each mask covers, R = R_1 + ... + R_N.
+        proposals: per image R_n proposals with the field ``gt_masks``, which may be missing where
+            R_n is 0.
+        coords_px: (R, P, 2), (x, y) in pixels of the image that each mask covers, R = R_1 + ... +
+            R_N.
 
     Returns:
         (R, P) labels in [0, 1], in the type of ``coords_px``.
@@ -50,12 +52,14 @@ def _bitmasks(proposals: Instances) -> Tensor:
     if isinstance(masks, PolygonMasks):
         log_first_n(
             logging.WARNING,
-            "Ground-truth masks are polygons and are rasterised in every iteration. Pass mask_format='bitmask' to "
-            "annotations_to_instances, or use pointrend_ext's mapper, to do that once in the data loader.",
+            "Ground-truth masks are polygons and are rasterised in every iteration. Pass "
+            "mask_format='bitmask' to annotations_to_instances, or use pointrend_ext's mapper, "
+            "to do that once in the data loader.",
             name=__name__,
         )
         bitmasks = BitMasks.from_polygon_masks(masks, *proposals.image_size)
         return bitmasks.tensor.to(proposals.gt_classes.device)
     raise TypeError(
-        f"gt_masks is of type {type(masks).__name__}; PointRendROIMaskHead needs BitMasks (or PolygonMasks)."
+        f"gt_masks is of type {type(masks).__name__}; PointRendROIMaskHead needs BitMasks (or "
+        "PolygonMasks)."
     )
