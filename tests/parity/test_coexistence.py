@@ -1,0 +1,26 @@
+"""Both packages in one process, in either order."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.parity
+
+MODULES = ("pointrend_ext", "detectron2.projects.point_rend", "detectron2.projects.deeplab")
+
+
+@pytest.mark.parametrize("order", itertools.permutations(MODULES), ids=" ".join)
+def test_imports_in_any_order(order):
+    code = (
+        f"import {', '.join(order)}\n"
+        "from detectron2.modeling import ROI_MASK_HEAD_REGISTRY as registry\n"
+        "ours = registry.get('PointRendROIMaskHead').__module__\n"
+        "theirs = registry.get('PointRendMaskHead').__module__\n"
+        "assert ours.startswith('pointrend_ext.'), ours\n"
+        "assert theirs.startswith('detectron2.'), theirs\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

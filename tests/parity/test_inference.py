@@ -1,0 +1,88 @@
+"""Same weights in, same masks out (reference.md, performance.md section 7)."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+import torch
+from detectron2.projects.point_rend import mask_head as upstream_mask_head
+
+from pointrend_ext.layers import subdivision
+
+pytestmark = pytest.mark.parity
+
+
+class Recorder:
+    """Wraps the grid selection of one implementation and keeps what it saw and chose."""
+
+    def __init__(self, module):
+        self.original = module.get_uncertain_point_coords_on_grid
+        self.steps = []  # (scores (R, H * W), chosen (R, H * W) bool)
+        self.patch = mock.patch.object(module, "get_uncertain_point_coords_on_grid", self)
+
+    def __call__(self, uncertainty_map, num_points):
+        cells, coords = self.original(uncertainty_map, num_points)
+        scores = uncertainty_map.flatten(1)
+        chosen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, cells, True)
+        self.steps.append((scores.clone(), chosen))
+        return cells, coords
+
+
+def infer(model, module, inputs):
+    """Detections of one image, with raw (R, 1, S, S) masks, and the recorded steps."""
+    recorder = Recorder(module)
+    with torch.no_grad(), recorder.patch:
+        (instances,) = model.inference([inputs], do_postprocess=False)
+    return instances, recorder.steps
+
+
+def check_masks(ours, upstream, ours_steps, upstream_steps):
+    """Compare masks; return the largest difference and how many regions swapped a point."""
+    difference = (ours - upstream).abs().flatten(1)  # (R, S * S)
+    swapped = torch.zeros(len(ours), dtype=torch.bool)
+    for (_, chosen_ours), (scores, chosen_upstream) in zip(ours_steps, upstream_steps, strict=True):
+        differs = chosen_ours != chosen_upstream
+        for region in torch.nonzero(differs.any(1) & ~swapped).flatten():
+            at_cut_off = scores[region][differs[region]]
+            assert at_cut_off.max() - at_cut_off.min() < 1e-5
+        swapped |= differs.any(1)
+    assert difference[~swapped].max() <= 1e-5 if (~swapped).any() else True
+    # a swapped point changes its own pixel and its later interpolation, nothing else
+    assert (difference[swapped] > 1e-5).float().mean(1).max() < 0.01 if swapped.any() else True
+    logits = torch.logit(upstream.flatten(1).double(), eps=1e-12)
+    flipped = ((ours > 0.5) != (upstream > 0.5)).flatten(1)
+    assert (logits[flipped].abs() < 1e-4).all()
+    return difference.max().item(), int(swapped.sum())
+
+
+def check_images(pair, inputs):
+    regions = swaps = 0
+    worst = 0.0
+    for one in inputs:
+        ours, ours_steps = infer(pair.ours, subdivision, one)
+        upstream, upstream_steps = infer(pair.upstream, upstream_mask_head, one)
+        assert len(ours_steps) == 3
+        assert len(ours) > 0
+        assert torch.equal(ours.pred_classes, upstream.pred_classes)
+        assert torch.equal(ours.pred_boxes.tensor, upstream.pred_boxes.tensor)
+        assert torch.equal(ours.scores, upstream.scores)
+        low, high = upstream.pred_masks.aminmax()
+        assert high - low > 0.5  # logits of several units: something to compare
+        difference, swapped = check_masks(
+            ours.pred_masks, upstream.pred_masks, ours_steps, upstream_steps
+        )
+        worst, regions, swaps = max(worst, difference), regions + len(ours), swaps + swapped
+    print(f"{len(inputs)} images, {regions} masks: largest difference {worst:.1e}, {swaps} swapped")
+    assert swaps <= max(1, regions // 20)
+
+
+@pytest.mark.parametrize("num_classes", [1, 8, 80])
+def test_masks_equal_upstream(make_pair, drawn_inputs, num_classes):
+    check_images(make_pair(num_classes, drawn_inputs), drawn_inputs)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("num_classes", [1, 8, 80])
+def test_masks_equal_upstream_on_coco(make_pair, coco_inputs, num_classes):
+    check_images(make_pair(num_classes, coco_inputs[:1]), coco_inputs)
