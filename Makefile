@@ -1,0 +1,30 @@
+# `make` lists the targets. VENV= names another environment, PYTHON= the interpreter to build one with, and ARGS= more
+# arguments for pytest or the demo: make test ARGS="-k layers". How the environment is built: requirements/install.sh.
+VENV ?= .venv
+PY = $(VENV)/bin/python
+# One stamp per checkout and place: an environment shared by two checkouts holds only the last one's package.
+STAMP = $(VENV)/.pointrend_ext-$(shell pwd -P | cksum | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-all lint
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+env: $(STAMP) ## build .venv with the tested packages, or bring it up to date
+
+demo: $(STAMP) ## toy data, training, AP and pictures of PointRend and Mask R-CNN; no GPU, no download
+	$(PY) tools/toy_demo.py $(ARGS)
+
+test: $(STAMP) ## the test suite without its slow and GPU tests
+	$(PY) -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-all: $(STAMP) ## every test; those that need what is absent are skipped
+	$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff: lint and format, changing nothing
+	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+$(STAMP): $(wildcard requirements/*) setup.py
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash requirements/install.sh
+	@touch $@

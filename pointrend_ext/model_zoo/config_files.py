@@ -1,0 +1,67 @@
+"""Finds the YAML files of ``configs/``, in a checkout and in an installed package alike."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+__all__ = ["get_config_file", "list_config_files"]
+
+# In a checkout the files lie beside the package; setup.py copies them into the built package.
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_INSTALLED_CONFIGS = Path(__file__).resolve().parent / "configs"
+
+
+def get_config_file(name: str) -> str:
+    """Return the path of a configuration file, ready for ``cfg.merge_from_file``.
+
+    Args:
+        name: path below ``configs/`` with forward slashes, such as
+            ``"COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml"``.
+
+    Returns:
+        The absolute path of an existing file. A relative ``_BASE_`` in it resolves.
+
+    Raises:
+        FileNotFoundError: no file has this name; the message gives the nearest names.
+    """
+    root = _configs_root()
+    known = _names_below(root)
+    if name not in known:
+        nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.0))
+        raise FileNotFoundError(
+            f"get_config_file: no configuration {name!r} among the {len(known)} files of {root}. "
+            f"Nearest names: {nearest}. list_config_files() returns all."
+        )
+    return str(root / name)
+
+
+def list_config_files() -> list[str]:
+    """Return the name of every configuration file, bases included, sorted.
+
+    Each is a name that ``get_config_file`` takes.
+
+    Raises:
+        FileNotFoundError: the package was installed without its configuration files.
+    """
+    return _names_below(_configs_root())
+
+
+def _configs_root() -> Path:
+    """Return the folder in use; a checkout's own files win over those built into the package."""
+    in_checkout = _CHECKOUT / "configs"
+    # setup.py tells a checkout from a site-packages folder that holds somebody else's "configs".
+    candidates = [in_checkout] if (_CHECKOUT / "setup.py").is_file() else []
+    candidates.append(_INSTALLED_CONFIGS)
+    for root in candidates:
+        if root.is_dir() and _names_below(root):
+            return root
+    raise FileNotFoundError(
+        "pointrend_ext.model_zoo found no configuration files in "
+        f"{' or '.join(map(str, candidates))}. Install the package again (`pip install .` in a "
+        "checkout)."
+    )
+
+
+def _names_below(root: Path) -> list[str]:
+    return sorted(file.relative_to(root).as_posix() for file in root.rglob("*.yaml"))
