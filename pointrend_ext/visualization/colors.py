@@ -1,0 +1,104 @@
+"""Deterministic, well distinguishable colours for instances and classes.
+
+Hues advance by the golden angle, so any first N colours are spread evenly over the circle;
+lightness cycles through three levels so that neighbours of equal hue still differ. The colour space
+is OKLCH (Ottosson, "A perceptual color space for image processing", 2020), in which equal steps
+look equally large.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_GOLDEN_TURN = (5**0.5 - 1) / 2  # fraction of a full turn between consecutive hues
+_FIRST_HUE_TURN = 0.70  # azure: rare in skin, wood and grass, so the commonest colour stands out
+_LIGHTNESS = (0.70, 0.78, 0.62)
+_CHROMA = 0.19
+_CHROMA_STEPS = np.linspace(1.0, 0.0, 65)
+
+_OKLAB_TO_LMS = np.array(
+    [
+        [1.0, 0.3963377774, 0.2158037573],
+        [1.0, -0.1055613458, -0.0638541728],
+        [1.0, -0.0894841775, -1.2914855480],
+    ]
+)
+_LMS_TO_LINEAR_RGB = np.array(
+    [
+        [4.0767416621, -3.3077115913, 0.2309699292],
+        [-1.2684380046, 2.6097574011, -0.3413193965],
+        [-0.0041960863, -0.7034186147, 1.7076147010],
+    ]
+)
+
+
+def distinct_colors(count: int) -> np.ndarray:
+    """Return the first ``count`` colours of one fixed, endless sequence.
+
+    Args:
+        count: number of colours, 0 or more. A longer request starts with the same colours as a
+            shorter one, so an index (instance number or class id) always has the same colour.
+
+    Returns:
+        (count, 3) uint8, RGB.
+
+    Raises:
+        ValueError: ``count`` is negative.
+    """
+    if count < 0:
+        raise ValueError(f"distinct_colors: count is {count}; it must be 0 or more.")
+    return np.array([_color(index) for index in range(count)], dtype=np.uint8).reshape(count, 3)
+
+
+def colors_of(ids: np.ndarray) -> np.ndarray:
+    """Look up the colours of class ids or instance numbers.
+
+    Args:
+        ids: (R,) integers, 0 or more.
+
+    Returns:
+        (R, 3) uint8, RGB; equal ids get equal colours.
+
+    Raises:
+        ValueError: an id is negative.
+    """
+    ids = np.asarray(ids, dtype=np.int64).reshape(-1)
+    if ids.size and ids.min() < 0:
+        raise ValueError(f"colors_of: found the id {ids.min()}; ids must be 0 or more.")
+    return np.array([_color(int(index)) for index in ids], dtype=np.uint8).reshape(len(ids), 3)
+
+
+def text_color_on(background: np.ndarray) -> np.ndarray:
+    """Choose black or white, whichever reads better on a plate of the given colour.
+
+    Args:
+        background: (3,) uint8, RGB.
+
+    Returns:
+        (3,) uint8, RGB: near-black or white.
+    """
+    linear = _srgb_to_linear(np.asarray(background, dtype=np.float64) / 255)
+    luminance = float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+    # Equal contrast ratio (WCAG 2) with black and with white lies at luminance 0.179; white looks
+    # crisper, so it is preferred a little longer than that.
+    return np.array([255] * 3 if luminance < 0.26 else [16] * 3, dtype=np.uint8)
+
+
+def _color(index: int) -> np.ndarray:
+    hue = 2 * np.pi * ((_FIRST_HUE_TURN + index * _GOLDEN_TURN) % 1.0)
+    lightness = _LIGHTNESS[index % len(_LIGHTNESS)]
+    for fraction in _CHROMA_STEPS:  # the strongest chroma that a screen can show
+        chroma = _CHROMA * fraction
+        lab = np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)])
+        linear = _LMS_TO_LINEAR_RGB @ (_OKLAB_TO_LMS @ lab) ** 3
+        if linear.min() >= 0 and linear.max() <= 1:
+            break
+    return np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(np.uint8)
+
+
+def _linear_to_srgb(linear: np.ndarray) -> np.ndarray:
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

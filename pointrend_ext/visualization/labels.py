@@ -1,0 +1,176 @@
+"""Small text labels on plates, placed beside the objects they name."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+import numpy as np
+
+from pointrend_ext.visualization.colors import text_color_on
+from pointrend_ext.visualization.raster import paint_rectangle, paint_text, text_width
+
+_SIDE_PAD = 0.55  # of the capital height
+_LINE_PAD = 0.50
+_GAP = 0.35
+_COVERS_OWN, _COVERS_OTHER, _AWAY = 3.0, 1.0, 0.25  # what a plate position costs
+_CROWDED = 0.3  # a plate larger than its object may cover this share of its area on objects
+_SMALL_OBJECT = 10.0  # capital heights; smaller objects get smaller text,
+_SMALLEST_TEXT = 0.75  # down to this share
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A label's place on the canvas.
+
+    Attributes:
+        text: what is written, printable ASCII.
+        x, y: left and top in pixels of the canvas.
+        width, height: in pixels.
+        cap_height_px: height of a capital letter in pixels.
+    """
+
+    text: str
+    x: int
+    y: int
+    width: int
+    height: int
+    cap_height_px: float
+
+    def overlaps(self, other: Plate) -> bool:
+        """Tell whether two plates share a pixel."""
+        apart_x = self.x >= other.x + other.width or other.x >= self.x + self.width
+        apart_y = self.y >= other.y + other.height or other.y >= self.y + self.height
+        return not (apart_x or apart_y)
+
+
+def ascii_text(text: str) -> str:
+    """Drop accents and replace all else that OpenCV's font lacks with question marks."""
+    plain = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in plain if not unicodedata.combining(c))
+    return "".join(c if 32 <= ord(c) < 127 else "?" for c in plain)
+
+
+def default_cap_height(height: int, width: int) -> float:
+    """Return a capital height in pixels that is readable when the whole image is looked at."""
+    return float(np.clip(0.0155 * (height * width) ** 0.5, 5.0, 200.0))
+
+
+def place_label(
+    text: str,
+    mask: np.ndarray,
+    occupied: np.ndarray,
+    placed: list[Plate],
+    *,
+    cap_height_px: float,
+    scale: int = 1,
+) -> Plate | None:
+    """Choose where the label of one object goes.
+
+    Positions around and, at worst, inside the object's bounding box are compared: a plate lies
+    wholly on the canvas, covers as little as possible of its own object, then of other objects, and
+    stays close. The choice is deterministic.
+
+    Args:
+        text: the label; empty text gets no plate.
+        mask: (H, W) bool, the object.
+        occupied: (H, W) bool, the union of all objects.
+        placed: plates that are already there; no new one overlaps them.
+        cap_height_px: height of a capital letter in pixels of the canvas.
+        scale: canvas pixels per mask pixel.
+
+    Returns:
+        The plate, or None when the text or the mask is empty or no place is left: every one
+        overlaps another plate, or hides other objects for the name of a smaller one.
+    """
+    text = ascii_text(text).strip()
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not text or rows.size == 0:
+        return None
+    canvas_hw = mask.shape[0] * scale, mask.shape[1] * scale
+    object_px = scale * float(np.sqrt((columns[-1] + 1 - columns[0]) * (rows[-1] + 1 - rows[0])))
+    cap_height_px *= np.clip(object_px / (_SMALL_OBJECT * cap_height_px), _SMALLEST_TEXT, 1.0)
+    cap_height_px = _fitting_cap_height(text, cap_height_px, canvas_hw)
+    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
+    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
+    width, height = min(width, canvas_hw[1]), min(height, canvas_hw[0])
+
+    box = tuple(scale * v for v in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+    top_columns = np.flatnonzero(mask[rows[0]])
+    summit_x = (top_columns[len(top_columns) // 2] + 0.5) * scale
+    best: tuple[float, Plate] | None = None
+    for x, y in _candidates(box, summit_x, width, height, cap_height_px):
+        x = int(np.clip(round(x), 0, canvas_hw[1] - width))
+        y = int(np.clip(round(y), 0, canvas_hw[0] - height))
+        plate = Plate(text, x, y, width, height, cap_height_px)
+        if any(plate.overlaps(other) for other in placed):
+            continue
+        covered = _share(plate, occupied, scale)
+        if width * height > object_px**2 and covered > _CROWDED:
+            continue
+        own = _share(plate, mask, scale)
+        cost = _COVERS_OWN * own + _COVERS_OTHER * (covered - own) + _AWAY * _distance(plate, box)
+        if best is None or cost < best[0] - 1e-9:
+            best = cost, plate
+    return None if best is None else best[1]
+
+
+def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:
+    """Draw a label in place.
+
+    Args:
+        canvas: (H, W, 3) uint8, RGB.
+        plate: from ``place_label``.
+        color: (3,) uint8, RGB of the plate; the text is black or white, whichever reads better.
+    """
+    box = plate.x, plate.y, plate.x + plate.width, plate.y + plate.height
+    cap = plate.cap_height_px
+    paint_rectangle(canvas, box, color, radius_px=0.3 * cap)
+    left = plate.x + (plate.width - text_width(plate.text, cap)) / 2
+    baseline = plate.y + (plate.height + cap) / 2
+    paint_text(canvas, plate.text, (left, baseline), cap, text_color_on(color))
+
+
+def _fitting_cap_height(text: str, cap_height_px: float, canvas_hw: tuple[int, int]) -> float:
+    """Shrink the text until its plate fits on the canvas."""
+    widest = text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px
+    tallest = (1 + 2 * _LINE_PAD) * cap_height_px
+    return cap_height_px * min(1.0, canvas_hw[1] / widest, canvas_hw[0] / tallest)
+
+
+def _candidates(
+    box: tuple[float, ...], summit_x: float, width: int, height: int, cap_height_px: float
+) -> list[tuple[float, float]]:
+    """List plate corners (x, y), the preferred ones first."""
+    x0, y0, x1, y1 = box
+    gap = _GAP * cap_height_px
+    middle_x, middle_y = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
+    above, below = y0 - height - gap, y1 + gap
+    before, after = x0 - width - gap, x1 + gap
+    inset_y = y1 - height - gap
+    outside = [(x, above) for x in (summit_x - width / 2, x0, middle_x, x1 - width)]
+    outside += [(x, y) for y in (y0, middle_y, y1 - height) for x in (after, before)]
+    outside += [(x, below) for x in (middle_x, x0, x1 - width)]
+    corners = [(x, y) for y in (y0 + gap, inset_y) for x in (x0 + gap, x1 - width - gap)]
+    further = [(x, above - height - gap) for x in (x0, middle_x, x1 - width)]
+    further += [(x, below + height + gap) for x in (x0, middle_x, x1 - width)]
+    return (
+        outside
+        + corners
+        + [(middle_x, y0 + gap), (middle_x, inset_y)]
+        + further
+        + [(middle_x, middle_y)]
+    )
+
+
+def _share(plate: Plate, mask: np.ndarray, scale: int) -> float:
+    """Return which share of the plate's area lies on the mask."""
+    x1, y1 = -(-(plate.x + plate.width) // scale), -(-(plate.y + plate.height) // scale)
+    return float(mask[plate.y // scale : y1, plate.x // scale : x1].mean())
+
+
+def _distance(plate: Plate, box: tuple[float, ...]) -> float:
+    """Return the city-block gap between plate and box, in heights of the plate."""
+    gap_x = max(box[0] - plate.x - plate.width, plate.x - box[2], 0)
+    gap_y = max(box[1] - plate.y - plate.height, plate.y - box[3], 0)
+    return (gap_x + gap_y) / plate.height

@@ -1,0 +1,80 @@
+"""Choosing where to zoom: the place on an object's boundary where two predictions differ most."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pointrend_ext.visualization.contours import binarize
+
+
+def pick_zoom_window(
+    mask_a: np.ndarray, mask_b: np.ndarray, truth: np.ndarray, size_px: int
+) -> tuple[int, int, int, int]:
+    """Choose the square window on the object's boundary in which two predictions differ most.
+
+    Windows are centred on boundary pixels. Windows are moved inwards at the image border. Among
+    windows with equally many differing pixels the one with the differences closest to its middle
+    wins, then the one with most of the true boundary, then the uppermost, then the leftmost;
+    identical predictions therefore give a piece of boundary too.
+
+    Args:
+        mask_a: (H, W) first prediction, as in ``mask_contours``.
+        mask_b: (H, W) second prediction.
+        truth: (H, W) the object; when it is empty, the union of both predictions stands in for it.
+        size_px: edge length in pixels; reduced to the shorter image edge.
+
+    Returns:
+        left, top, right, bottom in whole pixels, inside the image.
+
+    Raises:
+        ValueError: the sizes disagree, ``size_px`` is not positive, or all masks are empty.
+    """
+    a, b, target = binarize(mask_a), binarize(mask_b), binarize(truth)
+    if not a.shape == b.shape == target.shape or a.ndim != 2:
+        raise ValueError(
+            f"pick_zoom_window: masks have shapes {a.shape}, {b.shape} and truth {target.shape}; "
+            "all must be the same (H, W)."
+        )
+    if size_px < 1:
+        raise ValueError(f"pick_zoom_window: size_px is {size_px}; it must be 1 or more.")
+    target = target if target.any() else a | b
+    if not target.any():
+        raise ValueError("pick_zoom_window: all three masks are empty; there is no boundary.")
+    height, width = target.shape
+    size = min(int(size_px), height, width)
+    boundary = target & (cv2.erode(_padded(target), np.ones((3, 3), np.uint8))[1:-1, 1:-1] == 0)
+
+    centre_y, centre_x = np.nonzero(boundary)
+    corners = np.stack(
+        [
+            np.clip(centre_y - size // 2, 0, height - size),
+            np.clip(centre_x - size // 2, 0, width - size),
+        ],
+        axis=1,
+    )
+    corners = np.unique(corners, axis=0)  # sorted by top, then left
+    differs = a ^ b
+    keys = [_window_sums(m, size)[tuple(corners.T)] for m in (differs, boundary)]
+    middle = _tent_sums(differs, size)[tuple(corners.T)]
+    # The last key of lexsort counts most; it is stable, so equal windows stay in raster order.
+    best = np.lexsort([-keys[1], -middle, -keys[0]])[0]
+    top, left = (int(v) for v in corners[best])
+    return left, top, left + size, top + size
+
+
+def _padded(mask: np.ndarray) -> np.ndarray:
+    return np.pad(mask.astype(np.uint8), 1)
+
+
+def _window_sums(values: np.ndarray, size: int) -> np.ndarray:
+    """Return (H - size + 1, W - size + 1) sums over all windows, exact integers."""
+    total = np.pad(values.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+    return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
+
+
+def _tent_sums(values: np.ndarray, size: int) -> np.ndarray:
+    """Return the same sums, weighted less and less away from the middle of the window."""
+    inner = (size + 1) // 2
+    once = _window_sums(values, inner)
+    return _window_sums(once, size - inner + 1)

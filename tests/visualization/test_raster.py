@@ -1,0 +1,112 @@
+"""Painted coverage against analytic areas and positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pointrend_ext.visualization import raster
+
+WHITE = np.array([255, 255, 255], np.uint8)
+
+
+def canvas(height=60, width=90):
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def covered(picture):
+    return picture[:, :, 0].astype(float) / 255
+
+
+def circle(center, radius, count=400):
+    angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.stack([center[0] + radius * np.cos(angle), center[1] + radius * np.sin(angle)], 1)
+
+
+@pytest.mark.parametrize("width_px", [1.0, 1.5, 2.0, 3.2, 6.0])
+def test_stroke_has_the_width_asked_for(width_px):
+    picture = canvas()
+    raster.paint_stroke(picture, [circle((44.3, 29.8), 20)], WHITE, width_px)
+    assert covered(picture).sum() == pytest.approx(2 * np.pi * 20 * width_px, rel=0.06)
+
+
+def test_stroke_lies_where_it_should():
+    picture = canvas()
+    raster.paint_stroke(picture, [circle((44.3, 29.8), 20)], WHITE, 2.0)
+    y, x = np.mgrid[:60, :90] + 0.5
+    radius = np.hypot(x - 44.3, y - 29.8)
+    weight = covered(picture)
+    assert (weight * radius).sum() / weight.sum() == pytest.approx(20, abs=0.06)
+    assert (weight * x).sum() / weight.sum() == pytest.approx(44.3, abs=0.06)
+    assert weight[np.abs(radius - 20) > 2].max() == 0
+    assert weight[np.abs(radius - 20) < 0.2].min() > 0.95
+
+
+def test_zero_width_draws_nothing():
+    picture = canvas()
+    raster.paint_stroke(picture, [circle((40, 30), 20)], WHITE, 0)
+    assert picture.max() == 0
+
+
+def test_fill_covers_the_area_and_leaves_holes():
+    picture = canvas()
+    raster.paint_fill(picture, [circle((40, 30), 20), circle((40, 30), 8)[::-1]], WHITE, 1.0)
+    weight = covered(picture)
+    assert weight.sum() == pytest.approx(np.pi * (20**2 - 8**2), rel=0.02)
+    assert weight[30, 40] == 0
+    assert weight[30, 54] == 1
+
+
+def test_tiles_leave_no_seams(monkeypatch):
+    pictures = []
+    for tile in (16, 256):
+        monkeypatch.setattr(raster, "_TILE", tile)
+        picture = canvas()
+        raster.paint_stroke(picture, [circle((44.3, 29.8), 24)], WHITE, 3.0)
+        raster.paint_fill(picture, [circle((44.3, 29.8), 10)], WHITE, 0.5)
+        pictures.append(picture.astype(int))
+    # OpenCV rounds a line that it cuts at the tile's edge a little differently.
+    assert np.abs(pictures[0] - pictures[1]).max() <= 4
+
+
+def test_drawing_beyond_the_canvas_is_cut_off():
+    big, small = canvas(100, 120), canvas(40, 50)
+    raster.paint_stroke(big, [circle((50, 40), 30)], WHITE, 3.0)
+    raster.paint_stroke(small, [circle((50, 40), 30)], WHITE, 3.0)
+    np.testing.assert_array_equal(big[:40, :50], small)
+
+
+def test_very_long_polygon():
+    picture = canvas(20, 20000)
+    raster.paint_stroke(
+        picture, [np.array([[100, 5], [19900, 5], [19900, 15], [100, 15.0]])], WHITE, 2.0
+    )
+    assert picture[5, 10000, 0] == 255
+    assert picture[10, 10000, 0] == 0
+
+
+def test_blend_rounds_to_nearest():
+    region = np.full((1, 1, 3), 100, np.uint8)
+    raster.blend(region, np.array([201, 0, 255], np.uint8), 0.25)
+    assert region.ravel().tolist() == [125, 75, 139]  # 125.25, 75, 138.75
+
+
+@pytest.mark.parametrize("cap", [8.0, 20.0])
+def test_text_fills_its_width_and_height(cap):
+    picture = canvas(80, 400)
+    raster.paint_text(picture, "HEH", (20.0, 50.0), cap, WHITE)
+    rows, columns = np.nonzero(covered(picture) > 0.5)
+    assert rows.max() + 1 == pytest.approx(50, abs=0.1 * cap + 1)
+    assert rows.max() + 1 - rows.min() == pytest.approx(cap, abs=0.2 * cap + 1)
+    assert columns.min() >= 20
+    assert columns.max() < 20 + raster.text_width("HEH", cap)
+
+
+def test_rectangle_with_round_corners():
+    picture = canvas()
+    raster.paint_rectangle(picture, (10, 20, 50, 40), WHITE, radius_px=6)
+    weight = covered(picture)
+    assert weight.sum() == pytest.approx(40 * 20 - (4 - np.pi) * 36, rel=0.02)
+    assert weight[20, 10] == 0
+    assert weight[30, 11] == 1
+    assert weight[:, :9].max() == 0
