@@ -1,0 +1,26 @@
+"""Data: loading with checks, mappers, augmentation, and the toy data sets in ``data.toy``.
+
+Importing this package registers no data set of ours and opens no file.
+"""
+
+from pointrend_ext.data.checks import check_datasets, check_num_classes
+from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
+from pointrend_ext.data.drops import DropCause, DropCounter
+from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
+from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
+
+__all__ = [
+    "ColorJitter",
+    "DropCause",
+    "DropCounter",
+    "PointRendDatasetMapper",
+    "SSDColorAugmentation",
+    "build_mapper",
+    "build_semantic_augmentation",
+    "build_test_loader",
+    "build_train_loader",
+    "check_datasets",
+    "check_num_classes",
+    "load_dataset_dicts",
+]

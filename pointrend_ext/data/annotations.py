@@ -1,0 +1,114 @@
+"""Checking one instance annotation before Detectron2 transforms it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from detectron2.structures import BoxMode
+
+from pointrend_ext.data.drops import DropCause, DropCounter
+from pointrend_ext.data.rle import compress_rle
+
+_CLIP_TOLERANCE = 1.0  # px; COCO's own boxes reach fractions of a pixel beyond the image
+
+
+def clean_annotation(
+    annotation: dict[str, Any],
+    size_hw: tuple[int, int],
+    drops: DropCounter,
+    file_name: str,
+    *,
+    need_mask: bool,
+) -> dict[str, Any] | None:
+    """Return the annotation ready for the transforms, or None when it is no training target.
+
+    Boxes and polygons become floating point: Detectron2 scales integer coordinates in place and
+    would cut them to integers.
+
+    Args:
+        annotation: one annotation in Detectron2's format; not changed.
+        size_hw: (H, W) of the image as stored, before any augmentation.
+        drops: counts what is dropped.
+        file_name: the image, for the counter.
+        need_mask: whether an annotation without segmentation is useless.
+
+    Returns:
+        A copy with checked ``bbox`` (in its ``bbox_mode``) and ``segmentation``, or None.
+
+    Raises:
+        ValueError: If the annotation cannot be understood. The message does not name the file.
+    """
+    if annotation.get("iscrowd", 0):
+        drops.add(DropCause.CROWD, file_name)
+        return None
+    box = _box_xyxy(annotation)
+    cause = _box_problem(box, size_hw)
+    if cause is not None:
+        drops.add(cause, file_name, f"bbox {_plain(annotation['bbox'])}")
+        if cause is not DropCause.BOX_CLIPPED:
+            return None
+    cleaned = {**annotation, "bbox": _plain(annotation["bbox"])}
+    if not need_mask:
+        cleaned.pop("segmentation", None)
+        return cleaned
+    segmentation = annotation.get("segmentation")
+    if segmentation is None or len(segmentation) == 0:
+        drops.add(DropCause.NO_MASK, file_name)
+        return None
+    if isinstance(segmentation, dict):
+        cleaned["segmentation"] = compress_rle(segmentation, size_hw)
+        return cleaned
+    cleaned["segmentation"] = _valid_polygons(segmentation, drops, file_name)
+    if not cleaned["segmentation"]:
+        drops.add(DropCause.NO_POLYGON_LEFT, file_name)
+        return None
+    return cleaned
+
+
+def _box_xyxy(annotation: dict[str, Any]) -> np.ndarray:
+    missing = {"bbox", "bbox_mode"} - annotation.keys()
+    if missing:
+        raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+    box = np.asarray(annotation["bbox"], dtype=np.float64).reshape(-1)
+    if box.shape != (4,):
+        raise ValueError(f"its bbox {_plain(annotation['bbox'])} has {box.size} numbers, not 4")
+    return BoxMode.convert(box[None], annotation["bbox_mode"], BoxMode.XYXY_ABS)[0]
+
+
+def _box_problem(box: np.ndarray, size_hw: tuple[int, int]) -> DropCause | None:
+    x0, y0, x1, y1 = box
+    if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
+        return DropCause.BAD_BOX
+    height, width = size_hw
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        return DropCause.BOX_OUTSIDE
+    beyond = max(-x0, -y0, x1 - width, y1 - height)
+    return DropCause.BOX_CLIPPED if beyond > _CLIP_TOLERANCE else None
+
+
+def _valid_polygons(
+    segmentation: list[Any], drops: DropCounter, file_name: str
+) -> list[np.ndarray]:
+    if not isinstance(segmentation, (list, tuple)):
+        raise ValueError(
+            f"its segmentation is a {type(segmentation).__name__}, not a list of polygons or a "
+            "run-length dict"
+        )
+    if np.ndim(segmentation[0]) == 0:
+        raise ValueError(
+            "its segmentation is a flat list of numbers, not a list of polygons: write "
+            "[[x1, y1, x2, y2, ...]]"
+        )
+    polygons = []
+    for points in segmentation:
+        polygon = np.asarray(points, dtype=np.float64).reshape(-1)
+        if polygon.size >= 6 and polygon.size % 2 == 0 and np.isfinite(polygon).all():
+            polygons.append(polygon)
+        else:
+            drops.add(DropCause.BAD_POLYGON, file_name, f"{polygon.size} coordinates")
+    return polygons
+
+
+def _plain(numbers: Any) -> list[float]:
+    return np.asarray(numbers, dtype=np.float64).reshape(-1).tolist()

@@ -1,0 +1,192 @@
+"""Checks of the data sets that a config names, before anything expensive is built."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Iterator, Sequence
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file
+from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+
+logger = logging.getLogger(__name__)
+
+ROI_ARCHITECTURES = ("GeneralizedRCNN", "PanopticFPN")
+_COCO_EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
+_WHAT = {
+    "json_file": "annotation file",
+    "panoptic_json": "panoptic annotation file",
+    "image_root": "image folder",
+    "image_dir": "image folder",
+    "sem_seg_root": "label map folder",
+    "gt_dir": "annotation folder",
+    "panoptic_root": "panoptic label folder",
+    "dirname": "folder",
+}
+
+
+def check_datasets(cfg: CfgNode, names: Sequence[str] | None = None) -> None:
+    """Check that data sets are registered and that their files are there and readable.
+
+    Args:
+        cfg: the config; ``DATASETS.TEST`` tells which are evaluated.
+        names: data set names; by default all of ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: If a name is not registered, or an annotation file is not valid COCO JSON.
+        FileNotFoundError: If a file or folder of a data set does not exist.
+    """
+    names = list(
+        dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)) if names is None else names
+    )
+    for name in names:
+        _check_registered(name)
+    for name in names:
+        for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
+            _check_path(name, key)
+        audit_dataset(name)
+
+
+def audit_dataset(name: str) -> CocoAudit | None:
+    """Audit the annotation file of a registered data set.
+
+    Args:
+        name: a registered data set.
+
+    Returns:
+        What its file holds, or None when the data set has no local file in COCO's format.
+
+    Raises:
+        ValueError: If the file is not valid.
+    """
+    metadata = MetadataCatalog.get(name)
+    json_file = metadata.get("json_file", None)
+    if metadata.get("evaluator_type", None) not in _COCO_EVALUATORS or not json_file:
+        return None
+    if not os.path.isfile(json_file):  # a remote file, or one that only an evaluation needs
+        return None
+    try:
+        return audit_coco_file(os.fspath(json_file))
+    except ValueError as error:
+        raise ValueError(f"Data set {name!r}: {error}") from error
+
+
+def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
+    """Check the numbers of classes of the model against the data sets.
+
+    Args:
+        cfg: the config; ``MODEL.META_ARCHITECTURE`` decides which of
+            ``MODEL.ROI_HEADS.NUM_CLASSES`` (things) and ``MODEL.SEM_SEG_HEAD.NUM_CLASSES`` (stuff)
+            count.
+        names: registered data sets, trained on or evaluated.
+
+    Raises:
+        ValueError: If a number disagrees, or the data sets have different class lists.
+    """
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if architecture in ROI_ARCHITECTURES:
+        number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        _check_classes("MODEL.ROI_HEADS.NUM_CLASSES", number, "thing_classes", names)
+    if architecture in SEMANTIC_ARCHITECTURES:
+        number = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        _check_classes("MODEL.SEM_SEG_HEAD.NUM_CLASSES", number, "stuff_classes", names)
+
+
+def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]) -> None:
+    known = {name: classes for name in names if (classes := _class_list(name, kind)) is not None}
+    for name in names:
+        if name not in known:
+            logger.info(
+                "Data set %r states no %s: %s cannot be checked against it.", name, kind, config_key
+            )
+    for name, classes in known.items():
+        first = next(iter(known))
+        if classes != known[first]:
+            raise ValueError(
+                f"The data sets {first!r} and {name!r} are used in one config, but have different "
+                f"{kind}: {_describe(known[first])} against {_describe(classes)}. Use data sets "
+                "with the same classes in the same order."
+            )
+        if len(classes) != number:
+            raise ValueError(
+                f"{config_key} is {number}, but the data set {name!r} has {_describe(classes)}. "
+                f"Set {config_key} {len(classes)} or use another data set."
+            )
+
+
+def _class_list(name: str, kind: str) -> list[str] | None:
+    """Return the classes of the metadata, or else of the annotation file, which must agree."""
+    metadata = MetadataCatalog.get(name)
+    stated = metadata.get(kind, None)
+    stated = None if stated is None else list(stated)
+    if kind != "thing_classes" or not _loaded_as_coco(name):
+        return stated
+    audit = audit_dataset(name)
+    in_file = None if audit is None else list(audit.class_names)
+    if stated is not None and in_file is not None and stated != in_file:
+        raise ValueError(
+            f"The data set {name!r} is registered with {_describe(stated)}, but its annotation "
+            f"file {metadata.json_file!r} has {_describe(in_file)}. Register it under a name of "
+            "its own, without class names."
+        )
+    return in_file if stated is None else stated
+
+
+def _loaded_as_coco(name: str) -> bool:
+    """Whether ``load_coco_json`` will set the class names from the file."""
+    metadata = MetadataCatalog.get(name)
+    return metadata.get("evaluator_type", None) == "coco" or _is_separated(name)
+
+
+def _is_separated(name: str) -> bool:
+    metadata = MetadataCatalog.get(name)
+    return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
+
+
+def _check_registered(name: str) -> None:
+    if name in DatasetCatalog.list():
+        return
+    near = difflib.get_close_matches(name, DatasetCatalog.list(), n=3, cutoff=0.5)
+    guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    raise ValueError(
+        f"The data set {name!r} of the config is not registered.{guess} A data set in COCO format "
+        "is registered by detectron2.data.datasets.register_coco_instances(name, {}, json_file, "
+        "image_root) before training starts."
+    )
+
+
+def _needed_paths(name: str, evaluated: bool) -> Iterator[str]:
+    """Yield the metadata keys whose paths are read when loading, or also when evaluating."""
+    metadata = MetadataCatalog.get(name)
+    only_evaluated: tuple[str, ...] = ()
+    if _is_separated(name):
+        only_evaluated = ("panoptic_json", "panoptic_root")
+    elif metadata.get("panoptic_json", None):
+        only_evaluated = ("json_file",)
+    for key in _WHAT:
+        if metadata.get(key, None) and (evaluated or key not in only_evaluated):
+            yield key
+
+
+def _check_path(name: str, key: str) -> None:
+    path = os.fspath(getattr(MetadataCatalog.get(name), key))
+    is_file = key.endswith(("json", "file"))
+    if "://" in path or (os.path.isfile(path) if is_file else os.path.isdir(path)):
+        return
+    value = os.environ.get("DETECTRON2_DATASETS")
+    now = repr(value) if value is not None else "not set, which means './datasets'"
+    raise FileNotFoundError(
+        f"Data set {name!r}: the {_WHAT[key]} {os.path.abspath(path)!r} does not exist. Detectron2 "
+        "looks for its builtin data sets below the folder that the environment variable "
+        f"DETECTRON2_DATASETS names when Python starts (now {now}). Set it to the folder that "
+        "contains 'coco', 'cityscapes' and so on, or correct the path of the registration."
+    )
+
+
+def _describe(classes: list[str]) -> str:
+    shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+    return f"{len(classes)} classes ({shown})"

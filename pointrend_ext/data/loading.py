@@ -1,0 +1,200 @@
+"""Data loaders: Detectron2's, behind our checks and our mapper."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch.utils.data as torchdata
+from detectron2.config import CfgNode
+from detectron2.data import (
+    build_detection_test_loader,
+    build_detection_train_loader,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.build import filter_images_with_only_crowd_annotations
+
+from pointrend_ext.data.checks import (
+    ROI_ARCHITECTURES,
+    audit_dataset,
+    check_datasets,
+    check_num_classes,
+)
+from pointrend_ext.data.mapper import (
+    SEMANTIC_ARCHITECTURES,
+    PointRendDatasetMapper,
+    build_mapper,
+)
+
+logger = logging.getLogger(__name__)
+
+_LOADER_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
+
+
+def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
+    """Build the endless training loader of ``DATASETS.TRAIN``.
+
+    Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
+    two weighted samplers load the data sets a second time by themselves.)
+
+    Args:
+        cfg: the config; only read.
+        mapper: by default ``build_mapper(cfg, is_train=True)``. Pass your own to read
+            ``mapper.drops`` later.
+
+    Returns:
+        An iterable of lists of model inputs, one list per iteration.
+
+    Raises:
+        ValueError: If a data set, its classes or its annotations are wrong.
+        FileNotFoundError: If a file or folder of a data set does not exist.
+    """
+    if not cfg.DATASETS.TRAIN:
+        raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
+    dataset = load_dataset_dicts(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
+    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+
+
+def build_test_loader(
+    cfg: CfgNode, dataset_name: str, mapper: PointRendDatasetMapper | None = None
+) -> torchdata.DataLoader:
+    """Build the loader that goes once through one data set, an image at a time, without labels.
+
+    Args:
+        cfg: the config; only read.
+        dataset_name: a registered data set.
+        mapper: by default ``build_mapper(cfg, is_train=False)``, which only resizes.
+
+    Returns:
+        A loader of lists with one model input.
+
+    Raises:
+        ValueError: If the data set or its classes are wrong.
+        FileNotFoundError: If a file or folder of the data set does not exist.
+    """
+    return build_detection_test_loader(
+        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=False),
+        mapper=build_mapper(cfg, is_train=False) if mapper is None else mapper,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
+    """Load the records of data sets, checked.
+
+    Args:
+        cfg: the config; only read.
+        names: registered data sets.
+        is_train: in training, images without usable annotations are filtered as
+            ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
+
+    Returns:
+        A list of records in Detectron2's format, or a torch data set where the registered function
+        returns one.
+
+    Raises:
+        ValueError: If a data set cannot be loaded, is empty or does not fit the model.
+        FileNotFoundError: If a file or folder of a data set does not exist.
+    """
+    check_datasets(cfg, names)
+    parts = [_load(cfg, name, is_train) for name in names]
+    check_num_classes(cfg, names)
+    if any(isinstance(part, torchdata.Dataset) for part in parts):
+        return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
+    for name, records in zip(names, parts, strict=True):
+        if is_train:
+            _check_labels(cfg, name, records)
+    return list(itertools.chain.from_iterable(parts))
+
+
+def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
+    count_keypoints = is_train and cfg.MODEL.KEYPOINT_ON
+    try:
+        records = get_detection_dataset_dicts(
+            [name],
+            filter_empty=False,
+            min_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+            if count_keypoints
+            else 0,
+            proposal_files=_proposal_files(cfg, name, is_train),
+        )
+    except _LOADER_ERRORS as error:
+        raise ValueError(
+            f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if isinstance(records, torchdata.Dataset):
+        return records
+    if is_train:
+        _log_dropped(name)
+        records = _filter_empty(cfg, name, records)
+    return records
+
+
+def _log_dropped(name: str) -> None:
+    audit = audit_dataset(name)
+    if audit is not None and audit.dropped:
+        listed = "; ".join(f"{n} {cause}" for cause, n in audit.dropped.items())
+        logger.warning(
+            "Data set %r: not used in training, of %d annotations: %s.",
+            name,
+            audit.num_annotations,
+            listed,
+        )
+
+
+def _filter_empty(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS or "annotations" not in records[0]:
+        return records
+    usable = filter_images_with_only_crowd_annotations(records)
+    if not usable:
+        raise ValueError(
+            f"The data set {name!r} has {len(records)} images, but none with an annotation that "
+            "can be trained on (crowd regions do not count). Check its annotation file."
+        )
+    return usable
+
+
+def _proposal_files(cfg: CfgNode, name: str, is_train: bool) -> list[str] | None:
+    if not cfg.MODEL.LOAD_PROPOSALS:
+        return None
+    split = "TRAIN" if is_train else "TEST"
+    files, names = cfg.DATASETS[f"PROPOSAL_FILES_{split}"], list(cfg.DATASETS[split])
+    if len(files) != len(names):
+        raise ValueError(
+            f"MODEL.LOAD_PROPOSALS needs one file per data set, but DATASETS.PROPOSAL_FILES_{split}"
+            f" has {len(files)} and DATASETS.{split} {len(names)} entries."
+        )
+    return [files[names.index(name)]]
+
+
+def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> None:
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    if architecture in SEMANTIC_ARCHITECTURES and "sem_seg_file_name" not in records[0]:
+        raise ValueError(
+            f"{architecture} needs label maps, but the records of the data set {name!r} have no "
+            "'sem_seg_file_name'. Use a semantic data set."
+        )
+    if architecture not in ROI_ARCHITECTURES:
+        return
+    if "annotations" not in records[0]:
+        raise ValueError(
+            f"{architecture} needs instance annotations, but the records of the data set {name!r} "
+            "have no 'annotations'. Use an instance data set."
+        )
+    targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    highest = max((a["category_id"] for a in targets), default=0)
+    if highest >= number or min((a["category_id"] for a in targets), default=0) < 0:
+        raise ValueError(
+            f"The data set {name!r} has annotations with category_id {highest} (or a negative one),"
+            f" but MODEL.ROI_HEADS.NUM_CLASSES is {number}: contiguous ids run from 0 to "
+            f"{number - 1}. Correct the key or the registered function."
+        )
+    if cfg.MODEL.MASK_ON and targets and not any("segmentation" in a for a in targets):
+        raise ValueError(
+            f"MODEL.MASK_ON is True, but none of the {len(targets)} annotations of the data set "
+            f"{name!r} has a segmentation. Use a data set with masks or set MODEL.MASK_ON False."
+        )

@@ -1,0 +1,248 @@
+"""The mapper: one record of a data set becomes what the model reads."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+from detectron2.structures import BitMasks, Instances, PolygonMasks, polygons_to_bitmask
+
+from pointrend_ext.data.annotations import clean_annotation
+from pointrend_ext.data.drops import DropCause, DropCounter
+from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
+from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
+
+logger = logging.getLogger(__name__)
+
+POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
+SEMANTIC_ARCHITECTURES = ("SemanticSegmentor", "PanopticFPN")
+_ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionError)
+
+
+class PointRendDatasetMapper(DatasetMapper):
+    """Detectron2's mapper, with the right mask format and files that are named when they are bad.
+
+    Differences from ``DatasetMapper``: a PointRend mask head gets ``BitMasks`` whatever
+    ``INPUT.MASK_FORMAT`` says; ``SemanticSegmentor`` gets the augmentation of the original; label
+    maps keep their ids and are checked; annotations that cannot be used are counted in ``drops``;
+    an image without instances has an empty ``gt_masks`` instead of none.
+
+    Args:
+        is_train: whether labels are produced.
+        use_annotations: whether instance annotations are read.
+        sem_seg_num_classes: classes that a label map may hold; None means that it is not checked
+            and not required.
+        sem_seg_ignore_value: the other value that it may hold.
+        kwargs: as for ``DatasetMapper``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        use_annotations: bool = True,
+        sem_seg_num_classes: int | None = None,
+        sem_seg_ignore_value: int = 255,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(is_train, **kwargs)
+        self.use_annotations = use_annotations
+        self.sem_seg_num_classes = sem_seg_num_classes
+        self.sem_seg_ignore_value = sem_seg_ignore_value
+        self.drops = DropCounter()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        """Read the constructor's arguments from the config, which stays as it is."""
+        arguments = super().from_config(cfg, is_train)
+        architecture = cfg.MODEL.META_ARCHITECTURE
+        if architecture in SEMANTIC_ARCHITECTURES:
+            arguments["sem_seg_num_classes"] = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+            arguments["sem_seg_ignore_value"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        if architecture == "SemanticSegmentor":
+            arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
+            arguments.update(use_annotations=False, recompute_boxes=False)
+        else:
+            arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        return arguments
+
+    def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
+        """Read and transform one image and its labels.
+
+        Args:
+            dataset_dict: one record in Detectron2's standard format; not changed.
+
+        Returns:
+            The record without its raw annotations, with ``image`` (C, H, W), in training
+            ``instances``, and ``sem_seg`` (H, W) int64 where a label map is named.
+
+        Raises:
+            FileNotFoundError: If the image or the label map does not exist.
+            ValueError: If a file or an annotation is corrupt; the message names the file.
+        """
+        dataset_dict = copy.deepcopy(dataset_dict)
+        image = read_image(dataset_dict["file_name"], self.image_format)
+        utils.check_image_size(dataset_dict, image)
+
+        aug_input = T.AugInput(image, sem_seg=self._read_sem_seg(dataset_dict))
+        transforms = self.augmentations(aug_input)
+        image = aug_input.image
+        dataset_dict["image"] = torch.as_tensor(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        if aug_input.sem_seg is not None:
+            dataset_dict["sem_seg"] = torch.as_tensor(aug_input.sem_seg.astype(np.int64))
+
+        if self.proposal_topk is not None:
+            utils.transform_proposals(
+                dataset_dict, image.shape[:2], transforms, proposal_topk=self.proposal_topk
+            )
+        if not (self.is_train and self.use_annotations):
+            dataset_dict.pop("annotations", None)
+        elif "annotations" in dataset_dict:
+            self._transform_annotations(dataset_dict, transforms, image.shape[:2])
+        return dataset_dict
+
+    def _read_sem_seg(self, dataset_dict: dict[str, Any]) -> np.ndarray | None:
+        """Read and check the label map; (H, W) in the image's stored size, or None."""
+        file_name = dataset_dict.pop("sem_seg_file_name", None)
+        if file_name is None:
+            if self.is_train and self.sem_seg_num_classes is not None:
+                raise ValueError(
+                    f"A semantic head is trained, but the record of {dataset_dict['file_name']!r} "
+                    "has no 'sem_seg_file_name'. Use a data set with label maps."
+                )
+            return None
+        labels = read_label_map(file_name)
+        size_hw = (dataset_dict["height"], dataset_dict["width"])
+        if labels.shape != size_hw:
+            raise ValueError(
+                f"Label map {file_name!r} has (height, width) {labels.shape}, but its image "
+                f"{dataset_dict['file_name']!r} has {size_hw}."
+            )
+        if self.sem_seg_num_classes is not None:
+            check_label_values(
+                labels, self.sem_seg_num_classes, self.sem_seg_ignore_value, file_name
+            )
+        # Detectron2 resizes uint8 with Pillow and floats with torch, and no other integers.
+        return labels if labels.dtype == np.uint8 else labels.astype(np.float32)
+
+    def _transform_annotations(
+        self, dataset_dict: dict[str, Any], transforms: T.TransformList, image_shape: tuple
+    ) -> None:
+        """Turn ``annotations`` into ``instances`` in the frame of the transformed image."""
+        file_name = dataset_dict["file_name"]
+        size_hw = (dataset_dict["height"], dataset_dict["width"])
+        prepared = []
+        for index, annotation in enumerate(dataset_dict.pop("annotations")):
+            try:
+                transformed = self._prepare(annotation, size_hw, transforms, image_shape, file_name)
+            except _ANNOTATION_ERRORS as error:
+                raise ValueError(
+                    f"Annotation {index} (category_id {annotation.get('category_id')}) of the "
+                    f"image {file_name!r} cannot be used: {error}. Correct the annotation file."
+                ) from error
+            if transformed is not None:
+                prepared.append(transformed)
+        instances = self._to_instances(prepared, image_shape, file_name)
+        dataset_dict["instances"] = self._filter_empty(instances, file_name)
+
+    def _prepare(
+        self,
+        annotation: dict[str, Any],
+        size_hw: tuple[int, int],
+        transforms: T.TransformList,
+        image_shape: tuple,
+        file_name: str,
+    ) -> dict[str, Any] | None:
+        cleaned = clean_annotation(
+            annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
+        )
+        if cleaned is None:
+            return None
+        if not self.use_keypoint:
+            cleaned.pop("keypoints", None)
+        polygons = None
+        if self.instance_mask_format == "bitmask" and isinstance(cleaned.get("segmentation"), list):
+            # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
+            polygons = cleaned.pop("segmentation")
+        transformed = utils.transform_instance_annotations(
+            cleaned, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
+        )
+        if polygons is not None:
+            points = [transforms.apply_coords(p.reshape(-1, 2)) for p in polygons]
+            mask = polygons_to_bitmask([p.reshape(-1) for p in points], *image_shape)
+            transformed["segmentation"] = mask
+        elif isinstance(transformed.get("segmentation"), np.ndarray):
+            transformed["segmentation"] = transformed["segmentation"].astype(bool)
+        return transformed
+
+    def _to_instances(self, annotations: list, image_shape: tuple, file_name: str) -> Instances:
+        try:
+            instances = utils.annotations_to_instances(
+                annotations, image_shape, mask_format=self.instance_mask_format
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"The masks of the image {file_name!r} do not fit INPUT.MASK_FORMAT "
+                f"{self.instance_mask_format!r}: {error} Set INPUT.MASK_FORMAT 'bitmask', which "
+                "takes polygons and run-length masks."
+            ) from error
+        if self.use_instance_mask and not instances.has("gt_masks"):
+            empty = torch.zeros(0, *image_shape, dtype=torch.bool)
+            as_bitmask = self.instance_mask_format == "bitmask"
+            instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
+        return instances
+
+    def _filter_empty(self, instances: Instances, file_name: str) -> Instances:
+        """Leave out and count instances without box or mask after the transforms."""
+        visible = keep = instances.gt_boxes.nonempty(threshold=1e-5)
+        if self.use_instance_mask:
+            if self.recompute_boxes and len(instances):
+                instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+                keep = instances.gt_boxes.nonempty(threshold=1e-5)
+            keep = keep & instances.gt_masks.nonempty()
+        for i in torch.nonzero(~keep).flatten().tolist():
+            self.drops.add(DropCause.EMPTY_MASK if visible[i] else DropCause.OUT_OF_CROP, file_name)
+        return instances[keep]
+
+
+def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
+    """Build the mapper of a config.
+
+    Args:
+        cfg: a config with this package's keys; only read.
+        is_train: True for augmentation and labels, False to resize as ``INPUT.MIN_SIZE_TEST`` says.
+
+    Returns:
+        A callable from one record of a data set to the model's input.
+    """
+    return PointRendDatasetMapper(cfg, is_train)
+
+
+def _mask_format(cfg: CfgNode, is_train: bool) -> str:
+    head = cfg.MODEL.ROI_MASK_HEAD.NAME
+    if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
+        crops_polygons = cfg.MODEL.MASK_ON and is_train and cfg.INPUT.CROP.ENABLED
+        if crops_polygons and cfg.INPUT.MASK_FORMAT == "polygon" and not find_spec("shapely"):
+            raise ImportError(
+                "INPUT.CROP.ENABLED with INPUT.MASK_FORMAT 'polygon' cuts polygons with the "
+                "package shapely, which is not installed. Install shapely or set "
+                "INPUT.MASK_FORMAT 'bitmask'."
+            )
+        return cfg.INPUT.MASK_FORMAT
+    if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
+        logger.info(
+            "%s is trained on bitmasks: the masks are read as such, although INPUT.MASK_FORMAT "
+            "is %r.",
+            head,
+            cfg.INPUT.MASK_FORMAT,
+        )
+    return "bitmask"

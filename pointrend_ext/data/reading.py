@@ -1,0 +1,124 @@
+"""Reading images and label maps so that a bad file is named and never half loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from detectron2.data import detection_utils
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+def read_image(file_name: str, image_format: str) -> np.ndarray:
+    """Read an image, turned upright as its EXIF orientation says.
+
+    Args:
+        file_name: path of the image.
+        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``.
+
+    Returns:
+        (H, W, C) image, uint8 in 0..255 (float for ``"YUV-BT.601"``).
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is empty, truncated, corrupt or no image.
+    """
+    return _read("Image", file_name, image_format)
+
+
+def read_label_map(file_name: str) -> np.ndarray:
+    """Read a map of class ids.
+
+    Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
+    luminances and clips 16-bit ids. Here the stored ids are returned as they are.
+
+    Args:
+        file_name: path of a single-channel image.
+
+    Returns:
+        (H, W) class ids, uint8 when they fit, else the type of the file.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is unreadable or has more than one channel.
+    """
+    labels = _read("Label map", file_name, None)
+    if labels.ndim != 2:
+        raise ValueError(
+            f"Label map {file_name!r} has {labels.shape[-1]} channels, but a label map has one "
+            "channel that holds the class id of every pixel. Convert the colours to class ids."
+        )
+    if labels.size == 0 or (labels.min() >= 0 and labels.max() <= 255):
+        labels = labels.astype(np.uint8)
+    return labels
+
+
+def check_label_values(
+    labels: np.ndarray, num_classes: int, ignore_value: int, file_name: str
+) -> None:
+    """Check that every pixel is a class or ignored.
+
+    Args:
+        labels: (H, W) integers, as read from the file.
+        num_classes: number of classes C; 0..C-1 are allowed.
+        ignore_value: the other allowed value.
+        file_name: named in the message.
+
+    Raises:
+        ValueError: If another value occurs.
+    """
+    if labels.dtype == np.uint8:
+        allowed = np.zeros(256, dtype=bool)
+        allowed[:num_classes] = True
+        if 0 <= ignore_value < 256:
+            allowed[ignore_value] = True
+        valid = allowed[labels]
+    else:
+        valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_value)
+    if not valid.all():
+        found = np.unique(labels[~valid])
+        shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
+        raise ValueError(
+            f"Label map {file_name!r} contains the values {shown} ({np.sum(~valid)} pixels), which "
+            f"are neither a class (0 to {num_classes - 1}, MODEL.SEM_SEG_HEAD.NUM_CLASSES is "
+            f"{num_classes}) nor MODEL.SEM_SEG_HEAD.IGNORE_VALUE ({ignore_value}). Correct the "
+            "label map or the config."
+        )
+
+
+def _read(what: str, file_name: str, image_format: str | None) -> np.ndarray:
+    try:
+        with _refuse_truncated_images():
+            return detection_utils.read_image(file_name, format=image_format)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{what} {file_name!r} does not exist. Check the image folder of the data set and the "
+            "file names in its annotations."
+        ) from error
+    except _DECODING_ERRORS as error:
+        if getattr(error, "errno", None) is not None:  # the file system, not the content
+            raise OSError(f"{what} {file_name!r} could not be opened: {error}") from error
+        raise ValueError(f"{what} {file_name!r} {_reason(file_name, error)}") from error
+
+
+def _reason(file_name: str, error: BaseException) -> str:
+    if os.path.isfile(file_name) and os.path.getsize(file_name) == 0:
+        return "is empty (0 bytes). Copy or download it again."
+    if isinstance(error, UnidentifiedImageError):
+        return "is not an image in a format that Pillow knows. Replace it or take it out."
+    return f"is truncated or corrupt ({error}). Copy or download it again."
+
+
+@contextmanager
+def _refuse_truncated_images() -> Iterator[None]:
+    """Undo, for one read, a ``LOAD_TRUNCATED_IMAGES`` that other code may have switched on."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before

@@ -1,0 +1,59 @@
+"""The augmentation with which PointRend trains semantic segmentation."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.data.detection_utils import build_augmentation
+
+from pointrend_ext.data.color_augmentation import SSDColorAugmentation
+
+_CROP_TYPES = ("relative_range", "relative", "absolute", "absolute_range")
+
+
+def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augmentation]:
+    """Build the augmentation of a semantic model, in the order of the original recipe.
+
+    Resize, then crop with at most ``INPUT.CROP.SINGLE_CATEGORY_MAX_AREA`` of one class, then SSD
+    colour, then flip (PointRend, section 4.2; facebookresearch/detectron2,
+    projects/PointRend/train_net.py). Detectron2's default mapper crops before it resizes, which
+    leaves a crop of another size; here the network sees exactly the crop. Inference resizes only.
+
+    Args:
+        cfg: the config; ``INPUT.*`` and ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE`` are read.
+        is_train: whether for training.
+
+    Returns:
+        Augmentations to apply one after the other.
+
+    Raises:
+        ValueError: If a crop key has a value outside its range.
+    """
+    resize_and_flip = build_augmentation(cfg, is_train)
+    if not is_train:
+        return resize_and_flip
+    middle: list[T.Augmentation] = []
+    if cfg.INPUT.CROP.ENABLED:
+        middle.append(_build_crop(cfg))
+    if cfg.INPUT.COLOR_AUG_SSD:
+        middle.append(SSDColorAugmentation(cfg.INPUT.FORMAT))
+    return resize_and_flip[:1] + middle + resize_and_flip[1:]
+
+
+def _build_crop(cfg: CfgNode) -> T.Augmentation:
+    crop = cfg.INPUT.CROP
+    if crop.TYPE not in _CROP_TYPES:
+        raise ValueError(
+            f"INPUT.CROP.TYPE is {crop.TYPE!r}. Choose from: {', '.join(_CROP_TYPES)}."
+        )
+    if not 0.0 < crop.SINGLE_CATEGORY_MAX_AREA <= 1.0:
+        raise ValueError(
+            f"INPUT.CROP.SINGLE_CATEGORY_MAX_AREA is {crop.SINGLE_CATEGORY_MAX_AREA}. It is the "
+            "largest share of one class in a crop, above 0 and at most 1 (1 switches it off)."
+        )
+    return T.RandomCrop_CategoryAreaConstraint(
+        crop.TYPE,
+        crop.SIZE,
+        crop.SINGLE_CATEGORY_MAX_AREA,
+        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+    )

@@ -1,0 +1,94 @@
+"""The toy classes and how they map to COCO, panoptic and Cityscapes ids; constants alone."""
+
+from __future__ import annotations
+
+TOY_THING_CLASSES: tuple[str, ...] = ("star", "gear", "blob", "ring", "letter", "plate")
+"""Names by contiguous thing id 0..5."""
+
+TOY_STUFF_CLASSES: tuple[str, ...] = ("sky", "grass", "water", "sand")
+"""Names by contiguous stuff id 0..3."""
+
+TOY_SEM_SEG_CLASSES: tuple[str, ...] = TOY_STUFF_CLASSES + TOY_THING_CLASSES
+"""Names by label of the ``sem_seg_*`` maps: stuff first, then things."""
+
+IGNORE_LABEL = 255
+"""Label of unannotated pixels in every 8-bit label map."""
+
+THING_IDS: dict[str, int] = dict(zip(TOY_THING_CLASSES, (1, 2, 5, 7, 9, 12), strict=True))
+"""COCO category ids; with gaps, as in COCO."""
+
+STUFF_IDS: dict[str, int] = dict(zip(TOY_STUFF_CLASSES, (21, 22, 25, 29), strict=True))
+"""Panoptic category ids of the stuff classes."""
+
+THING_COLORS: tuple[tuple[int, int, int], ...] = (
+    (230, 25, 75),
+    (60, 100, 220),
+    (245, 130, 48),
+    (145, 30, 180),
+    (0, 150, 130),
+    (200, 160, 0),
+)
+STUFF_COLORS: tuple[tuple[int, int, int], ...] = (
+    (150, 200, 240),
+    (90, 170, 70),
+    (30, 90, 160),
+    (220, 200, 140),
+)
+
+THINGS_LABEL = 0
+"""Label of all things in ``panoptic_stuff_*`` maps; stuff class ``i`` is ``i + 1`` there."""
+
+CITYSCAPES_THING_CLASSES: tuple[str, ...] = (
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
+CITYSCAPES_SEM_SEG_CLASSES: tuple[str, ...] = (
+    "road",
+    "sidewalk",
+    "building",
+    "wall",
+    "fence",
+    "pole",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    *CITYSCAPES_THING_CLASSES,
+)
+"""The 19 evaluated Cityscapes classes by train id; rider and train do not occur in toy data."""
+
+CITYSCAPES_NAMES: dict[str, str] = {
+    "star": "person",
+    "gear": "car",
+    "blob": "truck",
+    "ring": "bicycle",
+    "letter": "bus",
+    "plate": "motorcycle",
+    "sky": "sky",
+    "grass": "vegetation",
+    "water": "road",
+    "sand": "sidewalk",
+}
+"""Toy class -> the Cityscapes class that plays it."""
+
+CITYSCAPES_IDS: dict[str, int] = {
+    "person": 24,
+    "car": 26,
+    "truck": 27,
+    "bus": 28,
+    "motorcycle": 32,
+    "bicycle": 33,
+    "sky": 23,
+    "vegetation": 21,
+    "road": 7,
+    "sidewalk": 8,
+    "unlabeled": 0,
+}
+"""Cityscapes label ids (Cordts et al., CVPR 2016) of the classes that occur."""

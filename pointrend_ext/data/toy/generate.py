@@ -1,0 +1,227 @@
+"""Write the toy data set below Detectron2's data root.
+
+Layout, ``SPLIT`` being ``train`` or ``val``::
+
+    ROOT/toy/toy.json                              stamp: version and arguments
+    ROOT/toy/SPLIT/*.jpg                           images
+    ROOT/toy/annotations/instances_SPLIT.json      COCO instances
+    ROOT/toy/annotations/panoptic_SPLIT.json       COCO panoptic, with panoptic_SPLIT/*.png
+    ROOT/toy/panoptic_stuff_SPLIT/*.png            label maps for Panoptic FPN
+    ROOT/toy/sem_seg_SPLIT/*.png                   label maps over stuff and things
+    ROOT/toy/cityscapes/{leftImg8bit,gtFine}/SPLIT/CITY/*
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from iopath.common.file_io import file_lock
+from numpy.typing import NDArray
+from PIL import Image
+
+from .cityscapes_format import cityscapes_labels, cityscapes_stem
+from .coco_format import (
+    coco_categories,
+    image_record,
+    instance_annotations,
+    panoptic_segments,
+    panoptic_stuff_labels,
+    semantic_labels,
+)
+from .layout import SPLITS, sample_scene
+from .render import render_image
+from .scene import Scene, scene_maps
+
+TOY_DATA_VERSION = 1
+"""Raised whenever the generator's output changes, so that old copies are replaced."""
+
+_STAMP = "toy.json"
+_LOG_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ToySpec:
+    """What to generate.
+
+    Attributes:
+        num_train: number of training images, at least 1.
+        num_val: number of validation images, at least 1.
+        seed: seed of the data set, >= 0.
+        long_edge: smallest and largest longer image side in pixels.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    num_train: int = 256
+    num_val: int = 64
+    seed: int = 0
+    long_edge: tuple[int, int] = (400, 512)
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_train", 1), ("num_val", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"ToySpec.{name} is {getattr(self, name)}, need >= {least}.")
+        if not 64 <= self.long_edge[0] <= self.long_edge[1]:
+            raise ValueError(
+                f"ToySpec.long_edge is {self.long_edge}, need 64 <= smallest <= largest."
+            )
+
+    def stamp(self) -> dict[str, Any]:
+        """Return the content of the stamp file."""
+        return {"version": TOY_DATA_VERSION, **asdict(self), "long_edge": list(self.long_edge)}
+
+
+def generate_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+    """Write the toy data set to ``root/toy``, replacing an earlier one.
+
+    Everything is written to a sibling directory first, which then is renamed: a reader sees the
+    old data set or the new one, never half of one. The bytes depend on the arguments alone, and
+    those of one scene on ``seed``, ``long_edge``, split and index alone.
+
+    Args:
+        root: Detectron2's data root; created when missing.
+        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0, long_edge=(400, 512)``).
+
+    Returns:
+        ``root/toy``.
+
+    Raises:
+        ValueError: a value of ``spec`` is out of its range.
+        FileExistsError: ``root/toy`` exists and was not written by this function.
+    """
+    wanted = ToySpec(**spec)
+    root = Path(root).expanduser()
+    with file_lock(str(root / ".toy")):
+        return _generate(root, wanted)
+
+
+def ensure_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+    """Generate the toy data set unless ``root/toy`` already holds exactly it.
+
+    Several processes may call this at once: one generates, the others wait for it.
+
+    Args:
+        root: Detectron2's data root.
+        **spec: fields of ``ToySpec``.
+
+    Returns:
+        ``root/toy``.
+
+    Raises:
+        ValueError: a value of ``spec`` is out of its range.
+        FileExistsError: ``root/toy`` exists and is not a toy data set.
+    """
+    wanted = ToySpec(**spec)
+    root = Path(root).expanduser()
+    if read_stamp(root) == wanted.stamp():
+        return root / "toy"
+    with file_lock(str(root / ".toy")):
+        if read_stamp(root) == wanted.stamp():
+            return root / "toy"
+        return _generate(root, wanted)
+
+
+def read_stamp(root: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return the stamp of the toy data set below ``root``; ``None`` when there is none."""
+    try:
+        return json.loads((Path(root).expanduser() / "toy" / _STAMP).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+
+
+def _generate(root: Path, spec: ToySpec) -> Path:
+    """Generate under the lock of ``root``."""
+    target = root / "toy"
+    if target.exists() and read_stamp(root) is None and any(target.iterdir()):
+        raise FileExistsError(
+            f"generate_toy_data: {target} exists but holds no valid {_STAMP}, so it may be yours; "
+            "move it away or choose another root."
+        )
+    logger.info("Generating toy data %s in %s", spec, target)
+    building = Path(tempfile.mkdtemp(prefix=".toy-", dir=root))
+    try:
+        new = building / "new"
+        new.mkdir()
+        for split, number in zip(SPLITS, (spec.num_train, spec.num_val), strict=True):
+            _write_split(new, split, number, spec)
+        _write_json(new / _STAMP, spec.stamp())
+        if target.exists():
+            target.rename(building / "old")
+        new.rename(target)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return target
+
+
+def _write_split(target: Path, split: str, number: int, spec: ToySpec) -> None:
+    """Write all files of one split."""
+    folders = (split, "annotations", f"panoptic_{split}")
+    for folder in (*folders, f"panoptic_stuff_{split}", f"sem_seg_{split}"):
+        (target / folder).mkdir(exist_ok=True)
+    images: list[dict[str, Any]] = []
+    instances: list[dict[str, Any]] = []
+    panoptic: list[dict[str, Any]] = []
+    start = logged = time.monotonic()
+    for index in range(number):
+        scene = sample_scene(split, index, seed=spec.seed, long_edge=spec.long_edge)
+        annotations, segments = _write_scene(target, scene)
+        images.append(image_record(scene))
+        instances += annotations
+        panoptic.append(segments)
+        now = time.monotonic()
+        if now - logged >= _LOG_SECONDS or index + 1 == number:
+            left = (now - start) / (index + 1) * (number - index - 1)
+            logger.info("toy %s: %d/%d images, ETA %.0f s", split, index + 1, number, left)
+            logged = now
+    info = {"description": "pointrend_ext toy data", "version": str(TOY_DATA_VERSION)}
+    for name, entries in (("instances", instances), ("panoptic", panoptic)):
+        categories = coco_categories(with_stuff=name == "panoptic")
+        content = {"info": info, "images": images, "annotations": entries, "categories": categories}
+        _write_json(target / "annotations" / f"{name}_{split}.json", content)
+
+
+def _write_scene(target: Path, scene: Scene) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Write image and label maps of a scene; return its instance and panoptic annotations."""
+    maps = scene_maps(scene)
+    image = render_image(scene)
+    picture, segments = panoptic_segments(scene, maps)
+    name = f"{scene.stem}.png"
+    jpeg = target / scene.split / f"{scene.stem}.jpg"
+    Image.fromarray(image).save(jpeg, quality=95, subsampling=0)
+    _write_png(target / f"panoptic_{scene.split}" / name, picture)
+    _write_png(target / f"panoptic_stuff_{scene.split}" / name, panoptic_stuff_labels(maps))
+    _write_png(target / f"sem_seg_{scene.split}" / name, semantic_labels(scene, maps))
+    place = cityscapes_stem(scene)
+    if place is not None:
+        city, stem = place
+        labels = cityscapes_labels(scene, maps)
+        base = target / "cityscapes"
+        truth = base / "gtFine" / scene.split / city / f"{stem}_gtFine"
+        _write_png(base / "leftImg8bit" / scene.split / city / f"{stem}_leftImg8bit.png", image)
+        _write_png(Path(f"{truth}_instanceIds.png"), labels.instance_ids)
+        _write_png(Path(f"{truth}_labelIds.png"), labels.label_ids)
+        _write_png(Path(f"{truth}_labelTrainIds.png"), labels.label_train_ids)
+        _write_json(Path(f"{truth}_polygons.json"), labels.polygons)
+    entry = {"image_id": scene.image_id, "file_name": name, "segments_info": segments}
+    return instance_annotations(scene, maps), entry
+
+
+def _write_png(path: Path, pixels: NDArray[np.generic]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, compress_level=4)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, separators=(",", ":")), "utf-8")

@@ -1,0 +1,107 @@
+"""Procedural textures: patterns for objects, noise for the background."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .scene import Color, Texture
+
+Field = NDArray[np.float32]
+"""(H, W) float32."""
+
+PATTERNS: tuple[str, ...] = ("plain", "stripes", "waves", "checks", "dots", "marble")
+"""Names for ``Texture.kind``."""
+
+
+def smooth_noise(
+    size_hw: tuple[int, int], cell_hw: tuple[float, float], rng: np.random.Generator
+) -> Field:
+    """Return noise of unit variance at its nodes, smooth over cells of ``cell_hw`` pixels."""
+    nodes = [int(np.ceil(size / cell)) + 2 for size, cell in zip(size_hw, cell_hw, strict=True)]
+    coarse = rng.standard_normal(nodes).astype(np.float32)
+    full = (int(nodes[1] * cell_hw[1]), int(nodes[0] * cell_hw[0]))
+    fine = cv2.resize(coarse, full, interpolation=cv2.INTER_CUBIC)
+    return fine[: size_hw[0], : size_hw[1]]
+
+
+def blend(color: Color, accent: Color, amount: Field) -> NDArray[np.float32]:
+    """Return (H, W, 3): ``color`` where ``amount`` is 0, ``accent`` where it is 1."""
+    first, second = np.float32(color), np.float32(accent)
+    return first + (second - first) * np.clip(amount, 0, 1)[..., None]
+
+
+def object_texture(
+    texture: Texture, crop: tuple[slice, slice], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Paint the fill of an object.
+
+    Args:
+        texture: what to paint.
+        crop: (rows, columns) of the image to paint.
+        rng: for phases, grain and marble.
+
+    Returns:
+        (h, w, 3) float32 RGB, about [0, 1].
+    """
+    y, x = np.mgrid[crop].astype(np.float32)
+    cos, sin = math.cos(texture.angle), math.sin(texture.angle)
+    u = (x * cos + y * sin) * np.float32(2 * np.pi / texture.period_px) + rng.uniform(0, 6.28)
+    v = (y * cos - x * sin) * np.float32(2 * np.pi / texture.period_px) + rng.uniform(0, 6.28)
+    if texture.kind == "plain":
+        amount = np.zeros_like(u)
+    elif texture.kind == "marble":
+        cell = (texture.period_px, texture.period_px)
+        amount = 0.5 + 0.4 * smooth_noise(u.shape, cell, rng)
+    else:
+        wave = {
+            "stripes": lambda: np.sin(u),
+            "waves": lambda: np.sin(u + 1.2 * np.sin(v)),
+            "checks": lambda: np.sin(u) * np.sin(v) * 2,
+            "dots": lambda: np.cos(u) + np.cos(v) - 0.7,
+        }[texture.kind]()
+        amount = 0.5 + 0.5 * np.tanh(3 * wave)
+    light = u - u.mean() if texture.kind == "plain" else y - y.mean()
+    shade = 1 + 0.12 * light / (np.abs(light).max() + 1e-6)
+    grain = 1 + 0.03 * rng.standard_normal(u.shape, dtype=np.float32)
+    return blend(texture.color, texture.accent, amount) * (shade * grain)[..., None]
+
+
+def stuff_texture(
+    category: str | None,
+    size_hw: tuple[int, int],
+    colors: tuple[Color, Color],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Paint one background class over the whole image.
+
+    Args:
+        category: one of ``TOY_STUFF_CLASSES``, ``None`` for an unannotated region.
+        size_hw: height and width in pixels.
+        colors: main colour and accent.
+        rng: for the noise.
+
+    Returns:
+        (H, W, 3) float32 RGB, about [0, 1].
+    """
+    down = np.linspace(0, 1, size_hw[0], dtype=np.float32)[:, None]
+    slow = smooth_noise(size_hw, (60, 90), rng)
+    if category == "sky":
+        clouds = np.tanh(1.5 * (slow + 0.5 * smooth_noise(size_hw, (22, 40), rng)))
+        amount = 0.75 * down + 0.3 * clouds + 0.1
+    elif category == "grass":
+        blades = smooth_noise(size_hw, (6, 2), rng) + 0.7 * smooth_noise(size_hw, (12, 4), rng)
+        amount = 0.45 + 0.22 * blades + 0.12 * slow
+    elif category == "water":
+        ripples = smooth_noise(size_hw, (3, 18), rng) + 0.6 * smooth_noise(size_hw, (6, 34), rng)
+        amount = 0.4 + 0.25 * np.tanh(1.5 * ripples) + 0.1 * slow
+    elif category == "sand":
+        row = np.arange(size_hw[0], dtype=np.float32)[:, None]
+        dunes = np.sin(row / 7 + 2.5 * slow)
+        amount = 0.45 + 0.16 * smooth_noise(size_hw, (1.5, 1.5), rng) + 0.13 * dunes
+    else:
+        amount = 0.5 + 0.05 * smooth_noise(size_hw, (2, 2), rng) + 0 * down
+    return blend(*colors, amount)

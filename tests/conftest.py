@@ -1,0 +1,84 @@
+"""Shared by all tests: seeded randomness, slow oracles, optional real data."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+REAL_DATA = Path(
+    os.environ.get("POINTREND_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
+
+
+def pytest_collection_modifyitems(config, items):
+    absent = {}
+    if not (REAL_DATA / "coco").is_dir():
+        absent["real_data"] = f"no data in {REAL_DATA}; set POINTREND_REAL_DATA"
+    if not torch.cuda.is_available():
+        absent["gpu"] = "no CUDA device"
+    for item in items:
+        for marker, reason in absent.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Root of the real data; only in tests marked ``real_data``."""
+    return REAL_DATA
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  (Detectron2 draws from it)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(1234)
+
+
+# ---- slow oracles: float64, python loops, nothing of the package
+
+
+def bilinear(grid, x, y):
+    """Read an (H, W) array at (x, y) in [0, 1] of its extent, zeros outside."""
+    height, width = grid.shape
+    column, row = x * width - 0.5, y * height - 0.5
+    left, top = math.floor(column), math.floor(row)
+    value = 0.0
+    for i in (top, top + 1):
+        for j in (left, left + 1):
+            if 0 <= i < height and 0 <= j < width:
+                value += float(grid[i, j]) * (1 - abs(column - j)) * (1 - abs(row - i))
+    return value
+
+
+def upsample(grid):
+    """Double an (H, W) array bilinearly, pixel centres at half-integers, borders repeated."""
+    height, width = grid.shape
+    out = np.zeros((2 * height, 2 * width))
+    for o in range(2 * height):
+        for p in range(2 * width):
+            row = min(max((o + 0.5) / 2 - 0.5, 0), height - 1)
+            column = min(max((p + 0.5) / 2 - 0.5, 0), width - 1)
+            i, j = int(row), int(column)
+            i1, j1 = min(i + 1, height - 1), min(j + 1, width - 1)
+            a, b = row - i, column - j
+            out[o, p] = (1 - a) * ((1 - b) * grid[i, j] + b * grid[i, j1]) + a * (
+                (1 - b) * grid[i1, j] + b * grid[i1, j1]
+            )
+    return out
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    """Slow, independent implementations."""
+    return SimpleNamespace(bilinear=bilinear, upsample=upsample)

@@ -1,0 +1,250 @@
+"""Checks of data sets and class counts before training, by their messages."""
+
+import json
+import shutil
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from pointrend_ext.data import check_datasets, check_num_classes
+from pointrend_ext.data.coco_audit import audit_coco_file
+
+SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
+
+
+def entry(**changes):
+    base = {"image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 20], "segmentation": [SQUARE]}
+    return {**base, **changes}
+
+
+def test_good_data_set_passes(cfg, coco):
+    data = coco()
+    check_datasets(cfg, [data.name])
+    check_num_classes(cfg, [data.name])
+
+
+def test_names_come_from_the_config_by_default(cfg, coco):
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (coco().name,), ("nowhere",)
+    with pytest.raises(ValueError, match="'nowhere' of the config is not registered"):
+        check_datasets(cfg)
+
+
+def test_unknown_name_suggests_the_nearest(cfg):
+    with pytest.raises(
+        ValueError, match=r"'coco_2017_trian' .*Did you mean 'coco_2017_train'.*register_coco_inst"
+    ):
+        check_datasets(cfg, ["coco_2017_trian"])
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("json", r"the annotation file '.*instances\.json' does not exist"),
+        ("images", r"the image folder '.*images' does not exist"),
+        ("all", r"the annotation file '.*instances\.json' does not exist"),
+    ],
+)
+def test_missing_files(cfg, coco, monkeypatch, missing, message):
+    data = coco()
+    if missing == "json":
+        data.json_file.unlink()
+    elif missing == "images":
+        shutil.rmtree(data.images)
+    else:
+        shutil.rmtree(data.json_file.parent)
+    monkeypatch.setenv("DETECTRON2_DATASETS", "some/where")
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"{data.name}': {message}.*DETECTRON2_DATASETS.*now 'some/where'",
+    ):
+        check_datasets(cfg, [data.name])
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    with pytest.raises(FileNotFoundError, match=r"now not set, which means '\./datasets'"):
+        check_datasets(cfg, [data.name])
+
+
+def test_a_file_where_a_folder_should_be(cfg, coco):
+    data = coco()
+    shutil.rmtree(data.images)
+    data.images.write_text("")
+    with pytest.raises(FileNotFoundError, match="the image folder"):
+        check_datasets(cfg, [data.name])
+
+
+@pytest.mark.parametrize(
+    ("keys", "in_test", "missing"),
+    [
+        ({"image_dir": "a", "gt_dir": "b"}, False, "b"),
+        ({"image_dir": "b", "gt_dir": "a"}, False, "b"),
+        ({"image_root": "a", "sem_seg_root": "b"}, False, "b"),
+        ({"image_root": "a", "sem_seg_root": "a", "panoptic_json": "b"}, True, "b"),
+        ({"image_root": "a", "sem_seg_root": "a", "panoptic_json": "b"}, False, None),
+        ({"image_root": "a", "panoptic_json": "f", "json_file": "b"}, False, None),
+        ({"image_root": "a", "panoptic_json": "f", "json_file": "b"}, True, "b"),
+        ({"image_root": "s3://bucket/a"}, False, None),
+    ],
+)
+def test_every_path_that_is_needed(cfg, tmp_path, keys, in_test, missing):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "f").write_text("{}")
+    name = f"paths_{tmp_path.name}"
+    DatasetCatalog.register(name, list)
+    try:
+        paths = {k: v if "://" in v else str(tmp_path / v) for k, v in keys.items()}
+        MetadataCatalog.get(name).set(**paths)
+        cfg.DATASETS.TEST = (name,) if in_test else ()
+        if missing is None:
+            check_datasets(cfg, [name])
+        else:
+            with pytest.raises(FileNotFoundError, match=rf"{name}.*/{missing}' does not exist"):
+                check_datasets(cfg, [name])
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"images": [\n{"id": 1,}]}', r"valid JSON: .* at line 2, column \d+ of 25 bytes"),
+        ("", "valid JSON: Expecting value at line 1, column 1 of 0 bytes"),
+        ("<html>not found</html>", "valid JSON: Expecting value at line 1"),
+        ("[1, 2]", "not in COCO's format.*but holds list"),
+        ('{"shapes": [], "version": 1}', r"not in COCO's format.*\['shapes', 'version'\]"),
+        ('{"images": {}, "categories": []}', "list of image entries is not a list of dicts"),
+        ('{"images": [], "categories": []}', "has no image entry"),
+    ],
+)
+def test_annotation_file_that_is_not_coco_json(cfg, coco, text, message):
+    data = coco()
+    data.json_file.write_text(text)
+    with pytest.raises(ValueError, match=rf"{data.name}'.*instances\.json' is .*{message}"):
+        check_datasets(cfg, [data.name])
+
+
+def test_annotation_file_that_is_an_archive(cfg, coco):
+    data = coco()
+    data.json_file.write_bytes(b"PK\x03\x04\xff\xfe")
+    with pytest.raises(ValueError, match=r"instances\.json' is not valid JSON: it is no UTF-8"):
+        check_datasets(cfg, [data.name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"category_id": 7}, r"annotation 1 has category_id 7.*ids of 'categories' \(1, 2\)"),
+        ({"bbox": []}, r"annotation 1 has bbox \[\], not 4 numbers"),
+        ({"bbox": [1, 2, 3, 4, 5]}, "not 4 numbers"),
+        ({"segmentation": SQUARE}, "segmentation that is neither"),
+        ({"segmentation": "x"}, "segmentation that is neither"),
+        ({"ignore": 1}, "annotation 1 has 'ignore' set"),
+    ],
+)
+def test_bad_annotation_is_named(cfg, coco, changes, message):
+    data = coco([entry(**changes)])
+    with pytest.raises(ValueError, match=rf"instances\.json' is not valid: .*{message}"):
+        check_datasets(cfg, [data.name])
+
+
+@pytest.mark.parametrize("key", ["image_id", "category_id", "bbox"])
+def test_missing_key_is_named(cfg, coco, key):
+    annotation = entry()
+    del annotation[key]
+    data = coco([annotation])
+    with pytest.raises(ValueError, match=rf"annotation 1 has no '{key}'"):
+        check_datasets(cfg, [data.name])
+
+
+@pytest.mark.parametrize("what", ["images", "annotations", "categories"])
+def test_repeated_ids(cfg, coco, what):
+    data = coco()
+    content = dict(data.content)
+    content[what] = [*content[what], content[what][0]]
+    data.json_file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="id 1 occurs more than once"):
+        check_datasets(cfg, [data.name])
+
+
+def test_audit_counts_what_the_loader_drops(coco):
+    data = coco(
+        [
+            entry(),
+            entry(segmentation=[[1, 2, 3, 4]]),
+            entry(segmentation=[[1, 2, 3, 4], SQUARE, [1, 2, 3, 4, 5, 6, 7]]),
+            entry(image_id=99),
+            entry(segmentation={"size": [40, 60], "counts": [2400]}, iscrowd=1),
+        ]
+    )
+    audit = audit_coco_file(str(data.json_file))
+    assert (audit.num_images, audit.num_annotations) == (2, 5)
+    assert audit.class_names == ("star", "gear")
+    assert audit.dropped == {
+        "annotations without a polygon of at least 3 points": 1,
+        "polygons of fewer than 3 points or an odd number of coordinates": 2,
+        "annotations of an image that 'images' does not list": 1,
+    }
+    assert audit_coco_file(str(data.json_file)) is audit  # read once
+    data.json_file.write_text(json.dumps({**data.content, "annotations": []}))
+    assert audit_coco_file(str(data.json_file)).num_annotations == 0  # and again when it changes
+
+
+def test_wrong_number_of_thing_classes(cfg, coco):
+    data = coco()
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 80
+    with pytest.raises(
+        ValueError,
+        match=rf"MODEL\.ROI_HEADS\.NUM_CLASSES is 80.*{data.name}' has 2 classes \(star, gear\)",
+    ):
+        check_num_classes(cfg, [data.name])
+
+
+def test_wrong_number_of_stuff_classes(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3  # of no meaning for this model
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+    with pytest.raises(
+        ValueError,
+        match=r"SEM_SEG_HEAD\.NUM_CLASSES is 54.*has 19 classes \(road, sidewalk, .*, \.\.\.\)",
+    ):
+        check_num_classes(cfg, ["cityscapes_fine_sem_seg_train"])
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 19
+    check_num_classes(cfg, ["cityscapes_fine_sem_seg_train"])
+
+
+def test_panoptic_model_checks_both_numbers(cfg):
+    cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
+    name = "coco_2017_train_panoptic_separated"
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 80, 54
+    check_num_classes(cfg, [name])
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 53
+    with pytest.raises(ValueError, match=r"SEM_SEG_HEAD\.NUM_CLASSES is 53"):
+        check_num_classes(cfg, [name])
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 81
+    with pytest.raises(ValueError, match=r"ROI_HEADS\.NUM_CLASSES is 81"):
+        check_num_classes(cfg, [name])
+
+
+def test_other_architectures_are_left_alone(cfg, coco):
+    cfg.MODEL.META_ARCHITECTURE = "RetinaNet"
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 80
+    check_num_classes(cfg, [coco().name])
+
+
+def test_different_class_lists(cfg, coco):
+    first = coco()
+    second = coco(categories=[{"id": 1, "name": "gear"}, {"id": 2, "name": "star"}])
+    with pytest.raises(
+        ValueError,
+        match=rf"'{first.name}' and '{second.name}' .* 2 classes \(star, gear\) against 2 classes "
+        r"\(gear, star\)",
+    ):
+        check_num_classes(cfg, [first.name, second.name])
+
+
+def test_registered_class_list_that_the_file_contradicts(cfg, coco):
+    data = coco()
+    MetadataCatalog.get(data.name).thing_classes = ["circle", "box"]
+    with pytest.raises(
+        ValueError, match=r"registered with 2 classes \(circle, box\).*\(star, gear"
+    ):
+        check_num_classes(cfg, [data.name])

@@ -1,0 +1,310 @@
+"""Loaders from end to end on tiny data sets: what comes out, and the bad-input list."""
+
+import gc
+import itertools
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+
+from pointrend_ext.data import (
+    DropCause,
+    build_mapper,
+    build_test_loader,
+    build_train_loader,
+    load_dataset_dicts,
+)
+
+SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
+
+
+def entry(image_id=1, **changes):
+    base = {
+        "image_id": image_id,
+        "category_id": 1,
+        "bbox": [10, 5, 20, 20],
+        "iscrowd": 0,
+        "segmentation": [SQUARE],
+    }
+    return {**base, **changes}
+
+
+def train_items(cfg, data, number=8, mapper=None):
+    """The first ``number`` training items by image id."""
+    cfg.DATASETS.TRAIN = (data.name,)
+    batches = itertools.islice(build_train_loader(cfg, mapper), number)
+    return {item["image_id"]: item for batch in batches for item in batch}
+
+
+def test_training_items(cfg, coco):
+    items = train_items(cfg, coco([entry(1), entry(2, category_id=2), entry(2)]))
+    assert items.keys() == {1, 2}
+    assert items[1]["image"].shape == (3, 40, 60)
+    assert items[2]["instances"].gt_classes.tolist() == [1, 0]
+    assert items[2]["instances"].gt_masks.tensor.sum(dim=(1, 2)).tolist() == [400, 400]
+
+
+@pytest.mark.parametrize("grouping", [True, False])
+@pytest.mark.parametrize("sampler", ["TrainingSampler", "RepeatFactorTrainingSampler"])
+def test_samplers_and_batches(cfg, coco, grouping, sampler):
+    data = coco([entry(i) for i in (1, 2, 3)], num_images=3)
+    cfg.DATASETS.TRAIN = (data.name,)
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = grouping
+    cfg.DATALOADER.SAMPLER_TRAIN = sampler
+    cfg.DATALOADER.REPEAT_THRESHOLD = 0.5
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    batches = list(itertools.islice(build_train_loader(cfg), 3))
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    assert {item["image_id"] for batch in batches for item in batch} == {1, 2, 3}
+
+
+def test_data_set_is_read_once(cfg, coco, monkeypatch):
+    data = coco()
+    calls = []
+    load = DatasetCatalog[data.name]
+    monkeypatch.setitem(DatasetCatalog.data, data.name, lambda: calls.append(1) or load())
+    train_items(cfg, data, 2)
+    assert len(calls) == 1
+    list(build_test_loader(cfg, data.name))
+    assert len(calls) == 2
+
+
+def test_config_is_not_changed(cfg, coco):
+    data = coco()
+    cfg.DATASETS.TRAIN = (data.name,)
+    before = cfg.dump()
+    build_train_loader(cfg)
+    build_test_loader(cfg, data.name)
+    assert cfg.dump() == before
+
+
+def test_test_loader_goes_through_every_image_once(cfg, coco):
+    data = coco([entry(2)], num_images=3)
+    cfg.INPUT.MIN_SIZE_TEST = 80
+    batches = list(build_test_loader(cfg, data.name))
+    assert [len(batch) for batch in batches] == [1, 1, 1]
+    assert [batch[0]["image_id"] for batch in batches] == [1, 2, 3]
+    assert all(batch[0]["image"].shape == (3, 80, 120) for batch in batches)
+    assert all("instances" not in batch[0] for batch in batches)
+
+
+def test_category_ids_with_gaps(cfg, coco):
+    categories = [{"id": 90, "name": "gear"}, {"id": 7, "name": "star"}]
+    data = coco([entry(1, category_id=90), entry(2, category_id=7)], categories=categories)
+    items = train_items(cfg, data)
+    assert items[1]["instances"].gt_classes.tolist() == [1]
+    assert items[2]["instances"].gt_classes.tolist() == [0]
+    assert MetadataCatalog.get(data.name).thing_classes == ["star", "gear"]
+
+
+@pytest.mark.parametrize(("filter_empty", "ids"), [(True, {1}), (False, {1, 2})])
+def test_image_without_annotations(cfg, coco, filter_empty, ids):
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = filter_empty
+    items = train_items(cfg, coco([entry(1)]))
+    assert items.keys() == ids
+    if not filter_empty:
+        assert len(items[2]["instances"]) == 0
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_crowd_is_no_training_target(cfg, coco, compressed):
+    import pycocotools.mask as mask_util
+
+    rle = {"size": [40, 60], "counts": [100, 300, 2000]}
+    if compressed:
+        rle = mask_util.frPyObjects(rle, 40, 60)
+        rle = {"size": rle["size"], "counts": rle["counts"].decode()}
+    crowd = entry(1, iscrowd=1, segmentation=rle, category_id=2)
+    mapper = build_mapper(cfg, is_train=True)
+    items = train_items(cfg, coco([entry(1), crowd]), 2, mapper)
+    assert items[1]["instances"].gt_classes.tolist() == [0]
+    assert mapper.drops.counts() == {DropCause.CROWD: 2}
+
+
+def test_polygon_with_two_points(cfg, coco, caplog):
+    data = coco(
+        [
+            entry(1),
+            entry(1, category_id=2, segmentation=[[10, 5, 30, 25]]),
+            entry(2, category_id=2, segmentation=[[10, 5, 30, 25], SQUARE]),
+        ]
+    )
+    with caplog.at_level(logging.WARNING, logger="pointrend_ext"):
+        items = train_items(cfg, data)
+    assert items[1]["instances"].gt_classes.tolist() == [0]
+    assert items[2]["instances"].gt_masks.tensor.sum() == 400
+    lines = [m for m in caplog.messages if data.name in m]
+    assert len(lines) == 1
+    assert "of 3 annotations: 1 annotations without a polygon of at least 3 points" in lines[0]
+    assert "1 polygons of fewer than 3 points" in lines[0]
+
+
+def test_box_outside_the_image(cfg, coco):
+    mapper = build_mapper(cfg, is_train=True)
+    data = coco([entry(1), entry(1, bbox=[100, 5, 20, 20], category_id=2)])
+    items = train_items(cfg, data, 3, mapper)
+    assert items[1]["instances"].gt_classes.tolist() == [0]
+    assert mapper.drops.counts() == {DropCause.BOX_OUTSIDE: 3}
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        ("missing", FileNotFoundError, r"Image '.*1\.jpg' does not exist"),
+        ("truncated", ValueError, r"Image '.*1\.jpg' is truncated or corrupt"),
+        ("empty", ValueError, r"Image '.*1\.jpg' is empty"),
+        ("size", ValueError, r"1\.jpg, got \(30, 40\), expect \(60, 40\)"),
+    ],
+)
+def test_damaged_image_is_named(cfg, coco, damage, error, message):
+    data = coco(num_images=1)
+    path = data.images / "1.jpg"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "size":
+        Image.new("RGB", (30, 40)).save(path)
+    else:
+        path.write_bytes(path.read_bytes()[: 1500 if damage == "truncated" else 0])
+    cfg.DATASETS.TRAIN = (data.name,)
+    with pytest.raises(error, match=message):
+        next(iter(build_train_loader(cfg)))
+    with pytest.raises(error, match=message):
+        next(iter(build_test_loader(cfg, data.name)))
+
+
+def test_damaged_image_is_named_by_a_worker(cfg, coco):
+    data = coco(num_images=1)
+    path = data.images / "1.jpg"
+    path.write_bytes(path.read_bytes()[:1500])
+    cfg.DATALOADER.NUM_WORKERS = 1
+    cfg.DATASETS.TRAIN = (data.name,)
+    with pytest.raises(ValueError, match=r"Image '.*1\.jpg' is truncated or corrupt"):
+        next(iter(build_train_loader(cfg)))
+    gc.collect()  # torch takes 5 seconds to end a worker that raised; do not delay a later test
+
+
+def test_workers_count_into_the_same_counter(cfg, coco):
+    mapper = build_mapper(cfg, is_train=True)
+    cfg.DATALOADER.NUM_WORKERS = 2
+    data = coco([entry(1), entry(1, bbox=[100, 5, 20, 20]), entry(2, bbox=[1, 1, 0, 0])])
+    train_items(cfg, data, 8, mapper)
+    gc.collect()
+    counts = mapper.drops.counts()
+    assert counts.keys() == {DropCause.BOX_OUTSIDE, DropCause.BAD_BOX}
+    assert sum(counts.values()) >= 8
+
+
+def test_no_training_set(cfg):
+    cfg.DATASETS.TRAIN = ()
+    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty"):
+        build_train_loader(cfg)
+
+
+@pytest.mark.parametrize("annotations", [[], [entry(1, iscrowd=1)]])
+def test_no_image_that_can_be_trained_on(cfg, coco, annotations):
+    data = coco(annotations)
+    cfg.DATASETS.TRAIN = (data.name,)
+    with pytest.raises(
+        ValueError, match=rf"{data.name}' has 2 images, but none with an annotation"
+    ):
+        build_train_loader(cfg)
+    assert len(list(build_test_loader(cfg, data.name))) == 2
+
+
+def test_no_masks_at_all(cfg, coco):
+    annotation = entry(1)
+    del annotation["segmentation"]
+    data = coco([annotation])
+    cfg.DATASETS.TRAIN = (data.name,)
+    with pytest.raises(ValueError, match=r"MODEL\.MASK_ON is True, but none of the 1 annot"):
+        build_train_loader(cfg)
+    cfg.MODEL.MASK_ON = False
+    build_train_loader(cfg)
+
+
+def test_num_classes_is_checked(cfg, coco):
+    data = coco()
+    cfg.DATASETS.TRAIN = (data.name,)
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 3, but .* has 2 classes"):
+        build_train_loader(cfg)
+    with pytest.raises(ValueError, match=r"NUM_CLASSES is 3, but .* has 2 classes"):
+        build_test_loader(cfg, data.name)
+
+
+@pytest.fixture
+def custom(tmp_path):
+    """A factory for data sets of a registered function."""
+    names = []
+
+    def make(function):
+        names.append(f"custom_{len(names)}_{tmp_path.name}")
+        DatasetCatalog.register(names[-1], function)
+        return names[-1]
+
+    yield make
+    for name in names:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.get(name)
+        MetadataCatalog.pop(name)
+
+
+def test_custom_function_that_fails(cfg, custom):
+    name = custom(lambda: {}["no_such_key"])
+    with pytest.raises(ValueError, match=rf"{name}' could not be loaded: KeyError: 'no_such_key'"):
+        load_dataset_dicts(cfg, [name], is_train=True)
+    name = custom(list)
+    with pytest.raises(ValueError, match=rf"{name}' could not be loaded: .*is empty"):
+        load_dataset_dicts(cfg, [name], is_train=True)
+
+
+def test_custom_category_beyond_num_classes(cfg, custom, record):
+    record["annotations"] = [{"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}]
+    name = custom(lambda: [record])
+    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2"):
+        load_dataset_dicts(cfg, [name], is_train=True)
+
+
+def test_labels_that_the_model_needs(cfg, custom, record):
+    del record["annotations"]
+    name = custom(lambda: [record])
+    with pytest.raises(ValueError, match="GeneralizedRCNN needs instance annotations"):
+        load_dataset_dicts(cfg, [name], is_train=True)
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    with pytest.raises(ValueError, match="SemanticSegmentor needs label maps"):
+        load_dataset_dicts(cfg, [name], is_train=True)
+
+
+def test_semantic_training(cfg, custom, record, tmp_path):
+    labels = np.zeros((40, 60), dtype=np.uint8)
+    labels[:, 30:] = 1
+    Image.fromarray(labels).save(tmp_path / "one.png")
+    del record["annotations"], record["height"], record["width"]  # as load_sem_seg leaves them
+    record["sem_seg_file_name"] = str(tmp_path / "one.png")
+    name = custom(lambda: [record])
+    MetadataCatalog.get(name).stuff_classes = ["left", "right"]
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 2
+    cfg.DATASETS.TRAIN = (name,)
+    item = next(iter(build_train_loader(cfg)))[0]
+    torch.testing.assert_close(item["sem_seg"], torch.from_numpy(labels).long())
+    assert (item["height"], item["width"]) == (40, 60)
+
+
+def test_two_data_sets_are_joined(cfg, coco):
+    first, second = coco([entry(1)]), coco([entry(1), entry(2)])
+    records = load_dataset_dicts(cfg, [first.name, second.name], is_train=True)
+    assert len(records) == 3
+    assert len({r["file_name"] for r in records}) == 3
+
+
+def test_broken_json_is_reported_by_the_loader(cfg, coco):
+    data = coco()
+    data.json_file.write_text(json.dumps(data.content)[:-5])
+    cfg.DATASETS.TRAIN = (data.name,)
+    with pytest.raises(ValueError, match=r"instances\.json' is not valid JSON: .* at line 1"):
+        build_train_loader(cfg)

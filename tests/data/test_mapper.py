@@ -1,0 +1,301 @@
+"""The mapper on good data: formats, values, semantics."""
+
+import copy
+import logging
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+import torch
+from detectron2.data import DatasetMapper
+from detectron2.structures import BitMasks, BoxMode, PolygonMasks, polygons_to_bitmask
+from PIL import Image
+
+from pointrend_ext.data import DropCause, build_mapper
+
+
+def square(x0, y0, x1, y1):
+    return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def target(segmentation, **changes):
+    entry = {
+        "bbox": [10, 5, 20, 20],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": 1,
+        "iscrowd": 0,
+        "segmentation": segmentation,
+    }
+    return {**entry, **changes}
+
+
+def square_mask():
+    mask = np.zeros((40, 60), dtype=np.uint8)
+    mask[5:25, 10:30] = 1
+    return mask
+
+
+def rle(mask):
+    return mask_util.encode(np.asfortranarray(mask))
+
+
+def uncompressed(mask):
+    flat = mask.flatten(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    return {
+        "size": list(mask.shape),
+        "counts": np.diff([0, *edges.tolist(), flat.size]).tolist(),
+    }
+
+
+SHAPES = {
+    "polygon": [square(10, 5, 30, 25)],
+    "two polygons": [square(10, 5, 20, 25), square(20, 5, 30, 25)],
+    "rle": rle(square_mask()),
+    "rle as text": {**rle(square_mask()), "counts": rle(square_mask())["counts"].decode()},
+    "uncompressed rle": uncompressed(square_mask()),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_every_mask_format_gives_the_same_bitmask(cfg, record, shape, scale):
+    cfg.INPUT.MIN_SIZE_TRAIN = (40 * scale,)
+    record["annotations"] = [target(SHAPES[shape])]
+    instances = build_mapper(cfg, is_train=True)(record)["instances"]
+    expected = np.kron(square_mask(), np.ones((scale, scale))).astype(bool)
+    assert isinstance(instances.gt_masks, BitMasks)
+    torch.testing.assert_close(instances.gt_masks.tensor, torch.from_numpy(expected)[None])
+    torch.testing.assert_close(
+        instances.gt_boxes.tensor, torch.tensor([[10.0, 5.0, 30.0, 25.0]]) * scale
+    )
+    assert instances.gt_classes.tolist() == [1]
+
+
+def test_polygon_and_rle_in_one_image(cfg, record):
+    record["annotations"] = [target(SHAPES["rle"]), target(SHAPES["polygon"])]
+    masks = build_mapper(cfg, is_train=True)(record)["instances"].gt_masks.tensor
+    assert masks.dtype == torch.bool
+    torch.testing.assert_close(masks[0], masks[1])
+
+
+def test_integer_coordinates_are_not_cut_when_resizing(cfg, record):
+    cfg.INPUT.MIN_SIZE_TRAIN = (50,)  # scale 1.25
+    cfg.INPUT.MASK_FORMAT = "polygon"
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    record["annotations"] = [target([square(10, 5, 30, 25)])]
+    instances = build_mapper(cfg, is_train=True)(record)["instances"]
+    assert instances.gt_boxes.tensor.tolist() == [[12.5, 6.25, 37.5, 31.25]]
+    assert instances.gt_masks.polygons[0][0].tolist() == square(12.5, 6.25, 37.5, 31.25)
+
+
+@pytest.mark.parametrize("head", ["PointRendROIMaskHead", "ImplicitPointRendROIMaskHead"])
+def test_pointrend_gets_bitmasks_whatever_the_config_says(cfg, record, caplog, head):
+    cfg.MODEL.ROI_MASK_HEAD.NAME = head
+    cfg.INPUT.MASK_FORMAT = "polygon"
+    before = cfg.dump()
+    with caplog.at_level(logging.INFO, logger="pointrend_ext"):
+        mapper = build_mapper(cfg, is_train=True)
+    lines = [r.getMessage() for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
+    assert len(lines) == 1
+    assert head in lines[0]
+    assert cfg.dump() == before
+    record["annotations"] = [target([square(10, 5, 30, 25)])]
+    assert isinstance(mapper(record)["instances"].gt_masks, BitMasks)
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    caplog.clear()
+    build_mapper(cfg, is_train=True)
+    assert not [r for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
+
+
+@pytest.mark.parametrize(("format_", "kind"), [("polygon", PolygonMasks), ("bitmask", BitMasks)])
+def test_other_heads_keep_their_format(cfg, record, format_, kind):
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    cfg.INPUT.MASK_FORMAT = format_
+    mapper = build_mapper(cfg, is_train=True)
+    record["annotations"] = [target([square(10, 5, 30, 25)])]
+    assert isinstance(mapper(record)["instances"].gt_masks, kind)
+    record["annotations"] = []
+    assert isinstance(mapper(record)["instances"].gt_masks, kind)
+
+
+def test_polygon_format_refuses_rle_with_the_remedy(cfg, record):
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    record["annotations"] = [target(SHAPES["rle"])]
+    with pytest.raises(ValueError, match=r"one\.jpg' do not fit .*Set INPUT\.MASK_FORMAT 'bitmask"):
+        build_mapper(cfg, is_train=True)(record)
+
+
+def test_image_without_annotations(cfg, record):
+    instances = build_mapper(cfg, is_train=True)(record)["instances"]
+    assert instances.gt_masks.tensor.shape == (0, 40, 60)
+    assert instances.gt_boxes.tensor.shape == (0, 4)
+    assert instances.gt_classes.shape == (0,)
+
+
+def test_crop_that_contains_nothing(cfg, record):
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = (4, 4)
+    record["annotations"] = [target([square(56, 36, 60, 40)], bbox=[56, 36, 4, 4])]
+    mapper = build_mapper(cfg, is_train=True)
+    np.random.seed(0)  # noqa: NPY002
+    instances = mapper(record)["instances"]
+    assert len(instances) == 0
+    assert instances.gt_masks.tensor.shape[0] == 0
+    assert mapper.drops.counts() == {DropCause.OUT_OF_CROP: 1}
+    record["annotations"] = []
+    assert len(mapper(record)["instances"]) == 0
+
+
+TRIANGLE = [[1.5, 2.5, 50.5, 7.5, 20.5, 35.5]]
+
+
+def test_cropped_polygon_is_the_crop_of_the_drawn_polygon(cfg, record):
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = (24, 32)
+    cfg.INPUT.MIN_SIZE_TRAIN = (24,)  # no resizing after the crop
+    whole = polygons_to_bitmask([np.array(p) for p in TRIANGLE], 40, 60)
+    record["annotations"] = [
+        target(TRIANGLE, bbox=[1.5, 2.5, 49.0, 33.0], category_id=0),
+        target(rle(whole.astype(np.uint8)), bbox=[1.5, 2.5, 49.0, 33.0], category_id=1),
+    ]
+    mapper = build_mapper(cfg, is_train=True)
+    np.random.seed(0)  # noqa: NPY002
+    for _ in range(20):
+        instances = mapper(record)["instances"]
+        polygon, mask = instances.gt_masks.tensor
+        assert polygon.shape == (24, 32)
+        torch.testing.assert_close(polygon, mask)
+        tight = instances.gt_masks.get_bounding_boxes()
+        torch.testing.assert_close(instances.gt_boxes.tensor, tight.tensor)
+
+
+def test_cropping_polygons_without_shapely_is_refused_at_once(cfg, monkeypatch):
+    cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
+    cfg.INPUT.CROP.ENABLED = True
+    monkeypatch.setattr("pointrend_ext.data.mapper.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"Install shapely or set INPUT\.MASK_FORMAT"):
+        build_mapper(cfg, is_train=True)
+    build_mapper(cfg, is_train=False)
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    build_mapper(cfg, is_train=True)
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_equals_detectron2_on_clean_data(cfg, record, crop):
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    cfg.INPUT.MIN_SIZE_TRAIN = (50, 60, 70)
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    cfg.INPUT.CROP.ENABLED = crop
+    record["annotations"] = [
+        target(SHAPES["rle"], bbox=[10.0, 5.0, 20.0, 20.0]),
+        target(rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]),  # often cropped away
+    ]
+    if not crop:  # Detectron2 crops polygons with shapely, which may be missing
+        record["annotations"] += [
+            target([square(10.0, 5.0, 30.0, 25.0)], bbox=[10.0, 5.0, 20.0, 20.0]),
+            target(TRIANGLE, bbox=[1.5, 2.5, 49.0, 33.0], category_id=0),
+        ]
+    ours, theirs = build_mapper(cfg, is_train=True), DatasetMapper(cfg, True)
+    for seed in range(5):
+        results = []
+        for mapper in (ours, theirs):
+            np.random.seed(seed)  # noqa: NPY002
+            results.append(mapper(record))
+        got, expected = results
+        torch.testing.assert_close(got["image"], expected["image"])
+        for name in ("gt_boxes", "gt_masks"):
+            torch.testing.assert_close(
+                got["instances"].get(name).tensor, expected["instances"].get(name).tensor
+            )
+        assert got["instances"].gt_classes.tolist() == expected["instances"].gt_classes.tolist()
+        assert got.keys() == expected.keys()
+
+
+def test_record_is_not_changed_and_inference_has_no_labels(cfg, record):
+    record["annotations"] = [target([square(10, 5, 30, 25)])]
+    before = copy.deepcopy(record)
+    build_mapper(cfg, is_train=True)(record)
+    result = build_mapper(cfg, is_train=False)(record)
+    assert record == before
+    assert result.keys() == {"file_name", "height", "width", "image_id", "image"}
+    expected = np.asarray(Image.open(record["file_name"]))[:, :, ::-1].transpose(2, 0, 1)
+    np.testing.assert_array_equal(result["image"].numpy(), expected)
+
+
+@pytest.fixture
+def semantic(cfg, record, tmp_path):
+    """A semantic config and a record whose label map holds the column number, but 7 at (0, 0)."""
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    cfg.MODEL.MASK_ON = False
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 60
+    labels = np.repeat(np.arange(60, dtype=np.uint8)[None], 40, axis=0)
+    labels[0, 0] = 255
+    Image.fromarray(labels).save(tmp_path / "one.png")
+    record["sem_seg_file_name"] = str(tmp_path / "one.png")
+    return cfg, record, labels
+
+
+def test_semantic_labels(semantic):
+    cfg, record, labels = semantic
+    result = build_mapper(cfg, is_train=True)(record)
+    assert result["sem_seg"].dtype == torch.int64
+    np.testing.assert_array_equal(result["sem_seg"].numpy(), labels)
+    assert "instances" not in result
+
+
+def test_semantic_augmentation_is_used_for_semantic_models_alone(semantic):
+    cfg, record, _ = semantic
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = (16, 24)
+    cfg.INPUT.MIN_SIZE_TRAIN = (80,)
+    assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
+    cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
+    result = build_mapper(cfg, is_train=True)(record)
+    assert result["sem_seg"].shape == (80, 120)  # cropped before it is resized
+    assert len(result["instances"]) == 0
+
+
+def test_label_map_with_ids_beyond_a_byte(semantic, tmp_path):
+    cfg, record, labels = semantic
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 400
+    cfg.INPUT.MIN_SIZE_TRAIN = (80,)
+    wide = labels.astype(np.uint16)
+    wide[0, 0] = 399
+    Image.fromarray(wide).save(record["sem_seg_file_name"])
+    got = build_mapper(cfg, is_train=True)(record)["sem_seg"].numpy()
+    np.testing.assert_array_equal(got, np.kron(wide, np.ones((2, 2))))
+
+
+def test_label_map_problems(semantic):
+    cfg, record, labels = semantic
+    mapper = build_mapper(cfg, is_train=True)
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 59
+    with pytest.raises(ValueError, match=r"one\.png' contains the values 59 \(40 pixels\)"):
+        build_mapper(cfg, is_train=True)(record)
+    Image.fromarray(labels[:20]).save(record["sem_seg_file_name"])
+    with pytest.raises(ValueError, match=r"one\.png' has \(height, width\) \(20, 60\).*one\.jpg"):
+        mapper(record)
+    del record["sem_seg_file_name"]
+    with pytest.raises(ValueError, match=r"one\.jpg' has no 'sem_seg_file_name'"):
+        mapper(record)
+
+
+@pytest.mark.parametrize("architecture", ["GeneralizedRCNN", "SemanticSegmentor"])
+def test_same_seed_same_output(semantic, architecture):
+    cfg, record, _ = semantic
+    cfg.MODEL.META_ARCHITECTURE = architecture
+    cfg.INPUT.MIN_SIZE_TRAIN = (40, 60, 80)
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.COLOR_AUG_SSD = True
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    mapper = build_mapper(cfg, is_train=True)
+    results = []
+    for seed in (11, 11, 12):
+        np.random.seed(seed)  # noqa: NPY002
+        results.append(torch.cat([mapper(record)["image"].flatten() for _ in range(3)]))
+    torch.testing.assert_close(results[0], results[1])
+    assert not torch.equal(results[0], results[2])

@@ -1,0 +1,183 @@
+"""The mapper on bad data: the file is named, what is dropped is counted and logged once."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import BoxMode
+from PIL import Image
+
+from pointrend_ext.data import DropCause, DropCounter, build_mapper
+
+NAN = float("nan")
+SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
+
+
+def target(**changes):
+    entry = {
+        "bbox": [10, 5, 20, 20],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": 0,
+        "segmentation": [SQUARE],
+    }
+    return {**entry, **changes}
+
+
+def run(cfg, record, *annotations):
+    mapper = build_mapper(cfg, is_train=True)
+    record["annotations"] = [*annotations, target(category_id=1)]  # a good one comes last
+    instances = mapper(record)["instances"]
+    assert instances.gt_classes.tolist()[-1:] == [1]
+    return instances, mapper.drops.counts()
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"bbox": [70, 5, 20, 20]}, DropCause.BOX_OUTSIDE),
+        ({"bbox": [10, -30, 20, 20]}, DropCause.BOX_OUTSIDE),
+        ({"bbox": [10, 40, 20, 20]}, DropCause.BOX_OUTSIDE),
+        ({"bbox": [10, 5, 0, 20]}, DropCause.BAD_BOX),
+        ({"bbox": [30, 25, -20, -20]}, DropCause.BAD_BOX),
+        ({"bbox": [10, 5, NAN, 20]}, DropCause.BAD_BOX),
+        ({"bbox": [10, 5, float("inf"), 20]}, DropCause.BAD_BOX),
+        ({"segmentation": []}, DropCause.NO_MASK),
+        ({"segmentation": None}, DropCause.NO_MASK),
+        ({"segmentation": [[10, 5, 10, 5, 10, 5]]}, DropCause.EMPTY_MASK),
+        ({"segmentation": {"size": [40, 60], "counts": [2400]}}, DropCause.EMPTY_MASK),
+        (
+            {"iscrowd": 1, "segmentation": {"size": [40, 60], "counts": [100, 2300]}},
+            DropCause.CROWD,
+        ),
+        ({"iscrowd": 1, "segmentation": {"size": [40, 60], "counts": b"broken"}}, DropCause.CROWD),
+    ],
+)
+def test_dropped_annotation_is_counted(cfg, record, changes, cause):
+    instances, counts = run(cfg, record, target(**changes))
+    assert len(instances) == 1
+    assert counts == {cause: 1}
+
+
+@pytest.mark.parametrize(
+    "polygon", [[10, 5, 30, 25], [10, 5, 30, 5, 30], [10, 5, 30, 5, 30, 25, 10], [NAN] * 6, []]
+)
+def test_bad_polygon(cfg, record, polygon):
+    """Two points would be read as a box by pycocotools: they must not become a mask."""
+    instances, counts = run(cfg, record, target(segmentation=[polygon]))
+    assert len(instances) == 1
+    assert counts == {DropCause.BAD_POLYGON: 1, DropCause.NO_POLYGON_LEFT: 1}
+
+    instances, counts = run(cfg, record, target(segmentation=[polygon, SQUARE]))
+    assert counts == {DropCause.BAD_POLYGON: 1}
+    torch.testing.assert_close(instances.gt_masks.tensor[0], instances.gt_masks.tensor[1])
+
+
+def test_without_masks_a_missing_segmentation_is_fine(cfg, record):
+    cfg.MODEL.MASK_ON = False
+    annotation = target()
+    del annotation["segmentation"]
+    instances, counts = run(cfg, record, annotation)
+    assert len(instances) == 2
+    assert counts == {}
+
+
+def test_box_partly_outside_is_clipped_and_counted(cfg, record):
+    instances, counts = run(
+        cfg, record, target(bbox=[50, 5, 20, 20], segmentation=[[50, 5, 70, 5, 70, 25, 50, 25]])
+    )
+    assert instances.gt_boxes.tensor[0].tolist() == [50, 5, 60, 25]
+    assert instances.gt_masks.tensor[0].sum() == 200
+    assert counts == {DropCause.BOX_CLIPPED: 1}
+    _, counts = run(cfg, record, target(bbox=[40.5, 5, 20, 20]))  # COCO's own rounding
+    assert counts == {}
+
+
+def test_all_annotations_dropped_leaves_an_empty_image(cfg, record):
+    mapper = build_mapper(cfg, is_train=True)
+    record["annotations"] = [target(bbox=[70, 5, 20, 20]), target(segmentation=[[1, 2, 3, 4]])]
+    instances = mapper(record)["instances"]
+    assert len(instances) == 0
+    assert instances.gt_masks.tensor.shape == (0, 40, 60)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"segmentation": SQUARE}, "flat list of numbers"),
+        ({"segmentation": "abc"}, "segmentation is a str"),
+        (
+            {"segmentation": {"size": [60, 40], "counts": [2400]}},
+            r"\(60, 40\), the image \(40, 60\)",
+        ),
+        ({"segmentation": {"size": [40, 60], "counts": [10, 20]}}, "add up to 30, not to the 2400"),
+        ({"segmentation": {"size": [40, 60], "counts": "zzzz"}}, "compressed format"),
+        ({"segmentation": {"counts": [2400]}}, "not 'size' and 'counts'"),
+        ({"bbox": [10, 5, 20]}, "has 3 numbers, not 4"),
+        ({"bbox": ["a", 5, 20, 1]}, "could not convert"),
+    ],
+)
+def test_corrupt_annotation_names_the_file(cfg, record, changes, message):
+    with pytest.raises(ValueError, match=rf"Annotation 0 .*one\.jpg' cannot be used: .*{message}"):
+        run(cfg, record, target(**changes))
+
+
+@pytest.mark.parametrize("key", ["bbox", "bbox_mode"])
+def test_missing_box(cfg, record, key):
+    annotation = target()
+    del annotation[key]
+    with pytest.raises(ValueError, match=rf"one\.jpg' cannot be used: it has no {key}\."):
+        run(cfg, record, annotation)
+
+
+def test_image_of_another_size(cfg, record):
+    Image.new("RGB", (60, 41)).save(record["file_name"])
+    with pytest.raises(ValueError, match=r"one\.jpg, got \(60, 41\), expect \(60, 40\)"):
+        build_mapper(cfg, is_train=True)(record)
+
+
+def test_truncated_image(cfg, record):
+    with open(record["file_name"], "r+b") as file:
+        file.truncate(1500)
+    with pytest.raises(ValueError, match=r"one\.jpg' is truncated"):
+        build_mapper(cfg, is_train=True)(record)
+
+
+def test_each_cause_is_logged_once(cfg, record, caplog):
+    mapper = build_mapper(cfg, is_train=True)
+    record["annotations"] = [target(bbox=[70, 5, 20, 20]), target(bbox=[80, 5, 2, 2])]
+    with caplog.at_level(logging.INFO, logger="pointrend_ext.data.drops"):
+        for _ in range(3):
+            mapper(record)
+        lines = [r.getMessage() for r in caplog.records]
+        assert len(lines) == 1
+        assert "one.jpg" in lines[0]
+        assert "[70.0, 5.0, 20.0, 20.0]" in lines[0]
+        mapper.drops.log_total()
+    assert "6 x annotation dropped: its box lies outside the image" in caplog.messages[-1]
+
+
+def test_counter_adds_over_workers(monkeypatch):
+    counter = DropCounter()
+    counter.add(DropCause.CROWD, "a.jpg")
+    worker = type("Info", (), {"id": 2})()
+    monkeypatch.setattr("pointrend_ext.data.drops.get_worker_info", lambda: worker)
+    counter.add(DropCause.CROWD, "b.jpg")
+    counter.add(DropCause.BAD_BOX, "b.jpg")
+    assert counter.counts() == {DropCause.CROWD: 2, DropCause.BAD_BOX: 1}
+
+
+def test_counter_without_cases_logs_nothing(caplog):
+    with caplog.at_level(logging.INFO):
+        DropCounter().log_total()
+    assert not caplog.records
+
+
+def test_float_types_of_numpy_are_taken(cfg, record):
+    box = np.array([10, 5, 30, 25], dtype=np.float32)
+    polygon = np.array(SQUARE, dtype=np.int32)
+    instances, counts = run(
+        cfg, record, target(bbox=box, bbox_mode=BoxMode.XYXY_ABS, segmentation=[polygon])
+    )
+    assert counts == {}
+    torch.testing.assert_close(instances.gt_boxes.tensor[0], instances.gt_boxes.tensor[1])

@@ -1,0 +1,111 @@
+"""Images and label maps: bad files are named, ids stay what they are."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
+
+
+def jpeg_bytes(height=40, width=60):
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.9, 0.999])
+def test_truncated_jpeg_is_named(tmp_path, kept):
+    data = jpeg_bytes()
+    path = tmp_path / "half.jpg"
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(ValueError, match=r"half\.jpg' is (truncated|not an image)"):
+        read_image(str(path), "BGR")
+
+
+def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypatch):
+    data = jpeg_bytes()
+    path = tmp_path / "half.jpg"
+    path.write_bytes(data[: len(data) // 2])
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    with pytest.raises(ValueError, match=r"half\.jpg' is truncated or corrupt"):
+        read_image(str(path), "BGR")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True  # given back as it was
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"x\.jpg' is empty \(0 bytes\)"),
+        (b"just some text", r"x\.jpg' is not an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"x\.jpg' is (truncated or corrupt|not an image)"),
+    ],
+)
+def test_file_that_is_no_image(tmp_path, content, message):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_image(str(path), "BGR")
+
+
+def test_missing_image(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Image '.*gone\.jpg' does not exist"):
+        read_image(str(tmp_path / "gone.jpg"), "BGR")
+
+
+def test_folder_instead_of_an_image(tmp_path):
+    with pytest.raises(OSError, match="could not be opened"):
+        read_image(str(tmp_path), "BGR")
+
+
+def test_exif_orientation_turns_the_image(tmp_path):
+    image = Image.new("RGB", (60, 40))
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned by 90 degrees
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(str(tmp_path / "turned.jpg"), "RGB").shape == (60, 40, 3)
+
+
+def test_channel_order(tmp_path):
+    Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
+    assert read_image(str(tmp_path / "c.png"), "RGB")[0, 0].tolist() == [1, 2, 3]
+    assert read_image(str(tmp_path / "c.png"), "BGR")[0, 0].tolist() == [3, 2, 1]
+
+
+def test_palette_label_map_keeps_its_ids(tmp_path):
+    labels = np.array([[0, 1], [2, 255]], dtype=np.uint8)
+    image = Image.fromarray(labels).convert("P")
+    image.putpalette([7 * i % 256 for i in range(768)])
+    image.putdata(labels.flatten().tolist())
+    image.save(tmp_path / "p.png")
+    got = read_label_map(str(tmp_path / "p.png"))
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, labels)
+
+
+def test_16_bit_label_map_keeps_ids_above_255(tmp_path):
+    labels = np.array([[0, 300], [5, 65535]], dtype=np.uint16)
+    Image.fromarray(labels).save(tmp_path / "w.png")
+    np.testing.assert_array_equal(read_label_map(str(tmp_path / "w.png")), labels)
+    small = np.array([[0, 3], [5, 255]], dtype=np.uint16)
+    Image.fromarray(small).save(tmp_path / "s.png")
+    got = read_label_map(str(tmp_path / "s.png"))
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got, small)
+
+
+def test_colour_label_map_is_refused(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "rgb.png")
+    with pytest.raises(ValueError, match=r"rgb\.png' has 3 channels"):
+        read_label_map(str(tmp_path / "rgb.png"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_label_values(dtype):
+    good = np.array([[0, 18], [255, 3]], dtype=dtype)
+    check_label_values(good, 19, 255, "good.png")
+    bad = np.array([[0, 19], [254, 19]], dtype=dtype)
+    with pytest.raises(ValueError, match=r"bad\.png' contains the values 19, 254 \(3 pixels\)"):
+        check_label_values(bad, 19, 255, "bad.png")

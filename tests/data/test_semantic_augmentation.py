@@ -1,0 +1,101 @@
+"""The augmentation of semantic training: order, crop size, label map in step with the image."""
+
+import numpy as np
+import pytest
+from detectron2.data import transforms as T
+
+from pointrend_ext.data import SSDColorAugmentation, build_semantic_augmentation
+
+
+@pytest.fixture
+def semantic_cfg(cfg):
+    cfg.INPUT.MIN_SIZE_TRAIN = (80,)
+    cfg.INPUT.CROP.ENABLED = True
+    cfg.INPUT.CROP.TYPE = "absolute"
+    cfg.INPUT.CROP.SIZE = (32, 48)
+    cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 0.75
+    cfg.INPUT.COLOR_AUG_SSD = True
+    cfg.INPUT.RANDOM_FLIP = "horizontal"
+    return cfg
+
+
+def names(augmentations):
+    return [type(a).__name__ for a in augmentations]
+
+
+def test_order_is_that_of_the_original(semantic_cfg):
+    got = build_semantic_augmentation(semantic_cfg, is_train=True)
+    assert names(got) == [
+        "ResizeShortestEdge",
+        "RandomCrop_CategoryAreaConstraint",
+        "SSDColorAugmentation",
+        "RandomFlip",
+    ]
+    crop = got[1]
+    assert (crop.single_category_max_area, crop.ignored_category) == (0.75, 255)
+    assert crop.crop_aug.crop_size == (32, 48)
+    assert got[2].image_format == semantic_cfg.INPUT.FORMAT
+
+
+def test_parts_can_be_switched_off(semantic_cfg):
+    semantic_cfg.INPUT.CROP.ENABLED = False
+    semantic_cfg.INPUT.COLOR_AUG_SSD = False
+    got = build_semantic_augmentation(semantic_cfg, is_train=True)
+    assert names(got) == ["ResizeShortestEdge", "RandomFlip"]
+    semantic_cfg.INPUT.RANDOM_FLIP = "none"
+    assert names(build_semantic_augmentation(semantic_cfg, is_train=True)) == ["ResizeShortestEdge"]
+
+
+def test_inference_only_resizes(semantic_cfg):
+    semantic_cfg.INPUT.MIN_SIZE_TEST = 64
+    got = build_semantic_augmentation(semantic_cfg, is_train=False)
+    assert names(got) == ["ResizeShortestEdge"]
+    assert got[0].short_edge_length == (64, 64)
+
+
+def test_label_map_follows_the_image(semantic_cfg):
+    # The image carries its own label in the first channel: nearest everywhere, thus no mixtures.
+    semantic_cfg.INPUT.COLOR_AUG_SSD = False
+    augmentations = build_semantic_augmentation(semantic_cfg, is_train=True)
+    augmentations[0].interp = 0  # nearest, so that image and label map stay comparable
+    labels = np.repeat(np.arange(60, dtype=np.uint8)[None], 40, axis=0)
+    np.random.seed(0)  # noqa: NPY002
+    for _ in range(10):
+        aug_input = T.AugInput(np.stack([labels] * 3, axis=-1), sem_seg=labels)
+        T.AugmentationList(augmentations)(aug_input)
+        assert aug_input.sem_seg.shape == (32, 48)
+        np.testing.assert_array_equal(aug_input.image[..., 0], aug_input.sem_seg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("TYPE", "square", r"INPUT\.CROP\.TYPE is 'square'\. Choose from: relative_range"),
+        ("SINGLE_CATEGORY_MAX_AREA", 0.0, r"SINGLE_CATEGORY_MAX_AREA is 0\.0"),
+        ("SINGLE_CATEGORY_MAX_AREA", 1.5, r"SINGLE_CATEGORY_MAX_AREA is 1\.5"),
+    ],
+)
+def test_wrong_crop_keys(semantic_cfg, key, value, message):
+    semantic_cfg.INPUT.CROP[key] = value
+    with pytest.raises(ValueError, match=message):
+        build_semantic_augmentation(semantic_cfg, is_train=True)
+
+
+@pytest.mark.parity
+def test_same_list_as_upstream(semantic_cfg):
+    """The list that upstream's train_net.py builds, written out from its parts."""
+    upstream = pytest.importorskip("detectron2.projects.point_rend")
+    expected = [
+        T.ResizeShortestEdge(
+            semantic_cfg.INPUT.MIN_SIZE_TRAIN,
+            semantic_cfg.INPUT.MAX_SIZE_TRAIN,
+            semantic_cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING,
+        ),
+        T.RandomCrop_CategoryAreaConstraint("absolute", (32, 48), 0.75, 255),
+        upstream.ColorAugSSDTransform(img_format=semantic_cfg.INPUT.FORMAT),
+        T.RandomFlip(),
+    ]
+    got = build_semantic_augmentation(semantic_cfg, is_train=True)
+    assert isinstance(got[2], SSDColorAugmentation)
+    for index in (0, 1, 3):
+        assert str(got[index]) == str(expected[index])

@@ -1,0 +1,115 @@
+"""The pixel rule and the outlines of the toy shapes."""
+
+import numpy as np
+import pytest
+
+from pointrend_ext.data.toy.classes import TOY_THING_CLASSES
+from pointrend_ext.data.toy.raster import coverage, crop_of, rasterize
+from pointrend_ext.data.toy.shapes import make_shape
+
+
+def square(x0, y0, x1, y1):
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
+
+
+def inside_by_loop(outlines, size_hw):
+    """Slow oracle: count the edges that a ray to the left of the pixel centre crosses."""
+    mask = np.zeros(size_hw, dtype=bool)
+    for i in range(size_hw[0]):
+        for j in range(size_hw[1]):
+            x, y, crossed = j + 0.5, i + 0.5, 0
+            for outline in outlines:
+                for (xa, ya), (xb, yb) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+                    if (ya <= y) != (yb <= y):
+                        crossed += xa + (y - ya) * (xb - xa) / (yb - ya) <= x
+            mask[i, j] = crossed % 2
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("box", "rows", "columns"),
+    [
+        ((1, 2, 4, 4), (2, 4), (1, 4)),  # edges between pixels: exactly the covered ones
+        ((1.4, 1.4, 3.4, 3.6), (1, 4), (1, 3)),  # centres 1.5, 2.5, 3.5 in y; 1.5, 2.5 in x
+        ((1.5, 1.5, 3.5, 3.5), (1, 3), (1, 3)),  # on left and upper edge inside, else outside
+        ((-5, -5, 1, 9), (0, 5), (0, 1)),  # cut by three borders
+        ((1.6, 1.6, 2.4, 2.4), (0, 0), (0, 0)),  # between centres: nothing
+    ],
+)
+def test_square_holds_the_pixels_whose_centre_is_inside(box, rows, columns):
+    expected = np.zeros((5, 6), dtype=bool)
+    expected[slice(*rows), slice(*columns)] = True
+    np.testing.assert_array_equal(rasterize([square(*box)], (5, 6)), expected)
+
+
+def test_second_outline_cuts_a_hole_whatever_its_direction():
+    expected = np.ones((5, 5), dtype=bool)
+    expected[2, 1:4] = False
+    for hole in (square(1, 2, 4, 3), square(1, 2, 4, 3)[::-1]):
+        np.testing.assert_array_equal(rasterize([square(0, 0, 5, 5), hole], (5, 5)), expected)
+
+
+def test_shapes_that_share_an_edge_share_no_pixel_and_leave_no_gap():
+    cut = np.array([[7.3, 0.0], [2.5, 3.5], [5.5, 6.5], [1.25, 9.0]])
+    left = rasterize([np.concatenate([[[0, 0]], cut, [[0, 9]]])], (9, 9))
+    right = rasterize([np.concatenate([cut, [[9, 9], [9, 0]]])], (9, 9))
+    np.testing.assert_array_equal(left ^ right, np.ones((9, 9), dtype=bool))
+    assert not (left & right).any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rasterize_equals_point_in_polygon_by_loop(seed):
+    rng = np.random.default_rng(seed)
+    outlines = [rng.uniform(-4, 20, (7, 2)), rng.integers(0, 30, (5, 2)) / 2.0]
+    got = rasterize(outlines, (13, 17))
+    np.testing.assert_array_equal(got, inside_by_loop(outlines, (13, 17)))
+    assert got.any()
+    assert not got.all()
+
+
+def test_no_outline_gives_an_empty_mask():
+    assert not rasterize([], (3, 4)).any()
+
+
+def test_coverage_is_the_covered_part_of_each_pixel():
+    outline = [square(1.25, 1.0, 3.5, 2.5)]
+    crop = crop_of(outline, (4, 4))
+    assert crop == (slice(1, 3), slice(1, 4))
+    expected = np.array([[0.75, 1.0, 0.5], [0.375, 0.5, 0.25]], dtype=np.float32)
+    np.testing.assert_allclose(coverage(outline, crop), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("category", TOY_THING_CLASSES)
+@pytest.mark.parametrize("size_px", [16, 60, 400])
+def test_shape_has_the_size_asked_for_and_holes_inside(category, size_px):
+    for seed in range(8):
+        outlines = make_shape(category, size_px, np.random.default_rng(seed))
+        extent = outlines[0].max(axis=0) - outlines[0].min(axis=0)
+        assert extent.max() == pytest.approx(size_px)
+        moved = [outline + size_px / 2 for outline in outlines]
+        outer = rasterize(moved[:1], (size_px, size_px))
+        for number, hole in enumerate(moved[1:], start=1):
+            cut = rasterize([hole], (size_px, size_px))
+            assert not (cut & ~outer).any(), "a hole leaves the shape"
+            others = rasterize(moved[number + 1 :], (size_px, size_px))
+            assert not (cut & others).any(), "holes overlap"
+
+
+@pytest.mark.parametrize("category", ["ring", "gear"])
+def test_centre_of_ring_and_gear_is_a_hole(category):
+    for seed in range(8):
+        outlines = make_shape(category, 90, np.random.default_rng(seed))
+        hole = outlines[1].mean(axis=0)
+        mask = rasterize([outline - hole + 100 for outline in outlines], (200, 200))
+        assert not mask[97:103, 97:103].any()
+        assert mask.sum() > 300
+
+
+def test_same_generator_state_gives_the_same_shape():
+    first, second = (make_shape("blob", 50, np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_unknown_category_names_the_allowed_ones():
+    with pytest.raises(ValueError, match=r"'cube'.*'blob'.*'star'"):
+        make_shape("cube", 50, np.random.default_rng(0))
