@@ -92,7 +92,7 @@ setup(
         "yacs>=0.1.8",
     ],
     extras_require={
-        "eval": ["faster-coco-eval>=1.6", "lvis>=0.5.3", "cityscapesScripts>=2.2"],
+        "eval": ["faster-coco-eval>=1.6", "lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
             "matplotlib",

@@ -11,7 +11,10 @@ from pathlib import Path
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 
+from pointrend_ext.data import check_datasets, check_num_classes
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
 from pointrend_ext.engine.config_file import find_config_file, load_cfg
 
@@ -19,19 +22,20 @@ __all__ = ["setup_cfg"]
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
-    """Turn command-line arguments into a frozen configuration, with logging and random seeds set
-    up.
+    """Turn command-line arguments into a frozen configuration.
 
-    Falls back to the CPU when there is no GPU. Registers the toy data sets, and generates their
-    files when the configuration names one of them.
+    Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the toy
+    data sets, and generates their files when the configuration names one of them. Data sets are
+    checked before a model is built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``,
-            ``num_gpus``, ...
+            ``num_gpus``, ``eval_only``, ...
 
     Raises:
-        FileNotFoundError: no such configuration or weights.
-        ValueError: an unknown key, or a request that this machine cannot serve.
+        FileNotFoundError: no such configuration or weights, or a data set without its files.
+        ValueError: an unknown key, a request that this machine cannot serve, or a data set that
+            does not fit the model.
     """
     cfg = load_cfg(args.config_file, args.opts)
     notes = _use_cpu_if_needed(cfg)
@@ -40,11 +44,15 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     cfg.freeze()
     if args.config_file:
         args.config_file = str(find_config_file(args.config_file))  # default_setup logs its text
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pointrend_ext")
     default_setup(cfg, args)
     logger = logging.getLogger(__name__)
     for note in notes:
         logger.info(note)
-    _prepare_toy_data((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
+    _prepare_toy_data(names)
+    check_datasets(cfg, names)
+    check_num_classes(cfg, names)
     return cfg
 
 

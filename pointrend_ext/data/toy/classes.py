@@ -5,6 +5,12 @@ from __future__ import annotations
 TOY_THING_CLASSES: tuple[str, ...] = ("star", "gear", "blob", "ring", "letter", "plate")
 """Names by contiguous thing id 0..5."""
 
+TYPICAL_HUES: dict[str, float] = dict(
+    zip(TOY_THING_CLASSES, (0.15, 0.0, 0.46, 0.90, 0.76, 0.06), strict=True)
+)
+"""Hue in [0, 1) that a class tends to have, as things in the world do: a network trained from
+random weights for minutes then learns to find objects early and has time left for outlines."""
+
 TOY_STUFF_CLASSES: tuple[str, ...] = ("sky", "grass", "water", "sand")
 """Names by contiguous stuff id 0..3."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .classes import TOY_STUFF_CLASSES, TOY_THING_CLASSES
+from .classes import TOY_STUFF_CLASSES, TOY_THING_CLASSES, TYPICAL_HUES
 from .palette import object_texture_for, stuff_colors
 from .raster import Outline, rasterize
 from .scene import Color, Scene, StuffRegion, ToyObject
@@ -149,7 +149,7 @@ class _Layout:
         is_crowd: bool = False,
     ) -> None:
         """Try some positions; the object is left out when none is good."""
-        texture = object_texture_for(self._avoid, size_px, self._rng)
+        texture = object_texture_for(self._avoid, TYPICAL_HUES[category], size_px, self._rng)
         least = max(24.0, (0.95 if is_crowd else MIN_VISIBLE) * _mask_area(outlines))
         for _ in range(15):
             center = self._rng.uniform(0, 1, 2) * self._size_hw[::-1]

@@ -34,20 +34,24 @@ def stuff_colors(category: str | None, rng: np.random.Generator) -> tuple[Color,
     return _rgb(hue, saturation, value), accent
 
 
-def object_texture_for(avoid: list[Color], size_px: float, rng: np.random.Generator) -> Texture:
+def object_texture_for(
+    avoid: list[Color], hue: float, size_px: float, rng: np.random.Generator
+) -> Texture:
     """Return a random fill whose two colours contrast with the colours in ``avoid``.
 
     Args:
         avoid: colours of background and neighbours.
+        hue: hue in [0, 1) that the fill varies about.
         size_px: object size; small objects get a plain fill or a finer pattern.
         rng: the only source of randomness.
     """
     taken = np.array(avoid)
     best, best_gap = None, -1.0
     for _ in range(12):
-        hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.45, 1.0), rng.uniform(0.2, 1.0)
-        color = _rgb(hue, saturation, value)
-        accent = _rgb(hue + rng.uniform(-0.06, 0.06), saturation - 0.25, value + 0.25)
+        own_hue = hue + rng.normal(0, 0.025)
+        saturation, value = rng.uniform(0.45, 1.0), rng.uniform(0.2, 1.0)
+        color = _rgb(own_hue, saturation, value)
+        accent = _rgb(own_hue + rng.uniform(-0.06, 0.06), saturation - 0.25, value + 0.25)
         gap = min(np.linalg.norm(taken - np.array(c), axis=1).min() for c in (color, accent))
         if gap > best_gap:
             best, best_gap = (color, accent), gap

@@ -15,9 +15,9 @@ IGNORED_LABEL = -1
 def mask_point_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross entropy, averaged over the points that are not ignored.
 
-    Section 3.3 of the paper. Its text sums over a region's points; Detectron2's PointRend averages over all points of
-    all regions, and so do we. Unlike there, ignored points do not count in the mean: adding some
-    changes nothing.
+    Section 3.3 of the paper. Its text sums over a region's points; Detectron2's PointRend averages
+    over all points of all regions, and so do we. Unlike there, ignored points do not count in the
+    mean: adding some changes nothing.
 
     Args:
         logits: (R, P), each region's logits of its own class.

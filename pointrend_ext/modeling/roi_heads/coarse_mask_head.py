@@ -17,8 +17,8 @@ class CoarseMaskHead(nn.Module):
 
     Layers: ``reduce_channel_dim_conv`` (1 x 1, only when there are more than ``conv_dim``
     channels), ``reduce_spatial_dim_conv`` (2 x 2, stride 2), ``fc1``, ``fc2``, ... and
-    ``prediction``, whose output is read class-major as (C, S, S). Names, shapes and initialisation are those of
-    Detectron2's PointRend.
+    ``prediction``, whose output is read class-major as (C, S, S). Names, shapes and initialisation
+    are those of Detectron2's PointRend.
     """
 
     def __init__(
