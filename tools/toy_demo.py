@@ -8,6 +8,7 @@ the AP of both and writes pictures of their masks side by side. An interrupted d
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -29,7 +30,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data-root", default="datasets", help="The toy data goes to DATA_ROOT/toy."
+        "--data-root",
+        default=os.environ.get("DETECTRON2_DATASETS", "datasets"),
+        help="The toy data goes to DATA_ROOT/toy (default: %(default)s).",
     )
     parser.add_argument(
         "--output", default="output/demo", help="Models, logs and pictures go here."
@@ -66,6 +69,7 @@ def main() -> None:
     """Run the demo."""
     args = parse_args()
     start, output = time.time(), Path(args.output)
+    os.environ["DETECTRON2_DATASETS"] = args.data_root  # where the training processes look
     print(f"Toy data in {ensure_toy_data(args.data_root)}")
     register_toy_datasets(args.data_root)
     jobs = [make_job(title, name, output, args.opts) for title, name in CONFIGS.items()]

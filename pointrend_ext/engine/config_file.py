@@ -31,8 +31,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
     add_pointrend_config(cfg)
     if config_file:
         path = find_config_file(config_file)
-        loaded = cfg.load_yaml_with_base(str(path))
-        _check_keys(_flatten(loaded), cfg, source=str(path))
+        _check_keys(_flatten(_read_yaml(cfg, path)), cfg, source=str(path))
         cfg.merge_from_file(str(path))
     if len(opts) % 2:
         raise ValueError(
@@ -60,6 +59,20 @@ def find_config_file(config_file: str | Path) -> Path:
     return Path(get_config_file(path.as_posix().removeprefix("configs/")))
 
 
+def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
+    """Read a file and its bases."""
+    try:
+        loaded = cfg.load_yaml_with_base(str(path))
+    except (AttributeError, TypeError) as error:  # not a mapping, where Detectron2 expects one
+        loaded = error
+    if not isinstance(loaded, dict) or not loaded:
+        raise ValueError(
+            f"{path} holds no configuration: a YAML mapping of keys to values is needed, such as "
+            "'MODEL:' with keys below it. Is it empty, or another kind of file?"
+        )
+    return loaded
+
+
 def _flatten(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in node.items():
         if isinstance(value, dict):
@@ -74,8 +87,6 @@ def _check_keys(keys: Sequence[str] | Iterator[str], cfg: CfgNode, source: str) 
         name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)
     }
     unknown = [key for key in keys if key not in nodes and key not in known]
-    # Nodes that take any key, such as TEST.PRECISE_BN never do; a legacy file is upgraded by yacs
-    # itself.
     if unknown:
         hints = [_hint(key, known) for key in unknown]
         raise ValueError(f"Unknown configuration key in {source}: " + "; ".join(hints))

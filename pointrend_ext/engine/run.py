@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
@@ -36,7 +37,8 @@ def train_or_evaluate(
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=resume)
         return trainer.train()
-    if not cfg.MODEL.WEIGHTS and not resume:
+    has_checkpoint = resume and Path(cfg.OUTPUT_DIR, "last_checkpoint").is_file()
+    if not cfg.MODEL.WEIGHTS and not has_checkpoint:
         raise ValueError(
             "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS "
             "path/to/model_final.pth, or --resume for the last checkpoint of OUTPUT_DIR."

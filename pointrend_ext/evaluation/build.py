@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import (
-    CityscapesInstanceEvaluator,
     CityscapesSemSegEvaluator,
     DatasetEvaluator,
     LVISEvaluator,
     SemSegEvaluator,
 )
 
+from pointrend_ext.evaluation.cityscapes import CityscapesInstances
 from pointrend_ext.evaluation.coco import InstanceEvaluator
 
 __all__ = ["build_evaluator"]
@@ -28,8 +28,11 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
         output_dir: where predictions are written.
 
     Raises:
-        ValueError: the data set's metadata has no ``evaluator_type``, or one that is not known.
+        ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not
+            known.
     """
+    if dataset_name not in DatasetCatalog:
+        raise ValueError(f"{dataset_name!r} is not a registered data set; nothing evaluates it.")
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type", None)
     if evaluator_type not in _BUILDERS:
         raise ValueError(
@@ -53,7 +56,7 @@ def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
 
 
 def _cityscapes_instance(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return CityscapesInstanceEvaluator(dataset_name)
+    return CityscapesInstances(dataset_name, output_dir)
 
 
 def _cityscapes_sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:

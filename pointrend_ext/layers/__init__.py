@@ -11,10 +11,12 @@ from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
     get_uncertain_point_coords_with_randomness,
 )
+from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.subdivision import fold_subdivision, subdivide
 from pointrend_ext.layers.uncertainty import foreground_uncertainty, select_class
 
 __all__ = [
+    "at_least_float32",
     "box_to_px",
     "cell_centers",
     "cells_to_coords",

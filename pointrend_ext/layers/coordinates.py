@@ -67,7 +67,7 @@ def cells_to_coords(cells: Tensor, size_hw: tuple[int, int], dtype: torch.dtype)
 
 
 def _centers_1d(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    # Rounded exactly as in Detectron2's PointRend, so that both look at bit-identical places.
+    # Rounded as Detectron2's PointRend rounds the centres of the cells that it refines.
     step = 1.0 / count
     return step / 2.0 + index.to(dtype) * step
 

@@ -32,8 +32,7 @@ def point_sample(
 
     Args:
         features: (N, C, H, W), any floating-point type.
-        coords_map: (N, P, 2) or (N, A, B, 2), (x, y) in [0, 1] of the map. No gradient is needed or
-            prevented.
+        coords_map: (N, P, 2) or (N, A, B, 2), (x, y) in [0, 1] of the map.
         mode: "bilinear" or "nearest".
         padding_mode: "zeros" or "border".
         align_corners: keep False; the pixel conventions of the package rest on it.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.precision import at_least_float32
+
 __all__ = ["foreground_uncertainty", "select_class"]
 
 
@@ -37,5 +39,4 @@ def foreground_uncertainty(logits: Tensor) -> Tensor:
     Returns:
         (...), at most 0, in at least 32 bits.
     """
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return logits.to(dtype).abs().neg().nan_to_num(nan=0.0)
+    return at_least_float32(logits).abs().neg().nan_to_num(nan=0.0)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointrend_ext.layers import at_least_float32
+
 __all__ = ["IGNORED_LABEL", "mask_point_accuracy", "mask_point_loss"]
 
 IGNORED_LABEL = -1
@@ -26,7 +28,7 @@ def mask_point_loss(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         A scalar in at least 32 bits; zero, connected to ``logits``, when no point is left.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = at_least_float32(logits)
     valid = labels != IGNORED_LABEL
     losses = F.binary_cross_entropy_with_logits(
         logits, labels.to(logits.dtype).clamp(min=0), reduction="none"

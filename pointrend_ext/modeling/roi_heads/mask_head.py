@@ -11,10 +11,11 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
 from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference, mask_rcnn_loss
 from detectron2.structures import Instances
-from detectron2.utils.events import get_event_storage, has_event_storage
+from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from pointrend_ext.layers import (
+    at_least_float32,
     box_to_px,
     cell_centers,
     foreground_uncertainty,
@@ -29,7 +30,7 @@ from pointrend_ext.modeling.point_head import (
     mask_point_accuracy,
     mask_point_loss,
 )
-from pointrend_ext.modeling.point_head.sampling import SubdivisionPlan, TrainPointPlan
+from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
 from pointrend_ext.modeling.roi_heads.feature_levels import FeatureLevels
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
@@ -168,13 +169,9 @@ class PointRendROIMaskHead(nn.Module):
         coords_box = self._training_coords(coarse_logits.detach(), classes)
         labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
         point_logits = predict_points(coords_box)[:, 0]  # (R, P)
-        if has_event_storage():
-            get_event_storage().put_scalar(
-                "point/accuracy", mask_point_accuracy(point_logits, labels)
-            )
-        at_least_32_bits = torch.promote_types(coarse_logits.dtype, torch.float32)
+        get_event_storage().put_scalar("point/accuracy", mask_point_accuracy(point_logits, labels))
         return {
-            "loss_mask": mask_rcnn_loss(coarse_logits.to(at_least_32_bits), proposals),
+            "loss_mask": mask_rcnn_loss(at_least_float32(coarse_logits), proposals),
             "loss_mask_point": mask_point_loss(point_logits, labels) * self.point_loss_weight,
         }
 
@@ -182,7 +179,8 @@ class PointRendROIMaskHead(nn.Module):
     def _training_coords(self, coarse_logits: Tensor, classes: Tensor) -> Tensor:
         """Draw the points (R, P, 2) of the loss, in [0, 1] of the boxes."""
         return get_uncertain_point_coords_with_randomness(
-            select_class(coarse_logits, classes),  # one channel decides, so one channel is sampled
+            # one channel decides, so one channel is sampled
+            at_least_float32(select_class(coarse_logits, classes)),
             foreground_uncertainty,
             self.train_points.num_points,
             self.train_points.oversample_ratio,
@@ -198,9 +196,10 @@ class PointRendROIMaskHead(nn.Module):
         predict_points = self._point_predictor(features, boxes_px, coarse_logits, classes)
 
         plan = self.subdivision
-        start_logits = predict_points(self._grid_coords(plan.start_side, coarse_logits))
+        start_logits = predict_points(self._grid_coords(plan.start_side, boxes_px, coarse_logits))
+        # 32 bits from here on: Detectron2 pastes masks with coordinates of the masks' own type
         mask_logits = subdivide(
-            start_logits.view(-1, 1, plan.start_side, plan.start_side),
+            at_least_float32(start_logits).view(-1, 1, plan.start_side, plan.start_side),
             predict_points,
             steps=plan.steps,
             num_points=plan.num_points,
@@ -212,7 +211,7 @@ class PointRendROIMaskHead(nn.Module):
     def _coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
         maps, side = self.coarse_levels.gather(features), self.coarse_pool_side
-        coords_box = self._grid_coords(side, maps[0], num_regions=sum(map(len, boxes_px)))
+        coords_box = self._grid_coords(side, boxes_px, maps[0])
         pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
         return self.coarse_head(pooled.view(*pooled.shape[:2], side, side))
 
@@ -233,8 +232,11 @@ class PointRendROIMaskHead(nn.Module):
         )
 
     @staticmethod
-    def _grid_coords(side: int, like: Tensor, num_regions: int | None = None) -> Tensor:
-        """Return the cell centres of a side x side grid in every box: (R, side * side, 2)."""
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        centers = cell_centers((side, side), dtype=dtype, device=like.device)
-        return centers.expand(len(like) if num_regions is None else num_regions, -1, -1)
+    def _grid_coords(side: int, boxes_px: Sequence[Tensor], maps: Tensor) -> Tensor:
+        """Return the cell centres of a side x side grid in every box: (R, side * side, 2).
+
+        In the type of ``maps``, or in 32 bits if that is shorter.
+        """
+        dtype = torch.promote_types(maps.dtype, torch.float32)
+        centers = cell_centers((side, side), dtype=dtype, device=maps.device)
+        return centers.expand(sum(map(len, boxes_px)), -1, -1)

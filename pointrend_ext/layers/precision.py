@@ -1,0 +1,20 @@
+"""The one rule about number formats: coordinates, scores and losses have at least 32 bits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["at_least_float32"]
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """Return 16-bit values in float32, and any other as they are.
+
+    Args:
+        values: (...), any floating-point type.
+
+    Returns:
+        (...), float32 or float64; differentiable.
+    """
+    return values.to(torch.promote_types(values.dtype, torch.float32))

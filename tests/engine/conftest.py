@@ -1,0 +1,59 @@
+"""A tiny toy data set and a network that trains on it in a second."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+import pytest
+from detectron2.engine import default_argument_parser
+
+from pointrend_ext.data.toy import generate_toy_data
+
+TINY = [
+    *("MODEL.RESNETS.WIDTH_PER_GROUP", 4),
+    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
+    *("MODEL.RESNETS.RES2_OUT_CHANNELS", 16),
+    *("MODEL.FPN.OUT_CHANNELS", 16),
+    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 16),
+    *("MODEL.MASK_POINT_HEAD.FC_DIM", 16),
+    *("INPUT.MIN_SIZE_TRAIN", (64,)),
+    *("INPUT.MIN_SIZE_TEST", 64),
+    *("SOLVER.IMS_PER_BATCH", 2),
+    *("SOLVER.MAX_ITER", 4),
+    *("SOLVER.CHECKPOINT_PERIOD", 2),
+    *("DATALOADER.NUM_WORKERS", 0),
+]
+
+
+@pytest.fixture(scope="session")
+def toy_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("datasets")
+    generate_toy_data(root, num_train=8, num_val=4)
+    return root
+
+
+@pytest.fixture
+def _loggers():
+    """Undo what ``setup_logger`` does to the loggers of the process."""
+    loggers = [logging.getLogger(name) for name in ("pointrend_ext", "detectron2", "fvcore")]
+    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def tiny_run(_loggers, toy_root, tmp_path, monkeypatch):
+    """Arguments of ``tools/train_net.py`` for a run of four iterations."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(toy_root))
+    # the four images are not the set that the default arguments would make
+    monkeypatch.setattr("pointrend_ext.engine.setup.ensure_toy_data", lambda root: None)
+
+    def arguments(*words: str, opts=(), config="Toy/pointrend_rcnn_toy.yaml") -> argparse.Namespace:
+        args = default_argument_parser().parse_args(["--config-file", config, *words])
+        args.opts = [*TINY, "OUTPUT_DIR", str(tmp_path / "run"), *opts]
+        return args
+
+    return arguments

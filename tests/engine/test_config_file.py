@@ -1,0 +1,173 @@
+"""Finding and reading configuration files, and the messages for what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from pointrend_ext.engine import find_config_file, load_cfg
+from pointrend_ext.engine.setup import check_weights
+from pointrend_ext.model_zoo import get_config_file
+
+R50 = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text, name="my.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write_file
+
+
+# ---- finding
+
+
+@pytest.mark.parametrize("prefix", ["", "configs/", "./configs/"])
+def test_a_shipped_file_is_found_by_name_from_any_folder(prefix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert os.path.samefile(find_config_file(prefix + R50), get_config_file(R50))
+
+
+def test_a_path_wins_over_a_shipped_file(tmp_path, monkeypatch):
+    own = tmp_path / R50
+    own.parent.mkdir()
+    own.write_text("VERSION: 2\n")
+    monkeypatch.chdir(tmp_path)
+    assert find_config_file(R50).resolve() == own
+
+
+def test_a_missing_file_names_a_near_one():
+    with pytest.raises(FileNotFoundError, match=re.escape(R50)):
+        find_config_file("COCO-InstanceSegmentation/pointrend_rcnn_R50_FPN_1x_coco.yaml")
+    with pytest.raises(FileNotFoundError, match=r"no/such/file\.yaml"):
+        load_cfg("/no/such/file.yaml")
+
+
+# ---- reading
+
+
+def test_without_a_file_the_defaults():
+    cfg = load_cfg()
+    assert cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS == 196
+    assert not cfg.is_frozen()
+
+
+def test_file_then_pairs(write):
+    path = write("MODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\n  DEVICE: cpu\nVERSION: 2\n")
+    cfg = load_cfg(path, ["MODEL.ROI_HEADS.NUM_CLASSES", "7", "SOLVER.STEPS", "(1, 2)"])
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 7
+    assert cfg.MODEL.DEVICE == "cpu"
+    assert cfg.SOLVER.STEPS == (1, 2)
+
+
+def test_a_base_of_the_users_own(write):
+    write("MODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\nVERSION: 2\n", "base.yaml")
+    path = write("_BASE_: base.yaml\nMODEL:\n  DEVICE: cpu\n")
+    cfg = load_cfg(path)
+    assert (cfg.MODEL.ROI_HEADS.NUM_CLASSES, cfg.MODEL.DEVICE) == (5, "cpu")
+
+
+def test_a_shipped_base(write):
+    path = write(f'_BASE_: "{get_config_file(R50)}"\nMODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\n')
+    cfg = load_cfg(path)
+    assert cfg.MODEL.ROI_MASK_HEAD.NAME == "PointRendROIMaskHead"
+    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 5
+
+
+def test_an_unknown_key_in_a_file_suggests_the_nearest(write):
+    path = write("MODEL:\n  MASK_POINT_HEAD:\n    TRAIN_NUM_POINT: 5\nVERSION: 2\n")
+    with pytest.raises(ValueError, match=r"my\.yaml") as error:
+        load_cfg(path)
+    assert "MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINT (" in str(error.value)
+    assert "did you mean MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS?" in str(error.value)
+
+
+def test_upstreams_node_points_to_ours(write):
+    path = write("MODEL:\n  POINT_HEAD:\n    SUBDIVISION_NUM_POINTS: 196\nVERSION: 2\n")
+    with pytest.raises(ValueError, match=r"mean MODEL\.MASK_POINT_HEAD\.SUBDIVISION_NUM_POINTS\?"):
+        load_cfg(path)
+
+
+def test_all_unknown_keys_are_named_at_once(write):
+    path = write("SOLVER:\n  BASE_LRR: 1\n  MAX_ITR: 5\nVERSION: 2\n")
+    with pytest.raises(ValueError, match=r"SOLVER\.BASE_LR\?.*SOLVER\.MAX_ITER\?"):
+        load_cfg(path)
+
+
+def test_an_unknown_key_on_the_command_line():
+    with pytest.raises(ValueError, match=r"command line.*mean MODEL\.ROI_HEADS\.NUM_CLASSES\?"):
+        load_cfg(opts=["MODEL.ROI_HEAD.NUM_CLASSES", "5"])
+
+
+def test_a_key_like_nothing_else():
+    with pytest.raises(ValueError, match=r"qqq \(nothing similar exists\)"):
+        load_cfg(opts=["qqq", "1"])
+
+
+@pytest.mark.parametrize("opts", [["MODEL.DEVICE"], ["MODEL.DEVICE", "cpu", "SOLVER.BASE_LR"]])
+def test_a_key_without_value(opts):
+    with pytest.raises(ValueError, match=rf"{len(opts)} words.*{opts[-1]}.*even number"):
+        load_cfg(opts=opts)
+
+
+@pytest.mark.parametrize(
+    "opts", [["SOLVER.MAX_ITER", "many"], ["MODEL.MASK_POINT_HEAD", "5"], ["MODEL.MASK_ON", "3"]]
+)
+def test_a_value_of_another_type(opts):
+    with pytest.raises(ValueError, match=opts[0].rsplit(".", 1)[-1]):
+        load_cfg(opts=opts)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "just words\n", "- 1\n- 2\n"])
+def test_a_file_without_keys_is_refused_by_name(write, text):
+    with pytest.raises(ValueError, match=r"my\.yaml"):
+        load_cfg(write(text))
+
+
+def test_a_node_without_content_is_refused(write):
+    path = write("INPUT:\nMODEL:\n  DEVICE: cpu\nVERSION: 2\n")  # all of INPUT commented out
+    with pytest.raises(ValueError, match="INPUT"):
+        load_cfg(path)
+
+
+def test_a_file_that_is_not_yaml_is_named(write):
+    with pytest.raises(Exception, match=r"my\.yaml"):
+        load_cfg(write("MODEL: [1, 2\nVERSION: 2\n"))
+
+
+def test_a_file_cannot_run_code(write, tmp_path):
+    target = tmp_path / "touched"
+    path = write(f'OUTPUT_DIR: !!python/object/apply:os.mkdir ["{target}"]\nVERSION: 2\n')
+    with pytest.raises(Exception, match="python/object"):
+        load_cfg(path)
+    assert not target.exists()
+
+
+# ---- weights
+
+
+@pytest.mark.parametrize(
+    "weights", ["", "detectron2://ImageNetPretrained/MSRA/R-50.pkl", "https://example.org/a.pth"]
+)
+def test_no_weights_and_addresses_are_not_looked_up(weights):
+    check_weights(weights)
+
+
+def test_weights_that_exist(tmp_path):
+    path = tmp_path / "model.pth"
+    path.touch()
+    check_weights(str(path))
+
+
+def test_missing_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"MODEL\.WEIGHTS is 'out/model_final\.pth'") as e:
+        check_weights("out/model_final.pth")
+    assert str(tmp_path) in str(e.value)
+    with pytest.raises(FileNotFoundError):
+        check_weights(str(tmp_path))  # a folder is no file

@@ -1,0 +1,80 @@
+"""Frames and their conversions, by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.layers import box_to_px, cell_centers, cells_to_coords, px_to_map
+
+CPU = torch.device("cpu")
+
+
+def close(got, expected, **kwargs):
+    torch.testing.assert_close(got, torch.as_tensor(expected, dtype=got.dtype), **kwargs)
+
+
+def test_box_corners_and_centre():
+    boxes = torch.tensor([[10.0, 20.0, 30.0, 28.0]])
+    coords_box = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [0.5, 0.25]]])
+    close(box_to_px(coords_box, boxes), [[[10.0, 20.0], [30.0, 28.0], [20.0, 22.0]]])
+
+
+def test_each_region_uses_its_own_box():
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 8.0], [-2.0, 6.0, 2.0, 6.0]])
+    coords_box = torch.tensor([0.5, 0.25]).expand(2, 1, 2)
+    close(box_to_px(coords_box, boxes), [[[2.0, 2.0]], [[0.0, 6.0]]])
+
+
+def test_box_of_no_area_maps_every_point_to_its_corner():
+    coords_px = box_to_px(torch.rand(1, 5, 2), torch.tensor([[7.0, 9.0, 7.0, 9.0]]))
+    close(coords_px, [[[7.0, 9.0]] * 5])
+
+
+def test_double_points_of_float_boxes_stay_double():
+    coords_px = box_to_px(torch.full((1, 1, 2), 1 / 3, dtype=torch.float64), torch.ones(1, 4) * 2)
+    assert coords_px.dtype == torch.float64
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0)])
+def test_no_region_and_no_point(shape):
+    regions, points = shape
+    assert box_to_px(torch.rand(regions, points, 2), torch.rand(regions, 4)).shape == (*shape, 2)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 0.5])
+def test_px_to_map_divides_by_the_extent_of_the_grid(stride):
+    # 3 rows, 5 columns: the far corner of the last cell lies at (5, 3) * stride pixels
+    corner = torch.tensor([[5.0 * stride, 3.0 * stride], [2.5 * stride, 0.75 * stride]])
+    close(px_to_map(corner, (3, 5), stride), [[1.0, 1.0], [0.5, 0.25]])
+
+
+def test_px_to_map_without_stride_is_the_frame_of_a_mask():
+    close(px_to_map(torch.tensor([[[4.5, 0.5]]]), (4, 6)), [[[0.75, 0.125]]])
+
+
+def test_cells_are_row_major_and_coordinates_x_first():
+    # 2 rows, 4 columns; cell 6 lies in row 1, column 2
+    close(
+        cells_to_coords(torch.tensor([[0, 3], [4, 6]]), (2, 4), torch.float64),
+        [[[0.125, 0.25], [0.875, 0.25]], [[0.125, 0.75], [0.625, 0.75]]],
+    )
+
+
+def test_all_centers_of_a_grid():
+    close(
+        cell_centers((2, 3), dtype=torch.float64, device=CPU),
+        [[1 / 6, 0.25], [0.5, 0.25], [5 / 6, 0.25], [1 / 6, 0.75], [0.5, 0.75], [5 / 6, 0.75]],
+    )
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (3, 7), (1024, 2048)])
+def test_centers_lie_inside_and_tell_cells_apart(size_hw):
+    centers = cell_centers(size_hw, dtype=torch.float32, device=CPU)
+    height, width = size_hw
+    cells = (centers[:, 1] * height).floor().long() * width + (centers[:, 0] * width).floor().long()
+    assert torch.equal(cells, torch.arange(height * width))
+
+
+def test_centers_have_the_type_asked_for():
+    assert cell_centers((2, 2), dtype=torch.float64, device=CPU).dtype == torch.float64

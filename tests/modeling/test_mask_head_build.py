@@ -1,0 +1,177 @@
+"""Building ``PointRendROIMaskHead``: what a configuration gives, and what it is refused for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
+from detectron2.modeling.roi_heads.mask_head import build_mask_head
+
+from pointrend_ext.modeling import PointRendROIMaskHead, StandardPointHead
+from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
+
+COCO_SHAPES = {f"p{n}": ShapeSpec(channels=256, stride=2**n) for n in range(2, 6)}
+
+
+def build(tiny, shapes=None, **overrides):
+    return build_mask_head(tiny.cfg(**overrides), tiny.shapes if shapes is None else shapes)
+
+
+def coco_head(tiny, num_classes, **overrides):
+    """The head of the published models, without memory for its weights."""
+    published = {
+        "ROI_HEADS__NUM_CLASSES": num_classes,
+        "ROI_MASK_HEAD__POOLER_RESOLUTION": 14,
+        "ROI_MASK_HEAD__CONV_DIM": 256,
+        "ROI_MASK_HEAD__FC_DIM": 1024,
+        "ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION": 7,
+        "MASK_POINT_HEAD__FC_DIM": 256,
+        "MASK_POINT_HEAD__NUM_FC": 3,
+        "MASK_POINT_HEAD__SUBDIVISION_STEPS": 5,
+        "MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 784,
+        "MASK_POINT_HEAD__TRAIN_NUM_POINTS": 196,
+    }
+    with torch.device("meta"):
+        return build(tiny, COCO_SHAPES, **{**published, **overrides})
+
+
+def test_is_registered():
+    assert ROI_MASK_HEAD_REGISTRY.get("PointRendROIMaskHead") is PointRendROIMaskHead
+
+
+def test_the_tiny_overrides_of_the_published_head_are_the_defaults(tiny):
+    head = coco_head(tiny, 80)
+    assert head.train_points == TrainPointPlan(196, 3, 0.75)
+    assert head.subdivision == SubdivisionPlan(start_side=28, steps=3, num_points=784)
+    assert head.subdivision.final_side == 224
+    assert head.point_loss_weight == 1.0
+    assert head.point_levels.names == head.coarse_levels.names == ("p2",)
+    assert head.point_levels.strides == (4,)
+
+
+def test_state_dict_of_the_published_weights(tiny):
+    shapes = {name: tuple(value.shape) for name, value in coco_head(tiny, 80).state_dict().items()}
+    assert shapes == {
+        "coarse_head.reduce_spatial_dim_conv.weight": (256, 256, 2, 2),
+        "coarse_head.reduce_spatial_dim_conv.bias": (256,),
+        "coarse_head.fc1.weight": (1024, 12544),
+        "coarse_head.fc1.bias": (1024,),
+        "coarse_head.fc2.weight": (1024, 1024),
+        "coarse_head.fc2.bias": (1024,),
+        "coarse_head.prediction.weight": (3920, 1024),
+        "coarse_head.prediction.bias": (3920,),
+        "point_head.fc1.weight": (256, 336, 1),
+        "point_head.fc1.bias": (256,),
+        "point_head.fc2.weight": (256, 336, 1),
+        "point_head.fc2.bias": (256,),
+        "point_head.fc3.weight": (256, 336, 1),
+        "point_head.fc3.bias": (256,),
+        "point_head.predictor.weight": (80, 336, 1),
+        "point_head.predictor.bias": (80,),
+    }
+
+
+@pytest.mark.parametrize("num_classes", [1, 8, 80])
+def test_one_switch_makes_both_heads_class_agnostic(tiny, num_classes):
+    agnostic = coco_head(tiny, num_classes, ROI_MASK_HEAD__CLS_AGNOSTIC_MASK=True)
+    shapes = {name: value.shape for name, value in agnostic.state_dict().items()}
+    assert shapes == {n: v.shape for n, v in coco_head(tiny, 1).state_dict().items()}
+    assert shapes["coarse_head.prediction.bias"] == (49,)
+    assert shapes["point_head.fc1.weight"] == (256, 257, 1)
+    assert shapes["point_head.predictor.weight"] == (1, 257, 1)
+
+
+def test_the_number_of_classes_comes_from_the_roi_heads(tiny):
+    head = build(tiny, ROI_HEADS__NUM_CLASSES=5)
+    assert head.coarse_head.num_classes == 5
+    assert head.point_head.predictor.out_channels == 5
+
+
+def test_several_levels_add_up(tiny):
+    head = build(
+        tiny,
+        ROI_MASK_HEAD__IN_FEATURES=("p2", "p3"),
+        MASK_POINT_HEAD__IN_FEATURES=("p3", "p2"),
+    )
+    assert head.coarse_levels.channels == head.point_levels.channels == 11
+    assert head.point_levels.strides == (8, 4)
+    assert head.point_head.fc1.in_channels == 11 + 3
+    assert head.coarse_head.reduce_channel_dim_conv.in_channels == 11
+
+
+def test_an_fpn_narrower_than_conv_dim(tiny):
+    head = coco_head(tiny, 80, **{"ROI_MASK_HEAD__CONV_DIM": 512})
+    assert head.coarse_head.reduce_spatial_dim_conv.weight.shape == (512, 256, 2, 2)
+    assert not hasattr(head.coarse_head, "reduce_channel_dim_conv")
+
+
+def test_the_configuration_is_not_changed(tiny):
+    cfg = tiny.cfg()
+    before = cfg.dump()
+    build_mask_head(cfg, tiny.shapes)
+    assert cfg.dump() == before
+    cfg.freeze()
+    build_mask_head(cfg, tiny.shapes)
+
+
+def test_built_without_a_configuration(tiny):
+    like = build(tiny)
+    head = PointRendROIMaskHead(
+        coarse_head=like.coarse_head,
+        coarse_levels=like.coarse_levels,
+        coarse_pool_side=4,
+        point_head=StandardPointHead(fine_channels=6, coarse_channels=3, out_channels=3),
+        point_levels=like.point_levels,
+        train_points=TrainPointPlan(9, 3, 0.75),
+        subdivision=SubdivisionPlan(start_side=3, steps=1, num_points=4),
+    ).eval()
+    detections = head(tiny.features(), tiny.detections(tiny.boxes, tiny.classes))
+    assert detections[1].pred_masks.shape == (2, 1, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"MASK_POINT_HEAD__IN_FEATURES": ("p2", "p1")},
+            r"MASK_POINT_HEAD\.IN_FEATURES contains 'p1'.*\['p2', 'p3'\]",
+        ),
+        ({"MASK_POINT_HEAD__IN_FEATURES": ()}, r"MASK_POINT_HEAD\.IN_FEATURES is empty.*'p2'"),
+        (
+            {"ROI_MASK_HEAD__IN_FEATURES": ("res4",)},
+            r"MODEL\.ROI_MASK_HEAD\.IN_FEATURES contains 'res4'.*'p2'",
+        ),
+        ({"ROI_MASK_HEAD__POOLER_RESOLUTION": 7}, r"POOLER_RESOLUTION is 7.*even"),
+        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is below 1"),
+        ({"MASK_POINT_HEAD__NAME": "Standard"}, r"'Standard'.*'StandardPointHead'"),
+        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"NUM_FC=0.*at least 1"),
+        ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, r"TRAIN_NUM_POINTS is 0.*at least 1"),
+        ({"MASK_POINT_HEAD__OVERSAMPLE_RATIO": 0}, r"OVERSAMPLE_RATIO is 0.*at least 1"),
+        (
+            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": 1.5},
+            r"IMPORTANCE_SAMPLE_RATIO is 1\.5.*\[0, 1\]",
+        ),
+        (
+            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": -0.1},
+            r"IMPORTANCE_SAMPLE_RATIO is -0\.1.*\[0, 1\]",
+        ),
+        ({"MASK_POINT_HEAD__SUBDIVISION_STEPS": -1}, r"SUBDIVISION_STEPS is -1.*at least 0"),
+        (
+            {"MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 0},
+            r"SUBDIVISION_NUM_POINTS is 0.*at least 1",
+        ),
+        ({"ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION": 0}, r"OUTPUT_SIDE_RESOLUTION is 0.*at least 1"),
+        ({"ROI_MASK_HEAD__FC_DIM": 0}, r"ROI_MASK_HEAD\.FC_DIM is 0.*at least 1"),
+        ({"ROI_MASK_HEAD__CONV_DIM": 0}, r"ROI_MASK_HEAD\.CONV_DIM is 0.*at least 1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_at_build(tiny, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        build(tiny, **overrides)
+
+
+def test_a_pooler_is_refused(tiny):
+    pooled = ShapeSpec(channels=256, width=14, height=14)
+    with pytest.raises(ValueError, match=r"POOLER_TYPE is 'ROIAlignV2'.*StandardROIHeads"):
+        build(tiny, pooled, ROI_MASK_HEAD__POOLER_TYPE="ROIAlignV2")

@@ -1,0 +1,123 @@
+"""The configuration function: keys, defaults, idempotence, and its order among others."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+from detectron2.config import get_cfg
+from detectron2.projects import deeplab, point_rend
+
+from pointrend_ext import add_pointrend_config
+
+POINT_KEYS = {
+    "NAME",
+    "IN_FEATURES",
+    "TRAIN_NUM_POINTS",
+    "OVERSAMPLE_RATIO",
+    "IMPORTANCE_SAMPLE_RATIO",
+    "SUBDIVISION_STEPS",
+    "SUBDIVISION_NUM_POINTS",
+    "FC_DIM",
+    "NUM_FC",
+    "COARSE_PRED_EACH_LAYER",
+    "LOSS_WEIGHT",
+}
+
+
+def ours():
+    cfg = get_cfg()
+    add_pointrend_config(cfg)
+    return cfg
+
+
+def test_keys_of_the_mask_point_head():
+    assert set(ours().MODEL.MASK_POINT_HEAD) == POINT_KEYS
+
+
+def test_values_of_the_paper():
+    node = ours().MODEL.MASK_POINT_HEAD
+    assert (node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO) == (196, 3)
+    assert node.IMPORTANCE_SAMPLE_RATIO == 0.75
+    assert (node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS) == (5, 784)
+    assert (node.FC_DIM, node.NUM_FC, node.COARSE_PRED_EACH_LAYER) == (256, 3, True)
+    assert node.LOSS_WEIGHT == 1.0
+
+
+@pytest.mark.parity
+def test_shared_keys_have_upstreams_defaults():
+    theirs = get_cfg()
+    point_rend.add_pointrend_config(theirs)
+    cfg = ours()
+    for key in POINT_KEYS - {"LOSS_WEIGHT"}:
+        assert cfg.MODEL.MASK_POINT_HEAD[key] == theirs.MODEL.POINT_HEAD[key], key
+    for key in ("IN_FEATURES", "FC_DIM", "NUM_FC", "OUTPUT_SIDE_RESOLUTION", "CONV_DIM"):
+        assert cfg.MODEL.ROI_MASK_HEAD[key] == theirs.MODEL.ROI_MASK_HEAD[key], key
+    assert cfg.INPUT.COLOR_AUG_SSD == theirs.INPUT.COLOR_AUG_SSD
+    crop = "SINGLE_CATEGORY_MAX_AREA"
+    assert cfg.INPUT.CROP[crop] == theirs.INPUT.CROP[crop]
+
+
+@pytest.mark.parametrize(
+    "order",
+    permutations(
+        [add_pointrend_config, point_rend.add_pointrend_config, deeplab.add_deeplab_config]
+    ),
+    ids=lambda order: "-".join(f.__module__.split(".")[-2] for f in order),
+)
+def test_every_order_gives_the_same(order):
+    cfg, reference = get_cfg(), ours()
+    for add in order:
+        add(cfg)
+    point_rend.add_pointrend_config(reference)
+    deeplab.add_deeplab_config(reference)
+    assert cfg == reference
+    assert cfg.dump() == reference.dump()
+
+
+def test_twice_is_once():
+    cfg = ours()
+    add_pointrend_config(cfg)
+    assert cfg == ours()
+
+
+def test_values_that_are_set_stay():
+    cfg = ours()
+    changes = {
+        "MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS": 49,
+        "MODEL.MASK_POINT_HEAD.IN_FEATURES": ("p2", "p3"),
+        "MODEL.ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION": 14,
+        "INPUT.COLOR_AUG_SSD": True,
+        "INPUT.CROP.SINGLE_CATEGORY_MAX_AREA": 0.75,
+    }
+    cfg.merge_from_list([x for pair in changes.items() for x in pair])
+    before = cfg.dump()
+    add_pointrend_config(cfg)
+    assert cfg.dump() == before
+
+
+def test_detectron2s_defaults_are_untouched():
+    before = get_cfg().dump()
+    cfg = ours()
+    cfg.MODEL.MASK_POINT_HEAD.FC_DIM = 1
+    assert get_cfg().dump() == before
+    assert ours().MODEL.MASK_POINT_HEAD.FC_DIM == 256
+
+
+def test_only_adds_keys():
+    plain, cfg = get_cfg(), ours()
+
+    def is_extended(node, other):
+        return all(
+            is_extended(value, other[key]) if hasattr(value, "items") else other[key] == value
+            for key, value in node.items()
+        )
+
+    assert is_extended(plain, cfg)
+
+
+def test_no_second_class_count_and_no_upstream_node():
+    cfg = ours()
+    assert "NUM_CLASSES" not in cfg.MODEL.MASK_POINT_HEAD
+    assert "CLS_AGNOSTIC_MASK" not in cfg.MODEL.MASK_POINT_HEAD
+    assert "POINT_HEAD" not in cfg.MODEL
