@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["TrainingJob", "last_results", "train_side_by_side"]
+__all__ = ["TrainingJob", "last_results", "read_metrics", "train_side_by_side"]
 
 _POLL_SECONDS = 1.0
 
@@ -70,7 +70,7 @@ class TrainingJob:
 
     def progress(self) -> str:
         """One phrase: iterations, loss and time left."""
-        records = [r for r in _read_metrics(self.output_dir) if "total_loss" in r]
+        records = [r for r in read_metrics(self.output_dir) if "total_loss" in r]
         if not records:
             return f"{self.title}: starting"
         done = records[-1]["iteration"] + 1
@@ -113,14 +113,15 @@ def last_results(output_dir: Path) -> dict[str, float]:
     Raises:
         ValueError: the run was never evaluated.
     """
-    for record in reversed(_read_metrics(output_dir)):
+    for record in reversed(read_metrics(output_dir)):
         results = {name: value for name, value in record.items() if "/AP" in name}
         if results:
             return results
     raise ValueError(f"{output_dir / 'metrics.json'} holds no evaluation.")
 
 
-def _read_metrics(output_dir: Path) -> list[dict[str, Any]]:
+def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's ``metrics.json`` so far; none before the first is written."""
     path = output_dir / "metrics.json"
     if not path.is_file():
         return []

@@ -1,0 +1,80 @@
+"""Pictures of saved predictions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog
+from pycocotools import mask as mask_util
+
+from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.engine import comparison
+from pointrend_ext.visualization import read_image_rgb
+
+
+@pytest.fixture
+def records(toy_root):
+    register_toy_datasets(toy_root)
+    return DatasetCatalog.get("toy_val")
+
+
+def results_file(path, records, names, *, score=0.9, shift=0):
+    """Perfect predictions, or ones that are moved ``shift`` pixels to the right."""
+    by_contiguous = list(names)
+    entries = []
+    for record in records:
+        truth = comparison._truth(record, names)
+        for mask, category_id in zip(truth.masks, truth.category_ids, strict=True):
+            moved = np.roll(mask, shift, axis=1)
+            rle = mask_util.encode(np.asfortranarray(moved.astype(np.uint8)))
+            rle["counts"] = rle["counts"].decode()
+            assert category_id in by_contiguous
+            entry = {"image_id": record["image_id"], "category_id": category_id, "score": score}
+            entries.append({**entry, "segmentation": rle})
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_pictures_show_the_images_with_the_largest_objects(records, tmp_path):
+    names = comparison._category_names("toy_val")
+    assert list(names.items())[:2] == [(1, "star"), (2, "gear")]
+    predictions = {
+        "exact": results_file(tmp_path / "a.json", records, names),
+        "moved": results_file(tmp_path / "b.json", records, names, shift=3),
+    }
+    written = comparison.write_comparisons(predictions, "toy_val", tmp_path / "out", num_pictures=2)
+    assert 1 <= len(written) <= 2
+    for path in written:
+        record = next(r for r in records if path.stem in r["file_name"])
+        picture = read_image_rgb(str(path))
+        assert picture.shape[1] >= 3 * record["width"]
+        assert picture.shape[0] > 1.5 * record["height"]  # the whole image and a zoom below
+
+
+def test_weak_predictions_are_not_drawn(records, tmp_path):
+    names = comparison._category_names("toy_val")
+    predictions = {
+        "strong": results_file(tmp_path / "a.json", records, names),
+        "weak": results_file(tmp_path / "b.json", records, names, score=0.3),
+    }
+    assert comparison.write_comparisons(predictions, "toy_val", tmp_path / "out") == []
+
+
+def test_categories_take_turns():
+    found = [(1, 900, "a"), (1, 800, "b"), (2, 100, "c"), (2, 50, "d"), (1, 10, "e")]
+    assert [entry[2] for entry in comparison._vary(found)] == ["a", "c", "b", "d", "e"]
+
+
+def test_objects_match_by_half():
+    masks = np.zeros((2, 4, 8), dtype=bool)
+    masks[0, :, :4], masks[1, :, 6:] = True, True
+    objects = comparison._Objects(masks, [1, 1], ["a", "b"])
+    target = np.zeros((4, 8), dtype=bool)
+    target[:, :5] = True
+    assert np.array_equal(objects.match(target), masks[0])  # IoU 4/5
+    target[:, :] = True
+    target[:, 0] = False
+    assert objects.match(target) is None  # IoU 3/8
+    assert comparison._Objects(masks[:0], [], []).match(target) is None

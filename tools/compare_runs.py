@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Compare training runs: their losses in one picture, their final metrics in one table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pointrend_ext.engine.run_report import write_run_report
+
+
+def parse_run(word: str) -> tuple[str, Path]:
+    """Split NAME=FOLDER."""
+    name, separator, folder = word.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=FOLDER")
+    return name, Path(folder)
+
+
+def main() -> None:
+    """Write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--run",
+        type=parse_run,
+        action="append",
+        required=True,
+        metavar="NAME=FOLDER",
+        help="A run's name and its OUTPUT_DIR; repeat for every run.",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="Folder for the report.")
+    args = parser.parse_args()
+    write_run_report(dict(args.run), args.output)
+    print((args.output / "results.md").read_text(), end="")
+
+
+if __name__ == "__main__":
+    main()
