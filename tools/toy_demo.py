@@ -8,6 +8,7 @@ the AP of both and writes pictures of their masks side by side. An interrupted d
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import time
@@ -72,6 +73,7 @@ def main() -> None:
     os.environ["DETECTRON2_DATASETS"] = args.data_root  # where the training processes look
     print(f"Toy data in {ensure_toy_data(args.data_root)}")
     register_toy_datasets(args.data_root)
+    logging.getLogger("detectron2").setLevel(logging.ERROR)  # gaps in the ids are intended here
     jobs = [make_job(title, name, output, args.opts) for title, name in CONFIGS.items()]
     train_side_by_side(jobs, lambda line: print(line, flush=True))
     print_table({job.title: last_results(job.output_dir) for job in jobs})

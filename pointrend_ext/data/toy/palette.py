@@ -51,7 +51,7 @@ def object_texture_for(
         own_hue = hue + rng.normal(0, 0.025)
         saturation, value = rng.uniform(0.45, 1.0), rng.uniform(0.2, 1.0)
         color = _rgb(own_hue, saturation, value)
-        accent = _rgb(own_hue + rng.uniform(-0.06, 0.06), saturation - 0.25, value + 0.25)
+        accent = _rgb(own_hue + rng.uniform(-0.03, 0.03), saturation - 0.1, value + 0.12)
         gap = min(np.linalg.norm(taken - np.array(c), axis=1).min() for c in (color, accent))
         if gap > best_gap:
             best, best_gap = (color, accent), gap
