@@ -27,8 +27,8 @@ from pointrend_ext.visualization import (
 __all__ = ["write_comparisons"]
 
 _ZOOM_PX = 72
-_MIN_OBJECT_AREA_PX = 96 * 96
-_MATCH_IOU = 0.5
+_MIN_OBJECT_AREA_PX = 64 * 64
+_MIN_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,14 @@ class _Objects:
     category_ids: Sequence[int]
     labels: Sequence[str]
 
-    def match(self, mask: np.ndarray) -> np.ndarray | None:
-        """Return the mask that overlaps ``mask`` (H, W) most, if any does by half."""
-        if not len(self.masks):
-            return None
+    def ious(self, mask: np.ndarray) -> np.ndarray:
+        """Return the IoU (R,) of each mask with ``mask`` (H, W)."""
         intersection = (self.masks & mask).sum((1, 2))
-        iou = intersection / (self.masks | mask).sum((1, 2))
-        return self.masks[iou.argmax()] if iou.max() >= _MATCH_IOU else None
+        return intersection / (self.masks | mask).sum((1, 2))
+
+    def match(self, mask: np.ndarray) -> np.ndarray:
+        """Return the mask that overlaps ``mask`` (H, W) most."""
+        return self.masks[self.ious(mask).argmax()]
 
 
 def write_comparisons(
@@ -56,12 +57,13 @@ def write_comparisons(
     num_pictures: int = 6,
     score_threshold: float = 0.5,
 ) -> list[Path]:
-    """Draw the predictions of two models for the images with the largest objects.
+    """Draw the predictions of two models for images that both understood.
 
     Each picture has the ground truth and the predictions of both models on the whole image and,
-    below, zoomed to the piece of the largest object's outline where the models differ most. Images
-    are chosen by the size of their largest object, one per category before any category comes
-    twice, among those in which both models found it; never by who is right.
+    below, zoomed to the piece of one object's outline where the models differ most. That object is
+    the one which both found best: of all objects of at least 64 x 64 pixels the one whose lower IoU
+    of the two is highest. Images come in the same order, one per category before any category comes
+    twice; the choice never asks which model is ahead.
 
     Args:
         predictions: two models' names and their files in COCO's results format.
@@ -80,28 +82,26 @@ def write_comparisons(
     found = []
     for record in DatasetCatalog.get(dataset_name):
         truth = _truth(record, names)
-        largest = _largest(truth)
         predicted = {
             title: _decode(entries[record["image_id"]], record, names)
             for title, entries in by_model.items()
         }
-        if largest is None or any(
-            p.match(truth.masks[largest]) is None for p in predicted.values()
-        ):
-            continue
-        area = int(truth.masks[largest].sum())
-        found.append((truth.category_ids[largest], area, record, truth, predicted))
+        index, iou = _found_by_all(truth, list(predicted.values()))
+        if iou >= _MIN_IOU:
+            found.append((truth.category_ids[index], iou, record, truth.masks[index], predicted))
     written = []
-    for _, _, record, truth, predicted in _vary(found)[:num_pictures]:
+    for _, _, record, target, predicted in _vary(found)[:num_pictures]:
         path = output_dir / f"{Path(record['file_name']).stem}.png"
-        write_image(path, _picture(record["file_name"], truth, predicted))
+        truth = _truth(record, names)
+        write_image(path, _picture(record["file_name"], truth, target, predicted))
         written.append(path)
     return written
 
 
-def _picture(file_name: str, truth: _Objects, predicted: Mapping[str, _Objects]) -> np.ndarray:
+def _picture(
+    file_name: str, truth: _Objects, target: np.ndarray, predicted: Mapping[str, _Objects]
+) -> np.ndarray:
     image = read_image_rgb(file_name)
-    target = truth.masks[_largest(truth)]
     matches = {title: objects.match(target) for title, objects in predicted.items()}
     window = pick_zoom_window(*matches.values(), target, _ZOOM_PX)
     columns = [
@@ -119,13 +119,18 @@ def _picture(file_name: str, truth: _Objects, predicted: Mapping[str, _Objects])
     return stack_rows([whole, zoomed])
 
 
-def _largest(objects: _Objects) -> int | None:
-    areas = [int(mask.sum()) for mask in objects.masks]
-    return int(np.argmax(areas)) if areas and max(areas) >= _MIN_OBJECT_AREA_PX else None
+def _found_by_all(truth: _Objects, predicted: Sequence[_Objects]) -> tuple[int, float]:
+    """Return the object that the worst of the models found best, and with which IoU."""
+    best = (-1, 0.0)
+    for index, mask in enumerate(truth.masks):
+        if mask.sum() >= _MIN_OBJECT_AREA_PX:
+            iou = min(float(p.ious(mask).max(initial=0.0)) for p in predicted)
+            best = max(best, (index, iou), key=lambda entry: entry[1])
+    return best
 
 
 def _vary(found: Sequence[tuple]) -> list[tuple]:
-    """Order by area, taking a category again only after every other one."""
+    """Order by IoU, taking a category again only after every other one."""
     seen: dict[int, int] = defaultdict(int)
     keyed = []
     for entry in sorted(found, key=lambda e: -e[1]):

@@ -37,7 +37,7 @@ def results_file(path, records, names, *, score=0.9, shift=0):
     return path
 
 
-def test_pictures_show_the_images_with_the_largest_objects(records, tmp_path):
+def test_pictures_show_images_that_both_models_understood(records, tmp_path):
     names = comparison._category_names("toy_val")
     assert list(names.items())[:2] == [(1, "star"), (2, "gear")]
     predictions = {
@@ -63,18 +63,21 @@ def test_weak_predictions_are_not_drawn(records, tmp_path):
 
 
 def test_categories_take_turns():
-    found = [(1, 900, "a"), (1, 800, "b"), (2, 100, "c"), (2, 50, "d"), (1, 10, "e")]
+    found = [(1, 0.9, "a"), (1, 0.8, "b"), (2, 0.7, "c"), (2, 0.6, "d"), (1, 0.5, "e")]
     assert [entry[2] for entry in comparison._vary(found)] == ["a", "c", "b", "d", "e"]
 
 
-def test_objects_match_by_half():
-    masks = np.zeros((2, 4, 8), dtype=bool)
-    masks[0, :, :4], masks[1, :, 6:] = True, True
-    objects = comparison._Objects(masks, [1, 1], ["a", "b"])
-    target = np.zeros((4, 8), dtype=bool)
-    target[:, :5] = True
-    assert np.array_equal(objects.match(target), masks[0])  # IoU 4/5
-    target[:, :] = True
-    target[:, 0] = False
-    assert objects.match(target) is None  # IoU 3/8
-    assert comparison._Objects(masks[:0], [], []).match(target) is None
+def test_the_object_is_the_one_that_the_worse_model_found_best():
+    def objects(*spans):
+        masks = np.zeros((len(spans), 100, 400), dtype=bool)
+        for mask, (start, stop) in zip(masks, spans, strict=True):
+            mask[:, start:stop] = True
+        return comparison._Objects(masks, [1] * len(spans), [""] * len(spans))
+
+    truth = objects((0, 100), (200, 300), (390, 391))  # the last one is too small
+    first = objects((0, 100), (200, 280), (390, 391))  # IoU 1, .8, 1
+    second = objects((200, 290), (0, 60), (390, 391))  # IoU .6, .9, 1
+    index, iou = comparison._found_by_all(truth, [first, second])
+    assert (index, iou) == (1, pytest.approx(0.8))
+    assert np.array_equal(second.match(truth.masks[1]), second.masks[0])
+    assert comparison._found_by_all(truth, [first, objects()]) == (-1, 0.0)
