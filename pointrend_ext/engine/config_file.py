@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
     """Read a file and its bases."""
     try:
         loaded = cfg.load_yaml_with_base(str(path))
-    except (AttributeError, TypeError) as error:  # not a mapping, where Detectron2 expects one
-        loaded = error
+    except (AttributeError, TypeError):  # Detectron2 expects a mapping
+        loaded = None
     if not isinstance(loaded, dict) or not loaded:
         raise ValueError(
             f"{path} holds no configuration: a YAML mapping of keys to values is needed, such as "
@@ -74,14 +74,15 @@ def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
 
 
 def _flatten(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted name of every leaf; a node without keys counts as one."""
     for key, value in node.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
 
 
-def _check_keys(keys: Sequence[str] | Iterator[str], cfg: CfgNode, source: str) -> None:
+def _check_keys(keys: Iterable[str], cfg: CfgNode, source: str) -> None:
     known = list(_flatten(cfg))
     nodes = {
         name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)

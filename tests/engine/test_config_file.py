@@ -129,6 +129,11 @@ def test_a_file_without_keys_is_refused_by_name(write, text):
         load_cfg(write(text))
 
 
+def test_an_unknown_node_without_keys(write):
+    with pytest.raises(ValueError, match=r"Unknown configuration key .*MODEL\.FOO"):
+        load_cfg(write("MODEL:\n  FOO: {}\n"))
+
+
 def test_a_node_without_content_is_refused(write):
     path = write("INPUT:\nMODEL:\n  DEVICE: cpu\nVERSION: 2\n")  # all of INPUT commented out
     with pytest.raises(ValueError, match="INPUT"):
