@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["box_to_px", "cell_centers", "cells_to_coords", "px_to_map"]
 
@@ -88,5 +89,8 @@ def cell_centers(size_hw: tuple[int, int], *, dtype: torch.dtype, device: torch.
         tensor([[0.2500, 0.5000],
                 [0.7500, 0.5000]])
     """
-    cells = torch.arange(size_hw[0] * size_hw[1], device=device)
-    return cells_to_coords(cells, size_hw, dtype)
+    # By way of [-1, 1], where Detectron2's PointRend makes its dense grids too: the last bit of a
+    # coordinate shows in the fifth digit of a probability.
+    half_and_centre = torch.tensor([[[0.5, 0, 0.5], [0, 0.5, 0.5]]], dtype=dtype, device=device)
+    grid = F.affine_grid(half_and_centre, [1, 1, *size_hw], align_corners=False)
+    return grid.reshape(-1, 2)

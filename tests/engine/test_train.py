@@ -106,4 +106,4 @@ def test_loss_falls_on_one_batch(tiny_run):
     for name in ("loss_mask", "loss_mask_point"):
         assert history[0][name] == pytest.approx(math.log(2), abs=0.05)  # logits start near 0
     total = [sum(h.values()) for h in history]
-    assert sum(total[-5:]) < 0.75 * sum(total[:5])
+    assert sum(total[-5:]) / 5 < 0.75 * total[0]
