@@ -9,6 +9,7 @@ Mask R-CNN, the keys of the published PointRend configuration, Detectron2's trai
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from detectron2.engine import (
     launch,
 )
 from detectron2.evaluation import COCOEvaluator
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.projects import point_rend
 
 POINTREND_KEYS = [
@@ -59,7 +61,10 @@ def main(args: argparse.Namespace) -> dict[str, Any]:
     if args.eval_only:
         model = UpstreamTrainer.build_model(cfg)
         DetectionCheckpointer(model).resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
-        return UpstreamTrainer.test(cfg, model)
+        results = UpstreamTrainer.test(cfg, model)
+        with Path(cfg.OUTPUT_DIR, "metrics.json").open("a") as file:
+            file.write(json.dumps(flatten_results_dict(results)) + "\n")
+        return results
     trainer = UpstreamTrainer(cfg)
     trainer.resume_or_load(resume=args.resume)
     trainer.train()

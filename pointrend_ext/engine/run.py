@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.evaluation import verify_results
+from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 from pointrend_ext.engine.trainer import Trainer
@@ -19,6 +21,8 @@ def train_or_evaluate(
     cfg: CfgNode, *, eval_only: bool = False, resume: bool = False
 ) -> dict[str, Any]:
     """Train and evaluate, or evaluate alone.
+
+    Either way the results are also the last line of ``OUTPUT_DIR/metrics.json``.
 
     Args:
         cfg: from ``setup_cfg``.
@@ -49,5 +53,12 @@ def train_or_evaluate(
     )
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
+        _append_metrics(Path(cfg.OUTPUT_DIR, "metrics.json"), results)
         verify_results(cfg, results)
     return results
+
+
+def _append_metrics(path: Path, results: dict[str, Any]) -> None:
+    """Add the results to the run's metrics, in the form in which training writes them."""
+    with path.open("a") as file:
+        file.write(json.dumps(flatten_results_dict(results)) + "\n")
