@@ -94,6 +94,11 @@ def _check_num_gpus(num_gpus: int) -> None:
 
 
 def _prepare_toy_data(dataset_names: Sequence[str]) -> None:
+    """Register the toy data sets; generate their files if they are named and there are none.
+
+    A set that the user generated with other numbers is used as it is.
+    """
     root = os.environ.get("DETECTRON2_DATASETS", "datasets")
-    if set(dataset_names) & set(register_toy_datasets(root)):
+    is_named = bool(set(dataset_names) & set(register_toy_datasets(root)))
+    if is_named and not Path(root, "toy", "toy.json").is_file():
         ensure_toy_data(root)

@@ -48,8 +48,6 @@ def _loggers():
 def tiny_run(_loggers, toy_root, tmp_path, monkeypatch):
     """Arguments of ``tools/train_net.py`` for a run of four iterations."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(toy_root))
-    # the four images are not the set that the default arguments would make
-    monkeypatch.setattr("pointrend_ext.engine.setup.ensure_toy_data", lambda root: None)
 
     def arguments(*words: str, opts=(), config="Toy/pointrend_rcnn_toy.yaml") -> argparse.Namespace:
         args = default_argument_parser().parse_args(["--config-file", config, *words])

@@ -87,6 +87,22 @@ def test_mistakes_are_found_before_a_model_is_built(tiny_run, opts, error, messa
         setup_cfg(tiny_run(opts=opts))
 
 
+def test_a_toy_set_of_other_numbers_is_left_alone(tiny_run, toy_root):
+    before = (toy_root / "toy" / "toy.json").read_text()
+    setup_cfg(tiny_run())
+    assert (toy_root / "toy" / "toy.json").read_text() == before
+    assert len(list((toy_root / "toy" / "train").glob("*.jpg"))) == 8
+
+
+def test_toy_data_is_made_when_there_is_none(tiny_run, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    monkeypatch.setattr("pointrend_ext.engine.setup.ensure_toy_data", made.append)
+    with pytest.raises(FileNotFoundError):  # nothing was really made
+        setup_cfg(tiny_run())
+    assert made == [str(tmp_path)]
+
+
 def test_unknown_feature_level(tiny_run):
     cfg = setup_cfg(tiny_run(opts=["MODEL.MASK_POINT_HEAD.IN_FEATURES", ("p1",)]))
     with pytest.raises(ValueError, match=r"MASK_POINT_HEAD\.IN_FEATURES contains 'p1'.*'p2'"):
