@@ -19,18 +19,33 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     Args:
         cfg: a configuration made by ``detectron2.config.get_cfg``.
     """
-    _add_input_keys(cfg)
+    _add_data_keys(cfg)
+    _add_solver_keys(cfg)
     _add_coarse_mask_head_keys(cfg)
     _add_mask_point_head_keys(cfg)
+    _add_deeplab_keys(cfg)
+    _add_sem_seg_point_head_keys(cfg)
 
 
-def _add_input_keys(cfg: CfgNode) -> None:
+def _add_data_keys(cfg: CfgNode) -> None:
+    # Files that describe data sets (docs/datasets.md); what they describe can be named in
+    # DATASETS.TRAIN and DATASETS.TEST. Paths, or names of files that this package ships.
+    _default(cfg.DATASETS, "DESCRIPTIONS", ())
     # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again
     # (up to ten times) until it holds. 1.0 accepts every crop. Semantic segmentation only.
     _default(cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA", 1.0)
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)
+
+
+def _add_solver_keys(cfg: CfgNode) -> None:
+    # LR_SCHEDULER_NAME "WarmupPolyLR": the learning rate falls as (1 - iteration / MAX_ITER)^POWER,
+    # but not below the share CONSTANT_ENDING of BASE_LR (DeepLab project of Detectron2).
+    _default(cfg.SOLVER, "POLY_LR_POWER", 0.9)
+    _default(cfg.SOLVER, "POLY_LR_CONSTANT_ENDING", 0.0)
+    # Learning rate of the semantic head, in units of BASE_LR. DeepLabV3 trains its head at 10.
+    _default(cfg.SOLVER, "SEM_SEG_HEAD_LR_FACTOR", 1.0)
 
 
 def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
@@ -70,6 +85,59 @@ def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     _default(node, "COARSE_PRED_EACH_LAYER", True)
     # Weight of loss_mask_point.
     _default(node, "LOSS_WEIGHT", 1.0)
+
+
+def _add_deeplab_keys(cfg: CfgNode) -> None:
+    # Keys of the DeepLab project of Detectron2, whose backbone and heads read them.
+    node = cfg.MODEL.SEM_SEG_HEAD
+    # Loss of the DeepLab heads: cross_entropy, or hard_pixel_mining (mean over the worst fifth of
+    # the pixels).
+    _default(node, "LOSS_TYPE", "hard_pixel_mining")
+    # DeepLabV3+: maps that the decoder reads beside the ASPP output, and their widths in it.
+    _default(node, "PROJECT_FEATURES", ["res2"])
+    _default(node, "PROJECT_CHANNELS", [48])
+    # Width of the ASPP, dilations of its three 3 x 3 branches (in cells), dropout of its output.
+    _default(node, "ASPP_CHANNELS", 256)
+    _default(node, "ASPP_DILATIONS", [6, 12, 18])
+    _default(node, "ASPP_DROPOUT", 0.1)
+    _default(node, "USE_DEPTHWISE_SEPARABLE_CONV", False)
+    # What the pooling branch of the ASPP averages, ours: "global" (the whole map) or "crop" (a
+    # window of INPUT.CROP.SIZE, as in Detectron2, which then refuses maps that are no multiple).
+    _default(node, "ASPP_POOLING", "global")
+    # Backbone build_resnet_deeplab_backbone: dilation of res4, dilations of the three blocks of
+    # res5, and stem: "deeplab" (three 3 x 3) or "basic" (one 7 x 7).
+    _default(cfg.MODEL.RESNETS, "RES4_DILATION", 1)
+    _default(cfg.MODEL.RESNETS, "RES5_MULTI_GRID", [1, 2, 4])
+    _default(cfg.MODEL.RESNETS, "STEM_TYPE", "deeplab")
+
+
+def _add_sem_seg_point_head_keys(cfg: CfgNode) -> None:
+    _default(cfg.MODEL, "SEM_SEG_POINT_HEAD", CfgNode())
+    node = cfg.MODEL.SEM_SEG_POINT_HEAD
+    # Name in the SEM_SEG_HEADS registry of the head that PointRendSemanticHead refines:
+    # SemSegFPNHead, DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead, DeepLabV3PlusHead.
+    _default(node, "COARSE_HEAD_NAME", "SemSegFPNHead")
+    # As in MASK_POINT_HEAD, per image instead of per region.
+    _default(node, "NAME", "StandardPointHead")
+    _default(node, "IN_FEATURES", ("p2",))
+    # Section 4.2 of the paper takes as many as the crop has cells of 16 x 16 pixels: 2048 for
+    # 512 x 1024.
+    _default(node, "TRAIN_NUM_POINTS", 1024)
+    _default(node, "OVERSAMPLE_RATIO", 3)
+    _default(node, "IMPORTANCE_SAMPLE_RATIO", 0.75)
+    # Doublings from the coarse head's stride to full resolution. -1 derives the number, log2 of
+    # that stride; any other value must be equal to it.
+    _default(node, "SUBDIVISION_STEPS", -1)
+    _default(node, "SUBDIVISION_NUM_POINTS", 8192)
+    _default(node, "FC_DIM", 256)
+    _default(node, "NUM_FC", 3)
+    # Off for semantics, as in Detectron2's PointRend, where it gave losses that were not numbers.
+    _default(node, "COARSE_PRED_EACH_LAYER", False)
+    # Weight of loss_sem_seg_point, on top of SEM_SEG_HEAD.LOSS_WEIGHT.
+    _default(node, "LOSS_WEIGHT", 1.0)
+    # What PointRendSemanticSegmentor returns per image: "logits" (C, H, W), or "labels" (H, W),
+    # their arg max, in less time and memory.
+    _default(node, "OUTPUT", "logits")
 
 
 def _default(node: CfgNode, key: str, value: Any) -> None:

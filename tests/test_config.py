@@ -31,8 +31,29 @@ def ours():
     return cfg
 
 
-def test_keys_of_the_mask_point_head():
+def test_keys_of_the_point_heads():
     assert set(ours().MODEL.MASK_POINT_HEAD) == POINT_KEYS
+    semantic_keys = {"COARSE_HEAD_NAME", "OUTPUT"}
+    assert set(ours().MODEL.SEM_SEG_POINT_HEAD) == POINT_KEYS | semantic_keys
+
+
+def test_values_of_the_semantic_point_head():
+    node = ours().MODEL.SEM_SEG_POINT_HEAD
+    assert (node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO) == (1024, 3)
+    assert (node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS) == (-1, 8192)
+    assert not node.COARSE_PRED_EACH_LAYER
+
+
+@pytest.mark.parity
+def test_deeplab_keys_have_detectron2s_defaults():
+    theirs, cfg = get_cfg(), ours()
+    deeplab.add_deeplab_config(theirs)
+    for node, base in [
+        (theirs.SOLVER, cfg.SOLVER),
+        (theirs.MODEL.RESNETS, cfg.MODEL.RESNETS),
+        (theirs.MODEL.SEM_SEG_HEAD, cfg.MODEL.SEM_SEG_HEAD),
+    ]:
+        assert {key: base[key] for key in node} == dict(node)
 
 
 def test_values_of_the_paper():
