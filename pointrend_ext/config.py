@@ -20,6 +20,7 @@ def add_pointrend_config(cfg: CfgNode) -> None:
         cfg: a configuration made by ``detectron2.config.get_cfg``.
     """
     _add_data_keys(cfg)
+    _add_test_keys(cfg)
     _add_solver_keys(cfg)
     _add_coarse_mask_head_keys(cfg)
     _add_mask_point_head_keys(cfg)
@@ -37,6 +38,15 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)
+
+
+def _add_test_keys(cfg: CfgNode) -> None:
+    # Metrics of outlines to compute besides the usual ones. Instances: "boundary_ap". Semantics:
+    # "boundary_iou", "trimap", "boundary_f".
+    _default(cfg.TEST, "BOUNDARY", ())
+    # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
+    # lvis_v0.5_val_cocofied.json; "" for none.
+    _default(cfg.TEST, "AP_STAR_FILE", "")
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:

@@ -1,10 +1,11 @@
-"""Data: loading with checks, mappers, augmentation, and the toy data sets in ``data.toy``.
+"""Data: loading with checks, mappers, augmentation, described and toy data sets.
 
 Importing this package registers no data set of ours and opens no file.
 """
 
 from pointrend_ext.data.checks import check_datasets, check_num_classes
 from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
+from pointrend_ext.data.descriptions import register_description, register_semantic_folder
 from pointrend_ext.data.drops import DropCause, DropCounter
 from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
@@ -23,4 +24,6 @@ __all__ = [
     "check_datasets",
     "check_num_classes",
     "load_dataset_dicts",
+    "register_description",
+    "register_semantic_folder",
 ]

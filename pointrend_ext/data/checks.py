@@ -37,7 +37,8 @@ def check_datasets(cfg: CfgNode, names: Sequence[str] | None = None) -> None:
         names: data set names; by default all of ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
 
     Raises:
-        ValueError: If a name is not registered, or an annotation file is not valid COCO JSON.
+        ValueError: If a name is not registered, or an annotation file is not valid COCO JSON or
+            has other classes than it is registered with.
         FileNotFoundError: If a file or folder of a data set does not exist.
     """
     names = list(
@@ -49,6 +50,7 @@ def check_datasets(cfg: CfgNode, names: Sequence[str] | None = None) -> None:
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
         audit_dataset(name)
+        _class_list(name, "thing_classes")
 
 
 def audit_dataset(name: str) -> CocoAudit | None:
@@ -76,12 +78,12 @@ def audit_dataset(name: str) -> CocoAudit | None:
 
 
 def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
-    """Check the numbers of classes of the model against the data sets.
+    """Check the classes and the ignore value of the model against the data sets.
 
     Args:
         cfg: the config; ``MODEL.META_ARCHITECTURE`` decides which of
-            ``MODEL.ROI_HEADS.NUM_CLASSES`` (things) and ``MODEL.SEM_SEG_HEAD.NUM_CLASSES`` (stuff)
-            count.
+            ``MODEL.ROI_HEADS.NUM_CLASSES`` (things) and ``MODEL.SEM_SEG_HEAD`` (stuff:
+            ``NUM_CLASSES``, ``IGNORE_VALUE``) count.
         names: registered data sets, trained on or evaluated.
 
     Raises:
@@ -94,6 +96,19 @@ def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     if architecture in SEMANTIC_ARCHITECTURES:
         number = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         _check_classes("MODEL.SEM_SEG_HEAD.NUM_CLASSES", number, "stuff_classes", names)
+        _check_ignore_value(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE, names)
+
+
+def _check_ignore_value(number: int, names: Sequence[str]) -> None:
+    for name in names:
+        ignore_label = MetadataCatalog.get(name).get("ignore_label", None)
+        if ignore_label is not None and ignore_label != number:
+            raise ValueError(
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {number}, but pixels that do not count have "
+                f"the value {ignore_label} in the data set {name!r}. Set "
+                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore_label}; data sets that are used together "
+                "need the same value."
+            )
 
 
 def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]) -> None:
@@ -130,8 +145,8 @@ def _class_list(name: str, kind: str) -> list[str] | None:
     if stated is not None and in_file is not None and stated != in_file:
         raise ValueError(
             f"The data set {name!r} is registered with {_describe(stated)}, but its annotation "
-            f"file {metadata.json_file!r} has {_describe(in_file)}. Register it under a name of "
-            "its own, without class names."
+            f"file {metadata.json_file!r} has {_describe(in_file)}. Leave the class names out of "
+            "its registration or description, or correct them."
         )
     return in_file if stated is None else stated
 
@@ -153,9 +168,10 @@ def _check_registered(name: str) -> None:
     near = difflib.get_close_matches(name, DatasetCatalog.list(), n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     raise ValueError(
-        f"The data set {name!r} of the config is not registered.{guess} A data set in COCO format "
-        "is registered by detectron2.data.datasets.register_coco_instances(name, {}, json_file, "
-        "image_root) before training starts."
+        f"The data set {name!r} of the config is not registered.{guess} Your own is registered by "
+        "a description in DATASETS.DESCRIPTIONS (docs/datasets.md), or in Python, before training "
+        "starts, by pointrend_ext.data.register_semantic_folder or by "
+        "detectron2.data.datasets.register_coco_instances(name, {}, json_file, image_root)."
     )
 
 
@@ -180,10 +196,10 @@ def _check_path(name: str, key: str) -> None:
     value = os.environ.get("DETECTRON2_DATASETS")
     now = repr(value) if value is not None else "not set, which means './datasets'"
     raise FileNotFoundError(
-        f"Data set {name!r}: the {_WHAT[key]} {os.path.abspath(path)!r} does not exist. Detectron2 "
-        "looks for its builtin data sets below the folder that the environment variable "
-        f"DETECTRON2_DATASETS names when Python starts (now {now}). Set it to the folder that "
-        "contains 'coco', 'cityscapes' and so on, or correct the path of the registration."
+        f"Data set {name!r}: the {_WHAT[key]} {os.path.abspath(path)!r} does not exist. Data sets "
+        "are looked for below the folder that the environment variable DETECTRON2_DATASETS names "
+        f"when Python starts (now {now}). Set it to the folder that contains 'coco', 'cityscapes' "
+        "and so on, or correct the path of the registration or of the description."
     )
 
 

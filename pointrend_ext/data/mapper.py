@@ -23,7 +23,8 @@ from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
 logger = logging.getLogger(__name__)
 
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
-SEMANTIC_ARCHITECTURES = ("SemanticSegmentor", "PanopticFPN")
+_SEMANTIC_ONLY = ("SemanticSegmentor", "PointRendSemanticSegmentor")
+SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, "PanopticFPN")
 _ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionError)
 
 
@@ -31,7 +32,7 @@ class PointRendDatasetMapper(DatasetMapper):
     """Detectron2's mapper, with the right mask format and files that are named when they are bad.
 
     Differences from ``DatasetMapper``: a PointRend mask head gets ``BitMasks`` whatever
-    ``INPUT.MASK_FORMAT`` says; ``SemanticSegmentor`` gets the augmentation of the original; label
+    ``INPUT.MASK_FORMAT`` says; semantic models get the augmentation of the original; label
     maps keep their ids and are checked; annotations that cannot be used are counted in ``drops``;
     an image without instances has an empty ``gt_masks`` instead of none.
 
@@ -68,7 +69,7 @@ class PointRendDatasetMapper(DatasetMapper):
         if architecture in SEMANTIC_ARCHITECTURES:
             arguments["sem_seg_num_classes"] = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
             arguments["sem_seg_ignore_value"] = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-        if architecture == "SemanticSegmentor":
+        if architecture in _SEMANTIC_ONLY:
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
         else:

@@ -10,6 +10,8 @@ import numpy as np
 from detectron2.data import detection_utils
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+_ORIENTATION_TAG = 274
+_LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -28,6 +30,26 @@ def read_image(file_name: str, image_format: str) -> np.ndarray:
         ValueError: If the file is empty, truncated, corrupt or no image.
     """
     return _read("Image", file_name, image_format)
+
+
+def read_image_size(file_name: str) -> tuple[int, int]:
+    """Read the size of an image from its header, without decoding it.
+
+    Args:
+        file_name: path of an image or a label map.
+
+    Returns:
+        (height, width) of the array that ``read_image`` returns.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is empty or no image.
+    """
+    with _named_errors("Image", file_name), Image.open(file_name) as image:
+        width, height = image.size
+        # Of the base class: that of PNG decodes the image, to look for a tag behind the pixels.
+        orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG)
+    return (width, height) if orientation in _LYING_ORIENTATIONS else (height, width)
 
 
 def read_label_map(file_name: str) -> np.ndarray:
@@ -64,36 +86,45 @@ def check_label_values(
 
     Args:
         labels: (H, W) integers, as read from the file.
-        num_classes: number of classes C; 0..C-1 are allowed.
+        num_classes: number of classes C; 0..C-1 are allowed. One class is a binary model: 0 is the
+            background and 1 the class.
         ignore_value: the other allowed value.
         file_name: named in the message.
 
     Raises:
         ValueError: If another value occurs.
     """
+    highest = max(num_classes - 1, 1)
     if labels.dtype == np.uint8:
         allowed = np.zeros(256, dtype=bool)
-        allowed[:num_classes] = True
+        allowed[: highest + 1] = True
         if 0 <= ignore_value < 256:
             allowed[ignore_value] = True
         valid = allowed[labels]
     else:
-        valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_value)
+        valid = ((labels >= 0) & (labels <= highest)) | (labels == ignore_value)
     if not valid.all():
         found = np.unique(labels[~valid])
         shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
+        meaning = "background 0 and class 1" if num_classes == 1 else f"0 to {highest}"
         raise ValueError(
             f"Label map {file_name!r} contains the values {shown} ({np.sum(~valid)} pixels), which "
-            f"are neither a class (0 to {num_classes - 1}, MODEL.SEM_SEG_HEAD.NUM_CLASSES is "
+            f"are neither a class ({meaning}, MODEL.SEM_SEG_HEAD.NUM_CLASSES is "
             f"{num_classes}) nor MODEL.SEM_SEG_HEAD.IGNORE_VALUE ({ignore_value}). Correct the "
             "label map or the config."
         )
 
 
 def _read(what: str, file_name: str, image_format: str | None) -> np.ndarray:
+    with _named_errors(what, file_name), _refuse_truncated_images():
+        return detection_utils.read_image(file_name, format=image_format)
+
+
+@contextmanager
+def _named_errors(what: str, file_name: str) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into errors that name it."""
     try:
-        with _refuse_truncated_images():
-            return detection_utils.read_image(file_name, format=image_format)
+        yield
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{what} {file_name!r} does not exist. Check the image folder of the data set and the "

@@ -14,7 +14,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.data import check_datasets, check_num_classes
+from pointrend_ext.data import check_datasets, check_num_classes, register_description
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
 from pointrend_ext.engine.config_file import find_config_file, load_cfg
 
@@ -25,17 +25,18 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Turn command-line arguments into a frozen configuration.
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the toy
-    data sets, and generates their files when the configuration names one of them. Data sets are
-    checked before a model is built.
+    data sets, and generates their files when the configuration names one of them. Registers the
+    data sets of ``DATASETS.DESCRIPTIONS``. Data sets are checked before a model is built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``,
             ``num_gpus``, ``eval_only``, ...
 
     Raises:
-        FileNotFoundError: no such configuration or weights, or a data set without its files.
-        ValueError: an unknown key, a request that this machine cannot serve, or a data set that
-            does not fit the model.
+        FileNotFoundError: no such configuration, weights or description, or a data set without its
+            files.
+        ValueError: an unknown key, a request that this machine cannot serve, a description that is
+            not valid, or a data set that does not fit the model.
     """
     cfg = load_cfg(args.config_file, args.opts)
     notes = _use_cpu_if_needed(cfg)
@@ -51,6 +52,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         logger.info(note)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     _prepare_toy_data(names)
+    for description in cfg.DATASETS.DESCRIPTIONS:
+        register_description(description)
     check_datasets(cfg, names)
     check_num_classes(cfg, names)
     return cfg

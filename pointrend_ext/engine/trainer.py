@@ -1,4 +1,4 @@
-"""Detectron2's trainer with the data loaders and evaluators of this package."""
+"""Detectron2's trainer with the data loaders, evaluators and solver of this package."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import DatasetEvaluator
+from torch import nn
+from torch.optim import lr_scheduler
 
 from pointrend_ext.data import build_test_loader, build_train_loader
+from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
 from pointrend_ext.evaluation import build_evaluator
 
 __all__ = ["Trainer"]
@@ -40,6 +44,18 @@ class Trainer(DefaultTrainer):
         if len(cfg.DATASETS.TEST) > 1:
             folder = folder / dataset_name
         return build_evaluator(cfg, dataset_name, str(folder))
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """Build the optimizer, with ``SOLVER.SEM_SEG_HEAD_LR_FACTOR`` for the semantic head."""
+        return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> lr_scheduler.LRScheduler:
+        """Build the schedule; ``WarmupPolyLR`` is there beside Detectron2's own."""
+        return build_lr_scheduler(cfg, optimizer)
 
     def train(self) -> dict[str, Any]:
         """Train from ``start_iter`` to ``SOLVER.MAX_ITER``.

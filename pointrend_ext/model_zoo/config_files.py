@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-__all__ = ["get_config_file", "list_config_files"]
+__all__ = ["get_config_file", "get_dataset_file", "list_config_files", "list_dataset_files"]
 
+_DATASETS = "datasets"  # the folder of configs/ with descriptions of data sets, no configurations
 # In a checkout the files lie beside the package; setup.py copies them into the built package.
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INSTALLED_CONFIGS = Path(__file__).resolve().parent / "configs"
@@ -25,15 +26,14 @@ def get_config_file(name: str) -> str:
     Raises:
         FileNotFoundError: no file has this name; the message gives the nearest names.
     """
-    root = _configs_root()
-    known = _names_below(root)
+    known = list_config_files()
     if name not in known:
         nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.0))
         raise FileNotFoundError(
-            f"get_config_file: no configuration {name!r} among the {len(known)} files of {root}. "
-            f"Nearest names: {nearest}. list_config_files() returns all."
+            f"get_config_file: no configuration {name!r} among the {len(known)} files of "
+            f"{_configs_root()}. Nearest names: {nearest}. list_config_files() returns all."
         )
-    return str(root / name)
+    return str(_configs_root() / name)
 
 
 def list_config_files() -> list[str]:
@@ -44,7 +44,44 @@ def list_config_files() -> list[str]:
     Raises:
         FileNotFoundError: the package was installed without its configuration files.
     """
-    return _names_below(_configs_root())
+    return [name for name in _names_below(_configs_root()) if not _is_description(name)]
+
+
+def get_dataset_file(name: str) -> str:
+    """Return the path of a data set description that this package ships.
+
+    Args:
+        name: path below ``configs/``, such as ``"datasets/camvid.yaml"``.
+
+    Returns:
+        The absolute path of an existing file.
+
+    Raises:
+        FileNotFoundError: no description has this name; the message lists those that there are.
+    """
+    known = list_dataset_files()
+    if name not in known:
+        raise FileNotFoundError(
+            f"There is no data set description {name!r}: neither such a file (looked in "
+            f"{Path.cwd()}), nor does this package ship one of that name. It ships: "
+            f"{', '.join(known)}."
+        )
+    return str(_configs_root() / name)
+
+
+def list_dataset_files() -> list[str]:
+    """Return the name of every data set description, sorted.
+
+    Each is a name that ``get_dataset_file`` takes.
+
+    Raises:
+        FileNotFoundError: the package was installed without its configuration files.
+    """
+    return [name for name in _names_below(_configs_root()) if _is_description(name)]
+
+
+def _is_description(name: str) -> bool:
+    return name.split("/")[0] == _DATASETS
 
 
 def _configs_root() -> Path:

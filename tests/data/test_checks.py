@@ -211,6 +211,22 @@ def test_wrong_number_of_stuff_classes(cfg):
     check_num_classes(cfg, ["cityscapes_fine_sem_seg_train"])
 
 
+@pytest.mark.parametrize(
+    "architecture", ["SemanticSegmentor", "PointRendSemanticSegmentor", "PanopticFPN"]
+)
+def test_wrong_ignore_value(cfg, architecture):
+    cfg.MODEL.META_ARCHITECTURE = architecture
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES, cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 80, 54
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 11
+    name = "coco_2017_train_panoptic_separated"
+    with pytest.raises(
+        ValueError, match=rf"IGNORE_VALUE is 11, .* value 255 in the data set '{name}'\. Set MODEL"
+    ):
+        check_num_classes(cfg, [name])
+    cfg.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
+    check_num_classes(cfg, [name])
+
+
 def test_panoptic_model_checks_both_numbers(cfg):
     cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
     name = "coco_2017_train_panoptic_separated"

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
+from pointrend_ext.data.reading import (
+    check_label_values,
+    read_image,
+    read_image_size,
+    read_label_map,
+)
 
 
 def jpeg_bytes(height=40, width=60):
@@ -68,6 +73,36 @@ def test_exif_orientation_turns_the_image(tmp_path):
     assert read_image(str(tmp_path / "turned.jpg"), "RGB").shape == (60, 40, 3)
 
 
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_size_is_that_of_the_image_as_it_is_read(tmp_path, ending, orientation):
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+    path = str(tmp_path / f"x.{ending}")
+    Image.new("RGB", (60, 40)).save(path, exif=exif)
+    if ending != "tif":  # Detectron2 turns those twice, as Pillow has turned them already
+        assert read_image_size(path) == ((60, 40) if (orientation or 1) >= 5 else (40, 60))
+    assert read_image_size(path) == read_image(path, "RGB").shape[:2]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_size_needs_the_header_alone(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert read_image_size(str(path)) == (40, 60)
+
+
+def test_size_of_what_is_no_image(tmp_path):
+    (tmp_path / "x.jpg").write_text("text")
+    with pytest.raises(ValueError, match=r"x\.jpg' is not an image"):
+        read_image_size(str(tmp_path / "x.jpg"))
+    with pytest.raises(FileNotFoundError, match=r"'.*y\.jpg' does not exist"):
+        read_image_size(str(tmp_path / "y.jpg"))
+
+
 def test_channel_order(tmp_path):
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
     assert read_image(str(tmp_path / "c.png"), "RGB")[0, 0].tolist() == [1, 2, 3]
@@ -109,3 +144,11 @@ def test_label_values(dtype):
     bad = np.array([[0, 19], [254, 19]], dtype=dtype)
     with pytest.raises(ValueError, match=r"bad\.png' contains the values 19, 254 \(3 pixels\)"):
         check_label_values(bad, 19, 255, "bad.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_label_values_of_a_binary_model(dtype):
+    check_label_values(np.array([[0, 1, 255]], dtype=dtype), 1, 255, "good.png")
+    bad = np.array([[0, 1, 2]], dtype=dtype)
+    with pytest.raises(ValueError, match=r"values 2 .* \(background 0 and class 1, .*CLASSES is 1"):
+        check_label_values(bad, 1, 255, "bad.png")

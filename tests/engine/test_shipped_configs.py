@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 
+from pointrend_ext.data import check_num_classes, register_description
+from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.model_zoo import get_config_file, list_config_files
+from pointrend_ext.model_zoo import (
+    get_config_file,
+    get_dataset_file,
+    list_config_files,
+    list_dataset_files,
+)
 
 FILES = list_config_files()
+DESCRIPTIONS = list_dataset_files()
 LEAVES = [name for name in FILES if not Path(name).name.startswith("Base-")]
 REQUIRED = {
     "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml",
@@ -70,6 +79,40 @@ def test_experiments_are_short(name):
     lines = [x for x in Path(get_config_file(name)).read_text().splitlines() if x.strip()]
     assert len(lines) <= 20
     assert "_BASE_" in read(name)
+
+
+@pytest.fixture
+def catalogs(tmp_path, monkeypatch):
+    """The data sets of a bare machine; what a test registers is taken out again."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    before = set(DatasetCatalog.list())
+    yield tmp_path
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name)
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_descriptions_register_data_sets_below_the_data_root(name, catalogs):
+    for registered in register_description(name):
+        assert registered.startswith(f"{Path(name).stem}_")  # the file is named as its data sets
+        root = Path(MetadataCatalog.get(registered).image_root)
+        assert root.is_relative_to(catalogs / Path(name).stem)
+    content = yaml.safe_load(Path(get_dataset_file(name)).read_text())
+    assert content.get("ignore_value") != 255  # what is the default is not said
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_data_sets_are_known_and_fit_the_model(name, catalogs):
+    cfg = load_cfg(name)
+    assert set(cfg.DATASETS.DESCRIPTIONS) <= set(DESCRIPTIONS)
+    described = [n for file in cfg.DATASETS.DESCRIPTIONS for n in register_description(file)]
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    assert names
+    assert not set(described) - set(names)  # no description is named for nothing
+    register_toy_datasets(catalogs)
+    assert set(names) <= set(DatasetCatalog.list())
+    check_num_classes(cfg, names)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -1,0 +1,175 @@
+"""A folder of images and a folder of label maps as a data set."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from pointrend_ext.data.descriptions.catalog import register_once
+from pointrend_ext.data.descriptions.class_values import (
+    check_class_names,
+    check_colors,
+    check_ignore_value,
+)
+from pointrend_ext.data.reading import read_image_size
+
+__all__ = ["load_semantic_folder", "register_semantic_folder"]
+
+_IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")  # no JPEG: it changes the ids
+
+
+def register_semantic_folder(
+    name: str,
+    image_dir: str | os.PathLike[str],
+    label_dir: str | os.PathLike[str],
+    classes: Sequence[str],
+    *,
+    ignore_value: int = 255,
+    image_suffix: str | None = None,
+    label_suffix: str | None = None,
+    colors: Sequence[Sequence[int]] | None = None,
+) -> None:
+    """Register a semantic data set; its folders are read when it is loaded.
+
+    Again with the same arguments it does nothing.
+
+    Args:
+        name: name for ``DATASETS.TRAIN`` or ``DATASETS.TEST``.
+        image_dir: see ``load_semantic_folder``.
+        label_dir: see ``load_semantic_folder``.
+        classes: names of the label values 0, 1, ... One name alone is the name of value 1, and
+            0 is the background.
+        ignore_value: label value of pixels that do not count, equal to
+            ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE``.
+        image_suffix: see ``load_semantic_folder``.
+        label_suffix: see ``load_semantic_folder``.
+        colors: (red, green, blue) in 0..255 per class, for pictures.
+
+    Raises:
+        ValueError: If an argument is wrong, or the name is taken by something else.
+    """
+    names = check_class_names(list(classes))
+    images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
+    metadata: dict[str, Any] = {
+        "evaluator_type": "sem_seg",
+        "image_root": images,
+        "sem_seg_root": labels,
+        "stuff_classes": list(names),
+        "ignore_label": check_ignore_value(ignore_value, len(names)),
+        "image_suffix": image_suffix,
+        "label_suffix": label_suffix,
+    }
+    if colors is not None:
+        metadata["stuff_colors"] = [list(color) for color in check_colors(colors, len(names))]
+    register_once(
+        name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix), metadata
+    )
+
+
+def load_semantic_folder(
+    image_dir: str, label_dir: str, image_suffix: str | None = None, label_suffix: str | None = None
+) -> list[dict[str, Any]]:
+    """List the images of a folder with their label maps.
+
+    Subfolders are read too. A label map has the path of its image in the other folder, up to the
+    suffix. Files and folders whose name starts with a dot are left out.
+
+    Args:
+        image_dir: folder of the images.
+        label_dir: folder of the label maps; the same folder is allowed if the suffixes differ.
+        image_suffix: how the name of an image file ends, such as ``"_leftImg8bit.png"``; None for
+            the extension of any image format.
+        label_suffix: likewise for label maps; None for the extension of any lossless format.
+
+    Returns:
+        Records in Detectron2's format, sorted by ``image_id``: the path below ``image_dir`` without
+        suffix. ``height`` and ``width`` are those of the upright image.
+
+    Raises:
+        FileNotFoundError: If a folder does not exist.
+        ValueError: If there are no images, images and label maps do not match one to one, or a file
+            is no image.
+    """
+    images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
+    labels = _files_by_stem("label map", label_dir, label_suffix, _LABEL_ENDINGS)
+    _check_matching(images, labels, image_dir, label_dir)
+    return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
+
+
+def _files_by_stem(
+    what: str, folder: str, suffix: str | None, endings: tuple[str, ...]
+) -> dict[str, str]:
+    """Return stem -> path. Stems are relative, with forward slashes, in one Unicode form."""
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f"The {what} folder {folder!r} does not exist. Correct the path where the data set is "
+            "registered, or in its description."
+        )
+    found: dict[str, str] = {}
+    for parent, subfolders, files in os.walk(folder, followlinks=True):
+        subfolders[:] = [f for f in subfolders if not f.startswith(".")]
+        for file in files:
+            ending = os.path.splitext(file)[1] if suffix is None else suffix
+            is_meant = ending.lower() in endings if suffix is None else file.endswith(suffix)
+            if file.startswith(".") or not is_meant:
+                continue
+            path = os.path.join(parent, file)
+            stem = os.path.relpath(path, folder).replace(os.sep, "/")[: -len(ending)]
+            stem = unicodedata.normalize("NFC", stem)  # macOS writes accents apart, others do not
+            if stem in found:
+                raise ValueError(
+                    f"The {what} folder {folder!r} holds {os.path.relpath(found[stem], folder)!r} "
+                    f"and {os.path.relpath(path, folder)!r}, which differ in their ending alone. "
+                    f"State the {what.split()[0]}_suffix that is meant, or take one of them out."
+                )
+            found[stem] = path
+    if not found:
+        wanted = " or ".join(endings) if suffix is None else repr(suffix)
+        raise ValueError(
+            f"The {what} folder {folder!r} holds no {what}: no file name ends in {wanted}. Correct "
+            f"the folder or the {what.split()[0]}_suffix."
+        )
+    return found
+
+
+def _check_matching(
+    images: dict[str, str], labels: dict[str, str], image_dir: str, label_dir: str
+) -> None:
+    problems = []
+    for what, ours, folder, other, others in (
+        ("images", images, image_dir, "label map", labels),
+        ("label maps", labels, label_dir, "image", images),
+    ):
+        alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
+        if alone:
+            shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
+            more = ", ..." if len(alone) > 3 else ""
+            problems.append(
+                f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
+            )
+    if problems:
+        raise ValueError(
+            f"{'; '.join(problems)}. A label map must be called like its image up to the ending. "
+            "Add or remove files; where the names end differently, state image_suffix and "
+            "label_suffix."
+        )
+
+
+def _record(stem: str, image: str, label: str) -> dict[str, Any]:
+    size_hw = read_image_size(image)
+    label_hw = read_image_size(label)
+    if label_hw != size_hw:
+        raise ValueError(
+            f"Label map {label!r} has (height, width) {label_hw}, but its image {image!r} has "
+            f"{size_hw}. Make them the same size (labels by nearest neighbour)."
+        )
+    return {
+        "file_name": image,
+        "sem_seg_file_name": label,
+        "height": size_hw[0],
+        "width": size_hw[1],
+        "image_id": stem,
+    }

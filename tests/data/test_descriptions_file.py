@@ -1,0 +1,185 @@
+"""Data set descriptions as files: what they mean, and what is refused before any data are read."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pointrend_ext.data.descriptions import DatasetDescription, read_description
+
+SEMANTIC = {
+    "name": "park",
+    "task": "semantic",
+    "root": "park",
+    "classes": ["grass", "path"],
+    "splits": {"train": {"images": "a", "labels": "b"}},
+}
+INSTANCE = {
+    "name": "tools",
+    "task": "instance",
+    "root": "tools",
+    "splits": {"train": {"images": "a", "annotations": "b.json"}},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(content, name="set.yaml"):
+        path = tmp_path / name
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return make
+
+
+def test_every_key_of_a_semantic_description(write, tmp_path):
+    path = write(
+        """
+name: park
+task: semantic
+root: .
+classes: [grass, "no", Weg nach Süden]
+ignore_value: 7
+image_suffix: _leftImg8bit.png
+label_suffix: _ids.png
+colors: [[0, 255, 0], [1, 2, 3], [9, 9, 9]]
+splits:
+  train: {images: a/train, labels: b/train}
+  val: {images: ../val, labels: /elsewhere/val}
+"""
+    )
+    assert read_description(path) == DatasetDescription(
+        name="park",
+        task="semantic",
+        splits={
+            "train": (tmp_path / "a/train", tmp_path / "b/train"),
+            "val": (tmp_path / "../val", Path("/elsewhere/val")),
+        },
+        classes=("grass", "no", "Weg nach Süden"),
+        ignore_value=7,
+        image_suffix="_leftImg8bit.png",
+        label_suffix="_ids.png",
+        colors=((0, 255, 0), (1, 2, 3), (9, 9, 9)),
+    )
+
+
+def test_the_keys_that_may_be_left_out(write):
+    got = read_description(write(SEMANTIC))
+    assert got.ignore_value == 255
+    assert got.image_suffix is got.label_suffix is got.colors is None
+    assert read_description(write(INSTANCE)).classes is None
+
+
+def test_json_is_read_too(write):
+    text = json.dumps(INSTANCE, indent="\t")  # tabs, which YAML refuses
+    assert read_description(write(text, "set.json")) == read_description(write(INSTANCE))
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("park", "{datasets}/park"),
+        ("a/../park", "{datasets}/park"),
+        (".", "{file}"),
+        ("./park", "{file}/park"),
+        ("../park", "{file}/../park"),
+        ("..park", "{datasets}/..park"),
+        ("/far/park", "/far/park"),
+        ("~/park", "{home}/park"),
+    ],
+)
+def test_where_root_starts(write, tmp_path, monkeypatch, root, expected):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    places = {"datasets": tmp_path / "data", "file": tmp_path, "home": tmp_path / "home"}
+    image_dir, _ = read_description(write({**SEMANTIC, "root": root})).splits["train"]
+    assert image_dir == Path(expected.format(**places)).resolve() / "a"
+
+
+def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypatch):
+    monkeypatch.delenv("DETECTRON2_DATASETS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    annotations = read_description(write(INSTANCE)).splits["train"][1]
+    assert annotations == tmp_path / "datasets/tools/b.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "panoptic"}, r"'task' is 'panoptic'\. Choose from: semantic, instance"),
+        ({"task": None}, "'task' is None"),
+        ({"clases": ["a"]}, r"'clases' is no key of the task 'semantic'\. Did you mean 'classes'"),
+        ({"ignore": 3}, r"'ignore' is no key.* 'ignore_value'\?.* image_suffix, label_suffix"),
+        ({"name": 2020}, "'name' is 2020, but letters"),
+        ({"name": "my set"}, "'name' is 'my set', but letters"),
+        ({"root": 5}, "'root' is 5, but a text"),
+        ({"root": ""}, "'root' is '', but a text"),
+        ({"classes": "grass"}, "'classes' is 'grass', but a list"),
+        ({"classes": []}, r"'classes' is \[\], but a list"),
+        ({"classes": ["yes", True]}, r"has True for class 1, which is no name.*quotes"),
+        ({"classes": ["a", " "]}, r"has ' ' for class 1"),
+        ({"classes": ["a", "b", "a"]}, "'classes' names 'a' more than once"),
+        ({"ignore_value": 1}, r"is 1, but the values 0 to 1 \(the 2 classes\).* 2 and 65535"),
+        ({"ignore_value": 65536}, "'ignore_value' is 65536.* 65535"),
+        ({"ignore_value": -1}, "'ignore_value' is -1"),
+        ({"ignore_value": "255"}, "'ignore_value' is '255', but an integer"),
+        ({"ignore_value": True}, "'ignore_value' is True, but an integer"),
+        (
+            {"classes": ["one"], "ignore_value": 1},
+            r"is 1, but the values 0 \(background\) and 1 \(the class\).* 2 and 65535",
+        ),
+        ({"label_suffix": 3}, "'label_suffix' is 3, but a text"),
+        ({"image_suffix": ""}, "'image_suffix' is '', but a text"),
+        ({"colors": [[1, 2, 3]]}, "one color per class, 2, but it has 1"),
+        ({"colors": "red"}, "one color per class, 2, but it has 'red'"),
+        ({"colors": [[1, 2, 3], [1, 2, 256]]}, r"has \[1, 2, 256\] for class 1"),
+        ({"colors": [[1, 2], [1, 2, 3]]}, r"has \[1, 2\] for class 0"),
+        ({"splits": ["train"]}, r"'splits' is \['train'\].*labels"),
+        ({"splits": {}}, r"'splits' is \{\}"),
+        ({"splits": {1: {}}}, "'splits' has the name 1,"),
+        ({"splits": {"train": "a"}}, "The split 'train' is 'a'"),
+        ({"splits": {"Train": {"images": "a"}}}, "The split 'Train' needs the key 'labels'"),
+        (
+            {"splits": {"train": {"images": "a", "label": "b"}}},
+            r"'label' is no key of the split 'train'\. Did you mean 'labels'",
+        ),
+        ({"splits": {"train": {"images": "a", "labels": ["b"]}}}, r"'labels' is \['b'\], but a"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_remedy(write, changes, message):
+    with pytest.raises(ValueError, match=rf"description '.*set\.yaml': .*{message}.*datasets\.md"):
+        read_description(write({**SEMANTIC, **changes}))
+
+
+@pytest.mark.parametrize("key", ["name", "root", "classes", "splits"])
+def test_missing_keys(write, key):
+    content = {k: v for k, v in SEMANTIC.items() if k != key}
+    with pytest.raises(ValueError, match=f"The task 'semantic' needs the key '{key}'"):
+        read_description(write(content))
+
+
+def test_a_semantic_key_in_an_instance_description(write):
+    with pytest.raises(ValueError, match="'ignore_value' is no key of the task 'instance'"):
+        read_description(write({**INSTANCE, "ignore_value": 255}))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("", "a.yaml", "holds no keys"),
+        ("- a\n- b", "a.yaml", "holds no keys"),
+        ("name: [a", "a.yaml", "not valid YAML: while parsing .* line 1"),
+        ('{"name": }', "a.json", "not valid JSON: Expecting value: line 1"),
+    ],
+)
+def test_files_of_another_kind(write, text, name, message):
+    with pytest.raises(ValueError, match=rf"{name}': It .*{message}"):
+        read_description(write(text, name))
+
+
+def test_a_binary_file(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(ValueError, match=r"a\.yaml': It is not valid YAML"):
+        read_description(tmp_path / "a.yaml")

@@ -1,0 +1,175 @@
+"""Registering what a description describes, up to a batch of the loader."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from PIL import Image
+
+from pointrend_ext.data import build_train_loader, check_datasets, register_description
+
+
+@pytest.fixture(autouse=True)
+def _catalogs():
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name)
+
+
+@pytest.fixture
+def park(tmp_path):
+    """A semantic data set of one pair per split, described beside it."""
+    for split in ("train", "val"):
+        for folder, mode in ((split, "RGB"), (f"{split}_labels", "L")):
+            (tmp_path / folder).mkdir()
+            Image.new(mode, (60, 40)).save(tmp_path / folder / "a.png")
+    content = {
+        "name": "park",
+        "task": "semantic",
+        "root": ".",
+        "classes": ["grass", "path"],
+        "ignore_value": 9,
+        "colors": [[1, 2, 3], [4, 5, 6]],
+        "splits": {s: {"images": s, "labels": f"{s}_labels"} for s in ("train", "val")},
+    }
+
+    def write(**changes):
+        (tmp_path / "park.yaml").write_text(yaml.safe_dump({**content, **changes}))
+        return tmp_path / "park.yaml"
+
+    return write
+
+
+def describe_coco(data, **changes):
+    """Write the description of a data set of the ``coco`` fixture."""
+    content = {
+        "name": "mine",
+        "task": "instance",
+        "root": ".",
+        "splits": {"train": {"images": "images", "annotations": "instances.json"}},
+        **changes,
+    }
+    path = data.json_file.parent / "mine.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_semantic(park, tmp_path, cfg):
+    assert register_description(park()) == ["park_train", "park_val"]
+    metadata = MetadataCatalog.get("park_val")
+    assert (metadata.stuff_classes, metadata.ignore_label) == (["grass", "path"], 9)
+    assert metadata.stuff_colors == [[1, 2, 3], [4, 5, 6]]
+    (record,) = DatasetCatalog.get("park_val")
+    assert record["file_name"] == str(tmp_path / "val/a.png")
+    assert record["sem_seg_file_name"] == str(tmp_path / "val_labels/a.png")
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 2, 9
+    cfg.DATASETS.TRAIN = ("park_train",)
+    assert next(iter(build_train_loader(cfg)))[0]["sem_seg"].shape == (40, 60)
+
+
+def test_suffixes_of_a_description(park, tmp_path):
+    (tmp_path / "val/b.webp").touch()
+    (tmp_path / "val_labels/a.png").rename(tmp_path / "val_labels/a_ids.png")
+    register_description(park(image_suffix=".png", label_suffix="_ids.png"))
+    (record,) = DatasetCatalog.get("park_val")
+    assert record["sem_seg_file_name"].endswith("a_ids.png")
+
+
+def test_again_and_changed(park):
+    register_description(park())
+    assert register_description(str(park())) == ["park_train", "park_val"]
+    with pytest.raises(
+        ValueError,
+        match=r"park\.yaml': The data set 'park_train' is registered already with stuff_classes "
+        r"\['grass', 'path'\], not \['grass', 'way'\]\. Choose another name",
+    ):
+        register_description(park(classes=["grass", "way"]))
+
+
+def test_a_taken_name(park):
+    with pytest.raises(ValueError, match="'coco_2017_val' is registered already"):
+        register_description(
+            park(name="coco_2017", splits={"val": {"images": "val", "labels": "l"}})
+        )
+
+
+def test_no_such_description(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"description 'my\.yaml': .*{tmp_path.name}.*It ships: .*datasets/camvid\.yaml",
+    ):
+        register_description("my.yaml")
+
+
+@pytest.mark.parametrize("name", ["datasets/camvid.yaml", "configs/datasets/camvid.yaml"])
+def test_shipped_and_own_description_of_one_name(name, park, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "data"))
+    assert register_description(name) == ["camvid_train", "camvid_val"]
+    metadata = MetadataCatalog.get("camvid_val")
+    assert metadata.image_root == str(tmp_path / "data/camvid/val")
+    assert (len(metadata.stuff_classes), metadata.ignore_label) == (11, 11)
+    own = tmp_path / name
+    own.parent.mkdir(parents=True)
+    park().rename(own)  # a file that exists wins
+    assert register_description(name) == ["park_train", "park_val"]
+
+
+def test_instances(coco, cfg):
+    data = coco(register=False)
+    path = describe_coco(data, classes=["star", "gear"])
+    assert register_description(path) == register_description(path) == ["mine_train"]
+    cfg.DATASETS.TRAIN = ("mine_train",)
+    item = next(iter(build_train_loader(cfg)))[0]
+    assert item["instances"].gt_classes.tolist() == [0]
+    assert item["instances"].gt_masks.tensor.sum() == 400
+    metadata = MetadataCatalog.get("mine_train")
+    assert (metadata.evaluator_type, metadata.json_file) == ("coco", str(data.json_file))
+    assert register_description(path) == ["mine_train"]  # after loading, too
+
+
+def test_equal_to_detectron2s_registration(coco):
+    data = coco(register=False)
+    register_description(describe_coco(data))
+    register_coco_instances("theirs_train", {}, str(data.json_file), str(data.images))
+    assert DatasetCatalog.get("mine_train") == DatasetCatalog.get("theirs_train")
+    ours, theirs = (MetadataCatalog.get(n).as_dict() for n in ("mine_train", "theirs_train"))
+    assert {**ours, "name": ""} == {**theirs, "name": ""}
+
+
+def test_stated_classes_that_the_file_contradicts(coco, cfg):
+    register_description(describe_coco(coco(register=False), classes=["gear", "star"]))
+    cfg.DATASETS.TRAIN = ("mine_train",)
+    message = (
+        r"2 classes \(gear, star\), but .*instances\.json' has 2 classes \(star, gear\)\. Leave"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_datasets(cfg)
+    with pytest.raises(ValueError, match=message):
+        build_train_loader(cfg)
+
+
+def test_missing_annotations(coco, cfg):
+    data = coco(register=False)
+    register_description(describe_coco(data))
+    data.json_file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"annotation file '.*instances\.json' does not"):
+        check_datasets(cfg, ["mine_train"])
+
+
+@pytest.mark.real_data
+def test_camvid(real_data, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(real_data))
+    register_description("datasets/camvid.yaml")
+    assert [len(DatasetCatalog.get(f"camvid_{s}")) for s in ("train", "val")] == [367, 101]
+    record = DatasetCatalog.get("camvid_val")[0]
+    assert (record["height"], record["width"]) == (360, 480)
+    ids = np.unique(np.asarray(Image.open(record["sem_seg_file_name"])))
+    assert set(ids) <= set(range(12))

@@ -1,0 +1,289 @@
+"""A folder of images and a folder of label maps: matching, records, errors, loading."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
+
+from pointrend_ext.data import build_test_loader, build_train_loader, register_semantic_folder
+from pointrend_ext.data.descriptions import load_semantic_folder
+
+LABELS = np.repeat(np.array([[0, 1, 2, 255]], dtype=np.uint8), 15, axis=1).repeat(40, axis=0)
+
+
+def write_pair(root, stem, *, image=".jpg", label=".png", size=(60, 40), values=None):
+    """Write images/STEM and labels/STEM; ``size`` is (width, height)."""
+    for folder, ending in (("images", image), ("labels", label)):
+        path = root / folder / f"{stem}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if folder == "images":
+            Image.new("RGB", size, (10, 20, 30)).save(path)
+        else:
+            Image.fromarray(LABELS if values is None else values).resize(size, 0).save(path)
+
+
+def load(root, **suffixes):
+    return load_semantic_folder(str(root / "images"), str(root / "labels"), **suffixes)
+
+
+@pytest.fixture
+def name(tmp_path):
+    """A name for one data set, taken out of the catalogs afterwards."""
+    unique = f"folder_{tmp_path.name}"
+    yield unique
+    if unique in DatasetCatalog:
+        DatasetCatalog.remove(unique)
+        MetadataCatalog.pop(unique)
+
+
+def register(name, root, classes=("a", "b", "c"), **options):
+    register_semantic_folder(name, root / "images", root / "labels", classes, **options)
+
+
+def test_records(tmp_path):
+    write_pair(tmp_path, "b", image=".png")
+    write_pair(tmp_path, "a c.d", image=".JPG", label=".tif", size=(50, 30))
+    write_pair(tmp_path, "z/1")
+    write_pair(tmp_path, "Straße é")
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    expected = [
+        ("Straße é", "Straße é.jpg", "Straße é.png", 40, 60),
+        ("a c.d", "a c.d.JPG", "a c.d.tif", 30, 50),
+        ("b", "b.png", "b.png", 40, 60),
+        ("z/1", "z/1.jpg", "z/1.png", 40, 60),
+    ]
+    assert load(tmp_path) == [
+        {
+            "file_name": str(images / image),
+            "sem_seg_file_name": str(labels / label),
+            "height": height,
+            "width": width,
+            "image_id": image_id,
+        }
+        for image_id, image, label, height, width in expected
+    ]
+
+
+def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
+    for stem in ("10", "9", "a/2", "B"):
+        write_pair(tmp_path, stem)
+    import os
+
+    forwards, walk = load(tmp_path), os.walk
+    monkeypatch.setattr(os, "walk", lambda *a, **k: [(p, d, f[::-1]) for p, d, f in walk(*a, **k)])
+    assert load(tmp_path) == forwards
+    assert [r["image_id"] for r in forwards] == ["10", "9", "B", "a/2"]
+
+
+def test_accents_written_in_two_ways_match(tmp_path):
+    write_pair(tmp_path, "é")
+    (tmp_path / "images/é.jpg").rename(
+        tmp_path / "images" / (unicodedata.normalize("NFD", "é") + ".jpg")
+    )
+    assert [r["image_id"] for r in load(tmp_path)] == [unicodedata.normalize("NFC", "é")]
+
+
+def test_files_that_are_left_out(tmp_path):
+    write_pair(tmp_path, "a")
+    write_pair(tmp_path, ".ipynb_checkpoints/a")
+    for file in ("images/._a.jpg", "labels/._a.png", "images/notes.txt", "labels/Thumbs.db"):
+        (tmp_path / file).touch()
+    assert [r["image_id"] for r in load(tmp_path)] == ["a"]
+
+
+def test_suffixes_as_in_cityscapes(tmp_path):
+    write_pair(tmp_path, "x/1", image="_leftImg8bit.png", label="_gtFine_labelTrainIds.png")
+    write_pair(tmp_path, "x/1", image="_depth.png", label="_gtFine_color.png")
+    suffixes = {"image_suffix": "_leftImg8bit.png", "label_suffix": "_gtFine_labelTrainIds.png"}
+    (record,) = load(tmp_path, **suffixes)
+    assert record["image_id"] == "x/1"
+    assert record["file_name"].endswith("images/x/1_leftImg8bit.png")
+    assert record["sem_seg_file_name"].endswith("labels/x/1_gtFine_labelTrainIds.png")
+
+
+def test_images_and_label_maps_in_one_folder(tmp_path):
+    write_pair(tmp_path, "a")
+    write_pair(tmp_path, "b")
+    for file in (tmp_path / "labels").iterdir():
+        file.rename(tmp_path / "images" / file.name)
+    folder = str(tmp_path / "images")
+    with pytest.raises(ValueError, match=r"'a.*' and 'a.*', which differ .* State the image_suff"):
+        load_semantic_folder(folder, folder)
+    records = load_semantic_folder(folder, folder, ".jpg", ".png")
+    assert [r["image_id"] for r in records] == ["a", "b"]
+
+
+def test_problems_of_matching(tmp_path):
+    for stem in "abcdef":
+        write_pair(tmp_path, stem)
+    for stem in "abcd":
+        (tmp_path / f"labels/{stem}.png").unlink()
+    with pytest.raises(
+        ValueError,
+        match=r"^4 of 6 images in '.*images' have no label map: 'a\.jpg', 'b\.jpg', 'c\.jpg', "
+        r"\.\.\.\. A label map must .* label_suffix",
+    ):
+        load(tmp_path)
+    for stem in "abcdf":
+        (tmp_path / f"images/{stem}.jpg").unlink()
+    with pytest.raises(ValueError, match=r"^1 of 2 label maps in .* have no image: 'f\.png'\. A"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ("remove", FileNotFoundError, r"label map folder '.*labels' does not exist.*description"),
+        (
+            "jpeg",
+            ValueError,
+            r"label map folder .* holds no label map: .* \.png or .* label_suffix",
+        ),
+        ("size", ValueError, r"a\.png' has \(height, width\) \(4, 3\), .*a\.jpg' has \(40, 60\)"),
+        ("text", ValueError, r"a\.png' is not an image"),
+        ("empty", ValueError, r"a\.png' is empty"),
+    ],
+)
+def test_problems_of_label_maps(tmp_path, change, error, message):
+    write_pair(tmp_path, "a", label=".jpg" if change == "jpeg" else ".png")
+    label = tmp_path / "labels/a.png"
+    if change == "remove":
+        (tmp_path / "labels").rename(tmp_path / "other")
+    elif change == "size":
+        Image.new("L", (3, 4)).save(label)
+    elif change in ("text", "empty"):
+        label.write_text("no image" if change == "text" else "")
+    with pytest.raises(error, match=message):
+        load(tmp_path)
+
+
+def test_no_image(tmp_path):
+    write_pair(tmp_path, "a")
+    with pytest.raises(
+        ValueError, match=r"images' holds no image: .* ends in '_x\.png'.*image_suf"
+    ):
+        load(tmp_path, image_suffix="_x.png")
+
+
+def test_metadata(tmp_path, name):
+    colors = [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    register(name, tmp_path, ignore_value=9, colors=colors)  # no folder is needed yet
+    metadata = MetadataCatalog.get(name)
+    assert metadata.stuff_classes == ["a", "b", "c"]
+    assert metadata.stuff_colors == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert (metadata.ignore_label, metadata.evaluator_type) == (9, "sem_seg")
+    assert metadata.image_root == str(tmp_path / "images")
+    assert metadata.sem_seg_root == str(tmp_path / "labels")
+
+
+def test_the_same_again_and_another_under_the_name(tmp_path, name):
+    register(name, tmp_path)
+    register(name, tmp_path)
+    for changes in (
+        {"classes": ("a", "b", "d")},
+        {"ignore_value": 7},
+        {"image_suffix": ".png"},
+        {"label_suffix": ".png"},
+        {"root": tmp_path / "x"},
+    ):
+        with pytest.raises(
+            ValueError, match=rf"{name}' is registered already with .* another name"
+        ):
+            register(name, **{"root": tmp_path, **changes})
+    with pytest.raises(ValueError, match="'coco_2017_val' is registered already"):
+        register("coco_2017_val", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": ["a", "a"]}, "'a' more than once"),
+        ({"ignore_value": 2}, "'ignore_value' is 2"),
+        ({"colors": [[1, 2, 3]]}, "one color per class"),
+    ],
+)
+def test_mistakes_in_python(tmp_path, name, options, message):
+    with pytest.raises(ValueError, match=message):
+        register(name, tmp_path, **options)
+    assert name not in DatasetCatalog
+
+
+@pytest.fixture
+def semantic_cfg(cfg, name):
+    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
+    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 3
+    cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = (name,)
+    return cfg
+
+
+@pytest.mark.parametrize("architecture", ["SemanticSegmentor", "PointRendSemanticSegmentor"])
+def test_training_reads_palette_label_maps(tmp_path, name, semantic_cfg, architecture):
+    write_pair(tmp_path, "a b/ü")
+    palette = Image.fromarray(LABELS).convert("P")
+    palette.putpalette([(5 * i + 3) % 256 for i in range(768)])
+    palette.putdata(LABELS.flatten().tolist())
+    palette.save(tmp_path / "labels/a b/ü.png")
+    register(name, tmp_path)
+    semantic_cfg.MODEL.META_ARCHITECTURE = architecture
+    item = next(iter(build_train_loader(semantic_cfg)))[0]
+    torch.testing.assert_close(item["sem_seg"], torch.from_numpy(LABELS).long())
+    assert item["image"].shape == (3, 40, 60)
+    assert "instances" not in item
+    crop = semantic_cfg.INPUT.CROP
+    crop.ENABLED, crop.TYPE, crop.SIZE = True, "absolute", (16, 24)
+    semantic_cfg.INPUT.MIN_SIZE_TRAIN = (80,)
+    item = next(iter(build_train_loader(semantic_cfg)))[0]
+    assert item["sem_seg"].shape == (16, 24)  # resized before it is cropped
+
+
+def test_a_turned_photo(tmp_path, name, semantic_cfg):
+    write_pair(tmp_path, "a", size=(40, 60))  # the label map is upright, 60 high
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / "images/a.jpg", exif=exif)
+    register(name, tmp_path)
+    (record,) = DatasetCatalog.get(name)
+    assert (record["height"], record["width"]) == (60, 40)
+    item = next(iter(build_train_loader(semantic_cfg)))[0]
+    assert item["image"].shape[1:] == item["sem_seg"].shape == (60, 40)
+    (batch,) = build_test_loader(semantic_cfg, name)
+    assert (batch[0]["height"], batch[0]["width"]) == (60, 40)
+
+
+def test_binary_data(tmp_path, name, semantic_cfg):
+    write_pair(tmp_path, "a", values=np.where(LABELS == 2, 1, LABELS))
+    register(name, tmp_path, ["foreground"])
+    semantic_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
+    item = next(iter(build_train_loader(semantic_cfg)))[0]
+    assert item["sem_seg"].unique().tolist() == [0, 1, 255]
+
+
+def test_wrong_label_values(tmp_path, name, semantic_cfg):
+    write_pair(tmp_path, "a", values=LABELS + (LABELS == 2))
+    register(name, tmp_path)
+    with pytest.raises(ValueError, match=r"a\.png' contains the values 3 \(600 pixels\)"):
+        next(iter(build_train_loader(semantic_cfg)))
+
+
+def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):
+    write_pair(tmp_path, "a")
+    register(name, tmp_path, ignore_value=11)
+    with pytest.raises(
+        ValueError,
+        match=rf"IGNORE_VALUE is 255, .* the value 11 in the data set '{name}'\. Set MODEL\.SEM_SEG"
+        r"_HEAD\.IGNORE_VALUE 11;",
+    ):
+        build_train_loader(semantic_cfg)
+    semantic_cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 11
+    build_train_loader(semantic_cfg)
+
+
+def test_missing_folder_is_found_by_the_loader(tmp_path, name, semantic_cfg):
+    register(name, tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=r"image folder '.*images' does not exist.*of the description"
+    ):
+        build_train_loader(semantic_cfg)
