@@ -4,29 +4,50 @@ from pointrend_ext.layers.coordinates import (
     box_to_px,
     cell_centers,
     cells_to_coords,
+    map_to_map,
     px_to_map,
 )
+from pointrend_ext.layers.linear import linear
 from pointrend_ext.layers.point_sample import point_sample, sample_region_features
 from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
     get_uncertain_point_coords_with_randomness,
 )
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.region_windows import RegionWindows, Window, region_window
 from pointrend_ext.layers.subdivision import fold_subdivision, subdivide
-from pointrend_ext.layers.uncertainty import foreground_uncertainty, select_class
+from pointrend_ext.layers.taps import bilinear_taps, read_taps, tap_cells
+from pointrend_ext.layers.uncertainty import (
+    class_uncertainty,
+    exclude_padding,
+    foreground_uncertainty,
+    select_class,
+    top_two,
+)
 
 __all__ = [
+    "RegionWindows",
+    "Window",
     "at_least_float32",
+    "bilinear_taps",
     "box_to_px",
     "cell_centers",
     "cells_to_coords",
+    "class_uncertainty",
+    "exclude_padding",
     "fold_subdivision",
     "foreground_uncertainty",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
+    "linear",
+    "map_to_map",
     "point_sample",
     "px_to_map",
+    "read_taps",
+    "region_window",
     "sample_region_features",
     "select_class",
     "subdivide",
+    "tap_cells",
+    "top_two",
 ]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "px_to_map"]
+__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "map_to_map", "px_to_map"]
 
 
 def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
@@ -45,8 +45,32 @@ def px_to_map(coords_px: Tensor, size_hw: tuple[int, int], stride: float = 1) ->
     Returns:
         (..., 2) ``coords_map``; 1.0 is the far edge of the last cell.
     """
-    extent_px = coords_px.new_tensor([size_hw[1] * stride, size_hw[0] * stride])
-    return coords_px / extent_px
+    # By axis: a tensor of the two extents would have to be sent to the device.
+    x, y = coords_px.unbind(-1)
+    return torch.stack((x / (size_hw[1] * stride), y / (size_hw[0] * stride)), dim=-1)
+
+
+def map_to_map(
+    coords_map: Tensor, extent_from_px: tuple[int, int], extent_to_px: tuple[int, int]
+) -> Tensor:
+    """Convert between the normalised frames of two grids with the same origin.
+
+    Maps of one image may cover different extents: strides 4 and 16 cover 500 and 512 of 500 pixels.
+    Equal extents leave every bit of the coordinates as it is.
+
+    Args:
+        coords_map: (..., 2), (x, y) in [0, 1] of the first extent.
+        extent_from_px: rows and columns that the first grid covers, in pixels.
+        extent_to_px: rows and columns that the second grid covers, in pixels.
+
+    Returns:
+        (..., 2); beyond 1 where the second grid is smaller.
+    """
+    if extent_from_px == extent_to_px:
+        return coords_map
+    (rows_from, columns_from), (rows_to, columns_to) = extent_from_px, extent_to_px
+    x, y = coords_map.unbind(-1)
+    return torch.stack((x * (columns_from / columns_to), y * (rows_from / rows_to)), dim=-1)
 
 
 def cells_to_coords(cells: Tensor, size_hw: tuple[int, int], dtype: torch.dtype) -> Tensor:

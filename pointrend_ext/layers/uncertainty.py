@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["foreground_uncertainty", "select_class"]
+__all__ = [
+    "class_uncertainty",
+    "exclude_padding",
+    "foreground_uncertainty",
+    "select_class",
+    "top_two",
+]
 
 
 def select_class(logits: Tensor, classes: Tensor) -> Tensor:
@@ -40,3 +49,65 @@ def foreground_uncertainty(logits: Tensor) -> Tensor:
         (...), at most 0, in at least 32 bits.
     """
     return at_least_float32(logits).abs().neg().nan_to_num(nan=0.0)
+
+
+@torch.no_grad()
+def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two largest values over the classes, by one pass over the planes.
+
+    The same numbers as a sort gives, ties included; only values that are not numbers spread to
+    both. A sort would look at every pixel's classes one by one, several times slower.
+
+    Args:
+        logits: (N, C, ...), C at least 2.
+
+    Returns:
+        Largest and second largest value, each (N, ...), without gradient.
+    """
+    first, second = (
+        torch.maximum(logits[:, 0], logits[:, 1]),
+        torch.minimum(*logits[:, :2].unbind(1)),
+    )
+    smaller = torch.empty_like(first)
+    for plane in logits[:, 2:].unbind(1):
+        torch.minimum(first, plane, out=smaller)
+        torch.maximum(second, smaller, out=second)
+        torch.maximum(first, plane, out=first)
+    return first, second
+
+
+def class_uncertainty(logits: Tensor) -> Tensor:
+    """Return minus the gap between the two largest logits, or -|z| of a single class.
+
+    Section 4.2 of the paper measures the gap on probabilities, Detectron2's PointRend, which this
+    follows, on logits. Values that are not numbers count as most uncertain, as in
+    ``foreground_uncertainty``.
+
+    Args:
+        logits: (N, C, ...), any floating-point type.
+
+    Returns:
+        (N, 1, ...), at most 0, in at least 32 bits, without gradient.
+    """
+    if logits.shape[1] == 1:
+        return foreground_uncertainty(logits.detach())
+    first, second = top_two(at_least_float32(logits))
+    return second.sub_(first).nan_to_num_(nan=0.0, neginf=-torch.inf).unsqueeze(1)
+
+
+def exclude_padding(scores: Tensor, sizes_px: Sequence[tuple[int, int]], stride: float) -> Tensor:
+    """Make cells outside the images of a padded batch the least uncertain, in place.
+
+    Args:
+        scores: (N, 1, H, W), larger is more uncertain.
+        sizes_px: rows and columns of each image, in pixels.
+        stride: pixels per cell; below 1 for a grid finer than the image.
+
+    Returns:
+        ``scores``, minus infinity in every cell whose centre is outside its image.
+    """
+    for image_scores, size_px in zip(scores, sizes_px, strict=True):
+        rows, columns = (math.ceil(side / stride - 0.5) for side in size_px)
+        image_scores[:, rows:] = -torch.inf
+        image_scores[:, :, columns:] = -torch.inf
+    return scores

@@ -27,7 +27,7 @@ class FeatureLevels:
 
     @classmethod
     def select(
-        cls, available: Mapping[str, ShapeSpec], names: Sequence[str], key: str
+        cls, available: Mapping[str, ShapeSpec], names: Sequence[str], key: str, source: str
     ) -> FeatureLevels:
         """Look up maps by name.
 
@@ -35,6 +35,7 @@ class FeatureLevels:
             available: the maps there are.
             names: the maps wanted.
             key: the configuration key that names them, for the message.
+            source: what the available maps are, for the message.
 
         Raises:
             ValueError: no name, or one that does not exist.
@@ -42,10 +43,7 @@ class FeatureLevels:
         unknown = [name for name in names if name not in available]
         if unknown or not names:
             problem = f"contains {unknown[0]!r}" if unknown else "is empty"
-            raise ValueError(
-                f"{key} {problem}, but the region heads get {list(available)} "
-                "(MODEL.ROI_HEADS.IN_FEATURES). Choose from these."
-            )
+            raise ValueError(f"{key} {problem}, but {source} {list(available)}. Choose from these.")
         shapes = [available[name] for name in names]
         return cls(
             tuple(names),

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointrend_ext.layers import box_to_px, cell_centers, cells_to_coords, px_to_map
+from pointrend_ext.layers import (
+    box_to_px,
+    cell_centers,
+    cells_to_coords,
+    map_to_map,
+    px_to_map,
+)
 
 CPU = torch.device("cpu")
 
@@ -51,6 +57,47 @@ def test_px_to_map_divides_by_the_extent_of_the_grid(stride):
 
 def test_px_to_map_without_stride_is_the_frame_of_a_mask():
     close(px_to_map(torch.tensor([[[4.5, 0.5]]]), (4, 6)), [[[0.75, 0.125]]])
+
+
+def test_map_to_map_by_hand():
+    # 40 x 56 pixels (rows, columns) of a map of stride 4, 48 x 64 of one of stride 16: the pixel
+    # (x, y) = (28, 10) is half of 56 and a quarter of 40
+    coords = torch.tensor([[[0.5, 0.25], [1.0, 1.0], [0.0, 0.0]]], dtype=torch.float64)
+    expected = [[[28 / 64, 10 / 48], [56 / 64, 40 / 48], [0.0, 0.0]]]
+    close(map_to_map(coords, (40, 56), (48, 64)), expected, rtol=1e-15, atol=0)
+
+
+def test_map_to_map_reaches_beyond_1_on_a_smaller_map():
+    close(map_to_map(torch.tensor([[0.5, 1.0]]), (48, 64), (24, 16)), [[2.0, 2.0]])
+
+
+def test_map_to_map_scales_the_axis_that_differs_alone(rng):
+    coords = torch.rand(2, 50, 2, generator=rng)
+    wider = map_to_map(coords, (48, 64), (48, 50))
+    assert torch.equal(wider[..., 1], coords[..., 1])
+    close(wider[..., 0], coords[..., 0] * 1.28)
+    taller = map_to_map(coords, (48, 64), (50, 64))
+    assert torch.equal(taller[..., 0], coords[..., 0])
+    close(taller[..., 1], coords[..., 1] * 0.96)
+
+
+def test_map_to_map_there_and_back(rng):
+    coords = torch.rand(2, 50, 2, generator=rng, dtype=torch.float64)
+    there = map_to_map(coords, (336, 512), (333, 500))
+    close(map_to_map(there, (333, 500), (336, 512)), coords, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("extent_px", [(333, 500), (7, 3), (1024, 2048)])
+def test_equal_extents_leave_every_bit(extent_px, rng):
+    coords = torch.rand(3, 1000, 2, generator=rng)
+    assert torch.equal(map_to_map(coords, extent_px, extent_px), coords)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_map_to_map_keeps_the_type_and_the_input(dtype):
+    coords = torch.full((2, 2), 0.5, dtype=dtype)
+    assert map_to_map(coords, (2, 2), (4, 4)).dtype == dtype
+    assert (coords == 0.5).all()
 
 
 def test_cells_are_row_major_and_coordinates_x_first():

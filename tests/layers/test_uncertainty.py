@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointrend_ext.layers import foreground_uncertainty, select_class
+from pointrend_ext.layers import (
+    class_uncertainty,
+    exclude_padding,
+    foreground_uncertainty,
+    select_class,
+    top_two,
+)
+
+INF, NAN = float("inf"), float("nan")
 
 
 def test_values_by_hand():
@@ -76,3 +84,152 @@ def test_gradient_reaches_the_selected_channel_alone():
     expected = torch.zeros(2, 3, 2)
     expected[0, 1] = expected[1, 2] = 1
     assert torch.equal(logits.grad, expected)
+
+
+# ---- the two best classes
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 2, 7), (1, 3, 4, 5), (3, 19, 2, 3, 4), (2, 54), (0, 3, 4)])
+def test_top_two_is_bit_identical_to_topk(shape, dtype, rng):
+    logits = torch.randn(shape, generator=rng).to(dtype)
+    expected = logits.topk(2, dim=1).values
+    first, second = top_two(logits)
+    assert torch.equal(first, expected[:, 0])
+    assert torch.equal(second, expected[:, 1])
+    assert first.dtype == second.dtype == dtype
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 11])
+def test_top_two_of_ties_is_that_of_topk(num_classes, rng):
+    # three values over many cells: the largest occurs once, twice, and in all classes
+    logits = torch.randint(-1, 2, (4, num_classes, 500), generator=rng).float()
+    expected = logits.topk(2, dim=1).values
+    assert torch.equal(torch.stack(top_two(logits), dim=1), expected)
+    assert (expected[:, 0] == expected[:, 1]).any()
+    assert (expected[:, 0] != expected[:, 1]).any()
+
+
+def test_top_two_by_hand_wherever_the_largest_is():
+    first, second = top_two(torch.tensor([[5.0, 1, 3], [1, 5, 3], [3, 1, 5], [-9, -7, -8]]))
+    assert first.tolist() == [5, 5, 5, -7]
+    assert second.tolist() == [3, 3, 3, -8]
+
+
+@pytest.mark.parametrize("num_classes", [2, 5])
+def test_top_two_of_a_transposed_map_leaves_the_input(num_classes, rng):
+    channels_last = torch.randn(2, 3, 4, num_classes, generator=rng)
+    logits = channels_last.permute(0, 3, 1, 2)
+    before = logits.clone()
+    expected = logits.topk(2, dim=1).values
+    assert torch.equal(torch.stack(top_two(logits), dim=1), expected)
+    assert torch.equal(logits, before)
+
+
+def test_top_two_takes_no_gradient():
+    first, second = top_two(torch.randn(1, 3, 4, requires_grad=True))
+    assert not first.requires_grad
+    assert not second.requires_grad
+
+
+# ---- uncertainty over the classes
+
+
+def test_class_uncertainty_is_minus_the_gap_of_the_two_best():
+    logits = torch.tensor([[[1.0, 2.0], [4.0, 2.0], [3.0, -5.0]]])  # 1 image, 3 classes, 2 points
+    assert class_uncertainty(logits).tolist() == [[[-1.0, 0.0]]]
+
+
+@pytest.mark.parametrize("tail", [(), (5,), (2, 3)])
+@pytest.mark.parametrize("num_classes", [1, 2, 7])
+def test_class_uncertainty_keeps_one_plane(num_classes, tail, rng):
+    logits = torch.randn(4, num_classes, *tail, generator=rng)
+    before = logits.clone()
+    scores = class_uncertainty(logits)
+    assert scores.shape == (4, 1, *tail)
+    assert (scores <= 0).all()
+    assert torch.equal(logits, before)
+
+
+def test_one_class_is_as_uncertain_as_in_a_mask(rng):
+    logits = torch.randn(2, 1, 30, generator=rng)
+    assert torch.equal(class_uncertainty(logits), -logits.abs())
+
+
+def test_one_class_orders_points_as_the_two_classes_it_stands_for(rng):
+    logits = torch.randn(2, 1, 30, generator=rng)
+    two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    assert torch.equal(class_uncertainty(two), class_uncertainty(logits))
+
+
+@pytest.mark.parametrize("num_classes", [1, 2, 4])
+def test_what_is_no_number_is_most_uncertain(num_classes):
+    logits = torch.zeros(1, num_classes, 3)
+    logits[:, 0] = 7
+    logits[0, -1, 1] = NAN
+    scores = class_uncertainty(logits)[0, 0]
+    assert scores[1] == 0
+    assert not scores.isnan().any()
+    assert (scores[[0, 2]] == -7).all()
+
+
+def test_infinite_logits():
+    logits = torch.tensor([[[INF, INF, -INF, 3.0], [0.0, INF, -INF, -INF], [1.0, 2.0, -INF, -INF]]])
+    # sure of a class; undecided between two; of all, undecided; sure again
+    assert class_uncertainty(logits).tolist() == [[[-INF, 0.0, 0.0, -INF]]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_class_uncertainty_of_16_bits_is_that_of_the_same_numbers_in_32(num_classes, dtype, rng):
+    logits = (100 * torch.randn(2, num_classes, 50, generator=rng)).to(dtype)
+    scores = class_uncertainty(logits)
+    assert scores.dtype == torch.float32
+    assert torch.equal(scores, class_uncertainty(logits.float()))
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_class_uncertainty_takes_no_gradient(num_classes):
+    assert not class_uncertainty(torch.randn(1, num_classes, 4, requires_grad=True)).requires_grad
+
+
+# ---- padding of a batch
+
+
+@pytest.mark.parametrize(
+    ("stride", "size_px", "rows", "columns"),
+    [
+        (1, (2, 3), 2, 3),
+        (4, (8, 12), 2, 3),
+        (4, (10, 12), 2, 3),  # the centre of row 2 lies at 10, on the edge: outside
+        (4, (11, 15), 3, 4),  # 10 < 11 and 14 < 15: inside
+        (4, (9, 14), 2, 3),
+        (0.5, (2, 1), 4, 2),
+        (16, (37, 53), 2, 3),  # row 2 at 40, column 3 at 56
+        (16, (41, 57), 3, 4),
+        (4, (2, 2), 0, 0),  # no centre inside: nothing to choose
+        (4, (100, 100), 4, 5),  # an image larger than the map
+    ],
+)
+def test_cells_whose_centre_is_in_the_padding_are_excluded(stride, size_px, rows, columns):
+    scores = torch.arange(-20.0, 0).view(1, 1, 4, 5)
+    expected = scores.clone()
+    expected[..., rows:, :] = -INF
+    expected[..., columns:] = -INF
+    assert torch.equal(exclude_padding(scores.clone(), [size_px], stride), expected)
+    centres = torch.tensor(
+        [[(i + 0.5) * stride, (j + 0.5) * stride] for i in range(4) for j in range(5)]
+    )
+    inside = (centres < torch.tensor(size_px)).all(1).view(1, 1, 4, 5)
+    assert torch.equal(expected.isfinite(), inside)
+
+
+def test_each_image_has_its_own_padding():
+    scores = exclude_padding(torch.zeros(2, 1, 3, 3), [(8, 12), (12, 4)], 4)
+    assert scores[0, 0].tolist() == [[0, 0, 0], [0, 0, 0], [-INF] * 3]
+    assert scores[1, 0].tolist() == [[0, -INF, -INF]] * 3
+
+
+def test_the_number_of_sizes_must_be_that_of_the_maps():
+    with pytest.raises(ValueError, match="argument"):
+        exclude_padding(torch.zeros(2, 1, 3, 3), [(3, 3)], 1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pointrend_ext.layers import foreground_uncertainty, subdivide
-from pointrend_ext.modeling.point_head import RegionPointPredictor
+from pointrend_ext.modeling.point_head import RegionInputs, RegionPointPredictor
 
 BOXES = [torch.tensor([[4.0, 2.5, 20.0, 18.5]]), torch.zeros(0, 4), torch.tensor([[8.0, 0, 24, 8]])]
 CLASSES = torch.tensor([2, 0])
@@ -31,14 +31,14 @@ def predictor(tiny):
         generator = torch.Generator().manual_seed(3)
         if coarse is None:
             coarse = torch.randn(2, channels, 3, 3, generator=generator, dtype=torch.float64)
-        return RegionPointPredictor(
-            point_head,
+        inputs = RegionInputs(
             features=[features[name] for name in names],
             strides=[tiny.shapes[name].stride for name in names],
             boxes_px=BOXES,
             coarse_logits=coarse,
             classes=CLASSES,
         )
+        return RegionPointPredictor(point_head, inputs)
 
     return make
 

@@ -73,22 +73,24 @@ def _upstream_cfg(num_classes: int) -> CfgNode:
 def _calibrate(model: nn.Module, inputs: list[dict]) -> None:
     """Scale random weights until activations and mask logits are of the size a trained model has.
 
-    A frozen batch norm leaves a random ResNet's residuals growing by powers of two per block, and
-    the published initialisation starts mask logits near 0.01.
+    A frozen batch norm leaves a random ResNet's residuals growing by powers of two per block, with
+    a mean far larger than their variation: rounding would show in the masks as in no trained model.
+    The published initialisation starts mask logits near 0.01.
     """
     for block in (m for m in model.modules() if hasattr(m, "conv3")):
         block.conv3.norm.weight.fill_(0.3)
     head = model.roi_heads.mask_head
     model.eval()
-    for layer in (head.coarse_head.prediction, head.point_head.predictor):
+    layers = (model.backbone.fpn_output2, head.coarse_head.prediction, head.point_head.predictor)
+    for layer, std in zip(layers, (1, 3, 3), strict=True):
         outputs = []
         handle = layer.register_forward_hook(lambda _m, _i, out, seen=outputs: seen.append(out))
         model(inputs)
         handle.remove()
         per_unit = outputs[0].transpose(0, 1).flatten(1)  # (units, regions x points)
-        scale = 3 / per_unit.std(1)
+        scale = std / per_unit.std(1)
         layer.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))
-        layer.bias.copy_(-per_unit.mean(1) * scale)
+        layer.bias.sub_(per_unit.mean(1)).mul_(scale)
 
 
 @pytest.fixture(scope="session")

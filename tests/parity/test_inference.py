@@ -9,6 +9,7 @@ import torch
 from detectron2.projects.point_rend import mask_head as upstream_mask_head
 
 from pointrend_ext.layers import subdivision
+from pointrend_ext.modeling.point_head import predictors
 
 pytestmark = pytest.mark.parity
 
@@ -32,7 +33,9 @@ class Recorder:
 def infer(model, module, inputs):
     """Detections of one image, with raw (R, 1, S, S) masks, and the recorded steps."""
     recorder = Recorder(module)
-    with torch.no_grad(), recorder.patch:
+    # one chunk, whose regions come in their own order
+    one_chunk = mock.patch.dict(predictors.POINTS_PER_CHUNK, cpu=10**9)
+    with torch.no_grad(), recorder.patch, one_chunk:
         (instances,) = model.inference([inputs], do_postprocess=False)
     return instances, recorder.steps
 

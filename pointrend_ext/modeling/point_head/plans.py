@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 
 from pointrend_ext.layers import fold_subdivision
 
-__all__ = ["SubdivisionPlan", "TrainPointPlan"]
+__all__ = ["MapSubdivisionPlan", "SubdivisionPlan", "TrainPointPlan"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,11 @@ class SubdivisionPlan:
         """Side of the refined mask."""
         return self.start_side * 2**self.steps
 
+    @property
+    def points_per_region(self) -> int:
+        """Points evaluated per region, in all."""
+        return self.start_side**2 + self.steps * self.num_points
+
     @classmethod
     def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> SubdivisionPlan:
         """Read and check a point head's node, and skip the steps that would correct every cell.
@@ -88,12 +93,58 @@ class SubdivisionPlan:
             raise ValueError(
                 f"{name}.SUBDIVISION_STEPS is {node.SUBDIVISION_STEPS}; it must be at least 0."
             )
-        if node.SUBDIVISION_NUM_POINTS < 1:
-            raise ValueError(
-                f"{name}.SUBDIVISION_NUM_POINTS is {node.SUBDIVISION_NUM_POINTS}; it must be at "
-                "least 1."
-            )
+        _check_num_points(node, name)
         side, steps = fold_subdivision(
             coarse_side, node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS
         )
         return cls(side, steps, node.SUBDIVISION_NUM_POINTS)
+
+
+@dataclass(frozen=True)
+class MapSubdivisionPlan:
+    """Adaptive subdivision of a map of a whole image (section 3.1 of the paper).
+
+    Attributes:
+        steps: doublings, from the coarse stride to full resolution.
+        num_points: cells corrected per image and doubling.
+    """
+
+    steps: int
+    num_points: int
+
+    @classmethod
+    def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> MapSubdivisionPlan:
+        """Read and check a point head's node.
+
+        Args:
+            node: the node.
+            name: how the user writes it, for the messages.
+            coarse_stride: pixels per cell of the map to refine.
+
+        Raises:
+            ValueError: a value out of its range, a stride that doubling does not lead from to full
+                resolution, or steps that do not fit it.
+        """
+        steps = coarse_stride.bit_length() - 1
+        if coarse_stride < 1 or 2**steps != coarse_stride:
+            raise ValueError(
+                f"The coarse head predicts at stride {coarse_stride}; subdivision doubles the "
+                "resolution, so the stride must be a power of two (MODEL.SEM_SEG_HEAD."
+                "COMMON_STRIDE)."
+            )
+        if node.SUBDIVISION_STEPS not in (-1, steps):
+            raise ValueError(
+                f"{name}.SUBDIVISION_STEPS is {node.SUBDIVISION_STEPS}, but the coarse head "
+                f"predicts at stride {coarse_stride}, from which {steps} doublings lead to full "
+                f"resolution. Set it to {steps}, or to -1 to have it derived."
+            )
+        _check_num_points(node, name)
+        return cls(steps, node.SUBDIVISION_NUM_POINTS)
+
+
+def _check_num_points(node: CfgNode, name: str) -> None:
+    if node.SUBDIVISION_NUM_POINTS < 1:
+        raise ValueError(
+            f"{name}.SUBDIVISION_NUM_POINTS is {node.SUBDIVISION_NUM_POINTS}; it must be at least "
+            "1."
+        )

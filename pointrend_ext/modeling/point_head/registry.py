@@ -15,7 +15,8 @@ Registry of point heads.
 An entry is called as ``head(node, fine_channels=F, coarse_channels=K, out_channels=C)``, where
 ``node`` is the configuration node of the task, ``cfg.MODEL.MASK_POINT_HEAD`` for instances. It
 returns a module that maps ``(fine (R, F, P), coarse (R, K, P))`` to logits (R, C, P), for
-any R, 0 included.
+any R, 0 included. It may offer ``class_logits(fine, coarse, classes (R,))`` too, which returns the
+channel (R, 1, P) of each region's class without computing the others.
 
 It is an object of its own: Detectron2's PointRend project has a registry of the same name, which
 this one never touches.

@@ -94,9 +94,31 @@ class StandardPointHead(nn.Module):
         Returns:
             (R, C, P) logits.
         """
+        return self.predictor(self._hidden(fine, coarse))
+
+    def class_logits(self, fine: Tensor, coarse: Tensor, classes: Tensor) -> Tensor:
+        """Predict one class per region: its channel of what ``forward`` returns.
+
+        Args:
+            fine: (R, F, P) fine-grained features.
+            coarse: (R, K, P) coarse logits at the same points.
+            classes: (R,) integers in [0, C); not read if C is 1.
+
+        Returns:
+            (R, 1, P) logits.
+        """
+        hidden = self._hidden(fine, coarse)
+        if self.predictor.out_channels == 1:
+            return self.predictor(hidden)
+        weight = self.predictor.weight[classes, :, 0].unsqueeze(1)  # (R, 1, D)
+        bias = self.predictor.bias[classes].view(-1, 1, 1)
+        return torch.baddbmm(bias, weight, hidden)
+
+    def _hidden(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Return what the predictor reads: (R, D, P)."""
         hidden = torch.cat((fine, coarse), dim=1)
         for layer in self.hidden_layers:
             hidden = F.relu(layer(hidden))
             if self.coarse_pred_each_layer:
                 hidden = torch.cat((hidden, coarse), dim=1)
-        return self.predictor(hidden)
+        return hidden

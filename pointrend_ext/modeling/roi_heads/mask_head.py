@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
-from detectron2.modeling.roi_heads.mask_head import mask_rcnn_inference, mask_rcnn_loss
+from detectron2.modeling.roi_heads.mask_head import mask_rcnn_loss
 from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -24,15 +24,18 @@ from pointrend_ext.layers import (
     select_class,
     subdivide,
 )
+from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.point_head import (
-    RegionPointPredictor,
+    RegionInputs,
     build_point_head,
+    inference_predictors,
     mask_point_accuracy,
     mask_point_loss,
+    training_predictor,
 )
 from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
+from pointrend_ext.modeling.point_head.predictors import PointPredictor
 from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
-from pointrend_ext.modeling.roi_heads.feature_levels import FeatureLevels
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 
 __all__ = ["PointRendROIMaskHead"]
@@ -102,11 +105,12 @@ class PointRendROIMaskHead(nn.Module):
         coarse, point = cfg.MODEL.ROI_MASK_HEAD, cfg.MODEL.MASK_POINT_HEAD
         node_name = "MODEL.MASK_POINT_HEAD"
         num_classes = 1 if coarse.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        source = "the region heads get (MODEL.ROI_HEADS.IN_FEATURES)"
         coarse_levels = FeatureLevels.select(
-            input_shape, coarse.IN_FEATURES, "MODEL.ROI_MASK_HEAD.IN_FEATURES"
+            input_shape, coarse.IN_FEATURES, "MODEL.ROI_MASK_HEAD.IN_FEATURES", source
         )
         point_levels = FeatureLevels.select(
-            input_shape, point.IN_FEATURES, f"{node_name}.IN_FEATURES"
+            input_shape, point.IN_FEATURES, f"{node_name}.IN_FEATURES", source
         )
         # The point head is built first, as in Detectron2's PointRend: one random state then gives
         # equal weights.
@@ -164,7 +168,9 @@ class PointRendROIMaskHead(nn.Module):
         boxes_px = [x.proposal_boxes.tensor.detach() for x in proposals]
         classes = torch.cat([x.gt_classes for x in proposals])
         coarse_logits = self._coarse_logits(features, boxes_px)
-        predict_points = self._point_predictor(features, boxes_px, coarse_logits, classes)
+        predict_points = training_predictor(
+            self.point_head, self._region_inputs(features, boxes_px, coarse_logits, classes)
+        )
 
         coords_box = self._training_coords(coarse_logits.detach(), classes)
         labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
@@ -191,22 +197,46 @@ class PointRendROIMaskHead(nn.Module):
         self, features: Mapping[str, Tensor], detections: list[Instances]
     ) -> list[Instances]:
         boxes_px = [x.pred_boxes.tensor.detach() for x in detections]
-        classes = torch.cat([x.pred_classes for x in detections])
-        coarse_logits = self._coarse_logits(features, boxes_px)
-        predict_points = self._point_predictor(features, boxes_px, coarse_logits, classes)
-
+        inputs = self._region_inputs(
+            features,
+            boxes_px,
+            self._coarse_logits(features, boxes_px),
+            torch.cat([x.pred_classes for x in detections]),
+        )
         plan = self.subdivision
-        start_logits = predict_points(self._grid_coords(plan.start_side, boxes_px, coarse_logits))
-        # 32 bits from here on: Detectron2 pastes masks with coordinates of the masks' own type
-        mask_logits = subdivide(
-            at_least_float32(start_logits).view(-1, 1, plan.start_side, plan.start_side),
+        # 32 bits: Detectron2 pastes masks with coordinates of the masks' own type
+        masks = at_least_float32(inputs.coarse_logits).new_empty(
+            len(inputs), 1, plan.final_side, plan.final_side
+        )
+        chunks = inference_predictors(
+            self.point_head,
+            inputs,
+            points_per_step=max(plan.start_side**2, plan.num_points),
+            points_per_region=plan.points_per_region,
+        )
+        for regions, predict_points in chunks:
+            logits = self._refine_chunk(predict_points, len(regions), masks)
+            masks[torch.tensor(regions, device=masks.device)] = logits.sigmoid_()
+        for x, image_masks in zip(
+            detections, masks.split([len(x) for x in detections]), strict=True
+        ):
+            x.pred_masks = image_masks
+        return detections
+
+    def _refine_chunk(
+        self, predict_points: PointPredictor, num_regions: int, like: Tensor
+    ) -> Tensor:
+        """Refine regions from nothing: (R, 1, S, S) logits in the type of ``like``."""
+        plan = self.subdivision
+        centers = cell_centers((plan.start_side,) * 2, dtype=like.dtype, device=like.device)
+        start_logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
+        return subdivide(
+            start_logits.view(-1, 1, plan.start_side, plan.start_side),
             predict_points,
             steps=plan.steps,
             num_points=plan.num_points,
             uncertainty=foreground_uncertainty,
         )
-        mask_rcnn_inference(mask_logits, detections)
-        return detections
 
     def _coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
@@ -215,15 +245,14 @@ class PointRendROIMaskHead(nn.Module):
         pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
         return self.coarse_head(pooled.view(*pooled.shape[:2], side, side))
 
-    def _point_predictor(
+    def _region_inputs(
         self,
         features: Mapping[str, Tensor],
         boxes_px: Sequence[Tensor],
         coarse_logits: Tensor,
         classes: Tensor,
-    ) -> RegionPointPredictor:
-        return RegionPointPredictor(
-            self.point_head,
+    ) -> RegionInputs:
+        return RegionInputs(
             features=self.point_levels.gather(features),
             strides=self.point_levels.strides,
             boxes_px=boxes_px,

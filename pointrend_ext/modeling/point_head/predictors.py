@@ -1,0 +1,84 @@
+"""Which predictor answers, and for how many regions at a time: the rules, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+
+from pointrend_ext.layers import linear, sample_region_features
+from pointrend_ext.modeling.point_head.fine_tables import FineTables
+from pointrend_ext.modeling.point_head.projected_predictor import ProjectedRegionPredictor
+from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
+from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
+from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
+from pointrend_ext.modeling.point_head.standard import StandardPointHead
+
+__all__ = ["PointPredictor", "inference_predictors", "training_predictor"]
+
+PointPredictor = Callable[[Tensor], Tensor]
+"""(R, P, 2) points in [0, 1] of the boxes -> (R, 1, P) logits."""
+
+POINTS_PER_CHUNK = {"cpu": 4 * 784, "cuda": 128 * 784}
+"""Points evaluated at once: on a CPU what stays in its cache, on a GPU what fills it."""
+
+PROJECT_TRAINING_CLASSES = 400
+"""Coarse channels from which a training step gains from projecting the coarse cells: 196 points
+per region hardly outnumber 49 cells, so the gain has to come from the number of classes."""
+
+
+def training_predictor(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
+    """Build the differentiable predictor of all regions."""
+    channels = inputs.coarse_logits.shape[1]
+    if not _can_project(point_head) or channels < PROJECT_TRAINING_CLASSES:
+        return RegionPointPredictor(point_head, inputs)
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+
+    def first_layer(coords_box: Tensor) -> Tensor:
+        fine = sample_region_features(
+            inputs.features, inputs.strides, inputs.boxes_px, coords_box
+        )  # (R, F, P)
+        weight = point_head.hidden_layers[0].weight[:, : fine.shape[1], 0]
+        return linear(fine.transpose(1, 2).flatten(0, 1), weight, layers.biases[0])
+
+    return ProjectedRegionPredictor(layers, first_layer, inputs.coarse_logits, inputs.classes)
+
+
+def inference_predictors(
+    point_head: nn.Module, inputs: RegionInputs, *, points_per_step: int, points_per_region: int
+) -> Iterator[tuple[list[int], PointPredictor]]:
+    """Go through all regions in chunks of bounded memory.
+
+    Args:
+        point_head: see ``POINT_HEAD_REGISTRY``.
+        inputs: R regions; without gradient.
+        points_per_step: points per region that are asked for at once, at most.
+        points_per_region: points per region in all.
+
+    Yields:
+        The numbers of a chunk's regions, ascending, and their predictor.
+    """
+    limit = POINTS_PER_CHUNK.get(inputs.coarse_logits.device.type, POINTS_PER_CHUNK["cuda"])
+    size = max(limit // points_per_step, 1)
+    if not _can_project(point_head):
+        for first in range(0, len(inputs), size):
+            regions = list(range(first, min(first + size, len(inputs))))
+            yield regions, RegionPointPredictor(point_head, inputs.select(regions))
+        return
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+    tables = FineTables(layers, inputs, points_per_region)
+    order = tables.order
+    for first in range(0, len(inputs), size):
+        regions = sorted(order[first : first + size])
+        chunk = inputs.select(regions)
+        yield (
+            regions,
+            ProjectedRegionPredictor(
+                layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
+            ),
+        )
+
+
+def _can_project(point_head: nn.Module) -> bool:
+    # A subclass may compute something else.
+    return type(point_head) is StandardPointHead

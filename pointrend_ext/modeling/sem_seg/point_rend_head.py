@@ -1,0 +1,198 @@
+"""PointRend for semantics: the class map of another head, refined at points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from torch import Tensor, nn
+
+from pointrend_ext.layers import (
+    at_least_float32,
+    class_uncertainty,
+    exclude_padding,
+    get_uncertain_point_coords_with_randomness,
+    subdivide,
+)
+from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.point_head import MapPointPredictor, build_point_head, extent_px
+from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
+from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
+from pointrend_ext.modeling.sem_seg.losses import coarse_losses, sem_seg_point_loss
+from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
+
+__all__ = ["PointRendSemanticHead"]
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class PointRendSemanticHead(nn.Module):
+    """PointRend around a semantic head (sections 3 and 4.2 of the paper).
+
+    Training adds a loss at points to the dense loss of the coarse head; inference refines its
+    logits to full resolution by adaptive subdivision. Parameter names and shapes are those of
+    Detectron2's ``PointRendSemSegHead``. A model of one class is binary: its label maps hold 0 for
+    the background and 1 for the class, and its one logit is positive on the class.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        coarse_sem_seg_head: nn.Module,
+        point_head: nn.Module,
+        point_levels: FeatureLevels,
+        train_points: TrainPointPlan,
+        subdivision: MapSubdivisionPlan,
+        point_loss_weight: float = 1.0,
+    ) -> None:
+        """Assemble the head.
+
+        Args:
+            coarse_sem_seg_head: any module with ``layers(features) -> (N, C, H, W)`` logits,
+                ``losses(logits, targets) -> dict``, ``common_stride`` and ``ignore_value``.
+            point_head: see ``POINT_HEAD_REGISTRY``.
+            point_levels: feature maps the points read.
+            train_points: which points are trained on.
+            subdivision: how the map is refined.
+            point_loss_weight: weight of ``loss_sem_seg_point``.
+        """
+        super().__init__()
+        self.coarse_sem_seg_head = coarse_sem_seg_head
+        self.point_head = point_head
+        self.point_levels = point_levels
+        self.train_points = train_points
+        self.subdivision = subdivision
+        self.point_loss_weight = point_loss_weight
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
+        """Read ``MODEL.SEM_SEG_POINT_HEAD`` and the number of classes.
+
+        Raises:
+            ValueError: a coarse head that cannot be refined, a feature map that does not exist, or
+                a value out of its range.
+        """
+        node, node_name = cfg.MODEL.SEM_SEG_POINT_HEAD, "MODEL.SEM_SEG_POINT_HEAD"
+        num_classes = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        # The coarse head is built first, as in Detectron2's PointRend: one random state then gives
+        # equal weights.
+        coarse_head = build_coarse_head(cfg, input_shape)
+        levels = FeatureLevels.select(
+            input_shape, node.IN_FEATURES, f"{node_name}.IN_FEATURES", "the backbone offers"
+        )
+        point_head = build_point_head(
+            node,
+            fine_channels=levels.channels,
+            coarse_channels=num_classes,
+            out_channels=num_classes,
+        )
+        return {
+            "coarse_sem_seg_head": coarse_head,
+            "point_head": point_head,
+            "point_levels": levels,
+            "train_points": TrainPointPlan.from_node(node, node_name),
+            "subdivision": MapSubdivisionPlan.from_node(node, node_name, coarse_head.common_stride),
+            "point_loss_weight": node.LOSS_WEIGHT * cfg.MODEL.SEM_SEG_HEAD.LOSS_WEIGHT,
+        }
+
+    @property
+    def ignore_value(self) -> int:
+        """Label of pixels that count nowhere."""
+        return self.coarse_sem_seg_head.ignore_value
+
+    @property
+    def common_stride(self) -> int:
+        """Pixels per cell of the coarse prediction."""
+        return self.coarse_sem_seg_head.common_stride
+
+    def forward(
+        self,
+        features: Mapping[str, Tensor],
+        targets: Tensor | None = None,
+        *,
+        image_sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> tuple[Tensor | None, dict[str, Tensor]]:
+        """Return losses in training, refined logits in inference.
+
+        Args:
+            features: maps by name, each (N, C_m, H_m, W_m).
+            targets: (N, H, W) class ids or ``ignore_value``; read in training alone.
+            image_sizes: rows and columns of each image inside the padded batch; no point is then
+                spent on the padding. Read in inference alone.
+
+        Returns:
+            ``(None, {"loss_sem_seg", "loss_sem_seg_point"})``, finite also when every pixel is
+            ignored; or ``(logits, {})`` with logits (N, C, s * H_c, s * W_c) for a coarse map of
+            H_c x W_c cells of stride s: pixel for pixel those of the image, and padding beyond it.
+        """
+        coarse_logits = self.coarse_sem_seg_head.layers(features)
+        maps = self.point_levels.gather(features)
+        self._check_extents(coarse_logits, maps)
+        predict_points = MapPointPredictor(
+            self.point_head,
+            features=maps,
+            strides=self.point_levels.strides,
+            coarse_logits=coarse_logits,
+            coarse_stride=self.common_stride,
+        )
+        if self.training:
+            return None, self._losses(coarse_logits, predict_points, targets)
+        return self._refine(coarse_logits, predict_points, image_sizes), {}
+
+    def _losses(
+        self, coarse_logits: Tensor, predict_points: MapPointPredictor, targets: Tensor
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            coords_map = get_uncertain_point_coords_with_randomness(
+                at_least_float32(coarse_logits.detach()),
+                class_uncertainty,
+                self.train_points.num_points,
+                self.train_points.oversample_ratio,
+                self.train_points.importance_sample_ratio,
+            )
+        frame_px = extent_px(coarse_logits, self.common_stride)
+        labels = sample_map_labels(targets, coords_map, frame_px, self.ignore_value)
+        point_loss = sem_seg_point_loss(predict_points(coords_map), labels, self.ignore_value)
+        losses = coarse_losses(self.coarse_sem_seg_head, coarse_logits, targets)
+        losses["loss_sem_seg_point"] = point_loss * self.point_loss_weight
+        return losses
+
+    def _refine(
+        self,
+        coarse_logits: Tensor,
+        predict_points: MapPointPredictor,
+        image_sizes: Sequence[tuple[int, int]] | None,
+    ) -> Tensor:
+        rows_px, _ = extent_px(coarse_logits, self.common_stride)
+
+        def uncertainty(logits: Tensor) -> Tensor:
+            scores = class_uncertainty(logits)
+            if image_sizes is None:
+                return scores
+            return exclude_padding(scores, image_sizes, rows_px / logits.shape[-2])
+
+        return subdivide(
+            at_least_float32(coarse_logits),
+            predict_points,
+            steps=self.subdivision.steps,
+            num_points=self.subdivision.num_points,
+            uncertainty=uncertainty,
+        )
+
+    def _check_extents(self, coarse_logits: Tensor, maps: Sequence[Tensor]) -> None:
+        """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
+        coarse_px = extent_px(coarse_logits, self.common_stride)
+        for feature, stride in zip(maps, self.point_levels.strides, strict=True):
+            feature_px = extent_px(feature, stride)
+            slack_px = max(self.common_stride, stride)
+            if any(abs(a - b) >= slack_px for a, b in zip(coarse_px, feature_px, strict=True)):
+                raise ValueError(
+                    f"{type(self.coarse_sem_seg_head).__name__} states common_stride "
+                    f"{self.common_stride}, so that its map of {tuple(coarse_logits.shape[-2:])} "
+                    f"cells covers {coarse_px} pixels, but a feature map of stride {stride} covers "
+                    f"{feature_px}. Correct MODEL.SEM_SEG_HEAD.COMMON_STRIDE."
+                )

@@ -1,0 +1,108 @@
+"""Detectron2's semantic segmentor for heads that know which pixels are padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
+from detectron2.structures import ImageList
+from torch import Tensor
+from torch.nn import functional as F
+
+from pointrend_ext.modeling.sem_seg.label_map import label_map
+from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
+
+__all__ = ["PointRendSemanticSegmentor"]
+
+_OUTPUTS = ("logits", "labels")
+
+
+@META_ARCH_REGISTRY.register()
+class PointRendSemanticSegmentor(SemanticSegmentor):
+    """``SemanticSegmentor`` that tells its ``PointRendSemanticHead`` the image sizes of a batch.
+
+    No refinement point is spent on padding then. It can also return label maps instead of logits,
+    and does not interpolate where a prediction has the wanted size already. Parameters and training
+    are those of ``SemanticSegmentor``, which works with the same head, too.
+    """
+
+    @configurable
+    def __init__(self, *, output: str = "logits", **kwargs: Any) -> None:
+        """Build the model.
+
+        Args:
+            output: "logits" or "labels".
+            kwargs: as for ``SemanticSegmentor``.
+
+        Raises:
+            ValueError: another output, or another head.
+        """
+        super().__init__(**kwargs)
+        if output not in _OUTPUTS:
+            raise ValueError(
+                f"MODEL.SEM_SEG_POINT_HEAD.OUTPUT is {output!r}. Choose from {_OUTPUTS}."
+            )
+        if not isinstance(self.sem_seg_head, PointRendSemanticHead):
+            raise ValueError(
+                "MODEL.META_ARCHITECTURE PointRendSemanticSegmentor needs MODEL.SEM_SEG_HEAD.NAME "
+                f"PointRendSemanticHead, not {type(self.sem_seg_head).__name__}. Use "
+                "META_ARCHITECTURE SemanticSegmentor for a head without points."
+            )
+        self.output = output
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Read the parent's keys and ``MODEL.SEM_SEG_POINT_HEAD.OUTPUT``."""
+        return {**super().from_config(cfg), "output": cfg.MODEL.SEM_SEG_POINT_HEAD.OUTPUT}
+
+    def forward(
+        self, batched_inputs: list[dict[str, Any]]
+    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Return losses in training, a prediction per image in inference.
+
+        Args:
+            batched_inputs: records of the mapper: ``image`` (3, H, W), in training ``sem_seg``
+                (H, W), in inference optionally ``height`` and ``width`` of the wanted result.
+
+        Returns:
+            The loss dictionary; or for each image ``{"sem_seg": ...}``, logits (C, height, width),
+            or labels (height, width), uint8 up to 256 classes.
+        """
+        if self.training:
+            return super().forward(batched_inputs)
+        images = self._preprocess(batched_inputs)
+        sizes_hw = [
+            (x.get("height", size[0]), x.get("width", size[1]))
+            for x, size in zip(batched_inputs, images.image_sizes, strict=True)
+        ]
+        features = self.backbone(images.tensor)
+        logits, _ = self.sem_seg_head(features, image_sizes=images.image_sizes)
+        predictions = [
+            _to_size(image_logits, image_size, size_hw)
+            for image_logits, image_size, size_hw in zip(
+                logits, images.image_sizes, sizes_hw, strict=True
+            )
+        ]
+        if self.output == "labels":
+            # A label map cannot be resized: the arg max is taken of resized logits.
+            predictions = [label_map(x[None])[0] for x in predictions]
+        return [{"sem_seg": prediction} for prediction in predictions]
+
+    def _preprocess(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
+        images = [x["image"].to(self.device) for x in batched_inputs]
+        return ImageList.from_tensors(
+            [(image - self.pixel_mean) / self.pixel_std for image in images],
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
+
+
+def _to_size(logits: Tensor, image_size: tuple[int, int], size_hw: tuple[int, int]) -> Tensor:
+    """Cut the padding off and interpolate to the wanted size, if it is another: (C, H, W)."""
+    rows, columns = image_size
+    logits = logits[:, :rows, :columns]
+    if (rows, columns) == tuple(size_hw):
+        return logits
+    return F.interpolate(logits[None], size=size_hw, mode="bilinear", align_corners=False)[0]

@@ -1,0 +1,74 @@
+"""Label maps: ground truth at points, and labels of logits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.modeling.sem_seg import label_map
+from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
+
+
+@pytest.mark.parametrize("ignore_value", [255, 11, -1, 0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_point_takes_the_label_of_its_pixel(ignore_value, dtype):
+    # 2 x 3 pixels in a frame of 4 x 4 pixels
+    labels = torch.tensor([[[7, 8, ignore_value], [0, 10, 300]]])
+    points_px = [(0.1, 0.2), (1.9, 0.9), (1.5, 1.5), (2.9, 1.9), (2.5, 0.5), (0.5, 1.01)]
+    beyond_px = [(3.1, 0.5), (0.5, 2.1), (3.9, 3.9), (4.0, 4.0)]
+    coords = torch.tensor([points_px + beyond_px], dtype=dtype) / 4
+    got = sample_map_labels(labels, coords, (4, 4), ignore_value)
+    assert got.tolist() == [[7, 8, 10, 300, ignore_value, 0] + [ignore_value] * 4]
+    assert got.dtype == torch.int64
+
+
+def test_the_whole_label_map_is_its_own_frame():
+    labels = torch.arange(12).view(1, 3, 4)
+    centres = [[(j + 0.5) / 4, (i + 0.5) / 3] for i in range(3) for j in range(4)]
+    assert sample_map_labels(labels, torch.tensor([centres]), (3, 4), 255).tolist() == [
+        list(range(12))
+    ]
+
+
+def test_each_image_has_its_own_labels_and_points():
+    labels = torch.tensor([[[1, 2]], [[3, 4]]])
+    coords = torch.tensor([[[0.25, 0.5]], [[0.75, 0.5]]])
+    assert sample_map_labels(labels, coords, (1, 2), 255).tolist() == [[1], [4]]
+
+
+def test_large_maps_are_read_to_the_pixel(rng):
+    labels = torch.randint(0, 19, (1, 1017, 2041), generator=rng)
+    coords = torch.rand(1, 20000, 2, generator=rng)
+    got = sample_map_labels(labels, coords, (1024, 2048), 255)[0]
+    px = coords[0].double() * torch.tensor([2048, 1024])
+    column, row = px.long().unbind(1)
+    inside = (column < 2041) & (row < 1017)
+    assert (got[~inside] == 255).all()
+    assert not inside.all()
+    wrong = got[inside] != labels[0, row[inside], column[inside]]
+    to_edge = (px - px.round()).abs().amin(1)[inside]
+    assert (to_edge[wrong] < 1e-3).all()  # float32 on the edge between two pixels
+    assert wrong.float().mean() < 1e-3
+
+
+def test_labels_of_logits_by_hand():
+    logits = torch.tensor([[[[1.0, 3, 2]], [[2, 3, -1]], [[0, 3, 5]]]])  # C x 1 x 3
+    got = label_map(logits)
+    assert got.tolist() == [[[1, 0, 2]]]  # a tie goes to the lower class
+    assert got.dtype == torch.uint8
+
+
+def test_labels_of_one_class_are_its_sign():
+    got = label_map(torch.tensor([[[[-1.0, 0.0, 1e-6]]]]))
+    assert got.tolist() == [[[0, 0, 1]]]
+    assert got.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "dtype"), [(2, torch.uint8), (256, torch.uint8), (257, torch.int64)]
+)
+def test_label_type_holds_every_class(num_classes, dtype):
+    logits = torch.eye(num_classes).view(num_classes, num_classes, 1, 1)  # image n is of class n
+    got = label_map(logits)
+    assert got.dtype == dtype
+    assert got.flatten().tolist() == list(range(num_classes))

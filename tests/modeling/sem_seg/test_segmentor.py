@@ -1,0 +1,231 @@
+"""``PointRendSemanticSegmentor``: what it tells its head, and what it returns."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor, build_model
+from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+
+from pointrend_ext.modeling import PointRendSemanticSegmentor
+from pointrend_ext.modeling.sem_seg import segmentor as segmentor_module
+
+TINY_RESNET_FPN = {
+    "META_ARCHITECTURE": "PointRendSemanticSegmentor",
+    "DEVICE": "cpu",
+    "WEIGHTS": "",
+    "BACKBONE__NAME": "build_resnet_fpn_backbone",
+    "RESNETS__OUT_FEATURES": ["res2", "res3", "res4", "res5"],
+    "RESNETS__STEM_OUT_CHANNELS": 8,
+    "RESNETS__RES2_OUT_CHANNELS": 16,
+    "RESNETS__WIDTH_PER_GROUP": 4,
+    "FPN__IN_FEATURES": ["res2", "res3", "res4", "res5"],
+    "FPN__OUT_CHANNELS": 8,
+    "SEM_SEG_HEAD__IN_FEATURES": ["p2", "p3", "p4", "p5"],
+}
+
+
+def build(semantic, **changes):
+    return build_model(semantic.cfg(**{**TINY_RESNET_FPN, **changes}))
+
+
+def wrap(semantic, model_class=PointRendSemanticSegmentor, stride=16, head=None, **arguments):
+    """A model around the tiny head, on maps of a plain convolution."""
+    torch.manual_seed(3)
+    return model_class(
+        backbone=semantic.backbone(),
+        sem_seg_head=(head or semantic.head(stride)).float(),
+        pixel_mean=[110.0, 115.0, 120.0],
+        pixel_std=[10.0, 10.0, 10.0],
+        **arguments,
+    ).eval()
+
+
+def pictures(*sizes_hw, result_hw=None, num_classes=None):
+    generator = torch.Generator().manual_seed(4)
+    inputs = []
+    for size_hw in sizes_hw:
+        pixels = torch.randint(0, 256, (3, *size_hw), generator=generator, dtype=torch.uint8)
+        inputs.append({"image": pixels})
+        if result_hw:
+            inputs[-1]["height"], inputs[-1]["width"] = result_hw
+        if num_classes:
+            targets = torch.randint(num_classes, size_hw, generator=generator)
+            targets[::4] = 255
+            inputs[-1]["sem_seg"] = targets
+    return inputs
+
+
+def infer(model, inputs):
+    with torch.no_grad():
+        return [output["sem_seg"] for output in model(inputs)]
+
+
+def test_is_registered():
+    assert META_ARCH_REGISTRY.get("PointRendSemanticSegmentor") is PointRendSemanticSegmentor
+
+
+@pytest.mark.parametrize("result_hw", [None, (37, 53), (50, 41), (74, 106)])
+@pytest.mark.parametrize("num_classes", [1, 2, 5])
+def test_labels_are_the_arg_max_of_the_logits(semantic, num_classes, result_hw):
+    head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes)
+    inputs = pictures((37, 53), (30, 30), result_hw=result_hw)
+    logits = infer(wrap(semantic, head=head, output="logits"), inputs)
+    labels = infer(wrap(semantic, head=head, output="labels"), inputs)
+    for one, some, own_hw in zip(labels, logits, [(37, 53), (30, 30)], strict=True):
+        assert some.shape == (num_classes, *(result_hw or own_hw))
+        expected = (some[0] > 0) if num_classes == 1 else some.argmax(0)
+        assert one.dtype == torch.uint8
+        assert torch.equal(one.long(), expected.long())
+    assert len(torch.cat([one.flatten() for one in labels]).unique()) >= max(2, num_classes - 1)
+
+
+def test_a_result_of_the_size_of_the_image_is_not_resampled(semantic):
+    model, inputs = wrap(semantic), pictures((37, 53), (30, 60), result_hw=None)
+    inputs[1].update(height=30, width=60)
+    images = model._preprocess(inputs)
+    with torch.no_grad():
+        raw, _ = model.sem_seg_head(model.backbone(images.tensor), image_sizes=images.image_sizes)
+    without_interpolation = SimpleNamespace(interpolate=mock.Mock(side_effect=AssertionError))
+    with mock.patch.object(segmentor_module, "F", without_interpolation):
+        got = infer(model, inputs)
+    assert torch.equal(got[0], raw[0, :, :37, :53])
+    assert torch.equal(got[1], raw[1, :, :30, :60])
+
+
+@pytest.mark.parametrize("result_hw", [(53, 37), (37, 54), (74, 106), (5, 7)])
+def test_another_size_is_that_of_detectron2(semantic, result_hw):
+    """The padding is cut off before the logits are resized."""
+    inputs = pictures((48, 64), result_hw=result_hw)  # no padding: both give one logits
+    head = semantic.head(16)
+    [got] = infer(wrap(semantic, head=head), inputs)
+    [expected] = infer(wrap(semantic, SemanticSegmentor, head=head), inputs)
+    assert torch.equal(got, expected)
+    inputs = pictures((37, 53), result_hw=result_hw)
+    [got] = infer(wrap(semantic, head=head), inputs)
+    del inputs[0]["height"], inputs[0]["width"]
+    [own_size] = infer(wrap(semantic, head=head), inputs)
+    expected = torch.nn.functional.interpolate(own_size[None], result_hw, mode="bilinear")[0]
+    assert torch.equal(got, expected)
+
+
+def test_the_head_learns_the_sizes_of_the_images(semantic):
+    model = wrap(semantic)
+    recorder, sizes = semantic.recorder(), [(37, 20), (18, 53)]
+    with recorder.patch():
+        got = infer(model, pictures(*sizes))
+    assert [tuple(logits.shape[-2:]) for logits in got] == sizes
+    assert [size for size, _ in recorder.steps] == [(6, 8), (12, 16), (24, 32), (48, 64)]
+    for (height, width), cells in recorder.steps:
+        for image, (rows, columns) in enumerate(sizes):
+            assert ((cells[image] // width + 0.5) * 48 / height < rows).all()
+            assert ((cells[image] % width + 0.5) * 64 / width < columns).all()
+
+
+def test_works_in_detectron2s_segmentor_too(semantic):
+    """Without padding, and in training, the two models are one."""
+    head = semantic.head(16)
+    ours, theirs = wrap(semantic, head=head), wrap(semantic, SemanticSegmentor, head=head)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    inputs = pictures((48, 64), (48, 64))
+    for got, expected in zip(infer(ours, inputs), infer(theirs, inputs), strict=True):
+        assert torch.equal(got, expected)
+    inputs = pictures((37, 53), (30, 60), num_classes=3)
+    losses = []
+    for model in (ours, theirs):
+        torch.manual_seed(6)
+        losses.append(model.train()(inputs))
+    assert losses[0] == losses[1]
+    assert set(losses[0]) == {"loss_sem_seg", "loss_sem_seg_point"}
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_autocast_to_bfloat16(semantic, num_classes):
+    head = semantic.head(
+        16,
+        SEM_SEG_HEAD__NUM_CLASSES=num_classes,
+        SEM_SEG_POINT_HEAD__SUBDIVISION_NUM_POINTS=10**6,  # or rounding changes the choice
+    )
+    model, inputs = wrap(semantic, head=head), pictures((37, 53), (30, 60))
+    exact = infer(model, inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = infer(model, inputs)
+    for got, expected in zip(rough, exact, strict=True):
+        assert got.dtype == torch.float32
+        assert (got - expected).abs().max() < 0.05 * expected.abs().max()
+        assert not torch.equal(got, expected)  # it did compute in 16 bits
+
+    model.train()
+    inputs = pictures((37, 53), (30, 60), num_classes=max(2, num_classes))
+    torch.manual_seed(6)
+    exact = model(inputs)
+    torch.manual_seed(6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(inputs)
+    for name, loss in exact.items():
+        assert rough[name].dtype == torch.float32
+        assert rough[name].item() == pytest.approx(loss.item(), rel=0.05)
+    sum(rough.values()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("output", ["logits", "labels"])
+def test_a_model_in_16_bits(semantic, dtype, output):
+    inputs = pictures((37, 53), (30, 60))
+    exact = infer(wrap(semantic, output=output), inputs)
+    rough = infer(wrap(semantic, output=output).to(dtype), inputs)
+    for got, expected in zip(rough, exact, strict=True):
+        assert got.shape == expected.shape
+        assert got.dtype == (torch.uint8 if output == "labels" else torch.float32)
+        if output == "labels":
+            assert (got == expected).float().mean() > 0.9
+        else:
+            assert ((got - expected).abs() < 0.1 * expected.abs().max()).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["PointRendSemanticSegmentor", "SemanticSegmentor"])
+def test_builds_trains_and_infers_from_a_configuration(semantic, name):
+    model = build(semantic, META_ARCHITECTURE=name)
+    losses = model.train()(pictures((70, 40), (50, 90), num_classes=3))
+    sum(losses.values()).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+    got = infer(model.eval(), pictures((70, 40), (50, 90), result_hw=(33, 44)))
+    assert [logits.shape for logits in got] == [(3, 33, 44)] * 2
+
+
+def test_output_is_read_from_the_configuration(semantic):
+    inputs = pictures((64, 96))
+    torch.manual_seed(1)
+    logits = infer(build(semantic).eval(), inputs)[0]
+    torch.manual_seed(1)
+    labels = infer(build(semantic, SEM_SEG_POINT_HEAD__OUTPUT="labels").eval(), inputs)[0]
+    assert torch.equal(labels, logits.argmax(0).to(torch.uint8))
+
+
+def test_another_output_is_refused(semantic):
+    with pytest.raises(ValueError, match=r"SEM_SEG_POINT_HEAD\.OUTPUT is 'label'.*'labels'"):
+        build(semantic, SEM_SEG_POINT_HEAD__OUTPUT="label")
+
+
+def test_another_head_is_refused(semantic):
+    with pytest.raises(ValueError, match=r"PointRendSemanticHead, not SemSegFPNHead.*Semantic"):
+        build(semantic, SEM_SEG_HEAD__NAME="SemSegFPNHead")
+    plain = build(
+        semantic, META_ARCHITECTURE="SemanticSegmentor", SEM_SEG_HEAD__NAME="SemSegFPNHead"
+    )
+    assert isinstance(plain.sem_seg_head, SemSegFPNHead)
+
+
+def test_building_does_not_change_the_configuration(semantic):
+    cfg = semantic.cfg(**TINY_RESNET_FPN)
+    before = cfg.dump()
+    cfg.freeze()
+    build_model(cfg)
+    assert cfg.dump() == before
