@@ -12,7 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pointrend_ext.model_zoo import config_files, get_config_file, list_config_files
+from pointrend_ext.model_zoo import (
+    config_files,
+    get_config_file,
+    get_dataset_file,
+    list_config_files,
+    list_dataset_files,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("pointrend_ext", "configs", "tests", "tools")
@@ -102,12 +108,16 @@ def test_installed_package_works_without_the_checkout(installed: Path, tmp_path:
 import json, pointrend_ext
 from pathlib import Path
 from detectron2.config import get_cfg
-from pointrend_ext.model_zoo import get_config_file, list_config_files
+from pointrend_ext.data.descriptions import read_description
+from pointrend_ext.model_zoo import *
 for name in list_config_files():
     cfg = get_cfg()
     pointrend_ext.add_pointrend_config(cfg)
     cfg.merge_from_file(get_config_file(name))  # _BASE_ resolves
 texts = {name: Path(get_config_file(name)).read_text() for name in list_config_files()}
+for name in list_dataset_files():
+    read_description(get_dataset_file(name))
+    texts[name] = Path(get_dataset_file(name)).read_text()
 print(json.dumps([pointrend_ext.__file__, texts]))
 """
     done = run_python(code, tmp_path, installed)
@@ -141,12 +151,24 @@ def test_this_environment_imports_the_checkout_from_elsewhere(parent: str, tmp_p
 
 
 def test_checkout_configs_are_found_and_listed() -> None:
-    names = list_config_files()
-    assert names == sorted(
+    files = sorted(
         p.relative_to(ROOT / "configs").as_posix() for p in (ROOT / "configs").rglob("*.yaml")
     )
+    names, descriptions = list_config_files(), list_dataset_files()
+    assert sorted(names + descriptions) == files
+    assert descriptions == [name for name in files if name.startswith("datasets/")]
+    assert "datasets/camvid.yaml" in descriptions
     for name in names:
         assert Path(get_config_file(name)) == ROOT / "configs" / name
+    for name in descriptions:
+        assert Path(get_dataset_file(name)) == ROOT / "configs" / name
+
+
+def test_a_description_is_no_configuration_and_a_configuration_no_description() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no configuration 'datasets/camvid\.yaml'"):
+        get_config_file("datasets/camvid.yaml")
+    with pytest.raises(FileNotFoundError, match=r"no data set description .*datasets/camvid\.yaml"):
+        get_dataset_file(list_config_files()[0])
 
 
 def test_unknown_config_names_the_nearest_and_the_count() -> None:

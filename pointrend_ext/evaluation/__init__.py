@@ -1,6 +1,14 @@
 """Metrics, and which of them a data set is evaluated with."""
 
 from pointrend_ext.evaluation.build import build_evaluator
-from pointrend_ext.evaluation.coco import HIGH_IOUS, InstanceEvaluator, average_precision_at
+from pointrend_ext.evaluation.coco import InstanceEvaluator
+from pointrend_ext.evaluation.semantic import SemanticEvaluator
+from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
-__all__ = ["HIGH_IOUS", "InstanceEvaluator", "average_precision_at", "build_evaluator"]
+__all__ = [
+    "BOUNDARY_METRICS",
+    "InstanceEvaluator",
+    "SemanticEvaluator",
+    "SemanticMetrics",
+    "build_evaluator",
+]

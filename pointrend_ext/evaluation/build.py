@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import (
-    CityscapesSemSegEvaluator,
-    DatasetEvaluator,
-    LVISEvaluator,
-    SemSegEvaluator,
-)
+from detectron2.evaluation import DatasetEvaluator
 
-from pointrend_ext.evaluation.cityscapes import CityscapesInstances
+from pointrend_ext.evaluation.cityscapes import CityscapesInstances, CityscapesSemantics
 from pointrend_ext.evaluation.coco import InstanceEvaluator
+from pointrend_ext.evaluation.lvis_package import LvisInstanceEvaluator
+from pointrend_ext.evaluation.semantic import SemanticEvaluator
+from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
 __all__ = ["build_evaluator"]
+
+_INSTANCE_BOUNDARY_METRIC = "boundary_ap"
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
@@ -29,7 +29,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
 
     Raises:
         ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not
-            known.
+            known; an unknown name in ``TEST.BOUNDARY``.
     """
     if dataset_name not in DatasetCatalog:
         raise ValueError(f"{dataset_name!r} is not a registered data set; nothing evaluates it.")
@@ -40,6 +40,10 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
             f"{sorted(_BUILDERS)}. Set it with "
             f"MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
         )
+    known = (_INSTANCE_BOUNDARY_METRIC, *BOUNDARY_METRICS)
+    unknown = [name for name in cfg.TEST.BOUNDARY if name not in known]
+    if unknown:
+        raise ValueError(f"TEST.BOUNDARY contains {unknown}; known are {list(known)}.")
     return _BUILDERS[evaluator_type](cfg, dataset_name, output_dir)
 
 
@@ -47,12 +51,18 @@ def _coco(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
     # Named here, since Detectron2 would infer them from the predictions and find no masks where
     # there are none.
     tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    return InstanceEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
+    return InstanceEvaluator(
+        dataset_name,
+        tasks=tasks,
+        output_dir=output_dir,
+        boundary_ap=_INSTANCE_BOUNDARY_METRIC in cfg.TEST.BOUNDARY,
+        ap_star_file=cfg.TEST.AP_STAR_FILE,
+    )
 
 
 def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
     tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    return LVISEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
+    return LvisInstanceEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
 
 
 def _cityscapes_instance(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
@@ -60,11 +70,16 @@ def _cityscapes_instance(cfg: CfgNode, dataset_name: str, output_dir: str) -> Da
 
 
 def _cityscapes_sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return CityscapesSemSegEvaluator(dataset_name)
+    return CityscapesSemantics(dataset_name, boundary=_semantic_boundary_metrics(cfg))
 
 
 def _sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return SemSegEvaluator(dataset_name, distributed=True, output_dir=output_dir)
+    return SemanticEvaluator(dataset_name, output_dir, boundary=_semantic_boundary_metrics(cfg))
+
+
+def _semantic_boundary_metrics(cfg: CfgNode) -> list[str]:
+    # The config may be used with data sets of both kinds.
+    return [name for name in cfg.TEST.BOUNDARY if name in BOUNDARY_METRICS]
 
 
 _BUILDERS: dict[str, Callable[[CfgNode, str, str], DatasetEvaluator]] = {

@@ -1,60 +1,168 @@
-"""COCO AP, with the thresholds at which outlines matter shown one by one."""
+"""Detectron2's evaluator of instances, with AP at high IoU, Boundary AP and AP*."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from detectron2.evaluation import COCOEvaluator
+from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import create_small_table
 
-__all__ = ["HIGH_IOUS", "InstanceEvaluator", "average_precision_at"]
+from pointrend_ext.evaluation.ap_star import ApStar
+from pointrend_ext.evaluation.coco_ap import coco_precision
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.precision_table import PrecisionTable
+from pointrend_ext.evaluation.results_file import check_results, tasks_of
 
-HIGH_IOUS = (0.85, 0.90, 0.95)
-"""IoU thresholds that a mask with a blurred outline does not reach."""
+__all__ = ["InstanceEvaluator", "score_instances"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
-def average_precision_at(coco_eval: Any, iou: float) -> float:
-    """Return AP in per cent at one IoU threshold, over all classes and object sizes.
+def score_instances(
+    truth: CocoTruth,
+    results: list[dict[str, Any]],
+    tasks: Sequence[str],
+    *,
+    ap_star: ApStar | None = None,
+    max_detections: int = 100,
+    image_ids: Iterable[int] | None = None,
+) -> dict[str, PrecisionTable]:
+    """Score checked predictions, whether they come from a model or from a file.
 
     Args:
-        coco_eval: a ``COCOeval`` after ``accumulate``.
-        iou: one of its thresholds, 0.50, 0.55, ..., 0.95.
+        truth: the ground truth.
+        results: predictions in COCO's results format, checked (``results_file.check_results``).
+        tasks: of "bbox", "segm" and "boundary" (Boundary AP).
+        ap_star: adds the task "ap_star".
+        max_detections: how many predictions per image and class count; AP* has its own limit.
+        image_ids: the images to score on; all when None.
 
-    Raises:
-        ValueError: an IoU that was not evaluated.
+    Returns:
+        What every AP can be taken from, by task.
     """
-    thresholds = np.asarray(coco_eval.params.iouThrs)
-    (matches,) = np.nonzero(np.isclose(thresholds, iou))
-    if len(matches) != 1:
-        raise ValueError(f"No AP at IoU {iou}: this evaluation has {thresholds.tolist()}.")
-    # (IoU, recall, class, object size, detections per image); -1 marks classes without ground truth
-    precision = coco_eval.eval["precision"][matches[0], :, :, 0, -1]
-    precision = precision[precision > -1]
-    return float(100 * precision.mean()) if precision.size else float("nan")
+    image_ids = None if image_ids is None else set(image_ids)
+    tables = {
+        task: coco_precision(
+            truth, results, task, max_detections=max_detections, image_ids=image_ids
+        )
+        for task in tasks
+    }
+    if ap_star is not None:
+        tables["ap_star"] = ap_star.precision(results, image_ids=image_ids)
+    return tables
 
 
 class InstanceEvaluator(COCOEvaluator):
-    """Detectron2's COCO evaluator, with mask AP at IoU .85, .90 and .95 beside its own six numbers.
+    """Detectron2's COCO evaluator with more numbers, computed by faster-coco-eval.
 
-    Adds ``AP85``, ``AP90``, ``AP95`` and their mean ``AP85-95`` to the results of ``segm``.
+    Results are those of Detectron2 for ``bbox`` and ``segm``, with mask AP at IoU .85, .90 and .95
+    (``AP85``, ``AP90``, ``AP95``, their mean ``AP85-95``), and, when asked for, the same numbers as
+    for ``segm`` under ``boundary`` (Boundary AP) and ``ap_star`` (AP*). In contrast to Detectron2,
+    AP is 0 and not NaN when nothing is predicted; NaN is left to classes and sizes without ground
+    truth.
+
+    Raises:
+        ValueError: Boundary AP or AP* of boxes alone, or a task other than "bbox" and "segm"; what
+            ``ApStar`` raises.
     """
 
-    def _derive_coco_results(
-        self, coco_eval: Any, iou_type: str, class_names: list[str] | None = None
-    ) -> dict[str, float]:
-        results = super()._derive_coco_results(coco_eval, iou_type, class_names)
-        if iou_type == "segm":
-            high = {
-                f"AP{round(100 * iou)}": (
-                    average_precision_at(coco_eval, iou) if coco_eval is not None else float("nan")
+    def __init__(
+        self,
+        dataset_name: str,
+        tasks: Sequence[str] | None = None,
+        distributed: bool = True,
+        output_dir: str | None = None,
+        *,
+        max_dets_per_image: int | None = None,
+        boundary_ap: bool = False,
+        ap_star_file: str = "",
+    ) -> None:
+        """Load the annotations.
+
+        Args:
+            dataset_name: a registered data set.
+            tasks: "bbox" and/or "segm"; None infers them from the predictions.
+            distributed: whether to gather the predictions of all processes.
+            output_dir: where predictions are written, or None.
+            max_dets_per_image: how many predictions per image and class count; None for COCO's 100.
+            boundary_ap: whether to compute Boundary AP.
+            ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
+        """
+        if tasks is not None:
+            _check_tasks(tasks, dataset_name, needs_masks=boundary_ap or bool(ap_star_file))
+        super().__init__(
+            dataset_name,
+            tasks,
+            distributed,
+            output_dir,
+            max_dets_per_image=max_dets_per_image,
+            use_fast_impl=False,
+        )
+        self._truth = CocoTruth(self._coco_api.dataset, self._metadata.json_file)
+        self._boundary_ap = boundary_ap
+        self._ap_star = ApStar(ap_star_file, self._truth) if ap_star_file else None
+
+    def _eval_predictions(
+        self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None
+    ) -> None:
+        """Score the predictions of all processes and fill ``self._results``."""
+        results = self._with_dataset_ids(itertools.chain(*(p["instances"] for p in predictions)))
+        if self._output_dir:
+            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            with PathManager.open(path, "w") as file:
+                json.dump(results, file)
+            _LOGGER.info("Predictions were written to %s.", path)
+        if not self._do_evaluation:
+            _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
+            return
+        tasks = tuple(sorted(self._tasks or tasks_of(results) or ("bbox",)))
+        source = f"Predictions on {self._metadata.name!r}"
+        results = check_results(results, self._truth, source, tasks, check_runs=False)
+        tables = score_instances(
+            self._truth,
+            results,
+            tasks + (("boundary",) if self._boundary_ap and "segm" in tasks else ()),
+            ap_star=self._ap_star if "segm" in tasks else None,
+            max_detections=self._max_dets_per_image[-1],
+            image_ids=img_ids,
+        )
+        for task, table in tables.items():
+            self._results[task] = table.metrics(high_ious=task != "bbox")
+            shown = {k: v for k, v in self._results[task].items() if not k.startswith("AP-")}
+            _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
+
+    def _with_dataset_ids(self, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        to_contiguous = self._metadata.get("thing_dataset_id_to_contiguous_id")
+        if to_contiguous is None:
+            return list(results)
+        to_dataset = {contiguous: own for own, contiguous in to_contiguous.items()}
+        converted = []
+        for result in results:
+            if result["category_id"] not in to_dataset:
+                raise ValueError(
+                    f"The model predicts class {result['category_id']}, but data set "
+                    f"{self._metadata.name!r} has {len(to_dataset)} classes, numbered from 0. Set "
+                    "the number of classes of the model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
                 )
-                for iou in HIGH_IOUS
-            }
-            high["AP85-95"] = float(np.mean(list(high.values())))
-            logging.getLogger(__name__).info(
-                "Mask AP at high IoU: %s",
-                ", ".join(f"{name} {value:.2f}" for name, value in high.items()),
-            )
-            results.update(high)
-        return results
+            converted.append({**result, "category_id": to_dataset[result["category_id"]]})
+        return converted
+
+
+def _check_tasks(tasks: Sequence[str], dataset_name: str, *, needs_masks: bool) -> None:
+    if not set(tasks) <= {"bbox", "segm"}:
+        raise ValueError(
+            f"InstanceEvaluator of {dataset_name!r}: tasks are {tuple(tasks)}; it knows 'bbox' and "
+            "'segm'. Take Detectron2's COCOEvaluator for others."
+        )
+    if needs_masks and "segm" not in tasks:
+        raise ValueError(
+            f"InstanceEvaluator of {dataset_name!r}: Boundary AP and AP* are about masks, and this "
+            "model predicts none. Set MODEL.MASK_ON True, or remove 'boundary_ap' from "
+            "TEST.BOUNDARY and empty TEST.AP_STAR_FILE."
+        )

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.detection_utils import read_image
-from detectron2.evaluation import LVISEvaluator, SemSegEvaluator
+from detectron2.evaluation import CityscapesSemSegEvaluator, LVISEvaluator
 from detectron2.structures import BitMasks, Instances
 from pycocotools import mask as mask_util
+from torch.nn.functional import one_hot
 
+from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.data.toy import generate_toy_data, register_toy_datasets
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.evaluation import InstanceEvaluator, build_evaluator
+from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +48,73 @@ def test_cityscapes_instances(toy, tmp_path, monkeypatch):
     assert os.listdir(tmp_path / "out") == ["matches.json"]
 
 
-def test_cityscapes_semantics(toy, tmp_path):
-    name = "toy_cityscapes_sem_seg_val"
-    evaluator = build_evaluator(load_cfg(), name, str(tmp_path))
+def run(evaluator, records, predict):
     evaluator.reset()
-    for record in DatasetCatalog.get(name):
-        labels = torch.as_tensor(read_image(record["sem_seg_file_name"]).copy()).long()
-        labels = labels[..., 0] if labels.dim() == 3 else labels
-        logits = torch.nn.functional.one_hot(labels.clamp(max=18), 19).permute(2, 0, 1)
-        evaluator.process([record], [{"sem_seg": logits.float()}])
-    assert evaluator.evaluate()["sem_seg"]["IoU"] == pytest.approx(100)
+    for record in records:
+        evaluator.process([record], [{"sem_seg": predict(record)}])
+    return evaluator.evaluate()["sem_seg"]
+
+
+def true_labels(record):
+    return torch.from_numpy(read_label_map(record["sem_seg_file_name"]).astype(np.int64))
+
+
+def true_logits(record):
+    labels = true_labels(record)
+    return one_hot(labels.clamp(max=18), 19).permute(2, 0, 1).float()
+
+
+def shifted_labels(record):
+    labels = true_labels(record)
+    return torch.roll(torch.where(labels == 255, 0, labels), (2, 3), dims=(0, 1))
+
+
+def shifted_logits(record):
+    return one_hot(shifted_labels(record), 19).permute(2, 0, 1).float()
+
+
+CITYSCAPES = "toy_cityscapes_sem_seg_val"
+
+
+@pytest.mark.parametrize("predict", [true_logits, lambda r: true_labels(r).to(torch.uint8)])
+def test_cityscapes_semantics(predict, toy, tmp_path):
+    cfg = load_cfg()
+    cfg.TEST.BOUNDARY = ("boundary_iou", "trimap", "boundary_f")
+    evaluator = build_evaluator(cfg, CITYSCAPES, str(tmp_path))
+    scores = run(evaluator, DatasetCatalog.get(CITYSCAPES), predict)
+    for name in ("IoU", "mIoU", "mBoundaryIoU", "mTrimapIoU3", "mBoundaryF"):
+        assert scores[name] == pytest.approx(100)
+    known = [v for k, v in scores.items() if not k.startswith("iIoU") and not np.isnan(v)]
+    assert known == pytest.approx([100] * len(known))
+
+
+def test_cityscapes_semantics_equal_detectron2s(toy, tmp_path):
+    records = DatasetCatalog.get(CITYSCAPES)
+    ours = run(build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path)), records, shifted_labels)
+    theirs = run(CityscapesSemSegEvaluator(CITYSCAPES), records, shifted_logits)
+    assert {name: ours[name] for name in theirs} == pytest.approx(theirs, nan_ok=True)
+    assert 20 < ours["IoU"] < 99
+    # No class is predicted that is nowhere true, so the two ways to average agree.
+    assert ours["mIoU"] == pytest.approx(ours["IoU"])
+    by_class = [value for name, value in ours.items() if name.startswith("IoU-")]
+    assert ours["IoU"] == pytest.approx(np.nanmean(by_class))
+
+
+def test_cityscapes_semantics_of_a_part(toy, tmp_path, capfd):
+    evaluator = build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path))
+    with pytest.raises(ValueError, match=f"'{CITYSCAPES}' .* evaluate the whole data set"):
+        run(evaluator, DatasetCatalog.get(CITYSCAPES)[:1], true_labels)
+    assert "Found no prediction for ground truth" in capfd.readouterr().out
+
+
+def test_cityscapes_semantics_with_bad_predictions(toy, tmp_path):
+    evaluator = build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path))
+    evaluator.reset()
+    record = DatasetCatalog.get(CITYSCAPES)[0]
+    labels = torch.zeros(true_labels(record).shape, dtype=torch.int64)
+    labels[0, :2] = torch.tensor([19, 33])
+    with pytest.raises(ValueError, match=r"leftImg8bit\.png.*labelTrainIds\.png.*values 19, 33"):
+        evaluator.process([record], [{"sem_seg": labels}])
 
 
 def test_types(toy, tmp_path):
@@ -66,7 +124,33 @@ def test_types(toy, tmp_path):
     assert isinstance(evaluator, InstanceEvaluator)
     assert evaluator._tasks == ("bbox", "segm")  # also when nothing is detected
     semantic = build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path))
-    assert isinstance(semantic, SemSegEvaluator)
+    assert isinstance(semantic, SemanticEvaluator)
+    assert semantic.metrics.boundary == ()
+
+
+def test_boundary_metrics(toy, tmp_path):
+    cfg = load_cfg()
+    cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")  # that of the other kind is left out
+    evaluator = build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path / "out"))
+    scores = run(evaluator, DatasetCatalog.get("toy_sem_seg_val"), true_labels)
+    assert evaluator.metrics.boundary == ("trimap",)
+    assert scores["mIoU"] == scores["mTrimapIoU1"] == 100
+    assert (tmp_path / "out" / "sem_seg_predictions.json").is_file()
+    cfg.TEST.BOUNDARY = ("boundary_iou", "boundary")
+    with pytest.raises(ValueError, match=r"TEST.BOUNDARY contains \['boundary'\]; known are"):
+        build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path))
+
+
+def test_boundary_ap(toy, tmp_path):
+    cfg = load_cfg()
+    cfg.MODEL.MASK_ON = True
+    cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")
+    assert build_evaluator(cfg, "toy_val", str(tmp_path))._boundary_ap
+    cfg.TEST.BOUNDARY = ("trimap",)
+    assert not build_evaluator(cfg, "toy_val", str(tmp_path))._boundary_ap
+    cfg.TEST.AP_STAR_FILE = str(tmp_path / "none.json")
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+        build_evaluator(cfg, "toy_val", str(tmp_path))
 
 
 def test_lvis(toy, tmp_path):

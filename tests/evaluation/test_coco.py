@@ -1,81 +1,248 @@
-"""AP at single IoU thresholds, against values by hand."""
+"""COCO AP: by hand, against pycocotools, and through the evaluator against Detectron2's."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import contextlib
+import io
 
 import numpy as np
 import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import Boxes, Instances
 from pycocotools import mask as mask_util
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from pointrend_ext.evaluation import InstanceEvaluator, average_precision_at
+from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.evaluation import InstanceEvaluator
+from pointrend_ext.evaluation.coco import score_instances
+from pointrend_ext.evaluation.coco_ap import coco_precision
+from pointrend_ext.evaluation.coco_truth import CocoTruth
 
 
-def rle(columns):
-    """A mask of 20 x 100 pixels that fills the first columns."""
-    mask = np.zeros((20, 100), dtype=np.uint8, order="F")
-    mask[:, :columns] = 1
-    return mask_util.encode(mask)
+def columns(number, first=0):
+    """A mask of 20 x 100 pixels that fills some columns."""
+    mask = np.zeros((20, 100), dtype=np.uint8)
+    mask[:, first : first + number] = 1
+    return mask
 
 
-def evaluate(truth, predictions):
-    """truth: filled columns per image; predictions: (image, filled columns, score)."""
+def official_precision(truth, predictions, task):
+    """Precision (T, R, K, A) of pycocotools, called by hand."""
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": i, "height": 20, "width": 100} for i in range(len(truth))],
-        "categories": [{"id": 1, "name": "thing"}],
-        "annotations": [
-            {
-                "id": i + 1,
-                "image_id": i,
-                "category_id": 1,
-                "iscrowd": 0,
-                "area": 20 * columns,
-                "bbox": [0, 0, columns, 20],
-                "segmentation": rle(columns),
-            }
-            for i, columns in enumerate(truth)
-        ],
+        **truth.dataset,
+        "annotations": [{"iscrowd": 0, **a} for a in truth.dataset["annotations"]],
     }
-    coco.createIndex()
-    results = [
-        {"image_id": i, "category_id": 1, "score": score, "segmentation": rle(columns)}
-        for i, columns, score in predictions
-    ]
-    evaluation = COCOeval(coco, coco.loadRes(results), "segm")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return evaluation
+    unused = "bbox" if task == "segm" else "segmentation"
+    predictions = [{k: v for k, v in p.items() if k != unused} for p in predictions]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(predictions), task)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval["precision"][..., -1]
 
 
-def test_each_threshold_by_hand():
+def test_each_threshold_by_hand(instances):
     # IoU .92 and .87 of two objects, the better one first: at .85 both count, at .90 one of two
     # (recall .5, so 51 of 101 recall points have precision 1), at .95 none.
-    evaluation = evaluate([100, 100], [(0, 92, 0.9), (1, 87, 0.8)])
-    assert average_precision_at(evaluation, 0.85) == pytest.approx(100)
-    assert average_precision_at(evaluation, 0.90) == pytest.approx(100 * 51 / 101)
-    assert average_precision_at(evaluation, 0.95) == 0
-    assert average_precision_at(evaluation, 0.75) == pytest.approx(100 * evaluation.stats[2])
+    truth = instances.truth(
+        [(20, 100)] * 2, [(0, 0, columns(100), False), (1, 0, columns(100), False)]
+    )
+    predictions = [
+        instances.prediction(0, 0, columns(92), 0.9),
+        instances.prediction(1, 0, columns(87), 0.8),
+    ]
+    for task in ("bbox", "segm"):
+        table = coco_precision(truth, predictions, task)
+        half = 100 * 51 / 101
+        assert table.average_precision(iou=0.85) == pytest.approx(100)
+        assert table.average_precision(iou=0.90) == pytest.approx(half)
+        assert table.average_precision(iou=0.95) == 0
+        assert table.average_precision() == pytest.approx((8 * 100 + half) / 10)
+        assert table.metrics(high_ious=True)["AP85-95"] == pytest.approx((100 + half) / 3)
+        # 2000 pixels: medium
+        assert table.average_precision(size="medium") == table.average_precision()
+        assert np.isnan(table.average_precision(size="small"))
+    assert "AP85" not in table.metrics(high_ious=False)
+    assert "AP-thing" not in table.metrics(high_ious=False)  # one class: it is AP
+    one = coco_precision(truth, predictions, "segm", image_ids=[1])
+    assert one.average_precision(iou=0.90) == pytest.approx(100)
 
 
-def test_unknown_threshold_is_refused():
+def test_unknown_threshold_size_and_task_are_refused(instances):
+    truth = instances.truth([(20, 100)], [(0, 0, columns(50), False)])
+    table = coco_precision(truth, [], "segm")
     with pytest.raises(ValueError, match=r"No AP at IoU 0\.97"):
-        average_precision_at(evaluate([50], [(0, 50, 0.9)]), 0.97)
+        table.average_precision(iou=0.97)
+    with pytest.raises(ValueError, match="size 'huge': choose from"):
+        table.average_precision(size="huge")
+    with pytest.raises(ValueError, match="no COCO AP of 'keypoints'"):
+        coco_precision(truth, [], "keypoints")
 
 
-def test_evaluator_adds_to_detectron2s_numbers(monkeypatch):
-    evaluation = evaluate([100, 100], [(0, 92, 0.9), (1, 87, 0.8)])
-    monkeypatch.setattr(InstanceEvaluator, "__init__", lambda self: None)
-    evaluator = InstanceEvaluator()
-    evaluator._logger = SimpleNamespace(info=lambda *_: None, warn=lambda *_: None)
-    results = evaluator._derive_coco_results(evaluation, "segm")
-    base = COCOEvaluator._derive_coco_results(evaluator, evaluation, "segm")
-    assert {k: results[k] for k in base} == pytest.approx(base, nan_ok=True)
-    assert results["AP85-95"] == pytest.approx((100 + 100 * 51 / 101 + 0) / 3)
-    assert "AP85" not in evaluator._derive_coco_results(evaluation, "bbox")
-    nothing = evaluator._derive_coco_results(None, "segm")
-    assert np.isnan(nothing["AP85"])
+@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+def test_nothing_predicted_and_nothing_true(instances, task):
+    truth = instances.truth([(20, 100)], [(0, 0, columns(50), False)], ("seen", "unseen"))
+    metrics = coco_precision(truth, [], task).metrics(high_ious=True)
+    assert metrics["AP"] == metrics["AP50"] == metrics["AP-seen"] == metrics["AP85-95"] == 0
+    assert metrics["APs"] == 0  # 1000 pixels
+    assert np.isnan(metrics["APl"])
+    assert np.isnan(metrics["AP-unseen"])
+    nothing_true = instances.truth([(20, 100)], [])
+    predictions = [instances.prediction(0, 0, columns(50), 0.5)]
+    assert np.isnan(coco_precision(nothing_true, predictions, task).average_precision())
+
+
+@pytest.mark.parametrize("task", ["segm", "boundary"])
+def test_crowds_by_hand(instances, task):
+    # The crowd covers columns 50 to 99. A prediction inside it is neither right nor wrong, however
+    # many there are; one that is half inside (IoU with a crowd: the share inside) is wrong at .55.
+    masks = [columns(40), columns(50, 50)]
+    truth = instances.truth([(20, 100)], [(0, 0, masks[0], False), (0, 0, masks[1], True)])
+    inside = [instances.prediction(0, 0, columns(10, 50 + 10 * i), 0.9) for i in range(4)]
+    right = instances.prediction(0, 0, columns(40), 0.5)
+    assert coco_precision(truth, [*inside, right], task).average_precision() == pytest.approx(100)
+    half_inside = instances.prediction(0, 0, columns(10, 45), 0.9)
+    table = coco_precision(truth, [half_inside, right], task)
+    assert table.average_precision(iou=0.50) == pytest.approx(100)
+    assert table.average_precision(iou=0.55) == pytest.approx(50)
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_equal_to_pycocotools(instances, task, toy_truth, toy_predictions):
+    table = coco_precision(toy_truth, toy_predictions, task)
+    expected = official_precision(toy_truth, toy_predictions, task)
+    assert 0.1 < expected[expected > -1].mean() < 0.9
+    np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+
+
+def test_equal_to_pycocotools_on_random_crowds(instances):
+    rng = np.random.default_rng(3)
+    annotations = []
+    for image in range(12):
+        for _ in range(rng.integers(0, 5)):
+            y, x = rng.integers(0, 60, 2)
+            mask = np.zeros((80, 110), np.uint8)
+            mask[y : y + rng.integers(5, 50), x : x + rng.integers(5, 50)] = 1
+            annotations.append((image, rng.integers(0, 3), mask, rng.random() < 0.3))
+    truth = instances.truth([(80, 110)] * 12, annotations, ("a", "b", "c"))
+    predictions = instances.spoiled(truth, rng)
+    for task in ("bbox", "segm"):
+        table = coco_precision(truth, predictions, task)
+        expected = official_precision(truth, predictions, task)
+        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+
+
+@pytest.mark.real_data
+def test_equal_to_pycocotools_on_coco(coco_truth, coco_predictions):
+    assert sum(a["iscrowd"] for a in coco_truth.dataset["annotations"]) == 7
+    for task in ("bbox", "segm"):
+        table = coco_precision(coco_truth, coco_predictions, task)
+        expected = official_precision(coco_truth, coco_predictions, task)
+        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+
+
+def test_image_ids_may_be_words(instances):
+    truth = instances.truth([(20, 100)] * 2, [(1, 0, columns(50), False)])
+    predictions = [instances.prediction(1, 0, columns(40), 0.5)]
+    expected = coco_precision(truth, predictions, "segm").average_precision()
+    for entry in (*truth.dataset["images"], *truth.dataset["annotations"], *predictions):
+        key = "image_id" if "image_id" in entry else "id"
+        entry[key] = f"street/{entry[key]}"
+    named = CocoTruth(truth.dataset, "named")
+    table = coco_precision(named, predictions, "segm", image_ids=["street/2"])
+    assert table.average_precision() == expected == pytest.approx(70)
+
+
+# ---- the evaluator
+
+
+def as_instances(predictions, size_hw, to_contiguous):
+    found = Instances(size_hw)
+    masks = [mask_util.decode(p["segmentation"]) for p in predictions]
+    boxes = np.array([p["bbox"] for p in predictions]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    found.pred_boxes = Boxes(torch.as_tensor(boxes))
+    found.pred_masks = torch.as_tensor(np.array(masks).reshape(-1, *size_hw)).bool()
+    found.scores = torch.tensor([p["score"] for p in predictions])
+    classes = [to_contiguous[p["category_id"]] for p in predictions]
+    found.pred_classes = torch.tensor(classes, dtype=torch.int64)
+    return {"instances": found}
+
+
+@pytest.fixture
+def processed(toy_root, toy_truth, toy_predictions):
+    """Feeds the predictions to an evaluator, as a model would."""
+    register_toy_datasets(toy_root)
+    DatasetCatalog.get("toy_val")  # fills the metadata
+    to_contiguous = MetadataCatalog.get("toy_val").thing_dataset_id_to_contiguous_id
+
+    def process(evaluator, image_ids=None):
+        evaluator.reset()
+        for image_id in image_ids or toy_truth.sizes_hw:
+            size_hw = toy_truth.sizes_hw[image_id]
+            predictions = [p for p in toy_predictions if p["image_id"] == image_id]
+            outputs = [as_instances(predictions, size_hw, to_contiguous)]
+            evaluator.process([{"image_id": image_id}], outputs)
+        return evaluator
+
+    return process
+
+
+def test_evaluator_equals_detectron2s(processed, tmp_path):
+    ours = processed(InstanceEvaluator("toy_val", output_dir=str(tmp_path / "ours"))).evaluate()
+    theirs = processed(COCOEvaluator("toy_val", output_dir=str(tmp_path / "d2"))).evaluate()
+    assert list(ours) == ["bbox", "segm"]
+    assert ours["bbox"] == pytest.approx(theirs["bbox"], abs=1e-6, nan_ok=True)
+    high = {"AP85", "AP90", "AP95", "AP85-95"}
+    assert set(ours["segm"]) == set(theirs["segm"]) | high
+    for key, value in theirs["segm"].items():
+        assert ours["segm"][key] == pytest.approx(value, abs=1e-6, nan_ok=True), key
+    results = [tmp_path / folder / "coco_instances_results.json" for folder in ("ours", "d2")]
+    assert results[0].read_text() == results[1].read_text()
+
+
+def test_evaluator_with_boundary_ap_gathers(processed, toy_truth, toy_predictions, monkeypatch):
+    evaluator = InstanceEvaluator("toy_val", ("bbox", "segm"), boundary_ap=True)
+    ids = list(toy_truth.sizes_hw)
+    first = processed(evaluator, ids[:3])._predictions
+    monkeypatch.setattr(
+        "detectron2.evaluation.coco_evaluation.comm.gather", lambda own, dst: [first, own]
+    )
+    results = processed(evaluator, ids[3:]).evaluate()
+    tables = score_instances(toy_truth, toy_predictions, ("bbox", "segm", "boundary"))
+    assert list(results) == ["bbox", "segm", "boundary"]
+    for task, table in tables.items():
+        expected = table.metrics(high_ious=task != "bbox")
+        assert results[task] == pytest.approx(expected, nan_ok=True)
+    assert 0 < results["boundary"]["AP"] < results["segm"]["AP"]
+
+
+def test_evaluator_when_a_model_finds_nothing(processed):
+    evaluator = InstanceEvaluator("toy_val", ("bbox", "segm"), boundary_ap=True)
+    evaluator.reset()
+    evaluator.process([{"image_id": 1}], [as_instances([], (20, 30), {})])
+    results = evaluator.evaluate()
+    assert [results[task]["AP"] for task in ("bbox", "segm", "boundary")] == [0, 0, 0]
+
+
+def test_evaluator_refuses(processed, toy_truth):
+    with pytest.raises(ValueError, match=r"it knows 'bbox' and 'segm'"):
+        InstanceEvaluator("toy_val", ("bbox", "keypoints"))
+    with pytest.raises(ValueError, match=r"about masks.*Set MODEL\.MASK_ON True"):
+        InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
+    evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
+    (found, *_) = [p["instances"] for p in evaluator._predictions if p["instances"]]
+    found[0]["segmentation"] = {**found[0]["segmentation"], "size": [7, 9]}
+    message = r"Predictions on 'toy_val': entry 0 .*\(height, width\) \(7, 9\), the image \("
+    with pytest.raises(ValueError, match=message):
+        evaluator.evaluate()
+    evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
+    (found, *_) = [p["instances"] for p in evaluator._predictions if p["instances"]]
+    found[0]["category_id"] = 99
+    with pytest.raises(ValueError, match=r"class 99, but data set 'toy_val' has \d+ classes"):
+        evaluator.evaluate()

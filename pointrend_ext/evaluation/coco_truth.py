@@ -1,0 +1,62 @@
+"""The ground truth that predictions of instances are checked and scored against."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pointrend_ext.data.coco_audit import audit_coco_file
+
+__all__ = ["CocoTruth"]
+
+
+@dataclass(frozen=True)
+class CocoTruth:
+    """Annotations in COCO's format.
+
+    Attributes:
+        dataset: the content of the file, with ``images``, ``categories`` and ``annotations``;
+            nothing here changes it.
+        source: the file, for messages.
+    """
+
+    dataset: dict[str, Any]
+    source: str
+
+    @classmethod
+    def load(cls, json_file: str | os.PathLike[str]) -> CocoTruth:
+        """Read and check an annotation file.
+
+        Args:
+            json_file: instance annotations in COCO's format, on this machine.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not JSON, not in COCO's format, inconsistent, or without annotations.
+        """
+        path = os.fspath(json_file)
+        if not os.path.isfile(path):
+            raise FileNotFoundError(f"There is no annotation file {path!r}.")
+        audit_coco_file(path)
+        with open(path, encoding="utf-8") as file:
+            dataset = json.load(file)
+        if "annotations" not in dataset:
+            raise ValueError(
+                f"Annotation file {path!r} has no 'annotations' (a test set?): nothing can be "
+                "scored against it."
+            )
+        return cls(dataset, path)
+
+    @cached_property
+    def sizes_hw(self) -> dict[int, tuple[int, int]]:
+        """(H, W) in pixels of every image, by image id."""
+        return {image["id"]: (image["height"], image["width"]) for image in self.dataset["images"]}
+
+    @cached_property
+    def class_names(self) -> dict[int, str]:
+        """Name of every category, by category id, in ascending order of the ids."""
+        categories = sorted(self.dataset["categories"], key=lambda category: category["id"])
+        return {category["id"]: str(category["name"]) for category in categories}

@@ -1,0 +1,119 @@
+"""A predicted and a true label map in one encoding, and pixel counts per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["LabelPair", "class_counts", "class_iou", "label_pair"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPair:
+    """Two label maps of one image; ``num_classes`` stands for "no class" in both.
+
+    Attributes:
+        prediction: (H, W) uint8 or uint16 in 0..C; C where the truth is ignored, and where
+            nothing is predicted.
+        truth: (H, W), same type, in 0..C; C where it is ignored.
+        num_classes: number of classes C.
+    """
+
+    prediction: np.ndarray
+    truth: np.ndarray
+    num_classes: int
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(H, W) bool; False where the truth is ignored."""
+        return self.truth != self.num_classes
+
+
+def label_pair(
+    prediction: np.ndarray, truth: np.ndarray, num_classes: int, ignore_label: int
+) -> LabelPair:
+    """Check two label maps and bring them into one encoding.
+
+    Args:
+        prediction: (H, W) integers, 0..C-1, or ``ignore_label`` where no class is predicted, which
+            counts as wrong.
+        truth: (H, W) integers, 0..C-1, or ``ignore_label`` where nothing is evaluated.
+        num_classes: number of classes C, at most 65534.
+        ignore_label: may be one of 0..C-1: that class is then not in the truth.
+
+    Raises:
+        ValueError: The sizes differ, a map is not two-dimensional and of integers, or another
+            value occurs. The caller adds the name of the file.
+    """
+    for what, labels in (("prediction", prediction), ("ground truth", truth)):
+        if labels.ndim != 2 or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"the {what} is an array {labels.shape} of {labels.dtype}; a label map is (height, "
+                "width) of integers."
+            )
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f"the prediction has (height, width) {prediction.shape}, the ground truth "
+            f"{truth.shape}. Predict at the size of the image."
+        )
+    encoded_truth = _encode(truth, num_classes, ignore_label, "ground truth")
+    encoded_truth[truth == ignore_label] = num_classes
+    encoded_prediction = _encode(prediction, num_classes, ignore_label, "prediction")
+    encoded_prediction[encoded_truth == num_classes] = num_classes
+    return LabelPair(encoded_prediction, encoded_truth, num_classes)
+
+
+def _encode(labels: np.ndarray, num_classes: int, ignore_label: int, what: str) -> np.ndarray:
+    is_class = (labels >= 0) & (labels < num_classes)
+    wrong = ~is_class & (labels != ignore_label)
+    if wrong.any():
+        found = np.unique(labels[wrong])
+        shown = ", ".join(str(value) for value in found[:10]) + (", ..." if len(found) > 10 else "")
+        raise ValueError(
+            f"the {what} contains the values {shown} ({np.count_nonzero(wrong)} pixels), which "
+            f"are neither a class (0 to {num_classes - 1}) nor the ignore_label of the data set "
+            f"({ignore_label}). Correct the label map, or stuff_classes and ignore_label in the "
+            "metadata."
+        )
+    dtype = np.uint8 if num_classes < 256 else np.uint16
+    return np.where(is_class, labels, num_classes).astype(dtype)
+
+
+def class_counts(pair: LabelPair, where: np.ndarray | None = None) -> np.ndarray:
+    """Count pixels per class.
+
+    Args:
+        pair: the label maps.
+        where: (H, W) bool, the pixels to count; all when None. Ignored ones never count.
+
+    Returns:
+        (C, 3) int64: pixels of the class in both maps, in the prediction, in the truth.
+    """
+    prediction, truth = pair.prediction, pair.truth
+    if where is not None:
+        prediction, truth = prediction[where], truth[where]
+    maps = (truth[truth == prediction], prediction, truth)
+    return np.stack([label_histogram(labels, pair.num_classes) for labels in maps], axis=1)
+
+
+def label_histogram(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return how often each of the labels 0..C-1 occurs; (C,) int64."""
+    return np.bincount(labels.reshape(-1), minlength=num_classes + 1)[:num_classes]
+
+
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """Return the IoU of each class, NaN for classes that are not in the truth.
+
+    The rule is Detectron2's: a class that is predicted but nowhere true costs the other classes
+    their pixels, and does not enter the mean.
+
+    Args:
+        counts: (..., C, 3), see ``class_counts``; sums over images as well.
+
+    Returns:
+        (..., C) float64 in 0..1.
+    """
+    both, predicted, true = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
+    union = predicted + true - both
+    return np.divide(both, union, out=np.full(both.shape, np.nan), where=true > 0)

@@ -1,0 +1,145 @@
+"""Instance data for tests: small annotation files, predictions made by spoiling them."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_util
+
+from pointrend_ext.data.toy import generate_toy_data
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+
+
+def rle(mask):
+    encoded = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
+def annotation_rle(annotation, size_hw):
+    segmentation = annotation["segmentation"]
+    if isinstance(segmentation, list):
+        return mask_util.merge(mask_util.frPyObjects(segmentation, *size_hw))
+    if isinstance(segmentation["counts"], list):
+        return mask_util.frPyObjects(segmentation, *size_hw)
+    return segmentation
+
+
+def box(mask):
+    return mask_util.toBbox(rle(mask)).tolist()
+
+
+def truth(sizes_hw, annotations, classes=("thing",)):
+    """annotations: (image index, class index, mask, is crowd); ids of everything start at 1."""
+    return CocoTruth(
+        {
+            "images": [
+                {"id": i, "height": h, "width": w} for i, (h, w) in enumerate(sizes_hw, start=1)
+            ],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(classes, start=1)],
+            "annotations": [
+                {
+                    "id": n,
+                    "image_id": image + 1,
+                    "category_id": class_index + 1,
+                    "iscrowd": int(crowd),
+                    "area": float(np.sum(mask)),
+                    "bbox": box(mask),
+                    "segmentation": rle(mask),
+                }
+                for n, (image, class_index, mask, crowd) in enumerate(annotations, start=1)
+            ],
+        },
+        "by hand",
+    )
+
+
+def prediction(image, class_index, mask, score):
+    return {
+        "image_id": image + 1,
+        "category_id": class_index + 1,
+        "score": score,
+        "bbox": box(mask),
+        "segmentation": rle(mask),
+    }
+
+
+def spoiled(coco_truth, rng, share_missing=0.15):
+    """Predictions: true masks moved and frayed, of wrong classes, too many, or missing."""
+    classes = list(coco_truth.class_names)
+    predictions = []
+    for annotation in coco_truth.dataset["annotations"]:
+        for _ in range(rng.integers(1, 3)):
+            if rng.random() < share_missing:
+                continue
+            size_hw = coco_truth.sizes_hw[annotation["image_id"]]
+            mask = mask_util.decode(annotation_rle(annotation, size_hw))
+            reach = int(rng.integers(0, max(2, int(0.15 * np.sqrt(mask.sum())))))
+            mask = np.roll(mask, rng.integers(-reach, reach + 1, 2), (0, 1))
+            if rng.random() < 0.5:
+                mask &= rng.random(mask.shape) < rng.choice([0.6, 0.9, 0.99])
+            if not mask.any():
+                continue
+            wrong = rng.random() < 0.15
+            predictions.append(
+                {
+                    "image_id": annotation["image_id"],
+                    "category_id": int(rng.choice(classes)) if wrong else annotation["category_id"],
+                    "score": round(float(rng.random()), 2),  # with ties
+                    "bbox": box(mask),
+                    "segmentation": rle(mask),
+                }
+            )
+    return predictions
+
+
+@pytest.fixture(scope="session")
+def instances():
+    """Making annotations and predictions of instances."""
+    return SimpleNamespace(
+        rle=rle, truth=truth, prediction=prediction, spoiled=spoiled, annotation_rle=annotation_rle
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("toy_instances")
+    generate_toy_data(root, num_train=1, num_val=8)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_json(toy_root):
+    return toy_root / "toy" / "annotations" / "instances_val.json"
+
+
+@pytest.fixture(scope="session")
+def toy_truth(toy_json):
+    return CocoTruth.load(toy_json)
+
+
+@pytest.fixture(scope="session")
+def toy_predictions(toy_truth):
+    return spoiled(toy_truth, np.random.default_rng(5))
+
+
+@pytest.fixture(scope="session")
+def coco_truth(real_data):
+    return CocoTruth.load(real_data / "coco" / "annotations" / "instances_val2017.json")
+
+
+@pytest.fixture(scope="session")
+def coco_predictions(coco_truth):
+    return spoiled(coco_truth, np.random.default_rng(0))
+
+
+@pytest.fixture
+def write_json(tmp_path):
+    def write(content, name="file.json"):
+        path = tmp_path / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return path
+
+    return write

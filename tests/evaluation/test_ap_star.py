@@ -1,0 +1,239 @@
+"""AP*: federated rules by hand, the lvis package called by hand, and bad files."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from pointrend_ext.evaluation import InstanceEvaluator
+from pointrend_ext.evaluation.ap_star import ApStar
+from pointrend_ext.evaluation.coco import score_instances
+from pointrend_ext.evaluation.lvis_package import imported_lvis
+
+pytest.importorskip("lvis")
+
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def as_lvis(dataset, rng=None, *, names=None, new_id=lambda k: k):
+    """The annotations in LVIS's format; with rng, some classes are unknown or incomplete."""
+    content = {
+        "images": [
+            {**i, "neg_category_ids": [], "not_exhaustive_category_ids": []}
+            for i in dataset["images"]
+        ],
+        "categories": [
+            {"id": new_id(c["id"]), "name": (names or {}).get(c["id"], c["name"]), "frequency": "f"}
+            for c in dataset["categories"]
+        ],
+        "annotations": [
+            {**a, "category_id": new_id(a["category_id"])}
+            for a in dataset["annotations"]
+            if not a.get("iscrowd", 0)
+        ],
+    }
+    if rng is not None:
+        classes = [c["id"] for c in content["categories"]]
+        for image in content["images"]:
+            here = {
+                a["category_id"] for a in content["annotations"] if a["image_id"] == image["id"]
+            }
+            absent = [k for k in classes if k not in here]
+            image["neg_category_ids"] = [k for k in absent if rng.random() < 0.5]
+            image["not_exhaustive_category_ids"] = [k for k in sorted(here) if rng.random() < 0.3]
+        content["annotations"] = [a for a in content["annotations"] if rng.random() < 0.8]
+    return content
+
+
+def lvis_by_hand(json_file, predictions, monkeypatch):
+    import lvis
+
+    monkeypatch.setattr(np, "float", float, raising=False)
+    masks = [{k: v for k, v in p.items() if k != "bbox"} for p in predictions]
+    evaluation = lvis.LVISEval(str(json_file), masks, "segm")
+    evaluation.run()
+    results = evaluation.get_results()
+    return {key: 100 * results[key] for key in METRICS}
+
+
+def stripes(first, number):
+    mask = np.zeros((40, 50), np.uint8)
+    mask[first : first + number] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("negative", "incomplete", "expected"),
+    [
+        (False, False, 100),  # nobody looked for b in the second image
+        (True, False, 50),  # b is not in the second image: the prediction is wrong
+        (False, True, 100),  # incomplete means: annotated, but not all of them
+    ],
+)
+def test_federated_rules_by_hand(instances, write_json, negative, incomplete, expected):
+    annotations = [(0, 0, stripes(0, 10), False), (0, 1, stripes(20, 10), False)]
+    if incomplete:
+        annotations.append((1, 1, stripes(0, 5), False))
+    truth = instances.truth([(40, 50)] * 2, annotations, ("a", "b"))
+    content = as_lvis(truth.dataset)
+    content["images"][1]["neg_category_ids"] = [2] * negative
+    content["images"][1]["not_exhaustive_category_ids"] = [2] * incomplete
+    right = [(0, 0, stripes(0, 10), 0.9), (0, 1, stripes(20, 10), 0.5)]
+    right += [(1, 1, stripes(0, 5), 0.4)] * incomplete
+    predictions = [instances.prediction(*p) for p in [*right, (1, 1, stripes(20, 10), 0.8)]]
+    table = ApStar(write_json(content), truth).precision(predictions)
+    assert table.average_precision(class_index=0) == pytest.approx(100)
+    assert table.average_precision(class_index=1) == pytest.approx(expected)
+
+
+LVIS_NAMES = {1: "starfish", 2: "cogwheel", 5: "splotch"}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},  # as in the published file: ids of COCO
+        {"names": LVIS_NAMES},  # and names of LVIS
+        {"new_id": lambda k: 100 - k},  # other ids, found by name
+    ],
+)
+def test_equal_to_lvis_by_hand(how, toy_truth, toy_predictions, write_json, monkeypatch):
+    path = write_json(as_lvis(toy_truth.dataset, np.random.default_rng(2), **how))
+    new_id = how.get("new_id", lambda k: k)
+    own = [{**p, "category_id": new_id(p["category_id"])} for p in toy_predictions]
+    with monkeypatch.context() as patch:
+        expected = lvis_by_hand(path, own, patch)
+    assert not hasattr(np, "float")
+    ap_star = ApStar(path, toy_truth)
+    for _ in range(2):  # scoring leaves no traces
+        tables = score_instances(toy_truth, toy_predictions, ("segm",), ap_star=ap_star)
+        metrics = tables["ap_star"].metrics(high_ious=True)
+        assert {k: metrics[k] for k in METRICS} == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert 5 < metrics["AP"] < 95
+    assert abs(metrics["AP"] - tables["segm"].average_precision()) > 0.1
+    assert set(LVIS_NAMES.values()).isdisjoint(tables["ap_star"].class_names)
+    assert {f"AP-{name}" for name in toy_truth.class_names.values()} <= set(metrics)
+
+
+def test_fewer_classes_and_images(toy_truth, toy_predictions, write_json, monkeypatch, caplog):
+    content = as_lvis(toy_truth.dataset, np.random.default_rng(2))
+    removed = {content["categories"].pop()["id"]}
+    images = {image["id"] for image in content["images"][:5]}
+    content["images"] = content["images"][:5]
+    content["annotations"] = [
+        a
+        for a in content["annotations"]
+        if a["image_id"] in images and a["category_id"] not in removed
+    ]
+    path = write_json(content)
+    within = [p for p in toy_predictions if p["image_id"] in images]
+    with monkeypatch.context() as patch:
+        expected = lvis_by_hand(path, within, patch)
+    with caplog.at_level(logging.WARNING):
+        ap_star = ApStar(path, toy_truth)
+    assert "AP* is computed on 5 images" in caplog.text
+    table = ap_star.precision(toy_predictions)
+    metrics = table.metrics(high_ious=False)
+    assert {k: metrics[k] for k in METRICS} == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert len(table.class_names) == len(toy_truth.class_names) - 1
+    one = ap_star.precision(toy_predictions, image_ids=[min(images)])
+    assert not np.array_equal(one.precision, table.precision)
+
+
+def test_nothing_predicted(toy_truth, write_json):
+    table = ApStar(write_json(as_lvis(toy_truth.dataset)), toy_truth).precision([])
+    assert table.average_precision() == 0
+
+
+def test_more_than_300_predictions_of_an_image(instances, write_json):
+    truth = instances.truth([(40, 50)], [(0, 0, stripes(0, 10), False)])
+    wrong = instances.prediction(0, 0, stripes(20, 10), 0.9)
+    right = instances.prediction(0, 0, stripes(0, 10), 0.1)
+    ap_star = ApStar(write_json(as_lvis(truth.dataset)), truth)
+    found = [ap_star.precision([wrong] * n + [right]).average_precision() for n in (299, 300)]
+    assert found == pytest.approx([100 / 300, 0])
+    limited = ap_star.precision([wrong, right], max_detections=1)
+    assert limited.average_precision() == 0
+
+
+def test_evaluator_reports_it(toy_root, toy_truth, toy_predictions, write_json, monkeypatch):
+    from pointrend_ext.data.toy import register_toy_datasets
+
+    register_toy_datasets(toy_root)
+    path = write_json(as_lvis(toy_truth.dataset, np.random.default_rng(2)))
+    evaluator = InstanceEvaluator("toy_val", ("bbox", "segm"), ap_star_file=str(path))
+    monkeypatch.setattr(evaluator, "_with_dataset_ids", list)  # these have them
+    evaluator.reset()
+    evaluator._predictions = [{"image_id": 0, "instances": toy_predictions}]
+    results = evaluator.evaluate()
+    expected = ApStar(path, toy_truth).precision(toy_predictions).metrics(high_ious=True)
+    assert results["ap_star"] == pytest.approx(expected, nan_ok=True)
+    with pytest.raises(FileNotFoundError, match=r"no annotation file 'gone\.json' for AP\*"):
+        InstanceEvaluator("toy_val", ("bbox", "segm"), ap_star_file="gone.json")
+    with pytest.raises(ValueError, match="about masks"):
+        InstanceEvaluator("toy_val", ("bbox",), ap_star_file=str(path))
+
+
+def test_importing_lvis_leaves_numpy_and_logging(monkeypatch):
+    handlers = logging.root.handlers[:]
+    with imported_lvis() as lvis:
+        assert lvis.eval.np.float is float
+        assert lvis.eval.np.float64 is np.float64
+    assert lvis.eval.np is np
+    assert not hasattr(np, "float")
+    assert logging.root.handlers == handlers
+    monkeypatch.setitem(__import__("sys").modules, "lvis", None)
+    with pytest.raises(ImportError, match=r"need the package lvis: pip install"), imported_lvis():
+        pass
+
+
+def spoil(content, how):
+    if how == "coco":
+        del content["images"][0]["neg_category_ids"]
+    elif how == "frequency":
+        del content["categories"][1]["frequency"]
+    elif how == "zero":
+        content["annotations"][0]["id"] = 0
+    elif how == "classes":
+        for category, name in zip(content["categories"], "uvwxyz", strict=True):
+            category.update(id=category["id"] + 1000, name=name)
+        for annotation in content["annotations"]:
+            annotation["category_id"] += 1000
+    elif how == "swapped":
+        first, second = content["categories"][:2]
+        first["name"], second["name"] = second["name"], "cogwheel"
+    elif how == "images":
+        for image in content["images"]:
+            image["id"] += 10**9
+    elif how == "size":
+        content["images"][2]["height"] += 1
+    return content
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("coco", r"not in LVIS's format: entry 5000000 of 'images' has no 'neg_category_ids'"),
+        ("frequency", "entry 2 of 'categories' has no 'frequency'"),
+        ("zero", "annotation with the id 0"),
+        ("classes", r"neither by id nor by name, such as 1001 'u', .*prepare_cocofied_lvis"),
+        ("swapped", r"neither by id nor by name, such as 1 'gear', 2 'cogwheel'"),
+        ("images", r"none of the 8 images of"),
+        ("size", r"Image \d+ has \(height, width\) \(\d+, \d+\) in the file for AP\*"),
+    ],
+)
+def test_bad_files(toy_truth, write_json, how, message):
+    path = write_json(spoil(as_lvis(toy_truth.dataset), how))
+    with pytest.raises(ValueError, match=message):
+        ApStar(path, toy_truth)
+
+
+@pytest.mark.real_data
+def test_on_coco_with_names_of_lvis(coco_truth, coco_predictions, write_json, monkeypatch):
+    names = {5: "airplane", 72: "television_set", 77: "cellular_telephone", 67: "dining_table"}
+    path = write_json(as_lvis(coco_truth.dataset, np.random.default_rng(1), names=names))
+    expected = lvis_by_hand(path, coco_predictions, monkeypatch)
+    metrics = ApStar(path, coco_truth).precision(coco_predictions).metrics(high_ious=False)
+    assert {k: metrics[k] for k in METRICS} == pytest.approx(expected, abs=1e-6, nan_ok=True)

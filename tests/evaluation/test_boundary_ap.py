@@ -1,0 +1,276 @@
+"""Boundary AP: by hand, and against a slow implementation written from the definition."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_util
+
+from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary, rle_boundary
+from pointrend_ext.evaluation.coco_ap import coco_precision
+
+# ---- slow oracle: python loops, nothing of the package or of an evaluation library
+
+AREAS = [(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)]
+
+
+def slow_boundary(mask, d):
+    height, width = mask.shape
+    out = np.zeros_like(mask)
+    for y, x in np.argwhere(mask):
+        rows, cols = range(y - d, y + d + 1), range(x - d, x + d + 1)
+        within = rows[0] >= 0 and cols[0] >= 0 and rows[-1] < height and cols[-1] < width
+        out[y, x] = not (within and mask[y - d : y + d + 1, x - d : x + d + 1].all())
+    return out
+
+
+def slow_iou(predicted, true, crowd, d):
+    both = np.sum(predicted & true)
+    if crowd:
+        return both / np.sum(predicted)
+    mask_iou = both / np.sum(predicted | true)
+    outlines = slow_boundary(predicted, d), slow_boundary(true, d)
+    return min(mask_iou, np.sum(outlines[0] & outlines[1]) / np.sum(outlines[0] | outlines[1]))
+
+
+def matches(predicted, true, ious, threshold, area):
+    """One image and class: (score, is right) of the predictions that count, and what to find."""
+    ignored = [t["crowd"] or not area[0] <= t["area"] <= area[1] for t in true]
+    order = sorted(range(len(true)), key=lambda t: ignored[t])
+    taken, counted = set(), []
+    for p, (score, mask) in enumerate(predicted):
+        best, found = threshold, None
+        for t in order:
+            if t in taken and not true[t]["crowd"]:
+                continue
+            if found is not None and not ignored[found] and ignored[t]:
+                break
+            if ious[p, t] >= best:
+                best, found = ious[p, t], t
+        if found is not None:
+            taken.add(found)
+            if not ignored[found]:
+                counted.append((score, True))
+        elif area[0] <= mask.sum() <= area[1]:
+            counted.append((score, False))
+    return counted, len(true) - sum(ignored)
+
+
+def slow_average_precision(counted, number):
+    """Mean over 101 recall levels of the best precision at that recall or a higher one."""
+    counted = sorted(counted, key=lambda c: -c[0])
+    right = np.cumsum([is_right for _, is_right in counted])
+    precision = [r / n for n, r in enumerate(right, start=1)]
+    recall = [r / number for r in right]
+    levels = np.linspace(0, 1, 101)
+    pairs = list(zip(precision, recall, strict=True))
+    return float(np.mean([max([p for p, r in pairs if r >= v], default=0) for v in levels]))
+
+
+def slow_table(truth, predictions):
+    """AP (T, K, A) of the definition; NaN where there is nothing to find."""
+    sizes, classes = truth.sizes_hw, list(truth.class_names)
+    thresholds = np.linspace(0.5, 0.95, 10)
+    groups = {(i, k): ([], []) for i in sizes for k in classes}
+    for p in predictions:
+        mask = mask_util.decode(p["segmentation"])
+        groups[p["image_id"], p["category_id"]][0].append((p["score"], mask))
+    for a in truth.dataset["annotations"]:
+        entry = {"crowd": bool(a["iscrowd"]), "area": a["area"]}
+        entry["mask"] = mask_util.decode(a["segmentation"])
+        groups[a["image_id"], a["category_id"]][1].append(entry)
+    ious = {}
+    for key, (predicted, true) in groups.items():
+        predicted.sort(key=lambda p: -p[0])
+        d = max(1, round(0.02 * (sizes[key[0]][0] ** 2 + sizes[key[0]][1] ** 2) ** 0.5))
+        ious[key] = np.array(
+            [[slow_iou(p[1], t["mask"], t["crowd"], d) for t in true] for p in predicted]
+        )
+    table = np.full((10, len(classes), len(AREAS)), np.nan)
+    axes = (enumerate(axis) for axis in (thresholds, classes, AREAS))
+    for (t, threshold), (k, class_id), (a, area) in itertools.product(*axes):
+        parts = [matches(*groups[i, class_id], ious[i, class_id], threshold, area) for i in sizes]
+        number = sum(n for _, n in parts)
+        if number:
+            counted = [c for part, _ in parts for c in part]
+            table[t, k, a] = slow_average_precision(counted, number)
+    return table
+
+
+# ---- the boundary of one mask
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "width"),
+    [
+        ((1, 1), 1), ((5, 5), 1), ((480, 640), 16), ((1024, 2048), 46), ((1000, 1000), 28),
+        ((500, 375), 12), ((75, 100), 2), ((4000, 6000), 144),
+    ],
+)  # fmt: skip
+def test_width(size_hw, width):
+    assert boundary_width(size_hw) == width  # 12.5 and 2.5 are rounded to even, as by the authors
+
+
+def test_boundary_by_hand():
+    full = np.ones((7, 9), np.uint8)
+    ring = full.copy()
+    ring[2:5, 2:7] = 0
+    np.testing.assert_array_equal(mask_boundary(full, 2), ring)  # the border of the image counts
+    hole = full.copy()
+    hole[3, 4] = 0
+    np.testing.assert_array_equal(mask_boundary(hole, 1)[2:5, 3:6], hole[2:5, 3:6])
+    assert mask_boundary(hole, 1).sum() == 28 + 8
+    np.testing.assert_array_equal(mask_boundary(full, 4), full)
+    np.testing.assert_array_equal(mask_boundary(full.astype(bool), 2), ring)
+    assert not mask_boundary(np.zeros((7, 9)), 2).any()
+    with pytest.raises(ValueError, match="at least 1 pixel wide, not 0"):
+        mask_boundary(full, 0)
+
+
+def test_boundary_equals_the_slow_one(instances):
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        height, width = rng.integers(1, 40, 2)
+        if rng.random() < 0.2:  # flat: faster-coco-eval's own boundary is wrong here
+            height, width = rng.integers(1, 9), rng.integers(150, 300)
+        mask = np.zeros((height, width), np.uint8)
+        for _ in range(rng.integers(0, 4)):
+            y, x = sorted(rng.integers(0, height + 1, 2)), sorted(rng.integers(0, width + 1, 2))
+            mask[y[0] : y[1], x[0] : x[1]] = 1
+        mask ^= (rng.random(mask.shape) < 0.01).astype(np.uint8)
+        d = int(rng.choice([1, 2, 3, boundary_width(mask.shape)]))
+        expected = slow_boundary(mask, d)
+        np.testing.assert_array_equal(mask_boundary(mask, d), expected)
+        coded = rle_boundary(instances.rle(mask), d)
+        np.testing.assert_array_equal(mask_util.decode(coded), expected)
+
+
+@pytest.mark.parametrize("side", range(1, 12))
+def test_boundary_of_squares(instances, side):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4 : 4 + side, 7 : 7 + side] = 1
+    boundary = mask_util.decode(rle_boundary(instances.rle(mask), 2))
+    assert boundary.sum() == side**2 - max(0, side - 4) ** 2
+    np.testing.assert_array_equal(boundary, mask_boundary(mask, 2))
+
+
+# ---- AP
+
+
+def test_by_hand(instances):
+    # 50 x 50 pixels: d = 1. A square of 40 x 40 against one of 38 x 38 inside it: mask IoU
+    # 1444/1600 = .9025; their outlines, 156 and 148 pixels, do not touch.
+    outer, inner = np.zeros((2, 50, 50), np.uint8)
+    outer[5:45, 5:45] = inner[6:44, 6:44] = 1
+    truth = instances.truth([(50, 50)], [(0, 0, outer, False)])
+    inside = [instances.prediction(0, 0, inner, 0.9)]
+    assert coco_precision(truth, inside, "segm").average_precision() == pytest.approx(90)
+    assert coco_precision(truth, inside, "boundary").average_precision() == 0
+    # Moved by one pixel: mask IoU 1560/1640 = .95; of the outlines, the two long sides coincide:
+    # 78/(156 + 156 - 78) = .33 and so nothing. As a crowd: the mask IoU alone decides.
+    moved = [instances.prediction(0, 0, np.roll(outer, 1, axis=1), 0.9)]
+    assert coco_precision(truth, moved, "segm").average_precision() == pytest.approx(100)
+    assert coco_precision(truth, moved, "boundary").average_precision() == 0
+    crowd = instances.truth([(50, 50)], [(0, 0, outer, True), (0, 0, inner, False)])
+    predictions = [*moved, instances.prediction(0, 0, inner, 0.1)]
+    table = coco_precision(crowd, predictions, "boundary")
+    assert table.average_precision() == pytest.approx(100)
+
+
+def test_full_image_mask_by_hand(instances):
+    # 100 x 100: d = 3. Truth: the whole image, boundary 10000 - 94^2 = 1164. Prediction: without
+    # the 3 columns at the right; its boundary 9700 - 91 * 94 = 1146, of which 864 are in the other
+    # one: all but columns 94 to 96 over the 94 rows between. IoU 864/1446 = .5975.
+    full = np.ones((100, 100), np.uint8)
+    cut = full.copy()
+    cut[:, 97:] = 0
+    iou = 864 / 1446
+    truth = instances.truth([(100, 100)], [(0, 0, full, False)])
+    table = coco_precision(truth, [instances.prediction(0, 0, cut, 0.5)], "boundary")
+    reached = [100 if t <= iou else 0 for t in np.linspace(0.5, 0.95, 10)]
+    found = [table.average_precision(iou=t) for t in np.linspace(0.5, 0.95, 10)]
+    assert found == pytest.approx(reached)
+
+
+def test_the_smaller_iou_counts(instances):
+    # A hole of 68 x 68 inside the full 100 x 100: mask IoU .5376, and Boundary IoU above it,
+    # 1164 / (1164 + 74^2 - 68^2) = .577.
+    full = np.ones((100, 100), np.uint8)
+    holed = full.copy()
+    holed[16:84, 16:84] = 0
+    truth = instances.truth([(100, 100)], [(0, 0, full, False)])
+    table = coco_precision(truth, [instances.prediction(0, 0, holed, 0.5)], "boundary")
+    assert [table.average_precision(iou=iou) for iou in (0.50, 0.55)] == pytest.approx([100, 0])
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (2, 3)])
+def test_tiny_images(instances, size_hw):
+    mask = np.ones(size_hw, np.uint8)
+    truth = instances.truth([size_hw], [(0, 0, mask, False)])
+    table = coco_precision(truth, [instances.prediction(0, 0, mask, 0.5)], "boundary")
+    assert table.average_precision() == pytest.approx(100)
+    flat = mask.copy()
+    flat[:, : size_hw[1] // 4] = 0  # one pixel high: all is boundary, both IoUs agree
+    predictions = [instances.prediction(0, 0, flat, 0.5)]
+    tables = [coco_precision(truth, predictions, task) for task in ("segm", "boundary")]
+    np.testing.assert_array_equal(tables[0].precision, tables[1].precision)
+
+
+def random_case(instances, rng):
+    sizes = [(90, 120), (60, 45), (130, 100), (8, 220)] * 3
+    annotations = []
+    for image, (height, width) in enumerate(sizes):
+        rows, cols = np.ogrid[:height, :width]
+        for _ in range(rng.integers(0, 5)):
+            y, x = rng.uniform(0, height), rng.uniform(0, width)
+            a, b = rng.uniform(3, height / 1.2), rng.uniform(3, width / 2)
+            mask = ((rows - y) / a) ** 2 + ((cols - x) / b) ** 2 < 1
+            if mask.any():
+                annotations.append((image, rng.integers(0, 2), mask, rng.random() < 0.2))
+    truth = instances.truth(sizes, annotations, ("a", "b"))
+    fine = instances.spoiled(truth, rng)
+    return truth, fine
+
+
+def test_equal_to_the_definition(instances):
+    truth, predictions = random_case(instances, np.random.default_rng(11))
+    table = coco_precision(truth, predictions, "boundary")
+    expected = slow_table(truth, predictions)
+    precision = np.where(table.precision < 0, np.nan, table.precision).mean(axis=1)
+    np.testing.assert_allclose(precision, expected, atol=1e-6)
+    assert 0.05 < np.nanmean(expected[..., 0]) < 0.95
+    assert np.nanmin(expected[:, :, 1]) < np.nanmax(expected[:, :, 1])
+
+
+def test_never_above_mask_ap(instances, toy_truth, toy_predictions):
+    tables = [coco_precision(toy_truth, toy_predictions, task) for task in ("segm", "boundary")]
+    thresholds = tables[0].iou_thresholds
+    mask_ap, boundary_ap = ([t.average_precision(iou=i) for i in thresholds] for t in tables)
+    assert all(0 <= b <= m for m, b in zip(mask_ap, boundary_ap, strict=True))
+    assert sum(boundary_ap) < sum(mask_ap)
+    sizes = toy_truth.sizes_hw
+    perfect = [
+        {**a, "score": 1.0, "segmentation": instances.annotation_rle(a, sizes[a["image_id"]])}
+        for a in toy_truth.dataset["annotations"]
+        if not a["iscrowd"]
+    ]
+    assert coco_precision(toy_truth, perfect, "boundary").average_precision() == pytest.approx(100)
+
+
+@pytest.mark.real_data
+def test_faster_coco_eval_agrees_on_coco(coco_truth, coco_predictions):
+    """Its own Boundary AP is right on images of usual proportions."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    coco = COCO(coco_truth.dataset, use_deepcopy=True)
+    found = coco.loadRes([{k: v for k, v in p.items() if k != "bbox"} for p in coco_predictions])
+    evaluation = COCOeval_faster(coco, found, "boundary", boundary_cpu_count=1)
+    image_ids = sorted(coco_truth.sizes_hw)[:40]
+    evaluation.params.imgIds = image_ids
+    evaluation.evaluate()
+    evaluation.accumulate()
+    table = coco_precision(coco_truth, coco_predictions, "boundary", image_ids=image_ids)
+    np.testing.assert_allclose(table.precision, evaluation.eval["precision"][..., -1], atol=1e-9)
+    assert 5 < table.average_precision() < 95

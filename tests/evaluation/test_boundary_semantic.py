@@ -1,0 +1,339 @@
+"""Boundary metrics of label maps: values by hand, and slow oracles written from the definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pointrend_ext.evaluation.boundary_semantic import (
+    boundary_f_counts,
+    boundary_f_scores,
+    boundary_iou_counts,
+    trimap_counts,
+)
+from pointrend_ext.evaluation.label_pair import class_counts, class_iou, label_pair
+from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
+
+IGNORE = 255
+
+
+def pair(prediction, truth, num_classes=3):
+    return label_pair(np.asarray(prediction), np.asarray(truth), num_classes, IGNORE)
+
+
+def two_halves():
+    """reference.md, U21: left half class 2, right half class 7; a hole of 20 x 20 is predicted."""
+    truth = np.full((100, 100), 7)
+    truth[:, :50] = 2
+    prediction = truth.copy()
+    prediction[40:60, 15:35] = 7
+    return prediction, truth
+
+
+# ---- slow oracles: python loops over pixels
+
+
+def other_within(labels, i, j, distance, outside_counts, counts_as):
+    """Whether a pixel with another label lies in the square window around (i, j)."""
+    height, width = labels.shape
+    for y in range(i - distance, i + distance + 1):
+        for x in range(j - distance, j + distance + 1):
+            if not (0 <= y < height and 0 <= x < width):
+                if outside_counts:
+                    return True
+            elif labels[y, x] != labels[i, j] and counts_as(labels[y, x]):
+                return True
+    return False
+
+
+def slow_boundary_iou(prediction, truth, num_classes, ratio):
+    height, width = truth.shape
+    distance = max(1, round(ratio * (height**2 + width**2) ** 0.5))
+    counts = np.zeros((num_classes, 3), dtype=int)
+    for c in range(num_classes):
+        sides = []
+        for labels in (prediction, truth):
+            mask = ((labels == c) & (truth != IGNORE)).astype(int)
+            sides.append(
+                {
+                    (i, j)
+                    for i, j in zip(*np.nonzero(mask), strict=True)
+                    if other_within(mask, i, j, distance, True, lambda _: True)
+                }
+            )
+        counts[c] = len(sides[0] & sides[1]), len(sides[0]), len(sides[1])
+    return counts
+
+
+def slow_trimap(prediction, truth, num_classes, width):
+    counts = np.zeros((num_classes, 3), dtype=int)
+    for i, j in np.ndindex(*truth.shape):
+        if truth[i, j] == IGNORE:
+            continue
+        if other_within(truth, i, j, width, False, lambda label: label != IGNORE):
+            p, t = prediction[i, j], truth[i, j]
+            counts[t, 2] += 1
+            if p != IGNORE:
+                counts[p, 1] += 1
+                counts[p, 0] += p == t
+    return counts
+
+
+def slow_boundary_f(prediction, truth, num_classes, ratio):
+    tolerance = max(1, round(ratio * (truth.shape[0] ** 2 + truth.shape[1] ** 2) ** 0.5))
+    counts = np.zeros((num_classes, 4), dtype=int)
+    prediction = np.where(truth == IGNORE, IGNORE, prediction)
+    for c in range(num_classes):
+        contours = [
+            [
+                (i, j)
+                for i, j in zip(*np.nonzero(labels == c), strict=True)
+                if other_within(labels, i, j, 1, False, lambda label: label != IGNORE)
+            ]
+            for labels in (prediction, truth)
+        ]
+        for k, (own, other) in enumerate((contours, contours[::-1])):
+            matched = sum(
+                any((i - y) ** 2 + (j - x) ** 2 <= tolerance**2 for y, x in other) for i, j in own
+            )
+            counts[c, 2 * k : 2 * k + 2] = matched, len(own)
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("size", "num_classes", "ratio"),
+    [
+        ((1, 1), 2, 0.02),
+        ((1, 9), 3, 0.1),
+        ((14, 23), 3, 0.02),
+        ((23, 14), 5, 0.12),
+        ((12, 12), 3, 9.0),  # the window is larger than the image
+        ((13, 17), 258, 0.1),  # labels beyond 8 bits
+        ((11, 13), 255, 0.1),  # "no class" is the highest value of 8 bits
+    ],
+)
+def test_equal_to_slow_oracles(size, num_classes, ratio):
+    rng = np.random.default_rng(0)
+    allowed = np.array([0, num_classes // 2, num_classes - 1, IGNORE if num_classes < 256 else 0])
+    for _ in range(6):
+        # Patches of 3 x 3, so that there are insides, with scattered pixels of other labels.
+        maps = rng.choice(allowed, p=[0.4, 0.25, 0.25, 0.1], size=(2, size[0], size[1]))
+        maps = maps[:, np.arange(size[0])[:, None] // 3 * 3, np.arange(size[1]) // 3 * 3]
+        prediction, truth = np.where(rng.random((2, *size)) < 0.1, rng.choice(allowed), maps)
+        labels = pair(prediction, truth, num_classes)
+        np.testing.assert_array_equal(
+            boundary_iou_counts(labels, ratio),
+            slow_boundary_iou(prediction, truth, num_classes, ratio),
+        )
+        np.testing.assert_array_equal(
+            trimap_counts(labels, [1, 3, 40]),
+            [slow_trimap(prediction, truth, num_classes, width) for width in (1, 3, 40)],
+        )
+        np.testing.assert_array_equal(
+            boundary_f_counts(labels, ratio),
+            slow_boundary_f(prediction, truth, num_classes, ratio),
+        )
+
+
+# ---- boundary IoU
+
+
+def test_two_class_map_by_hand():
+    prediction, truth = two_halves()
+    # d = 3 (2.8). Class 2: a frame of 50 x 100 is 864 pixels. The prediction's hole adds the ring
+    # of 26 x 26 - 20 x 20 = 276 around it, which the frame does not touch. Class 7: the hole is a
+    # mask of its own, 20 x 20 with an inside of 14 x 14: 204 pixels.
+    counts = boundary_iou_counts(pair(prediction, truth, 8))
+    assert counts[[2, 7]].tolist() == [[864, 864 + 276, 864], [864, 864 + 204, 864]]
+    assert counts[[0, 1, 3, 4, 5, 6]].sum() == 0  # Detectron2 finds a class 5 here
+    iou = class_iou(counts)
+    assert 100 * iou[[2, 7]] == pytest.approx([75.789, 80.899], abs=1e-3)
+    assert np.isnan(iou[5])
+
+
+def test_numbers_of_classes_do_not_matter():
+    prediction, truth = two_halves()
+    renamed = np.zeros(256, dtype=np.uint8)
+    renamed[[2, 7]] = [9, 0]
+    first = boundary_iou_counts(pair(prediction, truth, 10))
+    second = boundary_iou_counts(pair(renamed[prediction], renamed[truth], 10))
+    assert first[[2, 7]].tolist() == second[[9, 0]].tolist()
+
+
+def test_a_mask_that_fills_the_image_has_a_boundary():
+    full = np.zeros((100, 200), dtype=int)  # d = 4
+    counts = boundary_iou_counts(pair(full, full, 1))
+    assert counts.tolist() == [[100 * 200 - 92 * 192] * 3]
+    other = full.copy()
+    other[50, 100] = 1
+    counts = boundary_iou_counts(pair(other, full, 2))
+    assert counts[0].tolist() == [2336, 2336 + 80, 2336]  # 9 x 9 around the pixel, without it
+    assert counts[1].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(("side", "inside"), [(5, 3), (1000, 944)])  # d = 1 and 28
+def test_width_follows_the_diagonal(side, inside):
+    full = np.zeros((side, side), dtype=int)
+    assert boundary_iou_counts(pair(full, full))[0, 2] == side**2 - inside**2
+
+
+def test_single_pixel():
+    assert boundary_iou_counts(pair([[1]], [[1]])).tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0]]
+    assert boundary_iou_counts(pair([[0]], [[1]])).tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+    assert trimap_counts(pair([[1]], [[1]]), [1]).sum() == 0
+    assert boundary_f_counts(pair([[1]], [[1]])).sum() == 0
+    assert boundary_iou_counts(pair([[1]], [[IGNORE]])).sum() == 0
+
+
+def test_class_is_not_predicted_or_nothing_is():
+    _, truth = two_halves()
+    counts = boundary_iou_counts(pair(np.full_like(truth, 7), truth, 8))
+    assert counts[2].tolist() == [0, 0, 864]
+    assert class_iou(counts)[2] == 0
+    nothing = boundary_iou_counts(pair(np.full_like(truth, IGNORE), truth, 8))
+    assert nothing[[2, 7]].tolist() == [[0, 0, 864], [0, 0, 864]]
+
+
+def test_ignored_pixels_are_as_outside_the_image():
+    prediction, truth = two_halves()
+    # The upper rows are ignored, and the frame of class 2 becomes that of 70 x 50. The diagonal,
+    # and with it d, stays that of the whole image. The hole keeps its distance.
+    truth[:30] = IGNORE
+    labels = pair(prediction, truth, 8)
+    frame = 70 * 50 - 64 * 44
+    assert boundary_iou_counts(labels)[2].tolist() == [frame, frame + 276, frame]
+    for value in (0, 2, 7, IGNORE):  # what is predicted there does not matter
+        prediction[:30] = value
+        again = pair(prediction, truth, 8)
+        assert boundary_iou_counts(again).tolist() == boundary_iou_counts(labels).tolist()
+        assert trimap_counts(again, [1, 3]).tolist() == trimap_counts(labels, [1, 3]).tolist()
+        assert boundary_f_counts(again).tolist() == boundary_f_counts(labels).tolist()
+
+
+# ---- trimap
+
+
+def test_trimap_by_hand():
+    truth = np.array([[0, 0, 0, 0, 1, 1, 1, 1]])
+    prediction = np.array([[0, 0, 1, 0, 0, 1, 1, 0]])
+    counts = trimap_counts(pair(prediction, truth, 2), [1, 2, 4])
+    assert counts[0].tolist() == [[1, 2, 1], [0, 0, 1]]
+    assert counts[1].tolist() == [[1, 2, 2], [1, 2, 2]]
+    assert counts[2].tolist() == class_counts(pair(prediction, truth, 2)).tolist()
+    assert class_iou(counts)[1] == pytest.approx([1 / 3, 1 / 3])
+
+
+def test_trimap_has_no_boundary_at_ignored_pixels_or_the_border():
+    truth = np.array([[0, 0, IGNORE, 1, 1]])
+    assert trimap_counts(pair(truth, truth), [1]).sum() == 0
+    assert trimap_counts(pair(truth, truth), [2])[0, :, 2].tolist() == [1, 1, 0]  # across it
+    assert trimap_counts(pair([[0] * 5], [[0] * 5]), [9]).sum() == 0
+
+
+# ---- boundary F
+
+
+def test_boundary_f_by_hand():
+    truth = np.zeros((20, 20), dtype=int)
+    truth[:, 10:] = 1
+    prediction = np.zeros_like(truth)
+    prediction[:, 12:] = 1  # two pixels off
+    labels = pair(prediction, truth, 2)
+    assert boundary_f_counts(labels, ratio=1 / 28).tolist() == [[0, 20, 0, 20]] * 2  # 1 px
+    assert boundary_f_counts(labels, ratio=2 / 28).tolist() == [[20, 20, 20, 20]] * 2  # 2 px
+    prediction[:4, 5:] = 1  # far off
+    counts = boundary_f_counts(pair(prediction, truth, 2), ratio=2 / 28)
+    assert counts[:, 3].tolist() == [20, 20]
+    precision, recall, f = boundary_f_scores(counts)
+    expected = slow_boundary_f(prediction, truth, 2, 2 / 28)
+    assert counts.tolist() == expected.tolist()
+    assert f == pytest.approx(2 * precision * recall / (precision + recall))
+    assert (recall < 1).all()
+    assert (precision < 1).all()
+
+
+def test_boundary_f_tolerance_is_euclidean():
+    truth = np.zeros((30, 30), dtype=int)
+    truth[10, 10] = 1
+    prediction = np.zeros_like(truth)
+    prediction[12, 12] = 1  # 2.83 pixels away
+    for ratio, matched in ((2 / 42.4, 0), (3 / 42.4, 1)):
+        counts = boundary_f_counts(pair(prediction, truth, 2), ratio)
+        assert counts[1].tolist() == [matched, 1, matched, 1]
+
+
+def test_boundary_f_scores_of_missing_contours():
+    precision, recall, f = boundary_f_scores(
+        np.array([[0, 0, 0, 5], [0, 3, 0, 0], [0, 3, 0, 5], [3, 3, 4, 5]])
+    )
+    np.testing.assert_allclose(precision, [np.nan, np.nan, 0, 1])
+    np.testing.assert_allclose(recall, [0, np.nan, 0, 0.8])
+    np.testing.assert_allclose(f, [0, np.nan, 0, 1.6 / 1.8])
+
+
+# ---- label maps and scores
+
+
+def test_bad_label_maps():
+    good = np.zeros((4, 5), dtype=np.uint8)
+    with pytest.raises(ValueError, match=r"the prediction contains the values 3, 9 \(2 pixels\)"):
+        label_pair(np.array([[0, 3, 9]]), np.array([[0, 0, 0]]), 3, IGNORE)
+    with pytest.raises(ValueError, match=r"the ground truth contains the values -1"):
+        label_pair(np.array([[0, 0]]), np.array([[0, -1]]), 3, IGNORE)
+    with pytest.raises(ValueError, match=r"\(4, 5\), the ground truth \(5, 4\)"):
+        label_pair(good, good.T, 3, IGNORE)
+    with pytest.raises(ValueError, match=r"\(4, 5\) of float32"):
+        label_pair(good.astype(np.float32), good, 3, IGNORE)
+    with pytest.raises(ValueError, match=r"ground truth is an array \(1, 4, 5\)"):
+        label_pair(good, good[None], 3, IGNORE)
+
+
+def test_ignore_label_may_be_a_class():
+    # As Detectron2 does it: true pixels of that label do not count, predicted ones do.
+    labels = label_pair(np.array([[0, 1, 1]]), np.array([[0, 1, 0]]), 2, 1)
+    assert class_counts(labels).tolist() == [[1, 1, 2], [0, 1, 0]]
+
+
+def test_iou_of_classes_that_are_not_in_the_truth():
+    # both maps, prediction, truth: predicted in vain, nowhere, missed, found in part
+    iou = class_iou(np.array([[0, 7, 0], [0, 0, 0], [0, 0, 4], [3, 5, 4]]))
+    np.testing.assert_allclose(iou, [np.nan, np.nan, 0, 0.5])
+
+
+def test_scores_of_sums():
+    metrics = SemanticMetrics(["a", "b", "c"], IGNORE, ("boundary_iou", "trimap", "boundary_f"))
+    rng = np.random.default_rng(1)
+    images = [rng.choice([0, 1, IGNORE], size=(2, 9, 9)) for _ in range(3)]
+    total = metrics.zero_counts()
+    for prediction, truth in images:
+        for name, counts in metrics.counts(prediction, truth).items():
+            total[name] += counts
+    expected = sum(slow_boundary_iou(p, t, 3, 0.02) for p, t in images)[:2]
+    scores = metrics.scores(total)
+    values = expected[:, 0] / (expected[:, 1] + expected[:, 2] - expected[:, 0])
+    assert scores["BoundaryIoU-a"] == pytest.approx(100 * values[0])
+    assert scores["mBoundaryIoU"] == pytest.approx(100 * values.mean())
+    both, predicted, true = sum(slow_trimap(p, t, 3, 3) for p, t in images)[1]
+    assert scores["TrimapIoU3-b"] == pytest.approx(100 * both / (predicted + true - both))
+    contours = sum(slow_boundary_f(p, t, 3, 0.0075) for p, t in images)
+    matched_p, predicted, matched_t, true = contours[0]
+    precision, recall = matched_p / predicted, matched_t / true
+    assert scores["BoundaryPrecision-a"] == pytest.approx(100 * precision)
+    assert scores["BoundaryRecall-a"] == pytest.approx(100 * recall)
+    assert scores["BoundaryF-a"] == pytest.approx(200 * precision * recall / (precision + recall))
+    assert all(np.isnan(v) for k, v in scores.items() if k.endswith("-c"))
+    assert all(type(value) is float for value in scores.values())
+
+
+def test_example_in_the_docstring():
+    metrics = SemanticMetrics(["sky", "tree"], ignore_label=255)
+    counts = metrics.counts(np.array([[0, 0, 1]]), np.array([[0, 1, 1]]))
+    assert counts["area"].tolist() == [[1, 2, 1], [1, 1, 2]]
+    assert metrics.scores(counts)["mIoU"] == pytest.approx(50)
+
+
+def test_unknown_metrics_and_widths():
+    with pytest.raises(ValueError, match=r"\['boundary_ap'\] of label maps; known are"):
+        SemanticMetrics(["a"], IGNORE, ["trimap", "boundary_ap"])
+    with pytest.raises(ValueError, match=r"found \[0\.5, 3\]"):
+        SemanticMetrics(["a"], IGNORE, ["trimap"], [0.5, 3])

@@ -1,0 +1,149 @@
+"""Results files: what is accepted, and that every mistake is named with file and entry."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_util
+
+from pointrend_ext.evaluation.coco_ap import coco_precision
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.results_file import check_results, load_results, tasks_of
+
+
+@pytest.fixture
+def truth(instances):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:10, 5:25] = 1
+    return instances.truth([(20, 30), (30, 20)], [(0, 0, mask, False)], ("cat", "dog"))
+
+
+@pytest.fixture
+def good(instances):
+    first, second = np.zeros((20, 30)), np.zeros((30, 20))
+    first[5:10, 5:20] = second[:4] = 1
+    return [instances.prediction(0, 0, first, 0.75), instances.prediction(1, 1, second, 1)]
+
+
+def test_good_file(truth, good, write_json):
+    results = load_results(write_json(good), truth)
+    assert results == good
+    assert tasks_of(results) == ("bbox", "segm")
+    assert coco_precision(truth, results, "segm").average_precision() == pytest.approx(60)
+
+
+def test_uncompressed_masks_are_compressed(truth, good, write_json):
+    mask = mask_util.decode(good[0]["segmentation"])
+    runs, value = [0], 0
+    for pixel in mask.T.reshape(-1):
+        if pixel != value:
+            runs.append(0)
+            value = pixel
+        runs[-1] += 1
+    uncompressed = copy.deepcopy(good)
+    uncompressed[0]["segmentation"] = {"size": [20, 30], "counts": runs}
+    results = load_results(write_json(uncompressed), truth)
+    np.testing.assert_array_equal(mask_util.decode(results[0]["segmentation"]), mask)
+
+
+def test_boxes_alone_and_masks_alone(truth, good, write_json):
+    boxes = [{k: v for k, v in g.items() if k != "segmentation"} for g in good]
+    masks = [{k: v for k, v in g.items() if k != "bbox"} for g in good]
+    assert tasks_of(load_results(write_json(boxes), truth)) == ("bbox",)
+    assert tasks_of(load_results(write_json(masks), truth)) == ("segm",)
+    assert load_results(write_json([]), truth) == []
+    assert tasks_of([]) == ()
+    with pytest.raises(ValueError, match=r"entry 0 .*it has no 'segmentation'"):
+        load_results(write_json(boxes), truth, ("bbox", "boundary"))
+    with pytest.raises(ValueError, match=r"entry 1 .*it has no 'segmentation'"):
+        load_results(write_json([good[0], boxes[1]]), truth)
+
+
+def change(**values):
+    def apply(entry):
+        entry.update(values)
+
+    return apply
+
+
+def mask_change(**values):
+    def apply(entry):
+        entry["segmentation"].update(values)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (change(image_id=77), r"image_id 77 is not among the 2 of 'by hand' \(1, 2\)"),
+        (change(image_id="1"), "image_id '1' is not among"),
+        (change(image_id=[1]), r"image_id \[1\] is not among"),
+        (change(category_id=0), r"category_id 0 is not among the 2 of 'by hand' \(1, 2\)"),
+        (change(category_id=None), "category_id None is not among"),
+        (change(score=float("nan")), "score is nan, not a finite number"),
+        (change(score="high"), "score is 'high'"),
+        (lambda entry: entry.pop("score"), "it has no 'score'"),
+        (lambda entry: entry.pop("image_id"), ": it has no 'image_id'"),
+        (change(bbox=[1, 2, 3]), r"bbox is \[1, 2, 3\], not 4 numbers"),
+        (change(bbox=[1, 2, float("inf"), 3]), "not 4 numbers"),
+        (change(bbox=[9, 9, -3, 3]), "negative width or height"),
+        (change(segmentation=[[0, 0, 5, 0, 5, 5]]), "segmentation is a list; results hold"),
+        (mask_change(size=[20, 30]), r"\(height, width\) \(20, 30\), the image \(30, 20\)"),
+        (mask_change(size=5), "its run-length mask cannot be read"),
+        (mask_change(counts="garbage!"), "run-length mask"),
+        (mask_change(counts="\u00e9"), "its run-length mask|can't encode|compressed format"),
+        (mask_change(counts=""), "not in COCO's compressed format"),
+        (mask_change(counts=[5, 5]), "add up to 10, not to the 600 pixels"),
+        (mask_change(counts=None), "the run lengths of the mask add up to None"),
+        (lambda entry: entry["segmentation"].pop("counts"), "not 'size' and 'counts'"),
+    ],
+)
+def test_bad_entries(truth, good, write_json, spoil, message):
+    spoil(good[1])
+    path = write_json(good, "mine.json")
+    with pytest.raises(ValueError, match=rf"Results file '.*mine\.json': entry 1.*{message}"):
+        load_results(path, truth)
+
+
+def test_entry_that_is_no_dict(truth, good):
+    with pytest.raises(ValueError, match=r"^Here: entry 1 is \[1, 2\], not a dict"):
+        check_results([good[0], [1, 2]], truth, "Here")
+
+
+def test_truncated_counts(truth, good, write_json):
+    counts = good[0]["segmentation"]["counts"]
+    cut = r"entry 0 \(image_id 1\): the (run lengths.* add up to|counts.* are not in COCO's)"
+    for length in range(len(counts)):
+        good[0]["segmentation"]["counts"] = counts[:length]
+        with pytest.raises(ValueError, match=cut):
+            load_results(write_json(good), truth)
+
+
+def test_bad_files(truth, good, write_json, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no results file '.*gone\.json'"):
+        load_results(tmp_path / "gone.json", truth)
+    path = write_json(good, "cut.json")
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
+        load_results(path, truth)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
+        load_results(path, truth)
+    with pytest.raises(ValueError, match=r"holds a dict with \['annotations', 'categories', 'im"):
+        load_results(write_json(truth.dataset), truth)
+
+
+def test_ground_truth_files(truth, write_json, tmp_path):
+    loaded = CocoTruth.load(write_json(truth.dataset, "truth.json"))
+    assert loaded.sizes_hw == {1: (20, 30), 2: (30, 20)}
+    assert loaded.class_names == {1: "cat", 2: "dog"}
+    with pytest.raises(FileNotFoundError, match="no annotation file"):
+        CocoTruth.load(tmp_path / "gone.json")
+    with pytest.raises(ValueError, match=r"dict with 'images', 'annotations' and 'categories'"):
+        CocoTruth.load(write_json([], "list.json"))
+    test_set = {k: v for k, v in truth.dataset.items() if k != "annotations"}
+    with pytest.raises(ValueError, match=r"test\.json' has no 'annotations' \(a test set\?\)"):
+        CocoTruth.load(write_json(test_set, "test.json"))
