@@ -1,0 +1,231 @@
+"""Detectron2's checkpointer, which says what it loads and runs no code from files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from fvcore.common.checkpoint import _filter_reused_missing_keys, _IncompatibleKeys
+from torch import Tensor, nn
+
+from pointrend_ext.checkpoint.class_names import ClassMap
+from pointrend_ext.checkpoint.class_sources import ClassSources
+from pointrend_ext.checkpoint.files import fetch, write_atomically
+from pointrend_ext.checkpoint.formats import Conversion, to_detectron2_names, unwrap_state_dict
+from pointrend_ext.checkpoint.reading import read_weights_file
+from pointrend_ext.checkpoint.report import LoadReport, list_entries
+from pointrend_ext.checkpoint.requirements import check_loaded, check_values
+from pointrend_ext.checkpoint.surgery import adapt_classes
+
+__all__ = ["PointRendCheckpointer"]
+
+logger = logging.getLogger(__name__)
+
+
+class PointRendCheckpointer(DetectionCheckpointer):
+    """Loads weights of every known format, fits them to the model's classes, and reports.
+
+    Use it as Detectron2's: ``load``, ``resume_or_load``, ``save``. Nothing is loaded into the model
+    before all checks have passed. ``report`` holds what the last ``load`` did.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        save_to_disk: bool | None = None,
+        for_training: bool = False,
+        class_names: Mapping[str, Sequence[str]] | None = None,
+        source_class_names: Mapping[str, Sequence[str]] | None = None,
+        map_classes: bool = False,
+        allow_missing: bool = False,
+        allow_code: bool = False,
+        **checkpointables: Any,
+    ) -> None:
+        """Wrap a freshly built model.
+
+        Args:
+            model: its own values are what classes without a source start from.
+            save_dir: where checkpoints are written and found.
+            save_to_disk: whether to write; by default on the first process alone.
+            for_training: whether weights that are loaded without the trainer's state start a
+                training, so that whole parts of the model may be new. Otherwise, and when a
+                training is resumed, every tensor must be there.
+            class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``; written into
+                checkpoints.
+            source_class_names: the same of the weights to load. Without it they are read from the
+                file, or known by their number (COCO, Cityscapes).
+            map_classes: whether classes are found by name; otherwise they keep their place where
+                their number is the same, and are new where it is not.
+            allow_missing: load what there is, whatever is missing.
+            allow_code: read files that need more than arrays and plain containers, which may run
+                code in them.
+            **checkpointables: objects with a state, such as the trainer.
+        """
+        super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
+        self.for_training = for_training
+        self.class_names = {kind: list(names) for kind, names in (class_names or {}).items()}
+        self.class_sources = ClassSources(self.class_names, source_class_names, map_classes)
+        self.allow_missing = allow_missing
+        self.allow_code = allow_code
+        self.report: LoadReport | None = None
+        self._source = ""
+        self._is_warm_start = False
+
+    def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
+        """Load weights, and the state of checkpointables.
+
+        Args:
+            path: a file or an address; nothing is loaded if it is empty.
+            checkpointables: names of those to load; all by default.
+
+        Returns:
+            What else the file held.
+
+        Raises:
+            FileNotFoundError: no such file, or no network.
+            WeightsFileError: the file is damaged, of another kind, or could run code.
+            IncompleteWeightsError: the weights do not fill the model.
+        """
+        if not path:
+            return super().load(path, checkpointables)
+        fetch(path, self.path_manager)
+        self._source, self._is_warm_start = path, self.for_training and checkpointables is not None
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            self._parsed_url_during_load = None  # Detectron2 leaves it set after an error
+
+    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
+        """Resume from the last checkpoint of ``save_dir`` if there is one, else load ``path``.
+
+        Args:
+            path: weights, loaded without any trainer's state.
+            resume: whether to look for a checkpoint.
+
+        Returns:
+            What else the file held.
+
+        Raises:
+            FileNotFoundError: also where ``last_checkpoint`` names a file that is not there.
+        """
+        if resume and self.has_checkpoint():
+            last = Path(self.get_checkpoint_file())
+            if "://" not in self.save_dir and not last.is_file():
+                found = ", ".join(sorted(file.name for file in last.parent.glob("*.pth"))) or "none"
+                raise FileNotFoundError(
+                    f"{Path(self.save_dir, 'last_checkpoint')} names {last.name!r}, which is not "
+                    f"there (checkpoints found: {found}): write the name of one of these into it, "
+                    "or delete it to start from MODEL.WEIGHTS."
+                )
+        return super().resume_or_load(path, resume=resume)
+
+    def save(self, name: str, **kwargs: Any) -> None:
+        """Write a checkpoint; the previous one is intact until the new one is complete.
+
+        Args:
+            name: of the file, without extension.
+            **kwargs: what else to write.
+        """
+        if not self.save_dir or not self.save_to_disk or "://" in self.save_dir:
+            super().save(name, **kwargs)
+            return
+        data = {"model": self.model.state_dict()}
+        if self.class_names:
+            data["class_names"] = self.class_names
+        data.update({key: obj.state_dict() for key, obj in self.checkpointables.items()}, **kwargs)
+        path = Path(self.save_dir, f"{name}.pth")
+        logger.info("Saving checkpoint to %s", path)
+        write_atomically(path, lambda file: torch.save(data, file))
+        self.tag_last_checkpoint(path.name)
+
+    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
+        """Make a file of ``save_dir`` the one to resume from."""
+        if "://" in self.save_dir:
+            super().tag_last_checkpoint(last_filename_basename)
+            return
+        path = Path(self.save_dir, "last_checkpoint")
+        write_atomically(path, lambda file: file.write(last_filename_basename.encode()))
+
+    def _load_file(self, filename: str) -> dict[str, Any]:
+        data = read_weights_file(filename, allow_code=self.allow_code)
+        state, extras = unwrap_state_dict(data, self._source)
+        queries = parse_qs(self._parsed_url_during_load.query)
+        if queries.pop("matching_heuristics", ["False"]) == ["True"]:
+            extras["matching_heuristics"] = True
+        if queries:
+            raise ValueError(
+                f"{self._source} has the query {sorted(queries)}; only matching_heuristics=True is "
+                "known. Correct MODEL.WEIGHTS."
+            )
+        return {**extras, "model": state}
+
+    def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
+        model_state = self.model.state_dict()
+        conversion = to_detectron2_names(
+            checkpoint.pop("model"),
+            model_state,
+            complete_names=bool(checkpoint.get("matching_heuristics")),
+        )
+        for note in conversion.notes:
+            logger.warning(note)
+        self._compare_pixel_statistics(conversion.state_dict)
+        state, changes = adapt_classes(
+            conversion.state_dict, model_state, class_map=self._class_maps(conversion, checkpoint)
+        )
+        check_values(state, model_state, self._source)
+        missing = [name for name in model_state if name not in state]
+        report = LoadReport(self._source, conversion.format)
+        report.entries = list_entries(
+            conversion,
+            state,
+            model_state,
+            changes,
+            _filter_reused_missing_keys(self.model, missing),
+        )
+        self.report = report
+        logger.info("%s\n%s", report.summary(), report.table())
+        check_loaded(report, warm_start=self._is_warm_start, allow_missing=self.allow_missing)
+        fitting = {
+            name: value
+            for name, value in state.items()
+            if name in model_state and value.shape == model_state[name].shape
+        }
+        incompatible = self.model.load_state_dict(fitting, strict=False)
+        return _IncompatibleKeys(
+            missing_keys=incompatible.missing_keys,
+            unexpected_keys=[name for name in state if name not in model_state],
+            incorrect_shapes=[
+                (name, tuple(state[name].shape), tuple(model_state[name].shape))
+                for name in state
+                if name in model_state and name not in fitting
+            ],
+        )
+
+    def _class_maps(
+        self, conversion: Conversion, checkpoint: Mapping[str, Any]
+    ) -> dict[str, ClassMap]:
+        if self.for_training and not self._is_warm_start:
+            return {}  # a resumed training has the classes that it had
+        return self.class_sources.class_maps(
+            conversion.state_dict, self.model.state_dict(), checkpoint.get("class_names")
+        )
+
+    def _compare_pixel_statistics(self, state: Mapping[str, Tensor]) -> None:
+        """Old checkpoints hold what was subtracted from pixels and what they were divided by."""
+        for name in ("pixel_mean", "pixel_std"):
+            if name in state and hasattr(self.model, name):
+                theirs, ours = state[name].flatten().tolist(), getattr(self.model, name).flatten()
+                if not np.allclose(theirs, ours.tolist(), atol=0.01):
+                    text = "The weights were trained with MODEL.%s %s, the configuration has %s."
+                    logger.warning(text, name.upper(), theirs, ours.tolist())
+
+    def _log_incompatible_keys(self, _incompatible: _IncompatibleKeys) -> None:
+        """Do nothing: the report has been logged."""

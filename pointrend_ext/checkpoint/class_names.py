@@ -1,0 +1,87 @@
+"""Which class of a checkpoint becomes which class of the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from detectron2.data.datasets.builtin_meta import (
+    CITYSCAPES_CATEGORIES,
+    COCO_CATEGORIES,
+    _get_coco_panoptic_separated_meta,
+)
+
+__all__ = ["INSTANCE", "SEMANTIC", "ClassMap", "known_class_names", "map_by_name"]
+
+# The two lists of classes that a model can have.
+INSTANCE = "instance"
+SEMANTIC = "semantic"
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Which class of a checkpoint becomes which class of the model.
+
+    Attributes:
+        sources: for each class of the model the index of the checkpoint's class, None where there
+            is none.
+        old_count: number of the checkpoint's classes.
+    """
+
+    sources: tuple[int | None, ...]
+    old_count: int
+
+
+def known_class_names(kind: str, count: int) -> list[str] | None:
+    """Class names of the model zoo's data sets, told apart by their number of classes.
+
+    Args:
+        kind: ``INSTANCE`` or ``SEMANTIC``.
+        count: number of classes.
+
+    Returns:
+        COCO's 80 or Cityscapes' 8 things; COCO panoptic's 54 or Cityscapes' 19 semantic classes;
+        else None.
+    """
+    if (kind, count) == (INSTANCE, 80):
+        return [category["name"] for category in COCO_CATEGORIES if category["isthing"]]
+    if (kind, count) == (INSTANCE, 8):
+        return [category["name"] for category in CITYSCAPES_CATEGORIES if category["isthing"]]
+    if (kind, count) == (SEMANTIC, 54):
+        return list(_get_coco_panoptic_separated_meta()["stuff_classes"])
+    if (kind, count) == (SEMANTIC, 19):
+        return [category["name"] for category in CITYSCAPES_CATEGORIES]
+    return None
+
+
+def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
+    """Find each new class among the old ones.
+
+    Names are compared without regard to case, and with hyphens and underscores as spaces.
+
+    Args:
+        old_names: the checkpoint's classes, in its order.
+        new_names: the model's classes, in its order.
+
+    Returns:
+        The map of equal names.
+
+    Raises:
+        ValueError: two classes of one list have the same name.
+    """
+    old, new = _by_name(old_names, "checkpoint"), _by_name(new_names, "model")
+    return ClassMap(tuple(old.get(name) for name in new), len(old_names))
+
+
+def _by_name(names: Sequence[str], owner: str) -> Mapping[str, int]:
+    indices: dict[str, int] = {}
+    for index, name in enumerate(names):
+        key = re.sub(r"[\s_-]+", " ", name).strip().lower()
+        if key in indices:
+            raise ValueError(
+                f"Classes {names[indices[key]]!r} and {name!r} of the {owner} have the same name, "
+                "so classes cannot be mapped by name. Rename one, or do not map classes."
+            )
+        indices[key] = index
+    return indices

@@ -1,0 +1,165 @@
+"""The known formats of weights: how each is recognised, and its names in Detectron2's terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
+from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
+from torch import Tensor
+
+__all__ = ["FORMATS", "PLAIN", "WeightsFormat"]
+
+State = dict[str, Tensor]
+Rename = tuple[str, "str | Callable[[re.Match[str]], str]"]
+
+
+@dataclass(frozen=True)
+class WeightsFormat:
+    """One format.
+
+    Attributes:
+        name: in words.
+        required: patterns; the format is recognised when each matches the start of some name.
+        renames: (pattern, replacement), applied to each name in this order.
+        dropped: patterns of names that no model needs.
+        convert: changes values too, after the renames; returns the tensors and, for each new name,
+            the name it had before.
+        partial_names: names lack the beginning that the model's have.
+        fused_norms: normalisations were fused into scale and shift, so their statistics are 0, 1.
+        notes: sentences for the user.
+    """
+
+    name: str
+    required: tuple[str, ...]
+    renames: tuple[Rename, ...] = ()
+    dropped: tuple[str, ...] = ()
+    convert: Callable[[State], tuple[State, dict[str, str]]] | None = None
+    partial_names: bool = False
+    fused_norms: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _level(name: str) -> Callable[[re.Match[str]], str]:
+    """Torchvision counts pyramid levels from 0, Detectron2 from the power of two, 2."""
+    return lambda found: f"{name}{int(found[1]) + 2}.{found[2]}"
+
+
+def _background_last(state: State) -> tuple[State, dict[str, str]]:
+    """Torchvision's class 0 is the background: Detectron2 has it last, or not at all.
+
+    Of COCO's 90 category ids, 80 are in use; Detectron2 numbers these without gaps.
+    """
+    state = dict(state)
+    rows = state["roi_heads.box_predictor.cls_score.weight"].shape[0]
+    used = list(range(1, rows))
+    if rows == 91:
+        used = [category["id"] for category in COCO_CATEGORIES if category["isthing"]]
+    for kind in ("weight", "bias"):
+        scores = f"roi_heads.box_predictor.cls_score.{kind}"
+        state[scores] = state[scores][[*used, 0]]
+        for name, per_class in (("box_predictor.bbox_pred", 4), ("mask_head.predictor", 1)):
+            name = f"roi_heads.{name}.{kind}"
+            if name in state:
+                by_class = state[name].unflatten(0, (rows, per_class))
+                state[name] = by_class[used].flatten(0, 1)
+    return state, {name: name for name in state}
+
+
+RESNET: tuple[Rename, ...] = (
+    (r"^conv1\.", "stem.conv1."),
+    (r"^bn1\.", "stem.conv1.norm."),
+    (r"^layer(\d)\.(.*)", lambda found: f"res{int(found[1]) + 1}.{found[2]}"),
+    (r"^(res\d\.\d+\.)bn(\d)\.", r"\1conv\2.norm."),
+    (r"^(res\d\.\d+\.)downsample\.0\.", r"\1shortcut."),
+    (r"^(res\d\.\d+\.)downsample\.1\.", r"\1shortcut.norm."),
+)
+TORCHVISION_INPUT = (
+    "torchvision's weights expect INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.28, 103.53], "
+    "MODEL.PIXEL_STD [58.395, 57.12, 57.375] and MODEL.RESNETS.STRIDE_IN_1X1 False."
+)
+FORMATS = (
+    WeightsFormat(
+        name="PointRend, with the names of before November 2020",
+        required=(r"roi_heads\.(mask_(coarse|point)_head\.|.*\.coarse_mask_fc\d)",),
+        renames=(
+            (r"^roi_heads\.mask_coarse_head\.", "roi_heads.mask_head.coarse_head."),
+            (r"^roi_heads\.mask_point_head\.", "roi_heads.mask_head.point_head."),
+            (r"^(roi_heads\.mask_head\.coarse_head\.)coarse_mask_fc", r"\1fc"),
+        ),
+    ),
+    WeightsFormat(
+        name="PointRend",
+        required=(
+            r"(roi_heads\.mask_head\.(coarse|point)_head|"
+            r"sem_seg_head\.(coarse_sem_seg|point)_head)\.",
+        ),
+    ),
+    WeightsFormat(
+        name="torchvision Mask R-CNN or Faster R-CNN",
+        required=(r"backbone\.body\.layer1\.", r"rpn\.head\.", r"roi_heads\.box_predictor\."),
+        renames=(
+            (r"^backbone\.body\.", ""),
+            *RESNET,
+            (r"^(stem|res\d)\.", r"backbone.bottom_up.\1."),
+            (
+                r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?(weight|bias)$",
+                _level("backbone.fpn_lateral"),
+            ),
+            (
+                r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?(weight|bias)$",
+                _level("backbone.fpn_output"),
+            ),
+            (r"^rpn\.head\.conv\.(?:0\.0\.)?", "proposal_generator.rpn_head.conv."),
+            (r"^rpn\.head\.cls_logits\.", "proposal_generator.rpn_head.objectness_logits."),
+            (r"^rpn\.head\.bbox_pred\.", "proposal_generator.rpn_head.anchor_deltas."),
+            (r"^roi_heads\.box_head\.fc6\.", "roi_heads.box_head.fc1."),
+            (r"^roi_heads\.box_head\.fc7\.", "roi_heads.box_head.fc2."),
+            (
+                r"^roi_heads\.mask_head\.(\d)\.0\.(.*)",
+                lambda found: f"roi_heads.mask_head.mask_fcn{int(found[1]) + 1}.{found[2]}",
+            ),
+            (r"^roi_heads\.mask_predictor\.conv5_mask\.", "roi_heads.mask_head.deconv."),
+            (r"^roi_heads\.mask_predictor\.mask_fcn_logits\.", "roi_heads.mask_head.predictor."),
+        ),
+        convert=_background_last,
+        notes=(
+            TORCHVISION_INPUT,
+            "torchvision pools regions half a cell off Detectron2's place: fine-tune before use.",
+        ),
+    ),
+    WeightsFormat(
+        name="Caffe2 (Detectron or MSRA)",
+        required=(r"(conv1_w|res2_0_branch2a_w)$",),
+        dropped=(r".*_momentum$", r"(pred|fc1000)_[wb]$"),
+        convert=convert_c2_detectron_names,
+        partial_names=True,
+        fused_norms=True,
+    ),
+    WeightsFormat(
+        name="torchvision ResNet",
+        required=(r"layer1\.0\.conv1\.weight$", r"bn1\."),
+        renames=RESNET,
+        dropped=(r"fc\.(weight|bias)$",),
+        partial_names=True,
+        notes=(TORCHVISION_INPUT,),
+    ),
+    WeightsFormat(
+        name="a backbone with Detectron2's names",
+        required=(r"(stem\.|res2\.|s1\.b1\.)",),
+        dropped=(r"(fc|linear|head\.fc)\.(weight|bias)$",),
+        partial_names=True,
+    ),
+    WeightsFormat(
+        name="Detectron2 panoptic segmentation",
+        required=(r"backbone\.", r"roi_heads\.", r"sem_seg_head\."),
+    ),
+    WeightsFormat(name="Detectron2 Mask R-CNN", required=(r"backbone\.", r"roi_heads\.mask_head")),
+    WeightsFormat(name="Detectron2 detection", required=(r"backbone\.", r"roi_heads\.")),
+    WeightsFormat(
+        name="Detectron2 semantic segmentation", required=(r"backbone\.", r"sem_seg_head\.")
+    ),
+)
+PLAIN = WeightsFormat(name="a plain state dict", required=())

@@ -1,0 +1,192 @@
+"""What happened to each tensor when weights were loaded."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pointrend_ext.checkpoint.formats import Conversion
+
+__all__ = [
+    "IGNORED",
+    "LOADED",
+    "MAPPED",
+    "MISSING",
+    "NOT_LOADED",
+    "PARTLY_NEW",
+    "SHAPE_MISMATCH",
+    "UNEXPECTED",
+    "Entry",
+    "LoadReport",
+    "component_of",
+    "list_entries",
+]
+
+LOADED = "loaded"
+MAPPED = "mapped"
+PARTLY_NEW = "partly re-initialised"
+MISSING = "missing"
+SHAPE_MISMATCH = "shape mismatch"
+UNEXPECTED = "unexpected"
+IGNORED = "ignored"
+# Buffers that Detectron2 once wrote, and the batch counter that a frozen normalisation lacks.
+OLD_BUFFERS = re.compile(
+    r"anchor_generator\.cell_anchors|^pixel_(mean|std)$|\.num_batches_tracked$"
+)
+NOT_LOADED = {MISSING, SHAPE_MISMATCH}
+
+# Parts of a model by the prefix of their names, the first that fits.
+COMPONENTS = (
+    ("sem_seg_head.point_head.", "semantic point head"),
+    ("sem_seg_head.", "semantic head"),
+    ("roi_heads.mask_head.", "mask head"),
+    ("roi_heads.keypoint_head.", "keypoint head"),
+    ("roi_heads.box", "box head"),
+    ("roi_heads.", "region heads"),
+    ("proposal_generator.", "RPN"),
+    ("backbone.bottom_up.", "backbone"),
+    ("backbone.fpn_align", "feature alignment"),
+    ("backbone.fpn_", "FPN"),
+    ("backbone.top_block.", "FPN"),
+    ("backbone.", "backbone"),
+)
+PARTS = (
+    "backbone",
+    "FPN",
+    "feature alignment",
+    "RPN",
+    "box head",
+)  # in the order of a forward pass
+
+
+def component_of(name: str) -> str:
+    """Name the part of the model that a parameter belongs to."""
+    return next((part for prefix, part in COMPONENTS if name.startswith(prefix)), "other")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor.
+
+    Attributes:
+        name: in the model, or in the file if the model does not have it.
+        status: one of the constants of this module.
+        detail: what else there is to say.
+    """
+
+    name: str
+    status: str
+    detail: str = ""
+
+
+@dataclass
+class LoadReport:
+    """All tensors of a file and of the model.
+
+    Attributes:
+        source: the file's path.
+        format: whose weights it holds, in words.
+        entries: one per tensor.
+    """
+
+    source: str
+    format: str
+    entries: list[Entry] = field(default_factory=list)
+
+    def names(self, *statuses: str) -> list[str]:
+        """Names of the tensors with one of the statuses."""
+        return [entry.name for entry in self.entries if entry.status in statuses]
+
+    def parts(self) -> dict[str, Counter[str]]:
+        """Count statuses by part of the model, leaving out what the model does not have."""
+        parts: dict[str, Counter[str]] = {}
+        for entry in self.entries:
+            if entry.status not in (UNEXPECTED, IGNORED):
+                parts.setdefault(component_of(entry.name), Counter())[entry.status] += 1
+        first = [part for part in PARTS if part in parts]
+        return {part: parts[part] for part in [*first, *(x for x in parts if x not in PARTS)]}
+
+    def new_parts(self) -> list[str]:
+        """Parts of the model of which the file has nothing that fits."""
+        return [part for part, counts in self.parts().items() if set(counts) <= NOT_LOADED]
+
+    def summary(self) -> str:
+        """One line: what was loaded, what is new, and how many tensors that is."""
+        sentences = []
+        for verb, parts in (
+            ("loaded", [p for p, c in self.parts().items() if set(c) <= {LOADED, MAPPED}]),
+            ("loaded in part", [p for p, c in self.parts().items() if _is_mixed(c)]),
+            ("new", self.new_parts()),
+        ):
+            if parts:
+                sentences.append(f"{', '.join(parts)} {verb}")
+        counts = Counter(entry.status for entry in self.entries)
+        numbers = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"{'; '.join(sentences)} ({numbers}) from {self.source}, {self.format}."
+
+    def table(self) -> str:
+        """Tensors that were not simply loaded, those of one module and fate in one row."""
+        groups: dict[tuple[str, str, str], list[str]] = {}
+        for entry in self.entries:
+            if entry.status != LOADED or entry.detail:
+                module, _, leaf = entry.name.rpartition(".")
+                groups.setdefault((entry.status, module, entry.detail), []).append(leaf)
+        rows = [
+            (status, f"{module}.{_braced(leaves)}" if module else _braced(leaves), detail)
+            for (status, module, detail), leaves in groups.items()
+        ]
+        return tabulate(rows, headers=["status", "tensor", "detail"], tablefmt="simple")
+
+
+def list_entries(
+    conversion: Conversion,
+    state: Mapping[str, Tensor],
+    model_state: Mapping[str, Tensor],
+    changes: Iterable[Entry],
+    missing: Iterable[str],
+) -> list[Entry]:
+    """List what happens to each tensor when a state dict is loaded.
+
+    Args:
+        conversion: the file's weights under Detectron2's names.
+        state: the same, fitted to the model's classes.
+        model_state: the model's.
+        changes: entries of the tensors that were fitted.
+        missing: names of the model's tensors that nothing is loaded into.
+
+    Returns:
+        An entry for each tensor of the model and of the file, the model's first.
+    """
+    changed = {entry.name: entry for entry in changes}
+    missing, entries = set(missing), []
+    for name, ours in model_state.items():
+        theirs = state.get(name)
+        if theirs is None and name in missing:
+            # Counts batches, for nobody: an old normalisation lacks it.
+            status = IGNORED if name.endswith(".num_batches_tracked") else MISSING
+            entries.append(Entry(name, status))
+        elif theirs is not None and theirs.shape != ours.shape:
+            detail = f"{tuple(theirs.shape)} in the file, {tuple(ours.shape)} in the model"
+            entries.append(Entry(name, SHAPE_MISMATCH, detail))
+        else:
+            entries.append(changed.get(name) or Entry(name, LOADED))
+    for name in state:
+        if name not in model_state:
+            entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
+    return entries + [Entry(name, IGNORED) for name in conversion.ignored]
+
+
+def _is_mixed(counts: Iterable[str]) -> bool:
+    return not (set(counts) <= {LOADED, MAPPED} or set(counts) <= NOT_LOADED)
+
+
+def _braced(leaves: list[str]) -> str:
+    return leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"

@@ -1,0 +1,152 @@
+"""Files are recognised by content; what is no weights file is refused with what it is."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import zipfile
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pointrend_ext.checkpoint import WeightsFileError, read_weights_file
+
+WEIGHTS = {"model": {"w": torch.arange(6.0).view(2, 3)}, "iteration": 7}
+
+
+def save(path, kind):
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"model": {"w": WEIGHTS["model"]["w"].numpy()}}))
+    else:
+        torch.save(WEIGHTS, path, _use_new_zipfile_serialization=kind == "zip")
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy torch", "pickle"])
+@pytest.mark.parametrize("name", ["w.pth", "w.pkl", "w.pt", "w.safetensors", "w"])
+def test_content_decides_not_the_extension(tmp_path, kind, name):
+    save(tmp_path / name, kind)
+    got = read_weights_file(tmp_path / name)
+    np.testing.assert_array_equal(np.asarray(got["model"]["w"]), WEIGHTS["model"]["w"])
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"", r"is empty \(0 bytes\)"),
+        (b"<!DOCTYPE html><html>404</html>", "web page"),
+        (b"\n <HTML><body>Sign in</body>", "web page"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b'{"message": "Not Found"}', "JSON"),
+        (b"\x1f\x8b\x08\x00", "compressed archive"),
+        (b"a" * 257 + b"ustar", "tar archive"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (bytes(1000), "nothing but zeros"),
+        (b"\x80\x02", "damaged or was cut off"),
+        (b"PK\x03\x04 and then it stops", "damaged or was cut off"),
+        (b"hello", r"begins with b'hello'"),
+        (b"\x80\x09\x00\x00", "not a weights file"),
+    ],
+)
+def test_other_files_are_named(tmp_path, content, text):
+    path = tmp_path / "model_final.pkl"
+    path.write_bytes(content)
+    with pytest.raises(WeightsFileError, match=text) as error:
+        read_weights_file(path)
+    assert str(path) in str(error.value)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        read_weights_file(tmp_path)
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        read_weights_file(tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy torch", "pickle"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_files_are_refused(tmp_path, kind, share):
+    path = tmp_path / "w.pth"
+    save(path, kind)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(WeightsFileError, match=r"w.pth \(\d+ bytes\)"):
+        read_weights_file(path)
+
+
+def test_a_flipped_bit_in_torch_files_is_found(tmp_path):
+    """torch writes checksums and does not read them."""
+    path = tmp_path / "w.pth"
+    save(path, "zip")
+    content = bytearray(path.read_bytes())
+    content[content.find(WEIGHTS["model"]["w"].numpy().tobytes()) + 7] ^= 1
+    path.write_bytes(content)
+    assert not torch.equal(torch.load(path)["model"]["w"], WEIGHTS["model"]["w"])
+    with pytest.raises(WeightsFileError, match="checksum"):
+        read_weights_file(path)
+
+
+def test_torch_files_without_checksums_are_read(tmp_path):
+    serialization = pytest.importorskip("torch.serialization")
+    if not hasattr(serialization, "set_crc32_options"):
+        pytest.skip("this torch always writes checksums")
+    serialization.set_crc32_options(False)
+    try:
+        save(tmp_path / "w.pth", "zip")
+    finally:
+        serialization.set_crc32_options(True)
+    got = read_weights_file(tmp_path / "w.pth")
+    torch.testing.assert_close(got["model"]["w"], WEIGHTS["model"]["w"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["readme.txt", "model_final.pkl"], "zip archive without weights.*readme.txt"),
+        (["a/data.pkl", "a/constants.pkl"], "TorchScript"),
+    ],
+)
+def test_other_archives_are_refused(tmp_path, names, text):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(WeightsFileError, match=text):
+        read_weights_file(tmp_path / "w.pth")
+
+
+def test_packed_bombs_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({}))
+        archive.writestr("a/data/0", bytes(1 << 24))
+    with pytest.raises(WeightsFileError, match="unpacks to 16777"):
+        read_weights_file(tmp_path / "w.pth")
+
+
+SAFETENSORS = (64).to_bytes(8, "little") + b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+
+
+def test_safetensors_need_their_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    (tmp_path / "w.bin").write_bytes(SAFETENSORS)
+    with pytest.raises(WeightsFileError, match="pip install safetensors"):
+        read_weights_file(tmp_path / "w.bin")
+
+
+def test_safetensors_are_read_by_their_package(tmp_path, monkeypatch):
+    stub = ModuleType("safetensors.torch")
+    stub.load_file = lambda path, device: {"w": SimpleNamespace(path=path, device=device)}
+    monkeypatch.setitem(sys.modules, "safetensors", ModuleType("safetensors"))
+    monkeypatch.setitem(sys.modules, "safetensors.torch", stub)
+    (tmp_path / "w.bin").write_bytes(SAFETENSORS)
+    got = read_weights_file(tmp_path / "w.bin")["w"]
+    assert (got.path, got.device) == (str(tmp_path / "w.bin"), "cpu")
+
+
+def test_real_safetensors(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    safetensors.save_file(WEIGHTS["model"], tmp_path / "w.bin")
+    got = read_weights_file(tmp_path / "w.bin")
+    torch.testing.assert_close(got["w"], WEIGHTS["model"]["w"], rtol=0, atol=0)

@@ -1,0 +1,271 @@
+"""The restricted unpickler: what it reads, and that nothing in a file is ever run."""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+import pickle
+import struct
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pointrend_ext.checkpoint import UnsafeWeightsError, WeightsFileError, read_weights_file
+
+PLAIN = {
+    "text": "päper",
+    "bytes": b"\x00\xff",
+    "no bytes": b"",
+    "array of bytes": bytearray(b"ab"),
+    "numbers": [0, -1, 255, 65536, 1 << 80, 1.5, float("inf"), 1 + 2j],
+    "constants": (None, True, False, ()),
+    "sets": [{1, "a"}, set(), frozenset([2])],
+    "nested": {"a": [{"b": (1, (2, (3, 4, 5)))}]},
+    7: {None: 1},
+}
+ARRAYS = {
+    "float32": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "view": np.arange(12.0).reshape(3, 4)[::2, 1:],
+    "half": np.array([1.5, -2], np.float16),
+    "integers": np.arange(3, dtype=np.uint8),
+    "booleans": np.array([True, False]),
+    "complex": np.array([1 + 2j]),
+    "scalar array": np.array(2.5),
+    "empty": np.zeros((0, 3), np.int64),
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def run(content, **options):
+        path = tmp_path / "file.pkl"
+        path.write_bytes(content)
+        return read_weights_file(path, **options)
+
+    return run
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_containers_are_read(read, protocol):
+    got = read(pickle.dumps(PLAIN, protocol))
+    assert got == PLAIN
+    assert [type(value) for value in got.values()] == [type(value) for value in PLAIN.values()]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_are_read(read, protocol):
+    shared = np.arange(3.0)
+    data = {**ARRAYS, "shared": [shared, shared], "numpy scalar": np.float32(0.1)}
+    got = read(pickle.dumps(data, protocol))
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(got[name], array, strict=True)
+        assert got[name].flags.writeable
+    assert got["shared"][0] is got["shared"][1]
+    assert got["numpy scalar"] == np.float32(0.1)
+    assert type(got["numpy scalar"]) is np.float32
+
+
+def test_both_numpy_generations_are_read(read):
+    """NumPy 1 and 2 name the same functions differently."""
+    text = pickle.dumps(ARRAYS, 2)
+    one = text.replace(b"numpy._core.", b"numpy.core.")
+    two = one.replace(b"numpy.core.", b"numpy._core.")
+    assert one != two
+    for content in (one, two):
+        np.testing.assert_array_equal(read(content)["view"], ARRAYS["view"])
+
+
+def test_foreign_byte_order_is_refused(read):
+    """It is one flipped bit away from the native one, and gives numbers of any size."""
+    with pytest.raises(WeightsFileError, match="byte order"):
+        read(pickle.dumps({"a": np.arange(3, dtype=">f4")}))
+
+
+def test_python_2_pickles_are_read(read):
+    """Python 2 wrote array contents as text, and module names of its own."""
+    data = struct.pack("<2f", 1.5, -300)
+    content = (
+        b"\x80\x02}q\x00U\x01wq\x01cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03"
+        b"K\x00\x85U\x01b\x87Rq\x04(K\x01K\x02\x85cnumpy\ndtype\nq\x05U\x02f4K\x00K\x01\x87R"
+        b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08" + data + b"tb"
+        b"s."
+    )
+    np.testing.assert_array_equal(read(content)["w"], np.array([1.5, -300], "f4"))
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_tensors_inside_pickles_are_read(read, protocol):
+    base = torch.arange(12.0).view(3, 4)
+    data = collections.OrderedDict(a=base, b=base.t()[1:], c=torch.nn.Parameter(torch.ones(2)))
+    data._metadata = {"": {"version": 2}}
+    got = read(pickle.dumps({"model": data}, protocol))["model"]
+    for name in data:
+        torch.testing.assert_close(got[name], data[name].detach(), rtol=0, atol=0)
+        assert type(got[name]) is torch.Tensor
+    assert got._metadata == data._metadata
+
+
+# ---- attacks
+
+
+class Call:
+    """Pickles as a call of any function."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+def attacks(target):
+    """Pickles that create the file ``target`` when Python reads them."""
+    code = f"open({target!r}, 'w').close()"
+    shell = f"touch {target}"
+    evil = Call(os.system, shell)
+    objects = {
+        "os.system": evil,
+        "builtins.eval": Call(eval, code),
+        "builtins.exec": Call(exec, code),
+        "builtins.getattr": Call(getattr, "a", "join"),
+        "open": Call(open, target, "w"),
+        "in a dictionary": {"model": {"weight": evil}},
+        "array of objects": np.array([evil, evil], dtype=object),
+        "array inside weights": {"model": {"w": np.array([evil], dtype=object)}},
+        "array with an attacker's class": Call(np.ones(1).__reduce__()[0], Evil, (0,), b"b"),
+        "torch storage": Call(torch.storage._load_from_bytes, torch_file(evil)),
+        "torch tensor": Call(torch._utils._rebuild_tensor_v2, evil, 0, (1,), (1,), False, {}),
+        "torch parameter": Call(torch._utils._rebuild_parameter, evil, False, {}),
+        "torch type": Call(torch._utils._import_dotted_name, "os.system"),
+        "ordered dictionary": Call(collections.OrderedDict, [("a", evil)]),
+        "defaultdict": collections.defaultdict(int),
+        "numpy.load": Call(np.load, target),
+    }
+    contents = {name: pickle.dumps(value) for name, value in objects.items()}
+    contents["posix by hand"] = b"cposix\nsystem\n(S'" + shell.encode() + b"'\ntR."
+    contents["INST"] = b"(S'" + shell.encode() + b"'\nios\nsystem\n."
+    contents["OBJ"] = b"(cos\nsystem\nS'" + shell.encode() + b"'\no."
+    contents["extension registry"] = b"\x80\x02\x82\x01."
+    contents["nested name"] = b"\x80\x04\x8c\x05numpy\x8c\x0fdtype.__class__\x93\x8c\x01x\x85R."
+    contents["persistent id"] = b"\x80\x02X\x01\x00\x00\x00aQ."
+    contents["state of a name"] = b"\x80\x02cnumpy\ndtype\n}(X\x01\x00\x00\x00aK\x01ub."
+    return contents
+
+
+class Evil:
+    pass
+
+
+def torch_file(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=False)
+    return buffer.getvalue()
+
+
+NAMES = sorted(attacks("target"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_attacks_are_refused_and_run_nothing(read, tmp_path, name):
+    target = tmp_path / "written"
+    content = attacks(str(target))[name]
+    with pytest.raises(WeightsFileError):
+        read(content)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "array inside weights", "INST"])
+def test_the_attacks_are_real(read, tmp_path, name):
+    """What is refused does write the file where code is allowed."""
+    target = tmp_path / "written"
+    read(attacks(str(target))[name], allow_code=True)
+    assert target.exists()
+
+
+def test_refusal_names_the_global_and_the_flag(read):
+    with pytest.raises(UnsafeWeightsError, match=r"needs posix.system.*allow_code=True") as error:
+        read(pickle.dumps({"model": Call(os.system, "true")}))
+    assert "file.pkl" in str(error.value)
+    assert "--allow-code" in str(error.value)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_torch_files_with_code_are_refused(tmp_path, legacy):
+    target = tmp_path / "written"
+    path = tmp_path / "file.pth"
+    data = {"model": {"w": torch.ones(2), "x": Call(os.system, f"touch {target}")}}
+    torch.save(data, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UnsafeWeightsError, match=r"needs posix.system.*allow_code=True"):
+        read_weights_file(path)
+    assert not target.exists()
+    read_weights_file(path, allow_code=True)
+    assert target.exists()
+
+
+# ---- bombs and absurdities: each ends at once, with a message
+
+
+def array_pickle(shape, dtype=b"f8", raw=b""):
+    shape = b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", n) for n in shape) + b"t"
+    return (
+        b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R("
+        b"K\x01" + shape + b"cnumpy\ndtype\nX" + struct.pack("<I", len(dtype)) + dtype + b"\x85R"
+        b"\x89B" + struct.pack("<I", len(raw)) + raw + b"tb."
+    )
+
+
+def test_the_hand_made_array_is_sound(read):
+    np.testing.assert_array_equal(read(array_pickle([2], b"i1", b"\x01\x02")), [1, 2])
+
+
+REPEATED_DATA = b"\x80\x03C\xff" + b"x" * 255 + b"q\x00"
+BOMBS = {
+    "shape": array_pickle([1 << 50]),
+    "negative shape": array_pickle([-1, -1], raw=b"x" * 8),
+    "overflowing shape": array_pickle([1 << 40, 1 << 40]),
+    "sub-array": array_pickle([1], b"(1000000000,)f8"),
+    "record": array_pickle([1], b"f8,f8", b"x" * 16),
+    "text": array_pickle([1], b"U9999", b"x"),
+    "length of bytes": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 60) + b"x.",
+    "bytearray": b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R.",
+    "bytes": b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R.",
+    "exponential text": array_pickle([7], b"i1").replace(
+        b"(\x8a\x08" + struct.pack("<q", 7) + b"t", b")" + b"2\x86" * 200
+    ),
+    "exponential hash": b"\x80\x04)" + b"2\x86" * 200 + b"}\x94(h\x00K\x01u.",
+    "exponential key": b"\x80\x04})" + b"2\x86" * 200 + b"K\x01s.",
+    "exponential set": b"\x80\x04\x8f()" + b"2\x86" * 200 + b"\x90.",
+    "tuple of nothing": b"\x80\x02\x87.",
+    "no stack": b"\x80\x02s.",
+    "no memo": b"\x80\x02h\x05.",
+    "appended to a number": b"\x80\x02K\x01K\x02a.",
+    "one dictionary twice": b"\x80\x02}(X\x01\x00\x00\x00aK\x01X\x01\x00\x00\x00aK\x02u.",
+    "two objects": b"\x80\x02}}.",
+    "no end": b"\x80\x02}",
+    "more behind the end": b"\x80\x02}.}.",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_end_at_once(read, name):
+    start = time.perf_counter()
+    with pytest.raises(WeightsFileError, match=r"file.pkl"):
+        read(BOMBS[name])
+    assert time.perf_counter() - start < 1
+
+
+def test_one_content_cannot_be_used_for_many_arrays(read):
+    """A thousand arrays of the same 250 bytes need a file of 250 000 bytes."""
+    array = array_pickle([255], b"u1", b"y" * 255)
+    prefix = array[2:-1]
+    raw = b"B" + struct.pack("<I", 255) + b"y" * 255
+    assert prefix.count(raw) == 1
+    first = prefix.replace(raw, raw + b"r\x99\x00\x00\x00")
+    again = prefix.replace(raw, b"j\x99\x00\x00\x00")
+    read(b"\x80\x03](" + first + b"e.")
+    with pytest.raises(WeightsFileError, match="larger than the file"):
+        read(b"\x80\x03](" + first + again * 1000 + b"e.")
