@@ -126,7 +126,7 @@ class RegionWindows:
             images: number of the image of each of the R regions.
         """
         height, width = feature.shape[-2:]
-        rows = feature.permute(0, 2, 3, 1).reshape(-1, feature.shape[1])  # (N * H * W, C)
+        rows = feature.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # (N * H * W, C)
         layout = [(image * height * width, 0, 0, width) for image in images]
         first, top, left, width = _columns(layout, feature.device)
         return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)

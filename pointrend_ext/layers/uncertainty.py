@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.top_two import top_two
 
 __all__ = [
     "class_uncertainty",
     "exclude_padding",
     "foreground_uncertainty",
     "select_class",
-    "top_two",
 ]
 
 
@@ -49,31 +49,6 @@ def foreground_uncertainty(logits: Tensor) -> Tensor:
         (...), at most 0, in at least 32 bits.
     """
     return at_least_float32(logits).abs().neg().nan_to_num(nan=0.0)
-
-
-@torch.no_grad()
-def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the two largest values over the classes, by one pass over the planes.
-
-    The same numbers as a sort gives, ties included; only values that are not numbers spread to
-    both. A sort would look at every pixel's classes one by one, several times slower.
-
-    Args:
-        logits: (N, C, ...), C at least 2.
-
-    Returns:
-        Largest and second largest value, each (N, ...), without gradient.
-    """
-    first, second = (
-        torch.maximum(logits[:, 0], logits[:, 1]),
-        torch.minimum(*logits[:, :2].unbind(1)),
-    )
-    smaller = torch.empty_like(first)
-    for plane in logits[:, 2:].unbind(1):
-        torch.minimum(first, plane, out=smaller)
-        torch.maximum(second, smaller, out=second)
-        torch.maximum(first, plane, out=first)
-    return first, second
 
 
 def class_uncertainty(logits: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from detectron2.utils.events import EventStorage
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.layers import subdivision
 from pointrend_ext.model_zoo import get_config_file
+from pointrend_ext.modeling import StandardPointHead
 
 pytestmark = pytest.mark.parity
 
@@ -139,30 +140,55 @@ def infer(forward, module, inputs):
     return [output["sem_seg"] for output in outputs], recorder.steps
 
 
+class OwnPointHead(StandardPointHead):
+    """A subclass may compute anything, so its points are predicted by the plain predictor."""
+
+
 def check_inference(forward, pair, batches):
-    """Every bit of the logits is equal, for each batch of images."""
+    """The plain predictor gives every bit of the logits, the fast one gives them within 1e-4.
+
+    The fast one multiplies the same weights in another order, so only refined points differ, and
+    what is interpolated from them.
+    """
     ours, upstream = pair
-    pixels, worst = 0, 0.0
+    pixels, worst, swapped, flipped = 0, 0.0, 0, 0
     for batch in batches:
-        got, got_steps = infer(forward, subdivision, batch)
         expected, steps = infer(upstream, upstream_semantic_seg, batch)
-        assert len(got_steps) == len(steps) == 2
-        for (got_size, got_cells), (size, cells) in zip(got_steps, steps, strict=True):
-            assert got_size == size
-            assert torch.equal(got_cells, cells)  # the same points are refined
+        ours.sem_seg_head.point_head.__class__ = OwnPointHead
+        plain, plain_steps = infer(forward, subdivision, batch)
+        ours.sem_seg_head.point_head.__class__ = StandardPointHead
+        fast, fast_steps = infer(forward, subdivision, batch)
+        assert len(steps) == len(plain_steps) == len(fast_steps) == 2
+        for (size, cells), of_plain, of_fast in zip(steps, plain_steps, fast_steps, strict=True):
+            assert of_plain[0] == of_fast[0] == size
+            assert torch.equal(of_plain[1], cells)
+            swapped += sum(
+                len(set(a) - set(b))
+                for a, b in zip(of_fast[1].tolist(), cells.tolist(), strict=True)
+            )
         ours.output = "labels"
-        labels, _ = infer(ours, subdivision, batch) if forward is ours else ([], None)
+        labels = infer(ours, subdivision, batch)[0] if forward is ours else None
         ours.output = "logits"
-        for image, (a, b) in enumerate(zip(got, expected, strict=True)):
-            assert b.std() > 1  # logits of several units: something to compare
-            assert len(b.argmax(0).unique()) >= 2
-            worst = max(worst, (a - b).abs().max().item())
-            pixels += a[0].numel()
-            assert torch.equal(a.argmax(0), b.argmax(0))
+        for image, (a, b, c) in enumerate(zip(plain, fast, expected, strict=True)):
+            assert c.std() > 1  # logits of several units: something to compare
+            assert len(c.argmax(0).unique()) >= 2
+            assert torch.equal(a, c)
+            difference, wanted = (b - c).abs().amax(0), c.argmax(0)
+            far = difference > 1e-4  # a swapped point
+            worst, pixels = max(worst, difference[~far].max().item()), pixels + wanted.numel()
+            best, second = c.topk(2, dim=0).values
+            tie = (best - second < 1e-4) | far
+            assert far.sum() <= 25 * swapped  # its own pixel and those interpolated from it
+            assert (b.argmax(0) == wanted)[~tie].all()
+            flipped += (b.argmax(0) != wanted).sum().item()
             if labels:
-                assert torch.equal(labels[image].long(), b.argmax(0))
-    print(f"{pixels} pixels: largest difference of logits {worst:.1e}")
-    assert worst == 0
+                assert (labels[image] == wanted)[~tie].all()
+    print(
+        f"{pixels} pixels: plain predictor bit-identical; fast one: largest difference {worst:.1e},"
+        f" {swapped} points swapped, {flipped} labels differ"
+    )
+    assert swapped <= 4
+    assert flipped <= 4
 
 
 @pytest.fixture(

@@ -1,8 +1,17 @@
 """Point heads: small MLPs over points, their losses, and the predictors that feed them."""
 
 from pointrend_ext.modeling.point_head.losses import mask_point_accuracy, mask_point_loss
-from pointrend_ext.modeling.point_head.map_predictor import MapPointPredictor, extent_px
-from pointrend_ext.modeling.point_head.predictors import inference_predictors, training_predictor
+from pointrend_ext.modeling.point_head.map_predictor import (
+    MapInputs,
+    MapPointPredictor,
+    MapRowPredictor,
+    extent_px,
+)
+from pointrend_ext.modeling.point_head.predictors import (
+    inference_predictors,
+    map_inference_predictor,
+    training_predictor,
+)
 from pointrend_ext.modeling.point_head.projected_predictor import ProjectedRegionPredictor
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
@@ -11,7 +20,9 @@ from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = [
     "POINT_HEAD_REGISTRY",
+    "MapInputs",
     "MapPointPredictor",
+    "MapRowPredictor",
     "ProjectedRegionPredictor",
     "RegionInputs",
     "RegionPointPredictor",
@@ -19,6 +30,7 @@ __all__ = [
     "build_point_head",
     "extent_px",
     "inference_predictors",
+    "map_inference_predictor",
     "mask_point_accuracy",
     "mask_point_loss",
     "training_predictor",

@@ -8,16 +8,26 @@ from torch import Tensor, nn
 
 from pointrend_ext.layers import linear, sample_region_features
 from pointrend_ext.modeling.point_head.fine_tables import FineTables
+from pointrend_ext.modeling.point_head.map_predictor import (
+    MapInputs,
+    MapPointPredictor,
+    MapRowPredictor,
+)
 from pointrend_ext.modeling.point_head.projected_predictor import ProjectedRegionPredictor
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
 from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
-__all__ = ["PointPredictor", "inference_predictors", "training_predictor"]
+__all__ = [
+    "PointPredictor",
+    "inference_predictors",
+    "map_inference_predictor",
+    "training_predictor",
+]
 
 PointPredictor = Callable[[Tensor], Tensor]
-"""(R, P, 2) points in [0, 1] of the boxes -> (R, 1, P) logits."""
+"""(R, P, 2) points in [0, 1] of boxes or maps -> (R, K, P) logits."""
 
 POINTS_PER_CHUNK = {"cpu": 4 * 784, "cuda": 128 * 784}
 """Points evaluated at once: on a CPU what stays in its cache, on a GPU what fills it."""
@@ -77,6 +87,14 @@ def inference_predictors(
                 layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
             ),
         )
+
+
+def map_inference_predictor(point_head: nn.Module, inputs: MapInputs) -> PointPredictor:
+    """Build the predictor of whole images, without gradient: (N, P, 2) -> (N, C, P)."""
+    if not _can_project(point_head):
+        return MapPointPredictor(point_head, inputs)
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+    return MapRowPredictor(layers, inputs)
 
 
 def _can_project(point_head: nn.Module) -> bool:

@@ -12,17 +12,29 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from pointrend_ext.layers import (
+    LabelGrid,
     at_least_float32,
     class_uncertainty,
     exclude_padding,
     get_uncertain_point_coords_with_randomness,
+    refine,
     subdivide,
 )
 from pointrend_ext.modeling.feature_levels import FeatureLevels
-from pointrend_ext.modeling.point_head import MapPointPredictor, build_point_head, extent_px
+from pointrend_ext.modeling.point_head import (
+    MapInputs,
+    MapPointPredictor,
+    build_point_head,
+    extent_px,
+    map_inference_predictor,
+)
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
-from pointrend_ext.modeling.sem_seg.losses import coarse_losses, sem_seg_point_loss
+from pointrend_ext.modeling.sem_seg.losses import (
+    coarse_losses,
+    coarse_predictions,
+    sem_seg_point_loss,
+)
 from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
 
 __all__ = ["PointRendSemanticHead"]
@@ -125,27 +137,64 @@ class PointRendSemanticHead(nn.Module):
                 spent on the padding. Read in inference alone.
 
         Returns:
-            ``(None, {"loss_sem_seg", "loss_sem_seg_point"})``, finite also when every pixel is
-            ignored; or ``(logits, {})`` with logits (N, C, s * H_c, s * W_c) for a coarse map of
-            H_c x W_c cells of stride s: pixel for pixel those of the image, and padding beyond it.
+            ``(None, {"loss_sem_seg", "loss_sem_seg_point"})`` and further losses of the coarse
+            head, finite also when every pixel is ignored; or ``(logits, {})`` with logits
+            (N, C, s * H_c, s * W_c) for a coarse map of H_c x W_c cells of stride s: pixel for
+            pixel those of the image, and padding beyond it.
         """
-        coarse_logits = self.coarse_sem_seg_head.layers(features)
-        maps = self.point_levels.gather(features)
-        self._check_extents(coarse_logits, maps)
-        predict_points = MapPointPredictor(
-            self.point_head,
-            features=maps,
+        coarse_logits, auxiliary = coarse_predictions(
+            self.coarse_sem_seg_head, features, with_auxiliary=self.training
+        )
+        inputs = self._inputs(features, coarse_logits)
+        if self.training:
+            return None, self._losses(inputs, auxiliary, targets)
+        return self._refine(inputs, image_sizes), {}
+
+    def labels(
+        self,
+        features: Mapping[str, Tensor],
+        *,
+        image_sizes: Sequence[tuple[int, int]] | None = None,
+    ) -> Tensor:
+        """Return the arg max of the refined logits, without computing most of them.
+
+        Args:
+            features: as for ``forward``.
+            image_sizes: as for ``forward``.
+
+        Returns:
+            (N, s * H_c, s * W_c) labels, see ``label_map``. Of pixels that ``image_sizes`` says to
+            be padding they mean nothing.
+        """
+        inputs = self._inputs(features, self.coarse_sem_seg_head.layers(features))
+        sizes_px = image_sizes or [inputs.extent_px] * len(inputs.coarse_logits)
+        grids = []
+        for number, size_px in enumerate(sizes_px):
+            image = inputs.image(number)
+            grid = LabelGrid(image.coarse_logits[0], size_px, self.common_stride)
+            refine(
+                grid,
+                map_inference_predictor(self.point_head, image),
+                steps=self.subdivision.steps,
+                num_points=self.subdivision.num_points,
+            )
+            grids.append(grid.labels)
+        return torch.stack(grids)
+
+    def _inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+        inputs = MapInputs(
+            features=self.point_levels.gather(features),
             strides=self.point_levels.strides,
             coarse_logits=coarse_logits,
             coarse_stride=self.common_stride,
         )
-        if self.training:
-            return None, self._losses(coarse_logits, predict_points, targets)
-        return self._refine(coarse_logits, predict_points, image_sizes), {}
+        self._check_extents(inputs)
+        return inputs
 
     def _losses(
-        self, coarse_logits: Tensor, predict_points: MapPointPredictor, targets: Tensor
+        self, inputs: MapInputs, auxiliary: Sequence[Tensor], targets: Tensor
     ) -> dict[str, Tensor]:
+        coarse_logits = inputs.coarse_logits
         with torch.no_grad():
             coords_map = get_uncertain_point_coords_with_randomness(
                 at_least_float32(coarse_logits.detach()),
@@ -154,20 +203,15 @@ class PointRendSemanticHead(nn.Module):
                 self.train_points.oversample_ratio,
                 self.train_points.importance_sample_ratio,
             )
-        frame_px = extent_px(coarse_logits, self.common_stride)
-        labels = sample_map_labels(targets, coords_map, frame_px, self.ignore_value)
-        point_loss = sem_seg_point_loss(predict_points(coords_map), labels, self.ignore_value)
-        losses = coarse_losses(self.coarse_sem_seg_head, coarse_logits, targets)
+        labels = sample_map_labels(targets, coords_map, inputs.extent_px, self.ignore_value)
+        point_logits = MapPointPredictor(self.point_head, inputs)(coords_map)
+        point_loss = sem_seg_point_loss(point_logits, labels, self.ignore_value)
+        losses = coarse_losses(self.coarse_sem_seg_head, coarse_logits, targets, auxiliary)
         losses["loss_sem_seg_point"] = point_loss * self.point_loss_weight
         return losses
 
-    def _refine(
-        self,
-        coarse_logits: Tensor,
-        predict_points: MapPointPredictor,
-        image_sizes: Sequence[tuple[int, int]] | None,
-    ) -> Tensor:
-        rows_px, _ = extent_px(coarse_logits, self.common_stride)
+    def _refine(self, inputs: MapInputs, image_sizes: Sequence[tuple[int, int]] | None) -> Tensor:
+        rows_px, _ = inputs.extent_px
 
         def uncertainty(logits: Tensor) -> Tensor:
             scores = class_uncertainty(logits)
@@ -176,23 +220,25 @@ class PointRendSemanticHead(nn.Module):
             return exclude_padding(scores, image_sizes, rows_px / logits.shape[-2])
 
         return subdivide(
-            at_least_float32(coarse_logits),
-            predict_points,
+            at_least_float32(inputs.coarse_logits),
+            map_inference_predictor(self.point_head, inputs),
             steps=self.subdivision.steps,
             num_points=self.subdivision.num_points,
             uncertainty=uncertainty,
         )
 
-    def _check_extents(self, coarse_logits: Tensor, maps: Sequence[Tensor]) -> None:
+    def _check_extents(self, inputs: MapInputs) -> None:
         """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
-        coarse_px = extent_px(coarse_logits, self.common_stride)
-        for feature, stride in zip(maps, self.point_levels.strides, strict=True):
+        for feature, stride in zip(inputs.features, inputs.strides, strict=True):
             feature_px = extent_px(feature, stride)
             slack_px = max(self.common_stride, stride)
-            if any(abs(a - b) >= slack_px for a, b in zip(coarse_px, feature_px, strict=True)):
+            if any(
+                abs(a - b) >= slack_px for a, b in zip(inputs.extent_px, feature_px, strict=True)
+            ):
                 raise ValueError(
                     f"{type(self.coarse_sem_seg_head).__name__} states common_stride "
-                    f"{self.common_stride}, so that its map of {tuple(coarse_logits.shape[-2:])} "
-                    f"cells covers {coarse_px} pixels, but a feature map of stride {stride} covers "
-                    f"{feature_px}. Correct MODEL.SEM_SEG_HEAD.COMMON_STRIDE."
+                    f"{self.common_stride}, so that its map of "
+                    f"{tuple(inputs.coarse_logits.shape[-2:])} cells covers {inputs.extent_px} "
+                    f"pixels, but a feature map of stride {stride} covers {feature_px}. Correct "
+                    "MODEL.SEM_SEG_HEAD.COMMON_STRIDE."
                 )

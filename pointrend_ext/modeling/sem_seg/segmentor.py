@@ -78,6 +78,12 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
             for x, size in zip(batched_inputs, images.image_sizes, strict=True)
         ]
         features = self.backbone(images.tensor)
+        if self.output == "labels" and list(map(tuple, images.image_sizes)) == sizes_hw:
+            maps = self.sem_seg_head.labels(features, image_sizes=images.image_sizes)
+            return [
+                {"sem_seg": labels[:rows, :columns]}
+                for labels, (rows, columns) in zip(maps, sizes_hw, strict=True)
+            ]
         logits, _ = self.sem_seg_head(features, image_sizes=images.image_sizes)
         predictions = [
             _to_size(image_logits, image_size, size_hw)

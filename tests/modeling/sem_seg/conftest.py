@@ -17,6 +17,7 @@ from torch import nn
 
 from pointrend_ext import add_pointrend_config
 from pointrend_ext.layers import subdivision
+from pointrend_ext.modeling import StandardPointHead
 
 # 3 classes, coarse cells of 4 x 4 pixels, 9 points per step
 TINY = {
@@ -66,6 +67,12 @@ def make_head(coarse_stride=4, std=0.5, **overrides):
             # layers that are dead at several cells as a whole would make ties
             mean = 1 if name.endswith("bias") and "predictor" not in name else 0
             parameter.normal_(mean, std, generator=generator)
+    return head
+
+
+def make_plain(head):
+    """Make its point head a subclass, which may compute anything: the plain predictor asks it."""
+    head.point_head.__class__ = type("OwnPointHead", (StandardPointHead,), {})
     return head
 
 
@@ -130,6 +137,7 @@ def semantic():
     return SimpleNamespace(
         cfg=make_cfg,
         head=make_head,
+        plain=make_plain,
         features=make_features,
         targets=make_targets,
         recorder=Recorder,

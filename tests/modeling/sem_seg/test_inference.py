@@ -52,10 +52,13 @@ def test_strides_and_odd_sizes(semantic, loop_head, stride, size_hw):
     assert got.shape[-2:] == tuple(-(-side // stride) * stride for side in size_hw)
 
 
+@pytest.mark.parametrize("is_plain", [False, True])
 @pytest.mark.parametrize("case", CASES)
-def test_classes_levels_and_layers(semantic, loop_head, case):
+def test_classes_levels_and_layers(semantic, loop_head, case, is_plain):
     overrides = CASES[case]
     head, features = semantic.head(16, **overrides), semantic.features((37, 53))
+    if is_plain:
+        head = semantic.plain(head)
     check(head, features, semantic, loop_head, levels(overrides), 16, 9)
 
 
@@ -122,7 +125,7 @@ def test_more_points_than_cells_inside_the_image(semantic):
 
 
 def test_the_point_head_always_reads_the_original_coarse_logits(semantic, oracle):
-    head = semantic.head(16, SEM_SEG_POINT_HEAD__SUBDIVISION_NUM_POINTS=100)
+    head = semantic.plain(semantic.head(16, SEM_SEG_POINT_HEAD__SUBDIVISION_NUM_POINTS=100))
     features = semantic.features((37, 53), num_images=1)
     coarse = head.coarse_sem_seg_head.layers(features).detach()
     before, seen = coarse.clone(), []

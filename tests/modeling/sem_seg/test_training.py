@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import point_rend_head
 
 IGNORE = 255
@@ -222,6 +223,23 @@ def test_losses_fall_on_one_batch(semantic, num_classes):
         optimizer.step()
     assert history[-1]["loss_sem_seg_point"] < 0.5 * history[0]["loss_sem_seg_point"]
     assert history[-1]["loss_sem_seg"] < history[0]["loss_sem_seg"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_points_of_a_16_bit_head_are_chosen_in_32(semantic, dtype):
+    """Interpolated logits are not rounded before they are compared: that would make ties."""
+    head, seen = semantic.head(16).to(dtype), []
+    features, targets = semantic.features((37, 53), dtype=dtype), semantic.targets((37, 53))
+
+    def uncertainty(logits):
+        seen.append(logits)
+        return class_uncertainty(logits)
+
+    with mock.patch.object(point_rend_head, "class_uncertainty", uncertainty):
+        losses = losses_of(head, features, targets)
+    assert [logits.dtype for logits in seen] == [torch.float32]
+    assert not torch.equal(seen[0], seen[0].to(dtype).float())
+    assert {loss.dtype for loss in losses.values()} == {torch.float32}
 
 
 def test_labels_larger_than_the_maps_are_an_error(semantic):

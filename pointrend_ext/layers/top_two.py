@@ -1,0 +1,104 @@
+"""The two largest logits and the class of the larger, by one pass over the class planes.
+
+A sort looks at every pixel's classes one by one; running maxima take whole planes and are several
+times faster. They are the same numbers, ties included: of equal logits the lower class wins.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_rows", "top_two"]
+
+
+@torch.no_grad()
+def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the two largest values over the classes.
+
+    Args:
+        logits: (N, C, ...), C at least 2. A value that is not a number spreads to both.
+
+    Returns:
+        Largest and second largest value, each (N, ...), without gradient.
+    """
+    one, two, *others = logits.unbind(1)
+    first, second = torch.maximum(one, two), torch.minimum(one, two)
+    smaller = torch.empty_like(first)
+    for plane in others:
+        torch.minimum(first, plane, out=smaller)
+        torch.maximum(second, smaller, out=second)
+        torch.maximum(first, plane, out=first)
+    return first, second
+
+
+def label_dtype(num_classes: int) -> torch.dtype:
+    """Return the smallest type of labels: uint8 up to 256 classes, else int64."""
+    return torch.uint8 if num_classes <= 256 else torch.int64
+
+
+def labels_and_gaps_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the class of the largest logit, and by how much it is the largest.
+
+    Args:
+        rows: (Q, C), C at least 2.
+
+    Returns:
+        (Q,) int64, of equal logits the lower class; and (Q,), 0 where it is not a number.
+    """
+    first, labels = rows.max(dim=1)
+    others = rows.scatter(1, labels.unsqueeze(1), -torch.inf)
+    return labels, _gap(first, others.amax(dim=1))
+
+
+class RunningTopTwo:
+    """Largest value, second largest value and label, updated class by class in buffers of its own.
+
+    Attributes:
+        first: largest value so far.
+        second: second largest value so far.
+        labels: class of ``first``, in ``label_dtype``.
+    """
+
+    def __init__(self, size: tuple[int, ...], num_classes: int, like: Tensor) -> None:
+        """Allocate.
+
+        Args:
+            size: of one plane.
+            num_classes: C.
+            like: gives type and device.
+        """
+        self.first, self.second = like.new_empty(size), like.new_empty(size)
+        self.labels = torch.empty(size, dtype=label_dtype(num_classes), device=like.device)
+        self._smaller = like.new_empty(size)
+        # 0 or 1, in a type that a label may be multiplied with
+        self._is_larger = torch.empty_like(self.labels)
+        self._label_if_larger = torch.empty_like(self.labels)
+
+    def update(self, label: int, plane: Tensor) -> None:
+        """Take in the logits of one class; classes come in order, from 0.
+
+        Args:
+            label: the class.
+            plane: its logits, of the size of a plane.
+        """
+        if label == 0:
+            self.first.copy_(plane)
+            self.second.fill_(-torch.inf)
+            self.labels.zero_()
+            return
+        torch.gt(plane, self.first, out=self._is_larger)
+        # Labels only grow, so a maximum does what a masked fill would do several times slower.
+        torch.mul(self._is_larger, label, out=self._label_if_larger)
+        torch.maximum(self.labels, self._label_if_larger, out=self.labels)
+        torch.minimum(self.first, plane, out=self._smaller)
+        torch.maximum(self.second, self._smaller, out=self.second)
+        torch.maximum(self.first, plane, out=self.first)
+
+    def gap(self) -> Tensor:
+        """Return ``first - second``; 0 where it is not a number. Overwrites ``first``."""
+        return _gap(self.first, self.second)
+
+
+def _gap(first: Tensor, second: Tensor) -> Tensor:
+    return first.sub_(second).nan_to_num_(nan=0.0, posinf=torch.inf)

@@ -1,0 +1,171 @@
+"""The dense warp: identity, one pixel, published grids against their formulas, export."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pointrend_ext.layers import FLOW_COORDS, flow_warp, resize_bilinear
+
+SIZES = [
+    ((4, 8), (4, 8)),
+    ((25, 42), (50, 84)),
+    ((13, 21), (25, 42)),
+    ((3, 3), (17, 10)),
+    ((9, 14), (5, 4)),
+    ((1, 1), (3, 2)),
+    ((64, 96), (128, 192)),
+]
+
+
+def read(plane, row, column, is_zero_outside):
+    """Bilinear value of an (h, w) array at a fractional index."""
+    height, width = plane.shape
+    if not is_zero_outside:
+        row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+    value = 0.0
+    for i in (math.floor(row), math.floor(row) + 1):
+        for j in (math.floor(column), math.floor(column) + 1):
+            if 0 <= i < height and 0 <= j < width:
+                value += float(plane[i, j]) * (1 - abs(row - i)) * (1 - abs(column - j))
+    return value
+
+
+def index_of(coords, position, flow, out_size, in_size):
+    """Index that an output index with a flow reads, along one axis, from the formulas."""
+    if coords == "pixel":  # through the plane: centre, shift, then the other grid's cells
+        return (position + 0.5 + flow) / out_size * in_size - 0.5
+    corner = 2 * position / (out_size - 1) - 1
+    if coords == "sfnet":  # grid_sample with align_corners=True
+        return (corner + flow / out_size + 1) / 2 * (in_size - 1)
+    return ((corner + flow / in_size + 1) * in_size - 1) / 2  # align_corners=False
+
+
+def warp_loops(features, flow, coords):
+    out = torch.zeros(*features.shape[:2], *flow.shape[-2:], dtype=torch.float64)
+    height, width = flow.shape[-2:]
+    for n, c, i, j in torch.cartesian_prod(*(torch.arange(s) for s in out.shape)).tolist():
+        dx, dy = flow[n, :, i, j].tolist()
+        column = index_of(coords, j, dx, width, features.shape[3])
+        row = index_of(coords, i, dy, height, features.shape[2])
+        out[n, c, i, j] = read(features[n, c], row, column, coords != "pixel")
+    return out
+
+
+@pytest.mark.parametrize(("size_hw", "out_hw"), SIZES)
+def test_zero_flow_is_bilinear_resizing(rng, size_hw, out_hw):
+    features = torch.rand(2, 3, *size_hw, generator=rng)
+    got = flow_warp(features, torch.zeros(2, 2, *out_hw))
+    expected = F.interpolate(features, out_hw, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(resize_bilinear(features, out_hw), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("size_hw", "out_hw"), SIZES)
+def test_zero_flow_is_bilinear_resizing_in_float64(rng, size_hw, out_hw):
+    features = torch.randn(1, 2, *size_hw, generator=rng, dtype=torch.float64)
+    got = flow_warp(features, torch.zeros(1, 2, *out_hw))
+    expected = F.interpolate(features, out_hw, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("axis", "shift_hw"), [(0, (0, 1)), (1, (1, 0))])
+def test_unit_flow_moves_one_pixel(axis, shift_hw):
+    ramp = torch.arange(32.0).view(1, 1, 4, 8)  # not square: a swap of the axes shows
+    flow = torch.zeros(1, 2, 4, 8)
+    flow[:, axis] = 1
+    down, right = shift_hw
+    got = flow_warp(ramp, flow)
+    torch.testing.assert_close(got[..., : 4 - down, : 8 - right], ramp[..., down:, right:])
+    # beyond the border its values repeat
+    last = (slice(-down, None), slice(None)) if down else (slice(None), slice(-right, None))
+    torch.testing.assert_close(got[..., last[0], last[1]], ramp[..., last[0], last[1]])
+
+
+def test_a_unit_is_an_output_pixel():
+    """On a map of half the size it is half a cell: the ramp falls by half its step."""
+    ramp = torch.arange(6.0).view(1, 1, 1, 6).expand(1, 1, 4, 6)
+    flow = torch.zeros(1, 2, 8, 12)
+    plain = flow_warp(ramp, flow)
+    flow[:, 0] = -1
+    difference = flow_warp(ramp, flow) - plain
+    torch.testing.assert_close(difference[..., 3:-1], torch.full_like(difference[..., 3:-1], -0.5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("coords", FLOW_COORDS)
+@pytest.mark.parametrize(("size_hw", "out_hw"), [((3, 5), (6, 10)), ((4, 3), (7, 5))])
+def test_every_grid_is_its_formula(rng, coords, size_hw, out_hw, dtype):
+    features = torch.rand(2, 2, *size_hw, generator=rng, dtype=torch.float64)
+    flow = 2 * torch.randn(2, 2, *out_hw, generator=rng, dtype=torch.float64)
+    got = flow_warp(features.to(dtype), flow.to(dtype), coords=coords)
+    expected = warp_loops(features, flow, coords)
+    atol = 1e-6 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(got.double(), expected, rtol=0, atol=atol)
+
+
+def test_constants_stay_but_in_the_published_grids():
+    ones, flow = torch.ones(1, 1, 3, 4), torch.zeros(1, 2, 6, 8)
+    torch.testing.assert_close(flow_warp(ones, flow), torch.ones(1, 1, 6, 8))
+    torch.testing.assert_close(flow_warp(ones, flow, coords="sfnet"), torch.ones(1, 1, 6, 8))
+    alignseg = flow_warp(ones, flow, coords="alignseg")
+    assert alignseg[0, 0, 0, 0].item() == pytest.approx(0.25)
+    assert alignseg[0, 0, 0, 3].item() == pytest.approx(0.5)
+    flow[:] = 100
+    torch.testing.assert_close(flow_warp(ones, flow), torch.ones(1, 1, 6, 8))
+
+
+@pytest.mark.parametrize("coords", FLOW_COORDS)
+def test_gradients(rng, coords):
+    features = torch.randn(1, 2, 3, 4, generator=rng, dtype=torch.float64, requires_grad=True)
+    # away from cell centres, where bilinear interpolation has a kink
+    flow = 0.2 * torch.rand(1, 2, 5, 6, generator=rng, dtype=torch.float64) + 0.05
+    flow.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, f: flow_warp(x, f, coords=coords), (features, flow))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bits_on_a_wide_map(rng, dtype):
+    features = torch.randn(1, 1, 2, 700, generator=rng).to(dtype)
+    flow = torch.ones(1, 2, 2, 700, dtype=dtype)
+    flow[:, 1] = 0
+    got = flow_warp(features, flow)
+    assert got.dtype == dtype
+    torch.testing.assert_close(got[..., :-1], features[..., 1:], rtol=1e-2, atol=1e-3)
+
+
+def test_autocast_changes_nothing(rng):
+    features = torch.randn(1, 2, 5, 300, generator=rng)
+    flow = torch.randn(1, 2, 9, 600, generator=rng)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = flow_warp(features, flow)
+    torch.testing.assert_close(got, flow_warp(features, flow), rtol=0, atol=0)
+
+
+class Warp(nn.Module):
+    def __init__(self, coords):
+        super().__init__()
+        self.coords = coords
+
+    def forward(self, features, flow):
+        return flow_warp(features, flow, coords=self.coords)
+
+
+@pytest.mark.parametrize("coords", FLOW_COORDS)
+def test_exported_at_one_size_it_is_right_at_another(rng, coords):
+    names = ("h", "w"), ("height", "width")
+    shapes = [{2: torch.export.Dim(a, min=2), 3: torch.export.Dim(b, min=2)} for a, b in names]
+    example = torch.randn(1, 2, 4, 6), torch.randn(1, 2, 8, 12)
+    program = torch.export.export(Warp(coords), example, dynamic_shapes=tuple(shapes)).module()
+    features = torch.randn(1, 2, 7, 5, generator=rng)
+    flow = torch.randn(1, 2, 9, 21, generator=rng)
+    torch.testing.assert_close(program(features, flow), flow_warp(features, flow, coords=coords))
+
+
+def test_an_unknown_grid_is_an_error():
+    with pytest.raises(ValueError, match=r"'corner'. Choose from \('pixel', 'sfnet', 'alignseg'\)"):
+        flow_warp(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), coords="corner")

@@ -1,0 +1,136 @@
+"""The aligned FPN: names and start of Detectron2's, whatever is built on it."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+import torch
+from detectron2.config import get_cfg
+from detectron2.modeling import FPN, build_backbone
+from detectron2.modeling.backbone import fpn as detectron2_fpn
+from torch.nn import functional as F
+
+from pointrend_ext import add_pointrend_config
+from pointrend_ext.modeling.alignment import CAB, FAM, AlignedFPN, GatedFAM
+
+KINDS = {"FAM": FAM, "GatedFAM": GatedFAM, "CAB": CAB}
+ALIGNED, PLAIN = "build_resnet_aligned_fpn_backbone", "build_resnet_fpn_backbone"
+LEVELS = ["res2", "res3", "res4", "res5"]
+
+
+def make_backbone(builder, opts=()):
+    """A narrow ResNet-50 with an FPN of 8 channels, in inference."""
+    cfg = get_cfg()
+    add_pointrend_config(cfg)
+    cfg.merge_from_list(
+        [
+            *("MODEL.BACKBONE.NAME", builder, "MODEL.BACKBONE.FREEZE_AT", 0),
+            *("MODEL.RESNETS.STEM_OUT_CHANNELS", 4, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
+            *("MODEL.RESNETS.WIDTH_PER_GROUP", 4, "MODEL.RESNETS.OUT_FEATURES", LEVELS),
+            *("MODEL.FPN.IN_FEATURES", LEVELS, "MODEL.FPN.OUT_CHANNELS", 8),
+            *opts,
+        ]
+    )
+    return build_backbone(cfg).eval()
+
+
+def with_alignment(name, *opts):
+    return make_backbone(ALIGNED, ["MODEL.FPN.ALIGNMENT.NAME", name, *opts])
+
+
+def load(target, source):
+    """Load as a checkpoint of another model is loaded; returns what is new and what is left."""
+    result = target.load_state_dict(source.state_dict(), strict=False)
+    return set(result.missing_keys), set(result.unexpected_keys)
+
+
+def bilinear(x, *, scale_factor, mode):
+    assert (scale_factor, mode) == (2.0, "nearest")
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize("fuse_type", ["sum", "avg"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_checkpoint_loads_and_training_starts_from_a_bilinear_fpn(rng, name, fuse_type):
+    opts = ["MODEL.FPN.FUSE_TYPE", fuse_type]
+    plain, aligned = make_backbone(PLAIN, opts), with_alignment(name, *opts)
+    new, left = load(aligned, plain)
+    assert left == set()
+    assert {key.split(".")[0] for key in new} == {"fpn_align2", "fpn_align3", "fpn_align4"}
+    assert aligned.output_shape() == plain.output_shape()
+    assert aligned.size_divisibility == plain.size_divisibility == 32
+    images = torch.randn(2, 3, 64, 96, generator=rng)
+    with torch.no_grad():
+        got = aligned(images)
+        with mock.patch.object(detectron2_fpn.F, "interpolate", bilinear):
+            expected = plain(images)
+        nearest = plain(images)
+    assert list(got) == list(expected) == ["p2", "p3", "p4", "p5", "p6"]
+    for level, value in expected.items():
+        torch.testing.assert_close(got[level], value, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(nearest["p2"], expected["p2"], atol=1e-2)
+    aligned.load_state_dict(aligned.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_level_has_its_own_alignment(name):
+    aligned = with_alignment(
+        name, "MODEL.FPN.ALIGNMENT.CHANNELS", 5, "MODEL.FPN.ALIGNMENT.NORM", ""
+    )
+    modules = {k: m for k, m in aligned.named_modules() if isinstance(m, KINDS[name])}
+    assert list(modules) == ["fpn_align2", "fpn_align3", "fpn_align4"]
+    assert len({id(p) for m in modules.values() for p in m.parameters()}) == sum(
+        len(list(m.parameters())) for m in modules.values()
+    )
+
+
+def test_levels_are_fused_with_the_alignment_of_their_stage(rng):
+    aligned = with_alignment("FAM")
+    with torch.no_grad():
+        for stage in (2, 3, 4):  # the flow of a stage moves its level and those below
+            getattr(aligned, f"fpn_align{stage}").flow_make.weight.normal_(std=5)
+            changed = aligned(images := torch.randn(1, 3, 64, 64, generator=rng))
+            getattr(aligned, f"fpn_align{stage}").flow_make.weight.zero_()
+            plain = aligned(images)
+            moved = [k for k in plain if not torch.equal(plain[k], changed[k])]
+            assert moved == [f"p{level}" for level in range(2, stage + 1)]
+
+
+def test_without_a_name_it_is_detectron2s_fpn(rng):
+    plain, unnamed = make_backbone(PLAIN), make_backbone(ALIGNED)
+    assert type(unnamed) is FPN
+    assert load(unnamed, plain) == (set(), set())
+    images = torch.randn(1, 3, 64, 64, generator=rng)
+    with torch.no_grad():
+        torch.testing.assert_close(unnamed(images), plain(images), rtol=0, atol=0)
+
+
+def test_three_levels_and_no_top_block(rng):
+    bottom_up = with_alignment("FAM").bottom_up
+    pyramid = AlignedFPN(
+        bottom_up, ["res3", "res4", "res5"], 6, make_alignment=lambda: FAM(channels=6)
+    )
+    assert [k for k, _ in pyramid.named_children() if "align" in k] == ["fpn_align3", "fpn_align4"]
+    maps = pyramid(torch.randn(1, 3, 64, 64, generator=rng))
+    assert {k: tuple(v.shape[1:]) for k, v in maps.items()} == {
+        "p3": (6, 8, 8),
+        "p4": (6, 4, 4),
+        "p5": (6, 2, 2),
+    }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_gradients_reach_everything(rng, name):
+    aligned = with_alignment(name, "MODEL.FPN.ALIGNMENT.ZERO_INIT", False).train()
+    maps = aligned(torch.randn(2, 3, 64, 96, generator=rng))
+    sum(m.square().mean() for m in maps.values()).backward()
+    for key, parameter in aligned.named_parameters():
+        if not key.startswith("bottom_up"):
+            assert parameter.grad.isfinite().all(), key
+            assert parameter.grad.abs().max() > 0, key
+
+
+def test_an_unknown_alignment_is_named():
+    with pytest.raises(ValueError, match=r"MODEL.FPN.ALIGNMENT.NAME is 'fam'.*'FAM'"):
+        with_alignment("fam")
