@@ -7,7 +7,15 @@ from pointrend_ext.layers.coordinates import (
     map_to_map,
     px_to_map,
 )
+from pointrend_ext.layers.flow_warp import (
+    FLOW_COORDS,
+    check_flow_coords,
+    flow_warp,
+    resize_bilinear,
+)
+from pointrend_ext.layers.label_grid import LabelGrid
 from pointrend_ext.layers.linear import linear
+from pointrend_ext.layers.map_rows import MapRows
 from pointrend_ext.layers.point_sample import point_sample, sample_region_features
 from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
@@ -15,17 +23,20 @@ from pointrend_ext.layers.point_selection import (
 )
 from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.region_windows import RegionWindows, Window, region_window
-from pointrend_ext.layers.subdivision import fold_subdivision, subdivide
+from pointrend_ext.layers.subdivision import fold_subdivision, refine, subdivide
 from pointrend_ext.layers.taps import bilinear_taps, read_taps, tap_cells
+from pointrend_ext.layers.top_two import label_dtype, top_two
 from pointrend_ext.layers.uncertainty import (
     class_uncertainty,
     exclude_padding,
     foreground_uncertainty,
     select_class,
-    top_two,
 )
 
 __all__ = [
+    "FLOW_COORDS",
+    "LabelGrid",
+    "MapRows",
     "RegionWindows",
     "Window",
     "at_least_float32",
@@ -33,18 +44,23 @@ __all__ = [
     "box_to_px",
     "cell_centers",
     "cells_to_coords",
+    "check_flow_coords",
     "class_uncertainty",
     "exclude_padding",
+    "flow_warp",
     "fold_subdivision",
     "foreground_uncertainty",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
+    "label_dtype",
     "linear",
     "map_to_map",
     "point_sample",
     "px_to_map",
     "read_taps",
+    "refine",
     "region_window",
+    "resize_bilinear",
     "sample_region_features",
     "select_class",
     "subdivide",

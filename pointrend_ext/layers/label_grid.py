@@ -10,6 +10,7 @@ from torch import Tensor
 from pointrend_ext.layers.coordinates import cells_to_coords
 from pointrend_ext.layers.lazy_logits import LazyLogits
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.selection import top_indices
 from pointrend_ext.layers.top_two import labels_and_gaps_of_rows
 from pointrend_ext.layers.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
 
@@ -21,7 +22,7 @@ _DENSE_SHARE = 0.25
 _SLACK = 1e-5
 """Rounding of gaps, in logits."""
 
-_CHUNK_LOGITS = 2**21
+_CHUNK_LOGITS = 2**20
 
 
 class LabelGrid:
@@ -39,16 +40,26 @@ class LabelGrid:
         labels: (H, W), see ``label_dtype``.
     """
 
-    def __init__(self, logits: Tensor, size_px: tuple[int, int], stride: int) -> None:
+    def __init__(
+        self,
+        logits: Tensor,
+        size_px: tuple[int, int],
+        stride: int,
+        table: Tensor | None = None,
+    ) -> None:
         """Start from a coarse map.
 
         Args:
             logits: (C, H, W); C of 1 is a binary model, positive on class 1.
             size_px: rows and columns of the image; cells beyond are never the most uncertain.
             stride: pixels per cell.
+            table: ``logits`` with one row per cell, (H * W, C), in at least 32 bits, if there is
+                one already.
         """
+        is_binary = len(logits) == 1
         logits = _with_background(at_least_float32(logits), 0)
-        self._logits, self._num_classes = LazyLogits(logits), len(logits)
+        self._logits: LazyLogits | None = LazyLogits(logits, None if is_binary else table)
+        self._num_classes = len(logits)
         self._size_px, self._stride = size_px, stride
         self.labels, self._gaps = labels_and_gaps(logits)
         self._exact: Tensor | None = None  # pixels whose gap is no mere bound; None: all of them
@@ -59,9 +70,14 @@ class LabelGrid:
         corners = _corners(self.labels)
         mixed = torch.stack([corner != corners[0] for corner in corners[1:]]).any(0)
         if mixed.device.type != "cpu" or mixed.float().mean() > _DENSE_SHARE:
-            self.labels, self._gaps = upsampled_labels_and_gaps(self._logits.dense())
+            self.labels, self._gaps = upsampled_labels_and_gaps(
+                self._logits.rows, self._num_classes, self._logits.size_hw
+            )
             self._exact = None
-            self._logits.double()
+            if self._stride > 1:  # otherwise nobody will ask for logits any more
+                self._logits.double()
+            else:
+                self._logits = None
             return
         bounds = torch.stack(_corners(self._gaps)).amin(0)
         self.labels, self._gaps = _spread(corners[0]), _spread(bounds)
@@ -87,7 +103,7 @@ class LabelGrid:
         num_points = min(num_points, gaps.numel())
         candidates = self._candidates(gaps.flatten(), num_points)
         gaps = gaps.flatten() if candidates is None else gaps.flatten()[candidates]
-        chosen = gaps.topk(num_points, largest=False).indices
+        chosen = top_indices(gaps.neg()[None], num_points)[0]
         pixels = (chosen if candidates is None else candidates[chosen]).sort().values
         size_hw = tuple(self.labels.shape)
         return pixels, cells_to_coords(pixels, size_hw, self._gaps.dtype)[None]
@@ -100,7 +116,8 @@ class LabelGrid:
             point_logits: (1, C, P).
         """
         rows = _with_background(point_logits[0].t().to(self._gaps.dtype), 1)  # (P, C)
-        self._logits.write(cells, rows)
+        if self._logits is not None:
+            self._logits.write(cells, rows)
         self._set(cells, rows)
 
     def _candidates(self, gaps: Tensor, num_points: int) -> Tensor | None:
@@ -108,7 +125,7 @@ class LabelGrid:
         if self._exact is None:
             return None
         if len(self._exact) < num_points:
-            self._look_further(gaps.topk(num_points, largest=False).indices, gaps)
+            self._look_further(top_indices(gaps.neg()[None], num_points)[0], gaps)
         cut_off = gaps[self._exact].kthvalue(num_points).values
         self._look_further((gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
         return self._exact

@@ -19,7 +19,7 @@ class _Level:
 
     Attributes:
         size_hw: rows and columns after it.
-        pixels: (P,) flat numbers of those that were written into it.
+        pixels: (P,) flat numbers of those that were written into it, ascending.
         logits: (P, C), what was written.
     """
 
@@ -31,18 +31,18 @@ class _Level:
 class LazyLogits:
     """A dense map, and what has happened to it since: doublings and written pixels."""
 
-    def __init__(self, logits: Tensor) -> None:
+    def __init__(self, logits: Tensor, table: Tensor | None = None) -> None:
         """Start from a dense map.
 
         Args:
             logits: (C, H, W).
+            table: the same with one row per pixel, (H * W, C), if there is one already.
         """
-        self._base, self._levels = logits, []
-        self._table: Tensor | None = None  # the base, (H * W, C)
+        self._base, self._table, self._levels = logits, table, []
 
     def double(self) -> None:
         """Double the resolution by bilinear interpolation, without doing it."""
-        height, width = self._levels[-1].size_hw if self._levels else self._base.shape[1:]
+        height, width = self.size_hw
         nothing = torch.zeros(0, dtype=torch.int64, device=self._base.device)
         self._levels.append(
             _Level((2 * height, 2 * width), nothing, self._base.new_empty(0, len(self._base)))
@@ -52,21 +52,46 @@ class LazyLogits:
         """Replace pixels, once per doubling.
 
         Args:
-            pixels: (P,) flat numbers.
+            pixels: (P,) flat numbers, ascending.
             logits: (P, C).
         """
         self._levels[-1].pixels, self._levels[-1].logits = pixels, logits.contiguous()
 
-    def dense(self) -> Tensor:
-        """Compute all pixels, (C, H, W), and start anew from them."""
-        for level in self._levels:
-            self._base = F.interpolate(
-                self._base[None], scale_factor=2, mode="bilinear", align_corners=False
-            )[0]
-            self._base.view(len(self._base), -1)[:, level.pixels] = level.logits.t()
-            self._table = None
-        self._levels = []
-        return self._base
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Rows and columns of the map."""
+        return self._levels[-1].size_hw if self._levels else tuple(self._base.shape[1:])
+
+    def rows(self, start: int, stop: int) -> Tensor:
+        """Compute some rows of pixels.
+
+        Args:
+            start: the first.
+            stop: one behind the last, at most the number of rows there are.
+
+        Returns:
+            (C, stop - start, W); of the dense map itself a view.
+        """
+        return self._rows(len(self._levels), start, stop)
+
+    def _rows(self, number: int, start: int, stop: int) -> Tensor:
+        """Compute rows after ``number`` doublings."""
+        if number == 0:
+            return self._base[:, start:stop]
+        level = self._levels[number - 1]
+        height, width = level.size_hw
+        # One row more on either side, whose own doubling is cut away: it sees a false edge.
+        first, last = max(start // 2 - 1, 0), min((stop - 1) // 2 + 2, height // 2)
+        source = self._rows(number - 1, first, last)
+        doubled = F.interpolate(source[None], scale_factor=2, mode="bilinear", align_corners=False)
+        doubled = doubled[0, :, start - 2 * first : stop - 2 * first].contiguous()
+        pixels, logits = level.pixels, level.logits
+        if (start, stop) != (0, height):
+            bounds = pixels.new_tensor([start * width, stop * width])
+            begin, end = torch.searchsorted(pixels, bounds).tolist()
+            pixels, logits = pixels[begin:end], logits[begin:end]
+        doubled.flatten(1)[:, pixels - start * width] = logits.t()
+        return doubled
 
     def read(self, pixels: Tensor) -> Tensor:
         """Compute some pixels.

@@ -27,6 +27,7 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     """
     inputs = inputs.to(weight.dtype)
     if _has_fast_product(inputs):
+        bias = None if bias is None else bias.contiguous()  # oneDNN does not look at its stride
         return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
     return F.linear(inputs, weight, bias)
 

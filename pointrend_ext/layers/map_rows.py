@@ -17,7 +17,11 @@ point from separate planes 4 us: it pays soon, but a table of a large map takes 
 
 
 class MapRows:
-    """A map, laid out for reading many channels at many points. Values as from ``point_sample``."""
+    """A map, laid out for reading many channels at many points. Values as from ``point_sample``.
+
+    Attributes:
+        table: (N * H * W, C), or None for a map that is read plane by plane.
+    """
 
     def __init__(self, feature: Tensor) -> None:
         """Choose a layout.
@@ -26,12 +30,13 @@ class MapRows:
             feature: (N, C, H, W). In ``channels_last`` it is read in place, a small one is copied
                 once, a large one is read plane by plane.
         """
-        self._feature, self._table = feature, None
+        self._feature = feature
+        self.table: Tensor | None = None
         has_rows = feature.is_contiguous(memory_format=torch.channels_last)
         is_small = feature.numel() * 4 <= _MAX_COPY_BYTES
         if has_rows or (is_small and feature.device.type == "cpu"):
             rows = feature.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # (N * H * W, C)
-            self._table = at_least_float32(rows)
+            self.table = at_least_float32(rows)
 
     def read(self, coords_map: Tensor) -> Tensor:
         """Read points.
@@ -42,12 +47,12 @@ class MapRows:
         Returns:
             (N * P, C), in at least 32 bits.
         """
-        if self._table is None:
+        if self.table is None:
             sampled = at_least_float32(point_sample(self._feature, coords_map))  # (N, C, P)
             return sampled.transpose(1, 2).flatten(0, 1)
         num_images, _, height, width = self._feature.shape
         columns, rows, weights = bilinear_taps(coords_map, (height, width))
         images = torch.arange(num_images, dtype=torch.int32, device=coords_map.device)
         cells = tap_cells(columns, rows, width) + images.view(-1, 1, 1) * (height * width)
-        weights = weights.flatten(0, 1).to(self._table.dtype)
-        return read_taps(self._table, cells.flatten(0, 1), weights)
+        weights = weights.flatten(0, 1).to(self.table.dtype)
+        return read_taps(self.table, cells.flatten(0, 1), weights)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pointrend_ext.layers.coordinates import cells_to_coords
 from pointrend_ext.layers.point_sample import point_sample
+from pointrend_ext.layers.selection import top_indices
 
 __all__ = ["get_uncertain_point_coords_on_grid", "get_uncertain_point_coords_with_randomness"]
 
@@ -77,5 +78,5 @@ def get_uncertain_point_coords_on_grid(
     """
     size_hw = tuple(uncertainty_map.shape[-2:])
     scores = uncertainty_map.flatten(1)  # (N, H * W)
-    cells = scores.topk(min(num_points, scores.shape[1]), dim=1).indices
+    cells = top_indices(scores, min(num_points, scores.shape[1]))
     return cells, cells_to_coords(cells, size_hw, scores.dtype)

@@ -105,13 +105,13 @@ class RegionWindows:
         """
         total = sum(window.num_cells for window in windows)
         rows = feature.new_empty(total + 1, feature.shape[1])
-        rows[-1] = 0  # there is something to read even without any window
+        rows[-1] = 0  # what regions without a window read, never the window of another
         layout, first = [], 0
         for image, w in zip(images, windows, strict=True):
             source = feature[image, :, w.top : w.top + w.height, w.left : w.left + w.width]
             target = rows[first : first + w.num_cells].view(w.height, w.width, rows.shape[1])
             target.copy_(source.permute(1, 2, 0))
-            layout.append((first, w.top, w.left, w.width))
+            layout.append((first if w.num_cells else total, w.top, w.left, w.width))
             first += w.num_cells
         first, top, left, width = _columns(layout, feature.device)
         return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)

@@ -43,7 +43,8 @@ def _taps_1d(coords: Tensor, count: int) -> tuple[Tensor, Tensor]:
     cells = torch.cat((first, first + 1), dim=-1)
     weights = 1 - (position - cells).abs_()
     inside = (cells >= 0) & (cells <= count - 1)
-    return cells.clamp_(0, count - 1).int(), weights * inside
+    # What is no number reads some cell, with a weight that is none either.
+    return cells.clamp_(0, count - 1).nan_to_num_(0.0).int(), weights * inside
 
 
 def tap_cells(columns: Tensor, rows: Tensor, num_columns: Tensor | int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,8 +11,8 @@ from pointrend_ext.layers.top_two import RunningTopTwo, label_dtype
 
 __all__ = ["labels_and_gaps", "upsampled_labels_and_gaps"]
 
-_BAND_CELLS = 16 * 1024
-"""Cells of the small map that are worked on at a time: their buffers stay in the cache."""
+_BAND_CELLS, _BAND_LOGITS = 2**14, 2**20
+"""Cells and logits that are worked on at a time."""
 
 
 def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,7 +28,7 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     num_classes, height, width = logits.shape
     labels = torch.empty((height, width), dtype=label_dtype(num_classes), device=logits.device)
     gaps = logits.new_empty(height, width)
-    for rows in _bands(height, width):
+    for rows in _bands(num_classes, height, width, logits.device):
         band = logits[:, rows]
         top = RunningTopTwo(band.shape[1:], num_classes, logits)
         for label, plane in enumerate(band):
@@ -35,7 +37,9 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     return labels, gaps
 
 
-def upsampled_labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
+def upsampled_labels_and_gaps(
+    read_rows: Callable[[int, int], Tensor], num_classes: int, size_hw: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
     """Return what ``labels_and_gaps`` returns for the bilinearly doubled logits.
 
     Of every cell of the small map come four pixels, one per *phase*: (even, odd) rows times
@@ -44,21 +48,26 @@ def upsampled_labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     only labels and gaps are interleaved.
 
     Args:
-        logits: (C, H, W), C at least 2, in at least 32 bits.
+        read_rows: (start, stop) -> these rows of the logits, (C, stop - start, W), in at least 32
+            bits.
+        num_classes: C, at least 2.
+        size_hw: rows H and columns W of the logits.
 
     Returns:
         Labels and gaps, (2 H, 2 W) each.
     """
-    num_classes, height, width = logits.shape
-    labels = torch.empty((2 * height, 2 * width), dtype=label_dtype(num_classes)).to(logits.device)
-    gaps = logits.new_empty(2 * height, 2 * width)
-    for rows in _bands(height, width):
+    height, width = size_hw
+    some = read_rows(0, 1)
+    labels = some.new_empty(2 * height, 2 * width, dtype=label_dtype(num_classes))
+    gaps = some.new_empty(2 * height, 2 * width)
+    for rows in _bands(num_classes, height, width, some.device):
         num_rows = rows.stop - rows.start
-        top = RunningTopTwo((2, 2, num_rows, width), num_classes, logits)
+        planes = _rows_and_neighbours(read_rows, rows, height)
+        top = RunningTopTwo((2, 2, num_rows, width), num_classes, some)
         phases = torch.empty_like(top.first)
-        columns = logits.new_empty(2, num_rows + 2, width)
-        for label, plane in enumerate(logits):
-            top.update(label, _phases(_with_neighbours(plane, rows), columns, phases))
+        columns = some.new_empty(2, num_rows + 2, width)
+        for label, plane in enumerate(planes):
+            top.update(label, _phases(plane, columns, phases))
         band = slice(2 * rows.start, 2 * rows.stop)
         # (row phase, column phase, row, column) to (row, row phase, column, column phase)
         labels[band] = top.labels.permute(2, 0, 3, 1).reshape(2 * num_rows, 2 * width)
@@ -66,16 +75,24 @@ def upsampled_labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     return labels, gaps
 
 
-def _bands(height: int, width: int) -> list[slice]:
-    step = max(_BAND_CELLS // width, 1)
+def _bands(num_classes: int, height: int, width: int, device: torch.device) -> list[slice]:
+    """Cut a map into bands whose buffers stay in the cache of a CPU."""
+    num_cells = min(_BAND_CELLS, _BAND_LOGITS // num_classes)
+    step = max(num_cells // width, 1) if device.type == "cpu" else height
     return [slice(row, min(row + step, height)) for row in range(0, height, step)]
 
 
-def _with_neighbours(plane: Tensor, rows: slice) -> Tensor:
-    """Return some rows of a plane and the rows before and behind them, edges repeated."""
-    above = plane[max(rows.start - 1, 0)][None]
-    below = plane[min(rows.stop, len(plane) - 1)][None]
-    return torch.cat((above, plane[rows], below))
+def _rows_and_neighbours(
+    read_rows: Callable[[int, int], Tensor], rows: slice, height: int
+) -> Tensor:
+    """Read rows, the one before and the one behind them, edges repeated: (C, B + 2, W)."""
+    first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
+    planes = read_rows(first, last)
+    if rows.start == 0:
+        planes = torch.cat((planes[:, :1], planes), dim=1)
+    if rows.stop == height:
+        planes = torch.cat((planes, planes[:, -1:]), dim=1)
+    return planes
 
 
 def _phases(rows: Tensor, columns: Tensor, phases: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from pointrend_ext.layers import MapRows, linear, map_to_map, point_sample
 from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
 
 __all__ = ["MapInputs", "MapPointPredictor", "MapRowPredictor", "extent_px"]
+
+_MAX_POINTS = {True: 4096, False: 2**20}
+"""Points evaluated at once on a CPU, and elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class MapInputs:
     strides: Sequence[int]
     coarse_logits: Tensor
     coarse_stride: int
+
+    @cached_property
+    def coarse_rows(self) -> MapRows:
+        """The coarse prediction, laid out once for all who read many points of it."""
+        return MapRows(self.coarse_logits)
 
     @property
     def extent_px(self) -> tuple[int, int]:
@@ -99,10 +108,14 @@ class MapRowPredictor:
         """
         self._layers, self._inputs = layers, inputs
         self._fine = [MapRows(feature) for feature in inputs.features]
-        self._coarse = MapRows(inputs.coarse_logits)
+        self._coarse = inputs.coarse_rows
 
     def __call__(self, coords_map: Tensor) -> Tensor:
         """Predict all classes: see ``MapPointPredictor``."""
+        limit = max(_MAX_POINTS[coords_map.device.type == "cpu"] // len(coords_map), 1)
+        return torch.cat([self._predict(part) for part in coords_map.split(limit, dim=1)], dim=2)
+
+    def _predict(self, coords_map: Tensor) -> Tensor:
         layers = self._layers
         coords = self._inputs.coords_of_maps(coords_map)
         coarse = self._coarse.read(coords_map)  # (N * P, C)

@@ -171,7 +171,9 @@ class PointRendSemanticHead(nn.Module):
         grids = []
         for number, size_px in enumerate(sizes_px):
             image = inputs.image(number)
-            grid = LabelGrid(image.coarse_logits[0], size_px, self.common_stride)
+            grid = LabelGrid(
+                image.coarse_logits[0], size_px, self.common_stride, image.coarse_rows.table
+            )
             refine(
                 grid,
                 map_inference_predictor(self.point_head, image),

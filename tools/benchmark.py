@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Measure time and memory against Detectron2's own PointRend, on equal weights, in one process.
+
+Example: python tools/benchmark.py --threads 1 2 --output docs/benchmarks/cpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmarking.case import Case
+from benchmarking.instance_cases import INSTANCE_CASES
+from benchmarking.measure import peak_extra_mib, time_interleaved
+from benchmarking.model_cases import model_cases
+from benchmarking.report import machine, write_report
+from benchmarking.semantic_cases import SEMANTIC_CASES
+from benchmarking.training_cases import TRAINING_CASES
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="CPU threads, in turn")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds per case")
+    parser.add_argument("--only", default="", help="regular expression on 'group: case'")
+    parser.add_argument("--image", default="", help="photograph for the whole models")
+    parser.add_argument("--output", type=Path, help="folder for results.json, .md and speed.png")
+    return parser.parse_args()
+
+
+def measure(case: Case, threads: int, rounds: int, device: str) -> dict[str, Any]:
+    """Run one case: a row of the report."""
+    torch.set_num_threads(threads)
+    forms = case.build(device)
+    timings, results = time_interleaved(forms.run, rounds=rounds, device=device)
+    equality = forms.check(results)
+    results.clear()
+    peaks = {name: peak_extra_mib(run, device) for name, run in forms.run.items()}
+    ratio = timings[case.baseline].median / timings["ours"].median if len(timings) > 1 else None
+    return {
+        "group": case.group,
+        "case": case.name,
+        "threads": threads,
+        "seconds": {name: asdict(timing) for name, timing in timings.items()},
+        "ratio": ratio,
+        "min_ratio": case.min_ratio,
+        "peak_mib": peaks,
+        "max_mib": case.max_mib,
+        "equality": equality,
+    }
+
+
+def is_met(row: dict[str, Any]) -> bool:
+    """Tell whether what is demanded of a case holds."""
+    is_fast = not row["min_ratio"] or row["ratio"] >= row["min_ratio"]
+    return is_fast and (not row["max_mib"] or row["peak_mib"]["ours"] <= row["max_mib"])
+
+
+def main() -> None:
+    """Measure, print, and write the report."""
+    arguments = parse_arguments()
+    cases = [*INSTANCE_CASES, *SEMANTIC_CASES, *TRAINING_CASES, *model_cases(arguments.image)]
+    cases = [case for case in cases if re.search(arguments.only, f"{case.group}: {case.name}")]
+    rows = []
+    for case in cases:
+        for threads in arguments.threads:
+            row = measure(case, threads, arguments.rounds, arguments.device)
+            rows.append(row)
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x, "
+            mib = ", ".join(f"{name} {value:.0f}" for name, value in row["peak_mib"].items())
+            verdict = "" if is_met(row) else "  BELOW WHAT IS DEMANDED"
+            print(f"{case.group}: {case.name}, {threads} threads: {ratio}MiB {mib}; ", end="")
+            print(f"{row['equality']}{verdict}", flush=True)
+    if arguments.output:
+        words = [x if "/" not in x or x.startswith("docs") else "IMAGE" for x in sys.argv[1:]]
+        command = f"python tools/benchmark.py {shlex.join(words)}".strip()
+        about = {"machine": machine(arguments.device), "command": command}
+        write_report(arguments.output, {**about, "rounds": arguments.rounds, "rows": rows})
+    if not all(map(is_met, rows)):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
