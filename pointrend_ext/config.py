@@ -26,6 +26,7 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_mask_point_head_keys(cfg)
     _add_deeplab_keys(cfg)
     _add_sem_seg_point_head_keys(cfg)
+    _add_alignment_keys(cfg)
 
 
 def _add_data_keys(cfg: CfgNode) -> None:
@@ -125,7 +126,8 @@ def _add_sem_seg_point_head_keys(cfg: CfgNode) -> None:
     _default(cfg.MODEL, "SEM_SEG_POINT_HEAD", CfgNode())
     node = cfg.MODEL.SEM_SEG_POINT_HEAD
     # Name in the SEM_SEG_HEADS registry of the head that PointRendSemanticHead refines:
-    # SemSegFPNHead, DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead, DeepLabV3PlusHead.
+    # SemSegFPNHead, DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead, DeepLabV3PlusHead, SFNetHead,
+    # AlignSegHead.
     _default(node, "COARSE_HEAD_NAME", "SemSegFPNHead")
     # As in MASK_POINT_HEAD, per image instead of per region.
     _default(node, "NAME", "StandardPointHead")
@@ -148,6 +150,37 @@ def _add_sem_seg_point_head_keys(cfg: CfgNode) -> None:
     # What PointRendSemanticSegmentor returns per image: "logits" (C, H, W), or "labels" (H, W),
     # their arg max, in less time and memory.
     _default(node, "OUTPUT", "logits")
+
+
+def _add_alignment_keys(cfg: CfgNode) -> None:
+    _default(cfg.MODEL.FPN, "ALIGNMENT", CfgNode())
+    node = cfg.MODEL.FPN.ALIGNMENT
+    # Backbone build_resnet_aligned_fpn_backbone: name in the FEATURE_ALIGNMENT registry of what
+    # takes the place of the sum in the top-down path: FAM, GatedFAM, CAB. "" for the plain FPN.
+    _default(node, "NAME", "")
+    # Channels that flows are predicted from; 0 for those of the papers, half the width of the FPN
+    # per map for FAM and GatedFAM, the width for each branch of CAB.
+    _default(node, "CHANNELS", 0)
+    # Normalisation in CAB, as in MODEL.FPN.NORM. FAM and GatedFAM have none.
+    _default(node, "NORM", "BN")
+    # Where a flow points: "pixel" counts pixels of the finer map, and zero flow is the identity.
+    # "sfnet" and "alignseg" are the grids of the published networks, for weights trained with them.
+    _default(node, "COORDS", "pixel")
+    # Whether flows start at zero, so that training starts from a bilinear FPN.
+    _default(node, "ZERO_INIT", True)
+    # SFNetHead and AlignSegHead read the keys below, and CONVS_DIM (256 in the papers) and NORM.
+    # LOSS_TYPE may be cross_entropy, hard_pixel_mining, ohem (of the papers, the loss of SFNet) or
+    # cross_entropy_lovasz (cross entropy + 0.8 Lovasz softmax: AlignSeg calls it "OHEM").
+    node = cfg.MODEL.SEM_SEG_HEAD
+    # As COORDS above.
+    _default(node, "ALIGNMENT_COORDS", "pixel")
+    # Weight of loss_sem_seg_aux, the loss of predictions at inner layers, on top of LOSS_WEIGHT.
+    # 0.0 leaves those layers out. AlignSeg trains with 0.1.
+    _default(node, "AUX_LOSS_WEIGHT", 0.0)
+    # LOSS_TYPE ohem: mean over the pixels whose true class has at most this probability, and in any
+    # case over that many pixels of a batch, those of least probability.
+    _default(node, "OHEM_THRESHOLD", 0.7)
+    _default(node, "OHEM_MIN_KEPT", 10000)
 
 
 def _default(node: CfgNode, key: str, value: Any) -> None:

@@ -14,7 +14,7 @@ from pointrend_ext.layers.flow_warp import (
     resize_bilinear,
 )
 from pointrend_ext.layers.label_grid import LabelGrid
-from pointrend_ext.layers.linear import linear
+from pointrend_ext.layers.linear import Linear, linear
 from pointrend_ext.layers.map_rows import MapRows
 from pointrend_ext.layers.point_sample import point_sample, sample_region_features
 from pointrend_ext.layers.point_selection import (
@@ -36,6 +36,7 @@ from pointrend_ext.layers.uncertainty import (
 __all__ = [
     "FLOW_COORDS",
     "LabelGrid",
+    "Linear",
     "MapRows",
     "RegionWindows",
     "Window",

@@ -115,6 +115,7 @@ def cell_centers(size_hw: tuple[int, int], *, dtype: torch.dtype, device: torch.
     """
     # By way of [-1, 1], where Detectron2's PointRend makes its dense grids too: the last bit of a
     # coordinate shows in the fifth digit of a probability.
-    half_and_centre = torch.tensor([[[0.5, 0, 0.5], [0, 0.5, 0.5]]], dtype=dtype, device=device)
+    half_and_centre = torch.tensor([[[0.5, 0, 0.5], [0, 0.5, 0.5]]], dtype=dtype)
+    half_and_centre = half_and_centre.to(device, non_blocking=True)  # else a GPU is waited for
     grid = F.affine_grid(half_and_centre, [1, 1, *size_hw], align_corners=False)
     return grid.reshape(-1, 2)

@@ -71,7 +71,7 @@ class LabelGrid:
         mixed = torch.stack([corner != corners[0] for corner in corners[1:]]).any(0)
         if mixed.device.type != "cpu" or mixed.float().mean() > _DENSE_SHARE:
             self.labels, self._gaps = upsampled_labels_and_gaps(
-                self._logits.rows, self._num_classes, self._logits.size_hw
+                self._logits.rows, self._num_classes, self._logits.size_hw, self._gaps
             )
             self._exact = None
             if self._stride > 1:  # otherwise nobody will ask for logits any more

@@ -29,7 +29,8 @@ def top_indices(scores: Tensor, count: int) -> Tensor:
     """
     num_rows, num_scores = scores.shape
     is_large = num_scores > _LARGE and 4 * count < num_scores
-    if scores.device.type != "cpu" or not is_large or torch.jit.is_tracing():
+    is_exported = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    if scores.device.type != "cpu" or not is_large or is_exported:
         return scores.topk(count, dim=1).indices
     if num_rows == 0:
         return torch.empty(0, count, dtype=torch.int64)

@@ -38,7 +38,10 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def upsampled_labels_and_gaps(
-    read_rows: Callable[[int, int], Tensor], num_classes: int, size_hw: tuple[int, int]
+    read_rows: Callable[[int, int], Tensor],
+    num_classes: int,
+    size_hw: tuple[int, int],
+    like: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return what ``labels_and_gaps`` returns for the bilinearly doubled logits.
 
@@ -52,20 +55,20 @@ def upsampled_labels_and_gaps(
             bits.
         num_classes: C, at least 2.
         size_hw: rows H and columns W of the logits.
+        like: gives type and device of the logits; reading a row to see them would make a GPU wait.
 
     Returns:
         Labels and gaps, (2 H, 2 W) each.
     """
     height, width = size_hw
-    some = read_rows(0, 1)
-    labels = some.new_empty(2 * height, 2 * width, dtype=label_dtype(num_classes))
-    gaps = some.new_empty(2 * height, 2 * width)
-    for rows in _bands(num_classes, height, width, some.device):
+    labels = like.new_empty(2 * height, 2 * width, dtype=label_dtype(num_classes))
+    gaps = like.new_empty(2 * height, 2 * width)
+    for rows in _bands(num_classes, height, width, like.device):
         num_rows = rows.stop - rows.start
         planes = _rows_and_neighbours(read_rows, rows, height)
-        top = RunningTopTwo((2, 2, num_rows, width), num_classes, some)
+        top = RunningTopTwo((2, 2, num_rows, width), num_classes, like)
         phases = torch.empty_like(top.first)
-        columns = some.new_empty(2, num_rows + 2, width)
+        columns = like.new_empty(2, num_rows + 2, width)
         for label, plane in enumerate(planes):
             top.update(label, _phases(plane, columns, phases))
         band = slice(2 * rows.start, 2 * rows.stop)
@@ -107,9 +110,12 @@ def _phases(rows: Tensor, columns: Tensor, phases: Tensor) -> Tensor:
         ``phases``.
     """
     even, odd = columns
-    torch.lerp(rows[:, 1:], rows[:, :-1], 0.25, out=even[:, 1:])
-    torch.lerp(rows[:, :-1], rows[:, 1:], 0.25, out=odd[:, :-1])
+    # Sums, since torch.lerp takes differences, which of two infinities is not a number.
+    quarter = rows * 0.25
+    torch.add(quarter[:, :-1], rows[:, 1:], alpha=0.75, out=even[:, 1:])
+    torch.add(quarter[:, 1:], rows[:, :-1], alpha=0.75, out=odd[:, :-1])
     even[:, 0], odd[:, -1] = rows[:, 0], rows[:, -1]
-    torch.lerp(columns[:, 1:-1], columns[:, :-2], 0.25, out=phases[0])
-    torch.lerp(columns[:, 1:-1], columns[:, 2:], 0.25, out=phases[1])
+    quarter = columns * 0.25
+    torch.add(quarter[:, :-2], columns[:, 1:-1], alpha=0.75, out=phases[0])
+    torch.add(quarter[:, 2:], columns[:, 1:-1], alpha=0.75, out=phases[1])
     return phases

@@ -1,21 +1,30 @@
-"""Network parts; importing them registers them in Detectron2's registries and ``POINT_HEAD``."""
+"""Network parts; importing them registers them in Detectron2's registries and our own."""
 
+from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
 from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
 from pointrend_ext.modeling.roi_heads import CoarseMaskHead, PointRendROIMaskHead
 from pointrend_ext.modeling.sem_seg import (
+    AlignSegHead,
     DeepLabV3LogitsHead,
     DeepLabV3PlusLogitsHead,
     PointRendSemanticHead,
     PointRendSemanticSegmentor,
+    SFNetHead,
 )
 
 __all__ = [
+    "CAB",
+    "FAM",
+    "FEATURE_ALIGNMENT_REGISTRY",
     "POINT_HEAD_REGISTRY",
+    "AlignSegHead",
     "CoarseMaskHead",
     "DeepLabV3LogitsHead",
     "DeepLabV3PlusLogitsHead",
+    "GatedFAM",
     "PointRendROIMaskHead",
     "PointRendSemanticHead",
     "PointRendSemanticSegmentor",
+    "SFNetHead",
     "StandardPointHead",
 ]

@@ -6,6 +6,7 @@ Needs NumPy, OpenCV and Pillow alone. The frame of all coordinates is documented
 from pointrend_ext.visualization.colors import colors_of, distinct_colors, text_color_on
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
 from pointrend_ext.visualization.contours import mask_contours
+from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
 from pointrend_ext.visualization.instances import draw_detections, draw_instances
 from pointrend_ext.visualization.io import read_image_rgb, write_image
 from pointrend_ext.visualization.panels import stack_rows
@@ -17,7 +18,11 @@ __all__ = [
     "compare_panel",
     "distinct_colors",
     "draw_detections",
+    "draw_flow",
     "draw_instances",
+    "flow_colors",
+    "flow_panel",
+    "flow_wheel",
     "mark_window",
     "mask_contours",
     "pick_zoom_window",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,8 +14,11 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
+from torch.overrides import TorchFunctionMode
 
 from pointrend_ext import add_pointrend_config
+from pointrend_ext.modeling import StandardPointHead
+from pointrend_ext.modeling.point_head import RegionInputs
 
 
 @pytest.fixture
@@ -214,3 +218,98 @@ class LoopHead:
 def loop_head(oracle):
     """Factory of ``LoopHead``."""
     return partial(LoopHead, oracle=oracle)
+
+
+def make_region_inputs(counts=(3, 2), channels=3, names=("p2",), dtype=torch.float64, side=3):
+    """Inputs of point predictors: as many regions per image as ``counts`` says, of ``BOXES`` and
+    random ones, with random coarse logits of that many channels."""
+    generator = torch.Generator().manual_seed(10)
+    features = make_features(num_images=len(counts), dtype=dtype)
+    known = torch.tensor([box for boxes in BOXES for box in boxes], dtype=torch.float64)
+    drawn = torch.rand(sum(counts), 4, generator=generator, dtype=torch.float64) * 50 - 5
+    boxes = torch.cat((known, drawn))[: sum(counts)]
+    coarse = torch.randn(
+        sum(counts), channels, side, side, generator=generator, dtype=torch.float64
+    )
+    return RegionInputs(
+        features=[features[name] for name in names],
+        strides=[SHAPES[name].stride for name in names],
+        boxes_px=boxes.to(torch.promote_types(dtype, torch.float32)).split(list(counts)),
+        coarse_logits=coarse.to(dtype),
+        classes=torch.randint(channels, (sum(counts),), generator=generator),
+    )
+
+
+def make_point_head(inputs, *, out_channels=None, width=7, cls=StandardPointHead, **options):
+    """A point head that fits region inputs, in their type."""
+    channels = inputs.coarse_logits.shape[1]
+    head = cls(
+        fine_channels=sum(feature.shape[1] for feature in inputs.features),
+        coarse_channels=channels,
+        out_channels=out_channels or channels,
+        fc_dim=width,
+        **options,
+    )
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.normal_(std=0.5, generator=generator)
+    return head.to(inputs.coarse_logits.dtype)
+
+
+@pytest.fixture
+def regions():
+    """Factories of point heads and of the regions they answer for."""
+    return SimpleNamespace(inputs=make_region_inputs, point_head=make_point_head)
+
+
+class NoWaiting(TorchFunctionMode):
+    """Records calls that would make the host wait for its accelerator.
+
+    On the device "meta", where no tensor has values, asking for one fails by itself.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", str(func))
+        if isinstance(result, torch.Tensor) and result.device.type != "cpu":
+            was_on_host = args and isinstance(args[0], torch.Tensor) and args[0].is_cpu
+            is_copy = name in ("tensor", "as_tensor", "new_tensor") or was_on_host
+            if is_copy and not kwargs.get("non_blocking"):
+                self.waits.append(name)
+        return result
+
+
+@pytest.fixture
+def no_waiting():
+    """A context in which no call may make the host wait; use it on the device "meta"."""
+
+    @contextmanager
+    def context():
+        with torch.inference_mode(), NoWaiting() as mode:
+            yield
+        assert mode.waits == []
+
+    return context
+
+
+@pytest.fixture
+def no_cuda_waiting():
+    """The same on a GPU, where the driver is asked."""
+
+    @contextmanager
+    def context():
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return context

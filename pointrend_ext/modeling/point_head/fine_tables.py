@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers import RegionWindows, Window, box_to_px, linear, read_taps, region_window
+from pointrend_ext.layers import (
+    RegionWindows,
+    Window,
+    at_least_float32,
+    box_to_px,
+    linear,
+    read_taps,
+    region_window,
+)
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
 
@@ -70,7 +78,7 @@ class FineTables:
             (R, P, 2) points in [0, 1] of their boxes -> (R * P, D), bias included.
         """
         images = [self._images[region] for region in regions]
-        boxes_px = self._boxes_px[torch.tensor(regions, device=self._boxes_px.device)]
+        numbers = torch.tensor(regions).to(self._boxes_px.device, non_blocking=True)
         num_points = len(regions) * self._points_per_region
         tables = []
         for (feature, windows, weight), stride in zip(
@@ -82,9 +90,10 @@ class FineTables:
                 chosen = [windows[region] for region in regions]
                 table = RegionWindows.cut(feature, stride, images, chosen)
                 if len(table.rows) < num_points:
-                    table.rows, weight = linear(table.rows, weight), None
+                    table.rows = at_least_float32(linear(table.rows, weight))
+                    weight = None
             tables.append((table, weight))
-        return _FirstLayer(tables, self._layers.biases[0], boxes_px)
+        return _FirstLayer(tables, self._layers.biases[0], self._boxes_px[numbers])
 
     def _lay_out(
         self, feature: Tensor, stride: float, weight: Tensor
@@ -99,7 +108,9 @@ class FineTables:
                 return feature, windows, weight
         if num_cells < len(self._images) * self._points_per_region:
             return _project(feature, weight), None, None
-        return feature.contiguous(memory_format=torch.channels_last), None, weight
+        # 32 bits already here, or each chunk of regions would convert the map for itself
+        feature = at_least_float32(feature).contiguous(memory_format=torch.channels_last)
+        return feature, None, weight
 
 
 class _FirstLayer:
@@ -126,10 +137,14 @@ def _has_rows(feature: Tensor) -> bool:
 
 
 def _project(feature: Tensor, weight: Tensor) -> Tensor:
-    """Apply a layer to every cell: (N, C, H, W) to (N, D, H, W) in ``channels_last``."""
+    """Apply a layer to every cell: (N, C, H, W) to (N, D, H, W) in ``channels_last``.
+
+    The result has at least 32 bits: its rows are interpolated.
+    """
     num_images, _, height, width = feature.shape
     cells = feature.flatten(2)  # (N, C, H * W)
-    rows = weight.new_empty(num_images, height * width, len(weight))
+    dtype = torch.promote_types(weight.dtype, torch.float32)
+    rows = weight.new_empty(num_images, height * width, len(weight), dtype=dtype)
     for image in range(num_images):
         # band by band: no second copy of the whole map
         for first in range(0, height * width, _BAND_CELLS):

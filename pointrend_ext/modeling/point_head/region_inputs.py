@@ -46,7 +46,7 @@ class RegionInputs:
         Args:
             regions: their numbers, ascending.
         """
-        numbers = torch.tensor(regions, device=self.classes.device)
+        numbers = torch.tensor(regions).to(self.classes.device, non_blocking=True)
         images = self.images
         chosen = [images[region] for region in regions]
         boxes_px = torch.cat(list(self.boxes_px))[numbers]

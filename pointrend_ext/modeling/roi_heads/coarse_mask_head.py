@@ -9,6 +9,8 @@ from detectron2.layers import Conv2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointrend_ext.layers import Linear
+
 __all__ = ["CoarseMaskHead"]
 
 
@@ -59,10 +61,10 @@ class CoarseMaskHead(nn.Module):
         width = conv_dim * (in_side // 2) ** 2
         fcs = []
         for number, fc_dim in enumerate(fc_dims, start=1):
-            fcs.append(nn.Linear(width, fc_dim))
+            fcs.append(Linear(width, fc_dim))
             self.add_module(f"fc{number}", fcs[-1])
             width = fc_dim
-        self.prediction = nn.Linear(width, num_classes * out_side**2)
+        self.prediction = Linear(width, num_classes * out_side**2)
 
         nn.init.normal_(self.prediction.weight, std=0.001)
         nn.init.zeros_(self.prediction.bias)

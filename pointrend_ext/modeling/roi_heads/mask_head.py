@@ -166,20 +166,32 @@ class PointRendROIMaskHead(nn.Module):
         self, features: Mapping[str, Tensor], proposals: list[Instances]
     ) -> dict[str, Tensor]:
         boxes_px = [x.proposal_boxes.tensor.detach() for x in proposals]
-        classes = torch.cat([x.gt_classes for x in proposals])
         coarse_logits = self._coarse_logits(features, boxes_px)
+        return {
+            "loss_mask": mask_rcnn_loss(at_least_float32(coarse_logits), proposals),
+            "loss_mask_point": self.point_loss(features, proposals, coarse_logits),
+        }
+
+    def point_loss(
+        self, features: Mapping[str, Tensor], proposals: list[Instances], coarse_logits: Tensor
+    ) -> Tensor:
+        """Return the loss at points (section 3.3 of the paper), and log its accuracy.
+
+        Args:
+            features: as for ``forward``.
+            proposals: as for ``forward``, in training.
+            coarse_logits: (R, C, S, S) of the proposals.
+        """
+        boxes_px = [x.proposal_boxes.tensor.detach() for x in proposals]
+        classes = torch.cat([x.gt_classes for x in proposals])
+        coords_box = self._training_coords(coarse_logits.detach(), classes)
+        labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
         predict_points = training_predictor(
             self.point_head, self._region_inputs(features, boxes_px, coarse_logits, classes)
         )
-
-        coords_box = self._training_coords(coarse_logits.detach(), classes)
-        labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
         point_logits = predict_points(coords_box)[:, 0]  # (R, P)
         get_event_storage().put_scalar("point/accuracy", mask_point_accuracy(point_logits, labels))
-        return {
-            "loss_mask": mask_rcnn_loss(at_least_float32(coarse_logits), proposals),
-            "loss_mask_point": mask_point_loss(point_logits, labels) * self.point_loss_weight,
-        }
+        return mask_point_loss(point_logits, labels) * self.point_loss_weight
 
     @torch.no_grad()
     def _training_coords(self, coarse_logits: Tensor, classes: Tensor) -> Tensor:
@@ -216,7 +228,8 @@ class PointRendROIMaskHead(nn.Module):
         )
         for regions, predict_points in chunks:
             logits = self._refine_chunk(predict_points, len(regions), masks)
-            masks[torch.tensor(regions, device=masks.device)] = logits.sigmoid_()
+            numbers = torch.tensor(regions).to(masks.device, non_blocking=True)
+            masks[numbers] = logits.sigmoid_()
         for x, image_masks in zip(
             detections, masks.split([len(x) for x in detections]), strict=True
         ):

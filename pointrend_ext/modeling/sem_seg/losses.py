@@ -6,7 +6,7 @@ binary model has C = 1: label 1 where its logit is positive, else 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -18,6 +18,7 @@ from pointrend_ext.layers import at_least_float32
 __all__ = [
     "CoarseHead",
     "coarse_losses",
+    "coarse_predictions",
     "finite_losses",
     "sem_seg_point_loss",
     "two_class_logits",
@@ -31,16 +32,44 @@ class CoarseHead(Protocol):
     ``losses`` gets logits (N, C, h, w) and labels of ``common_stride`` times their size. A head
     that sets ``targets_of_any_size = True`` does without ``coarse_losses``: its ``losses`` takes
     smaller labels, one class and label maps without a valid pixel by itself.
+
+    Such a head may also be trained at inner layers: it then offers ``layers_with_auxiliary``, which
+    takes what ``layers`` takes and returns its logits with a list of further tensors, and its
+    ``losses`` takes these as a third argument. They pass through the caller, so that a head keeps
+    nothing of a forward pass.
     """
 
     common_stride: int
     ignore_value: int
 
+    def layers(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return logits."""
+
     def losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Return the weighted losses by name."""
 
 
-def coarse_losses(coarse_head: CoarseHead, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+def coarse_predictions(
+    coarse_head: CoarseHead, features: Mapping[str, Tensor], *, with_auxiliary: bool
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """Return the logits of a coarse head and, for its losses, what it predicts at inner layers.
+
+    Args:
+        coarse_head: its ``layers`` or ``layers_with_auxiliary`` is called, once.
+        features: maps by name.
+        with_auxiliary: whether ``coarse_losses`` will follow.
+
+    Returns:
+        Logits (N, C, h, w), and the auxiliary tensors; none if the head has none.
+    """
+    if with_auxiliary and hasattr(coarse_head, "layers_with_auxiliary"):
+        return coarse_head.layers_with_auxiliary(features)
+    return coarse_head.layers(features), ()
+
+
+def coarse_losses(
+    coarse_head: CoarseHead, logits: Tensor, targets: Tensor, auxiliary: Sequence[Tensor] = ()
+) -> dict[str, Tensor]:
     """Return the losses of a coarse head, made safe where the head alone is not.
 
     Heads of Detectron2 need labels of exactly the extent of their logits, two classes or more, and
@@ -50,6 +79,7 @@ def coarse_losses(coarse_head: CoarseHead, logits: Tensor, targets: Tensor) -> d
         coarse_head: its ``losses``, ``common_stride`` and ``ignore_value`` are read.
         logits: (N, C, h, w).
         targets: (N, H, W) int64, at most ``common_stride`` times (h, w).
+        auxiliary: see ``coarse_predictions``.
 
     Returns:
         The head's losses; zero, with zero gradients, when every pixel is ignored.
@@ -58,7 +88,7 @@ def coarse_losses(coarse_head: CoarseHead, logits: Tensor, targets: Tensor) -> d
         ValueError: the labels reach beyond the logits.
     """
     if getattr(coarse_head, "targets_of_any_size", False):
-        return coarse_head.losses(logits, targets)
+        return coarse_head.losses(logits, targets, *([auxiliary] if auxiliary else []))
     right, bottom = _excess(logits, targets, coarse_head.common_stride)
     targets = F.pad(targets, (0, right, 0, bottom), value=coarse_head.ignore_value)
     logits = two_class_logits(at_least_float32(logits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -50,6 +51,9 @@ def bilinear(x, *, scale_factor, mode):
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+BILINEAR = SimpleNamespace(interpolate=bilinear, max_pool2d=F.max_pool2d)
+
+
 @pytest.mark.parametrize("fuse_type", ["sum", "avg"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_checkpoint_loads_and_training_starts_from_a_bilinear_fpn(rng, name, fuse_type):
@@ -63,7 +67,7 @@ def test_a_checkpoint_loads_and_training_starts_from_a_bilinear_fpn(rng, name, f
     images = torch.randn(2, 3, 64, 96, generator=rng)
     with torch.no_grad():
         got = aligned(images)
-        with mock.patch.object(detectron2_fpn.F, "interpolate", bilinear):
+        with mock.patch.object(detectron2_fpn, "F", BILINEAR):
             expected = plain(images)
         nearest = plain(images)
     assert list(got) == list(expected) == ["p2", "p3", "p4", "p5", "p6"]

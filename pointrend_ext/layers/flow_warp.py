@@ -1,0 +1,123 @@
+"""Reading a whole map at displaced pixel centres: the one dense warp of the package.
+
+A flow says, for each pixel of the output, how far from that pixel's centre the map is read. The
+pixels are those of the output: (dx, dy) = (1, 0) reads what lies one output pixel to the right,
+whatever the size of the map. Both maps cover the same extent of the image.
+
+Published feature alignment uses two other grids, kept for weights that were trained with them:
+"sfnet" (SFNet, Li et al., ECCV 2020; lxtGH/SFSegNets) and "alignseg" (AlignSeg, Huang et al., TPAMI
+2021; speedinghzl/AlignSeg). Both spread the output over the corners of [-1, 1], and neither is the
+identity at zero flow; a unit moves by about half a pixel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["FLOW_COORDS", "check_flow_coords", "flow_warp", "resize_bilinear"]
+
+FLOW_COORDS = ("pixel", "sfnet", "alignseg")
+
+
+def check_flow_coords(coords: str, who: str) -> None:
+    """Refuse an unknown grid.
+
+    Args:
+        coords: its name.
+        who: for the message, what asks for it.
+
+    Raises:
+        ValueError: it is not one of ``FLOW_COORDS``.
+    """
+    if coords not in FLOW_COORDS:
+        raise ValueError(
+            f"{who}: COORDS is {coords!r}. Choose from {FLOW_COORDS}; 'pixel' is right, the others "
+            "are for published weights."
+        )
+
+
+def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Tensor:
+    """Sample a map bilinearly at every output pixel's centre moved by ``flow_px``.
+
+    Zero flow equals bilinear resizing to the size of the flow (``align_corners=False``): in float32
+    its positions are off by up to 1e-7 of the side of the map. Outside the map its border repeats.
+
+    The interpolation runs in at least 32 bits, since a 16-bit coordinate cannot address a wide map.
+
+    Args:
+        features: (N, C, h, w), any floating-point type.
+        flow_px: (N, 2, H, W), (dx, dy) in output pixels; in the units of the grid for another
+            ``coords``.
+        coords: "pixel"; "sfnet" or "alignseg" reproduce a published grid, which is zero outside the
+            map.
+
+    Returns:
+        (N, C, H, W), in the type of ``features``.
+
+    Raises:
+        ValueError: unknown ``coords``.
+
+    Example:
+        >>> ramp = torch.arange(4.0).view(1, 1, 1, 4)
+        >>> flow_warp(ramp, torch.ones(1, 2, 1, 4))
+        tensor([[[[1., 2., 3., 3.]]]])
+    """
+    check_flow_coords(coords, "flow_warp")
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    flow = flow_px.to(dtype).permute(0, 2, 3, 1)  # (N, H, W, 2)
+    if coords == "pixel":
+        grid = _pixel_grid(flow)
+    else:
+        size_hw = flow.shape[1:3] if coords == "sfnet" else features.shape[-2:]
+        grid = _corner_grid(flow, size_hw)
+    warped = F.grid_sample(
+        features.to(dtype),
+        grid,
+        mode="bilinear",
+        padding_mode="border" if coords == "pixel" else "zeros",
+        align_corners=coords == "sfnet",
+    )
+    return warped.to(features.dtype)
+
+
+def resize_bilinear(features: Tensor, size_hw: tuple[int, int], *, coords: str = "pixel") -> Tensor:
+    """Resize a map as the networks around a warp do.
+
+    Args:
+        features: (N, C, h, w).
+        size_hw: H and W.
+        coords: "pixel" keeps pixel centres at half-integers; the published networks hold the
+            corners instead.
+
+    Returns:
+        (N, C, H, W).
+    """
+    return F.interpolate(features, size_hw, mode="bilinear", align_corners=coords != "pixel")
+
+
+def _pixel_grid(flow: Tensor) -> Tensor:
+    """(N, H, W, 2): (2 (j + dx) + 1) / W - 1 and (2 (i + dy) + 1) / H - 1."""
+    height, width = flow.shape[1:3]
+    columns, rows = _indices(flow)
+    # One division at the end: it rounds once, so that zero flow is close to the identity.
+    x = (2 * (columns + flow[..., 0]) + 1) / width - 1
+    y = (2 * (rows + flow[..., 1]) + 1) / height - 1
+    return torch.stack([x, y], dim=-1)
+
+
+def _corner_grid(flow: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """(N, H, W, 2): from -1 to 1, and the flow divided by the width and height given."""
+    height, width = flow.shape[1:3]
+    columns, rows = _indices(flow)
+    x = 2 * columns / max(width - 1, 1) - 1 + flow[..., 0] / size_hw[1]
+    y = 2 * rows / max(height - 1, 1) - 1 + flow[..., 1] / size_hw[0]
+    return torch.stack([x, y], dim=-1)
+
+
+def _indices(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns (W,) and rows (H, 1) of a flow (N, H, W, 2)."""
+    height, width = flow.shape[1:3]
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    return columns, torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]

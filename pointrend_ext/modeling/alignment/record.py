@@ -1,0 +1,68 @@
+"""Looking at the flows that a model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
+
+__all__ = ["RecordedFlow", "record_flows"]
+
+_PUBLISHED_PX_PER_UNIT = 0.5  # but for one part in the width of the map
+
+
+@dataclass(frozen=True)
+class RecordedFlow:
+    """One flow of one forward pass.
+
+    Attributes:
+        name: of the module inside the model, then ``.high`` or ``.low``: the map that is moved.
+        flow_px: (N, 2, H, W), (dx, dy) in pixels of the fused map.
+    """
+
+    name: str
+    flow_px: Tensor
+
+
+@contextmanager
+def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
+    """Collect the flows of every alignment of a model while the context lasts.
+
+    The flows are predicted a second time for it; what the model returns is unchanged.
+
+    Args:
+        model: in inference; has modules of the ``FEATURE_ALIGNMENT`` registry.
+
+    Yields:
+        A list that each forward pass extends, in the order in which the modules run.
+    """
+    kinds = tuple(kind for _, kind in FEATURE_ALIGNMENT_REGISTRY)
+    recorded: list[RecordedFlow] = []
+    handles = [
+        module.register_forward_hook(_Recorder(name, recorded))
+        for name, module in model.named_modules()
+        if isinstance(module, kinds)
+    ]
+    try:
+        yield recorded
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Recorder:
+    """A forward hook that appends to a list."""
+
+    def __init__(self, name: str, recorded: list[RecordedFlow]) -> None:
+        self.name = name
+        self.recorded = recorded
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        scale = 1.0 if module.coords == "pixel" else _PUBLISHED_PX_PER_UNIT
+        flows = module.predict_flows(*inputs)
+        for moved, flow in zip(("high", "low"), flows, strict=False):
+            self.recorded.append(RecordedFlow(f"{self.name}.{moved}", flow.detach() * scale))

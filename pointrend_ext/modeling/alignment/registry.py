@@ -1,0 +1,44 @@
+"""The registry of feature alignments."""
+
+from __future__ import annotations
+
+from detectron2.config import CfgNode
+from detectron2.utils.registry import Registry
+from torch import nn
+
+__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment"]
+
+FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
+FEATURE_ALIGNMENT_REGISTRY.__doc__ = """
+Registry of modules that fuse a coarse feature map into a finer one of the same extent.
+
+An entry is called as ``alignment(node, channels=C)``, where ``node`` is the configuration node
+``cfg.MODEL.FPN.ALIGNMENT``. It returns a module with
+
+- ``module(low, high)``: the fine map ``low`` (N, C, H, W) and the coarse map ``high`` (N, C, h, w)
+  of the same part of the image become (N, C, H, W). The sum of both is included: a caller adds
+  nothing. With ``ZERO_INIT`` and ``COORDS`` "pixel" a new module returns ``low`` plus ``high``
+  resized bilinearly, so that it can take the place of a plain sum in a trained network.
+- ``predict_flows(low, high)``: list of (N, 2, H, W), the flow by which ``high`` is read and, where
+  the module moves ``low`` as well, then the flow of ``low``; units as in ``flow_warp``.
+- ``coords``: the name of its grid, see ``flow_warp``.
+"""
+
+
+def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
+    """Build the alignment that ``node.NAME`` names.
+
+    Args:
+        node: ``cfg.MODEL.FPN.ALIGNMENT``.
+        channels: C, of both maps.
+
+    Raises:
+        ValueError: no such name; the message lists the known ones.
+    """
+    known = sorted(name for name, _ in FEATURE_ALIGNMENT_REGISTRY)
+    if node.NAME not in known:
+        raise ValueError(
+            f"MODEL.FPN.ALIGNMENT.NAME is {node.NAME!r}, which is not in the FEATURE_ALIGNMENT "
+            f"registry. Choose from {known}, or '' for no alignment."
+        )
+    return FEATURE_ALIGNMENT_REGISTRY.get(node.NAME)(node, channels=channels)

@@ -1,0 +1,103 @@
+"""Layers that the semantic decoders SFNetHead and AlignSegHead have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import fvcore.nn.weight_init as weight_init
+from detectron2.layers import Conv2d, get_norm
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["PredictionBranch", "make_conv", "make_predictor", "pad_to_common_extent"]
+
+Activation = Callable[[Tensor], Tensor]
+
+
+def make_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    norm: str | None = None,
+    activation: Activation | None = None,
+    bias: bool = False,
+) -> Conv2d:
+    """Build a convolution that keeps the size of the map, normalisation and activation.
+
+    Args:
+        in_channels: channels read.
+        out_channels: channels written.
+        kernel_size: odd.
+        norm: see ``detectron2.layers.get_norm``; None for none.
+        activation: applied last.
+        bias: whether the convolution has one.
+    """
+    conv = Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=kernel_size // 2,
+        bias=bias,
+        norm=get_norm(norm, out_channels) if norm is not None else None,
+        activation=activation,
+    )
+    weight_init.c2_msra_fill(conv)
+    return conv
+
+
+def make_predictor(in_channels: int, num_classes: int) -> Conv2d:
+    """Build the 1 x 1 convolution to logits, which starts close to zero."""
+    predictor = Conv2d(in_channels, num_classes, kernel_size=1)
+    nn.init.normal_(predictor.weight, std=0.001)
+    nn.init.zeros_(predictor.bias)
+    return predictor
+
+
+class PredictionBranch(nn.Module):
+    """3 x 3, normalisation, activation, dropout of whole channels, and a predictor."""
+
+    def __init__(
+        self, channels: int, num_classes: int, *, norm: str, activation: Activation
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            channels: of the map that is read.
+            num_classes: C.
+            norm: see ``detectron2.layers.get_norm``.
+            activation: after the normalisation.
+        """
+        super().__init__()
+        self.conv = make_conv(channels, channels, 3, norm=norm, activation=activation, bias=True)
+        self.dropout = nn.Dropout2d(0.1)
+        self.predictor = make_predictor(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (N, channels, h, w) to logits (N, C, h, w)."""
+        return self.predictor(self.dropout(self.conv(x)))
+
+
+def pad_to_common_extent(maps: Sequence[Tensor], strides: Sequence[int]) -> list[Tensor]:
+    """Continue maps at the right and at the bottom until all cover what the last one covers.
+
+    A backbone that does not pad images rounds the size of each map up. The coarsest one then covers
+    more of the plane than the others, and resizing it to their size would shift it. Images whose
+    sides are multiples of its stride need no padding.
+
+    Args:
+        maps: (N, C_m, H_m, W_m) each, the coarsest last.
+        strides: pixels per cell of each.
+
+    Returns:
+        The maps, their last row and column repeated.
+    """
+    rows, columns = maps[-1].shape[-2:]
+    padded = []
+    for feature, stride in zip(maps, strides, strict=True):
+        ratio = strides[-1] // stride
+        bottom, right = rows * ratio - feature.shape[-2], columns * ratio - feature.shape[-1]
+        if bottom or right:
+            feature = F.pad(feature, (0, right, 0, bottom), mode="replicate")
+        padded.append(feature)
+    return padded

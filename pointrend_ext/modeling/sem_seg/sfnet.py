@@ -1,0 +1,112 @@
+"""The decoder of SFNet as a head that PointRend can refine.
+
+Semantic Flow for Fast and Accurate Scene Parsing (Li et al., ECCV 2020), section 3.3; layers as in
+lxtGH/SFSegNets at ba475baf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pointrend_ext.layers import resize_bilinear
+from pointrend_ext.modeling.alignment import FAM
+from pointrend_ext.modeling.sem_seg.decoder_layers import (
+    PredictionBranch,
+    make_conv,
+    make_predictor,
+)
+from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
+
+__all__ = ["PyramidPooling", "SFNetHead"]
+
+
+class PyramidPooling(nn.Module):
+    """Pyramid pooling module of PSPNet (Zhao et al., CVPR 2017), to the width of the decoder."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: str,
+        coords: str,
+        bins: Sequence[int] = (1, 2, 3, 6),
+    ) -> None:
+        """Build the layers.
+
+        Args:
+            in_channels: of the map.
+            out_channels: of the result.
+            norm: see ``detectron2.layers.get_norm``.
+            coords: see ``resize_bilinear``.
+            bins: sides of the grids that the map is averaged to.
+        """
+        super().__init__()
+        self.bins = tuple(bins)
+        self.coords = coords
+        self.stages = nn.ModuleList(
+            make_conv(in_channels, out_channels, 1, norm=norm) for _ in self.bins
+        )
+        self.bottleneck = make_conv(
+            in_channels + len(self.bins) * out_channels,
+            out_channels,
+            1,
+            norm=norm,
+            activation=F.relu,
+        )
+        self.dropout = nn.Dropout2d(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        pooled = [
+            resize_bilinear(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:], coords=self.coords)
+            for side, stage in zip(self.bins, self.stages, strict=True)
+        ]
+        return self.dropout(self.bottleneck(torch.cat([*pooled, x], dim=1)))
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class SFNetHead(DeeplySupervisedHead):
+    """Pyramid pooling, a top-down path aligned by ``FAM``, and a fusion of all levels.
+
+    The running map of the top-down path is the sum that ``FAM`` returns. Auxiliary logits are
+    predicted from each of these sums, with the loss of the main ones.
+    """
+
+    def _build_layers(
+        self, channels: Sequence[int], conv_dims: int, num_classes: int, norm: str
+    ) -> None:
+        relu = {"norm": norm, "activation": F.relu}
+        *finer, coarsest = channels
+        self.ppm = PyramidPooling(coarsest, conv_dims, norm=norm, coords=self.coords)
+        self.fpn_in = nn.ModuleList(make_conv(c, conv_dims, 1, bias=True, **relu) for c in finer)
+        self.fpn_align = nn.ModuleList(FAM(channels=conv_dims, coords=self.coords) for _ in finer)
+        self.fpn_out = nn.ModuleList(make_conv(conv_dims, conv_dims, 3, **relu) for _ in finer)
+        self.fuse = make_conv(len(channels) * conv_dims, conv_dims, 3, **relu)
+        self.predictor = make_predictor(conv_dims, num_classes)
+        if self.aux_loss_weight:
+            self.auxiliary_strides = self.strides[:-1]
+            self.auxiliary = nn.ModuleList(
+                PredictionBranch(conv_dims, num_classes, **relu) for _ in finer
+            )
+
+    def _predict(
+        self, maps: Sequence[Tensor], *, with_auxiliary: bool
+    ) -> tuple[Tensor, list[Tensor]]:
+        top = self.ppm(maps[-1])
+        sums = [top]
+        for level in reversed(range(len(maps) - 1)):
+            sums.insert(0, self.fpn_align[level](self.fpn_in[level](maps[level]), sums[0]))
+        sums = sums[:-1]
+        outputs = [*(conv(x) for conv, x in zip(self.fpn_out, sums, strict=True)), top]
+        size_hw = outputs[0].shape[-2:]
+        resized = [resize_bilinear(x, size_hw, coords=self.coords) for x in outputs[1:]]
+        logits = self.predictor(self.fuse(torch.cat([outputs[0], *resized], dim=1)))
+        if not with_auxiliary:
+            return logits, []
+        return logits, [branch(x) for branch, x in zip(self.auxiliary, sums, strict=True)]

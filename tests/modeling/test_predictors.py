@@ -1,0 +1,209 @@
+"""Which predictor answers, and in which chunks."""
+
+from __future__ import annotations
+
+import copy
+from unittest import mock
+
+import pytest
+import torch
+
+from pointrend_ext.modeling import StandardPointHead
+from pointrend_ext.modeling.point_head import (
+    MapInputs,
+    MapPointPredictor,
+    MapRowPredictor,
+    ProjectedRegionPredictor,
+    RegionPointPredictor,
+    inference_predictors,
+    map_inference_predictor,
+    map_predictor,
+    predictors,
+    training_predictor,
+)
+
+
+class OwnPointHead(StandardPointHead):
+    """May compute anything."""
+
+    def forward(self, fine, coarse):
+        return super().forward(fine, coarse) + 1
+
+    def class_logits(self, fine, coarse, classes):
+        return super().class_logits(fine, coarse, classes) + 1
+
+
+class ForeignPointHead(torch.nn.Module):
+    """Knows nothing of classes."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, fine, coarse):
+        return self.head(fine, coarse)
+
+
+def map_inputs(regions):
+    inputs = regions.inputs()
+    coarse = torch.randn(2, 3, 8, 10, dtype=torch.float64)
+    return MapInputs(inputs.features, inputs.strides, coarse, 4)
+
+
+def chunks(head, inputs, points_per_step=13):
+    return list(
+        inference_predictors(head, inputs, points_per_step=points_per_step, points_per_region=10**6)
+    )
+
+
+def answer(head, inputs, coords):
+    got = torch.full((len(inputs), 1, coords.shape[1]), torch.nan, dtype=coords.dtype)
+    for numbers, predict in chunks(head, inputs, coords.shape[1]):
+        got[numbers] = predict(coords[numbers])
+    return got
+
+
+@pytest.mark.parametrize(
+    ("cls", "region_kind", "map_kind"),
+    [
+        (StandardPointHead, ProjectedRegionPredictor, MapRowPredictor),
+        (OwnPointHead, RegionPointPredictor, MapPointPredictor),
+    ],
+)
+@torch.no_grad()
+def test_a_subclass_is_asked_itself(regions, monkeypatch, cls, region_kind, map_kind):
+    monkeypatch.setattr(predictors, "PROJECT_TRAINING_CLASSES", 1)
+    inputs = regions.inputs()
+    head = regions.point_head(inputs, cls=cls)
+    assert {type(predict) for _, predict in chunks(head, inputs)} == {region_kind}
+    assert type(training_predictor(head, inputs)) is region_kind
+    assert type(map_inference_predictor(head, map_inputs(regions))) is map_kind
+    coords = torch.rand(5, 9, 2, dtype=torch.float64)
+    expected = RegionPointPredictor(head, inputs)(coords)
+    for got in (answer(head, inputs, coords), training_predictor(head, inputs)(coords)):
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("limit", [1, 5, 2**20])
+@torch.no_grad()
+def test_points_of_maps_are_predicted_in_bounded_chunks(regions, monkeypatch, limit):
+    inputs = map_inputs(regions)
+    head = regions.point_head(regions.inputs())
+    coords = torch.rand(2, 13, 2, dtype=torch.float64)
+    expected = MapPointPredictor(head, inputs)(coords)
+    monkeypatch.setitem(map_predictor._MAX_POINTS, True, limit)
+    got = map_inference_predictor(head, inputs)(coords)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_any_module_serves_as_a_point_head(regions):
+    inputs = regions.inputs()
+    head = regions.point_head(inputs)
+    coords = torch.rand(5, 9, 2, dtype=torch.float64)
+    expected = answer(head, inputs, coords)
+    got = answer(ForeignPointHead(head), inputs, coords)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind"),
+    [(80, RegionPointPredictor), (399, RegionPointPredictor), (400, ProjectedRegionPredictor)],
+)
+def test_training_projects_from_400_classes_on(regions, channels, kind):
+    inputs = regions.inputs(channels=channels)
+    assert type(training_predictor(regions.point_head(inputs), inputs)) is kind
+
+
+@pytest.mark.parametrize("cls", [StandardPointHead, OwnPointHead])
+@pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 7), (40, [3, 3, 1]), (10**6, [7])])
+@torch.no_grad()
+def test_chunks_change_nothing(regions, monkeypatch, cls, limit, sizes):
+    inputs = regions.inputs((3, 0, 4), channels=5, names=("p2", "p3"))
+    head = regions.point_head(inputs, cls=cls)
+    coords = torch.rand(7, 13, 2, dtype=torch.float64)
+    expected = RegionPointPredictor(head, inputs)(coords)
+    monkeypatch.setitem(predictors.POINTS_PER_CHUNK, "cpu", limit)
+    numbers = [numbers for numbers, _ in chunks(head, inputs)]
+    assert [len(chunk) for chunk in numbers] == sizes
+    assert all(chunk == sorted(chunk) for chunk in numbers)
+    assert sorted(n for chunk in numbers for n in chunk) == list(range(7))
+    got = answer(head, inputs, coords)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("cls", [StandardPointHead, OwnPointHead])
+def test_no_region_no_chunk(regions, cls):
+    inputs = regions.inputs((0, 0))
+    assert chunks(regions.point_head(inputs, cls=cls), inputs) == []
+
+
+@torch.no_grad()
+def test_chunks_are_bounded_by_the_points_asked_for_at_once(regions):
+    inputs = regions.inputs((10, 10))
+    head = regions.point_head(inputs)
+    limit = predictors.POINTS_PER_CHUNK["cpu"]
+    for points in (784, 1, 10**7):
+        largest = max(len(numbers) for numbers, _ in chunks(head, inputs, points))
+        assert largest == min(max(limit // points, 1), 20)
+
+
+@pytest.mark.parametrize("limit", [1, 40, 10**6])
+@pytest.mark.parametrize("plain", [False, True])
+def test_masks_do_not_depend_on_the_chunks(tiny, monkeypatch, limit, plain):
+    head = tiny.head().double().eval()
+    features = tiny.features(dtype=torch.float64)
+    with torch.inference_mode():
+        expected = head(features, tiny.detections(tiny.boxes, tiny.classes))
+        monkeypatch.setitem(predictors.POINTS_PER_CHUNK, "cpu", limit)
+        with mock.patch.object(predictors, "_can_project", return_value=not plain):
+            got = head(features, tiny.detections(tiny.boxes, tiny.classes))
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.pred_masks, other.pred_masks, rtol=0, atol=1e-12)
+
+
+# ---- masks in every way inference is run
+
+
+def masks(head, tiny, features):
+    found = head(features, tiny.detections(tiny.boxes, tiny.classes))
+    return torch.cat([x.pred_masks for x in found]).double()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("features_in", "head_in", "autocast_to"),
+    [
+        (torch.float32, torch.float32, None),
+        (torch.float32, torch.float32, torch.bfloat16),
+        (torch.float32, torch.float32, torch.float16),
+        (torch.bfloat16, torch.float32, torch.bfloat16),
+        (torch.float16, torch.float32, torch.float16),
+        (torch.bfloat16, torch.bfloat16, None),
+        (torch.float16, torch.float16, None),
+    ],
+    ids=str,
+)
+def test_inference_mode_and_every_precision(tiny, layout, features_in, head_in, autocast_to):
+    # all cells are evaluated: which points are chosen may depend on rounding
+    head = tiny.head(MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS=144, std=0.3).eval()
+    with torch.inference_mode():
+        exact = masks(copy.deepcopy(head).double(), tiny, tiny.features(dtype=torch.float64))
+        features = {
+            name: feature.to(features_in).to(memory_format=layout)
+            for name, feature in tiny.features().items()
+        }
+        with torch.autocast("cpu", autocast_to or torch.bfloat16, enabled=bool(autocast_to)):
+            got = masks(head.to(head_in), tiny, features)
+    lowest = {features_in, head_in, autocast_to}
+    tolerance = 2e-2 if torch.bfloat16 in lowest else 3e-3 if torch.float16 in lowest else 1e-5
+    assert exact.std() > 0.05
+    assert (got - exact).abs().max() < tolerance
+
+
+def test_inference_outside_no_grad_gives_the_same_masks(tiny):
+    head, features = tiny.head().eval(), tiny.features()
+    with torch.no_grad():
+        expected = masks(head, tiny, features)
+    got = masks(head, tiny, features)
+    torch.testing.assert_close(got.detach(), expected, rtol=0, atol=1e-5)

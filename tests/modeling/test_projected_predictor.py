@@ -1,0 +1,175 @@
+"""The rearranged predictor against the plain one: values in inference, gradients in training."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from pointrend_ext.modeling.point_head import (
+    ProjectedRegionPredictor,
+    RegionPointPredictor,
+    inference_predictors,
+    predictors,
+    training_predictor,
+)
+
+SIZES = list(product([1, 2, 15, 16, 80], [(0, 0), (1, 0), (10, 11), (0, 22)]))
+LAYERS = list(product([True, False], [1, 2, 3]))
+LEVELS = [("p2",), ("p2", "p3"), ("p3", "p2")]
+
+
+def draw_coords(inputs, rng, num_points=13):
+    """Points in the boxes, their corners among them."""
+    coords = torch.rand(len(inputs), num_points, 2, generator=rng, dtype=torch.float64)
+    coords[:, :4] = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    return coords.to(inputs.boxes_px[0].dtype)
+
+
+def infer(head, inputs, coords, points_per_region=10**6):
+    """What the predictors of all chunks answer, (R, 1, P)."""
+    got = torch.full((len(inputs), 1, coords.shape[1]), torch.nan, dtype=coords.dtype)
+    kinds = set()
+    for regions, predict in inference_predictors(
+        head, inputs, points_per_step=coords.shape[1], points_per_region=points_per_region
+    ):
+        got[regions] = predict(coords[regions]).to(got.dtype)
+        kinds.add(type(predict))
+    assert kinds <= {ProjectedRegionPredictor}
+    return got
+
+
+@torch.no_grad()
+def check(head, inputs, rng):
+    coords = draw_coords(inputs, rng)
+    expected = RegionPointPredictor(head, inputs)(coords)
+    assert expected.numel() == 0 or expected.std() > 0.1
+    for points_per_region in (1, 10**6):
+        got = infer(head, inputs, coords, points_per_region)
+        torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("channels", "counts"), SIZES)
+def test_classes_and_regions(regions, rng, channels, counts):
+    inputs = regions.inputs(counts, channels)
+    check(regions.point_head(inputs), inputs, rng)
+
+
+@pytest.mark.parametrize("names", LEVELS)
+@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
+def test_layers_and_levels(regions, rng, each_layer, num_fc, names):
+    inputs = regions.inputs(channels=16, names=names)
+    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
+    check(head, inputs, rng)
+
+
+@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
+def test_class_agnostic_regions_of_any_class(regions, rng, each_layer, num_fc):
+    inputs = replace(regions.inputs(channels=1), classes=torch.tensor([79, 0, 5, 1, 2]))
+    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
+    check(head, inputs, rng)
+
+
+@pytest.mark.parametrize("side", [1, 2, 7])
+def test_sides_of_the_coarse_mask(regions, rng, side):
+    inputs = regions.inputs(side=side)
+    check(regions.point_head(inputs), inputs, rng)
+
+
+@torch.no_grad()
+def test_a_head_of_one_class_that_reads_many(regions, rng):
+    inputs = regions.inputs(channels=5)
+    check(regions.point_head(inputs, out_channels=1), inputs, rng)
+
+
+@torch.no_grad()
+def test_float32_is_close(regions, rng):
+    inputs = regions.inputs((10, 11), 80, dtype=torch.float32)
+    head = regions.point_head(inputs)
+    coords = draw_coords(inputs, rng)
+    expected = RegionPointPredictor(head, inputs)(coords)
+    got = infer(head, inputs, coords)
+    assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", ["half", "autocast"])
+def test_16_bits_are_as_close_as_those_of_the_plain_predictor(regions, rng, form, dtype):
+    inputs = regions.inputs((10, 11), 16)
+    exact_head = regions.point_head(inputs)
+    coords = draw_coords(inputs, rng)
+    wide = torch.float32 if form == "autocast" else dtype
+    rounded = replace(
+        inputs,
+        features=[feature.to(wide) for feature in inputs.features],
+        boxes_px=[boxes.float() for boxes in inputs.boxes_px],
+        coarse_logits=inputs.coarse_logits.to(wide),
+    )
+    head = copy.deepcopy(exact_head).to(wide)
+    with torch.inference_mode():
+        exact = RegionPointPredictor(exact_head, inputs)(coords)
+        with torch.autocast("cpu", dtype, enabled=form == "autocast"):
+            got = infer(head, rounded, coords.float())
+            plain = RegionPointPredictor(head, rounded)(coords.float())
+    scale = exact.abs().max()
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 2.5e-3
+    assert (got - exact).abs().max() < tolerance * scale
+    assert (got - exact).square().mean() < 2 * (plain - exact).square().mean()
+
+
+# ---- training
+
+
+def gradients(predict_of, head, inputs, coords):
+    """Gradients of all parameters, the features and the coarse logits."""
+    leaves = [x.detach().requires_grad_() for x in (*inputs.features, inputs.coarse_logits)]
+    inputs = replace(inputs, features=leaves[:-1], coarse_logits=leaves[-1])
+    logits = predict_of(head, inputs)(coords)
+    wanted = torch.sin(torch.arange(logits.numel(), dtype=logits.dtype)).view_as(logits)
+    loss = (logits * wanted).sum()
+    return logits.detach(), torch.autograd.grad(loss, [*head.parameters(), *leaves])
+
+
+@pytest.mark.parametrize("names", LEVELS[:2])
+@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
+@pytest.mark.parametrize("channels", [1, 5])
+def test_training_gradients(regions, rng, monkeypatch, channels, each_layer, num_fc, names):
+    monkeypatch.setattr(predictors, "PROJECT_TRAINING_CLASSES", 1)
+    inputs = regions.inputs((3, 0, 4), channels, names)
+    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
+    coords = draw_coords(inputs, rng, 40)
+    assert isinstance(training_predictor(head, inputs), ProjectedRegionPredictor)
+    logits, got = gradients(training_predictor, head, inputs, coords)
+    expected_logits, expected = gradients(RegionPointPredictor, head, inputs, coords)
+    torch.testing.assert_close(logits, expected_logits, rtol=1e-12, atol=1e-12)
+    for one, other in zip(got, expected, strict=True):
+        assert other.abs().max() > 0
+        assert (one - other).abs().max() <= 1e-12 * other.abs().max()
+
+
+@pytest.mark.parametrize("names", LEVELS[:2])
+def test_training_under_autocast(regions, rng, monkeypatch, names):
+    monkeypatch.setattr(predictors, "PROJECT_TRAINING_CLASSES", 1)
+    inputs = regions.inputs((3, 4), 5, names, dtype=torch.float32)
+    head = regions.point_head(inputs, num_fc=2)
+    coords = draw_coords(inputs, rng, 40)
+    _, expected = gradients(RegionPointPredictor, head, inputs, coords)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, got = gradients(training_predictor, head, inputs, coords)
+    assert logits.isfinite().all()
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < 0.1 * other.norm()
+
+
+@pytest.mark.parametrize("channels", [2, 400])
+def test_training_without_regions_connects_every_parameter(regions, channels):
+    inputs = regions.inputs((0, 0), channels)
+    head = regions.point_head(inputs)
+    training_predictor(head, inputs)(torch.zeros(0, 5, 2).double()).sum().backward()
+    for parameter in head.parameters():
+        assert parameter.grad is not None
+        assert not parameter.grad.any()
