@@ -1,15 +1,17 @@
-"""Shared by all tests: seeded randomness, slow oracles, optional real data."""
+"""Shared by all tests: seeded randomness, slow oracles, real data, waiting for the device."""
 
 from __future__ import annotations
 
 import math
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 REAL_DATA = Path(
     os.environ.get("POINTREND_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
@@ -82,3 +84,58 @@ def upsample(grid):
 def oracle():
     """Slow, independent implementations."""
     return SimpleNamespace(bilinear=bilinear, upsample=upsample)
+
+
+# ---- does the host wait for its accelerator?
+
+
+class NoWaiting(TorchFunctionMode):
+    """Records calls that would make the host wait for its accelerator.
+
+    On the device "meta", where no tensor has values, asking for one fails by itself.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        name = getattr(func, "__name__", str(func))
+        if isinstance(result, torch.Tensor) and result.device.type != "cpu":
+            was_on_host = args and isinstance(args[0], torch.Tensor) and args[0].is_cpu
+            is_copy = name in ("tensor", "as_tensor", "new_tensor") or was_on_host
+            if is_copy and not kwargs.get("non_blocking"):
+                self.waits.append(name)
+        return result
+
+
+@pytest.fixture
+def no_waiting():
+    """A context in which no call may make the host wait; use it on the device "meta"."""
+
+    @contextmanager
+    def context():
+        with torch.inference_mode(), NoWaiting() as mode:
+            yield
+        assert mode.waits == []
+
+    return context
+
+
+@pytest.fixture
+def no_cuda_waiting():
+    """The same on a GPU, where the driver is asked."""
+
+    @contextmanager
+    def context():
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    return context

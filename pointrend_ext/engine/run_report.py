@@ -11,7 +11,16 @@ from pointrend_ext.engine.side_by_side import last_results, read_metrics
 
 __all__ = ["metrics_table", "summarize_run", "write_run_report"]
 
-LOSSES = ("total_loss", "loss_mask", "loss_mask_point", "loss_box_reg", "loss_cls")
+LOSSES = (
+    "total_loss",
+    "loss_mask",
+    "loss_mask_point",
+    "loss_box_reg",
+    "loss_cls",
+    "loss_sem_seg",
+    "loss_sem_seg_point",
+)
+_CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
 _MAX_CURVE_POINTS = 100
 
 
@@ -62,9 +71,14 @@ def summarize_run(folder: Path) -> dict[str, Any]:
 def metrics_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a Markdown table: a row per run, a column per metric that all runs have.
 
+    Of semantic models it has a row per class, and every run in each cell: per class there are too
+    many metrics for columns.
+
     Args:
         summaries: by name, from ``summarize_run``.
     """
+    if all("sem_seg/mIoU" in summary["results"] for summary in summaries.values()):
+        return _class_table(summaries)
     common = set.intersection(*(set(s["results"]) for s in summaries.values()))
     first = next(iter(summaries.values()))["results"]
     metrics = [m for m in first if m in common and not m.split("/")[1].startswith("AP-")]
@@ -72,6 +86,18 @@ def metrics_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
     for name, summary in summaries.items():
         rows.append([name, *(f"{summary['results'][m]:.2f}" for m in metrics)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _class_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    results = [summary["results"] for summary in summaries.values()]
+    metrics = [m for m in _CLASS_METRICS if all(f"sem_seg/m{m}" in r for r in results)]
+    prefix = "sem_seg/IoU-"
+    classes = [name.removeprefix(prefix) for name in results[0] if name.startswith(prefix)]
+    lines = [[" / ".join(summaries), *metrics], ["---"] * (len(metrics) + 1)]
+    for label, suffix in [("mean", None), *((name, name) for name in classes)]:
+        names = [f"sem_seg/m{m}" if suffix is None else f"sem_seg/{m}-{suffix}" for m in metrics]
+        lines.append([label, *(" / ".join(f"{r[n]:.1f}" for r in results) for n in names)])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _plot_losses(summaries: Mapping[str, Mapping[str, Any]], path: Path) -> None:

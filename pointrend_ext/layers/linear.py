@@ -37,11 +37,16 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` by ``linear``; the same parameters."""
+    """``nn.Linear``, by ``linear`` when it is trained.
+
+    In inference it is left as it is: oneDNN lays the weight out anew, in a copy, which for wide
+    layers and few inputs costs more than it gains.
+    """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to (Q, I)."""
-        return linear(inputs, self.weight, self.bias)
+        product = linear if torch.is_grad_enabled() else F.linear
+        return product(inputs, self.weight, self.bias)
 
 
 class _FastLinear(torch.autograd.Function):

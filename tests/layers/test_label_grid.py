@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointrend_ext.layers import (
     LabelGrid,
@@ -275,38 +272,7 @@ def test_a_table_and_the_layout_change_nothing(rng, channels):
     assert torch.equal(logits, before)
 
 
-# ---- what it saves
-
-
-class Allocations(TorchDispatchMode):
-    """Bytes of the largest tensor that any operation returns."""
-
-    def __init__(self):
-        super().__init__()
-        self.largest = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for x in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(x, torch.Tensor):
-                self.largest = max(self.largest, x.untyped_storage().nbytes())
-        return result
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_full_logits_are_never_built(rng, monkeypatch, kind):
-    monkeypatch.setattr(upsampled_labels, "_BAND_CELLS", 2000)
-    monkeypatch.setattr(label_grid, "_CHUNK_LOGITS", 10_000)
-    channels, size_hw, steps = 32, (32, 48), 3
-    logits, predict = KINDS[kind](rng, channels, size_hw).float(), point_head(rng, channels)
-    full_bytes = channels * math.prod(size_hw) * 4**steps * 4
-    with Allocations() as of_logits:
-        full(logits, predict, steps, 100)
-    assert of_logits.largest >= full_bytes
-    with Allocations() as of_labels:
-        by_grid(logits, predict, steps, 100)
-    # numbers of the pixels, of 8 bytes each, and no plane of every class but the coarse one
-    assert of_labels.largest <= full_bytes / 16
+# ---- what it saves (memory: modeling/sem_seg/test_label_output.py)
 
 
 def test_few_logits_are_computed_where_classes_agree(rng):

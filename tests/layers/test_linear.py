@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from pointrend_ext.layers import linear
+from pointrend_ext.layers import Linear, linear
 from pointrend_ext.layers.linear import _has_fast_product
 
 
@@ -55,6 +57,20 @@ def test_without_onednn(drawn):
     with torch.backends.mkldnn.flags(enabled=False):
         assert not _has_fast_product(inputs)
         torch.testing.assert_close(linear(inputs, weight, bias), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_module_takes_the_fast_product_in_training_alone(monkeypatch, drawn):
+    inputs, weight, bias = drawn()
+    layer = Linear(weight.shape[1], len(weight))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    module = sys.modules["pointrend_ext.layers.linear"]  # the package holds the function
+    calls = []
+    monkeypatch.setattr(module, "linear", lambda *args: calls.append(args) or F.linear(*args))
+    torch.testing.assert_close(layer(inputs), F.linear(inputs, weight, bias))
+    assert len(calls) == 1
+    with torch.no_grad():
+        assert torch.equal(layer(inputs), F.linear(inputs, weight, bias))
+    assert len(calls) == 1
 
 
 @torch.no_grad()

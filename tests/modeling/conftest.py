@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,7 +13,6 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
-from torch.overrides import TorchFunctionMode
 
 from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling import StandardPointHead
@@ -261,55 +259,3 @@ def make_point_head(inputs, *, out_channels=None, width=7, cls=StandardPointHead
 def regions():
     """Factories of point heads and of the regions they answer for."""
     return SimpleNamespace(inputs=make_region_inputs, point_head=make_point_head)
-
-
-class NoWaiting(TorchFunctionMode):
-    """Records calls that would make the host wait for its accelerator.
-
-    On the device "meta", where no tensor has values, asking for one fails by itself.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.waits = []
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        name = getattr(func, "__name__", str(func))
-        if isinstance(result, torch.Tensor) and result.device.type != "cpu":
-            was_on_host = args and isinstance(args[0], torch.Tensor) and args[0].is_cpu
-            is_copy = name in ("tensor", "as_tensor", "new_tensor") or was_on_host
-            if is_copy and not kwargs.get("non_blocking"):
-                self.waits.append(name)
-        return result
-
-
-@pytest.fixture
-def no_waiting():
-    """A context in which no call may make the host wait; use it on the device "meta"."""
-
-    @contextmanager
-    def context():
-        with torch.inference_mode(), NoWaiting() as mode:
-            yield
-        assert mode.waits == []
-
-    return context
-
-
-@pytest.fixture
-def no_cuda_waiting():
-    """The same on a GPU, where the driver is asked."""
-
-    @contextmanager
-    def context():
-        torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-
-    return context

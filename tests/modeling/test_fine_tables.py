@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -112,16 +114,21 @@ def test_the_layer_moves_to_the_cells_once_there_are_more_points(built, monkeypa
 
 @pytest.mark.parametrize("counts", [(0, 0), (1, 0), (9, 8)])
 @pytest.mark.parametrize("factor", [-1, MANY])
+@pytest.mark.parametrize("max_regions", [1, 4, 99])
 @torch.no_grad()
-def test_order_is_a_permutation_by_size(built, monkeypatch, counts, factor):
+def test_chunks_go_from_small_to_large(built, monkeypatch, counts, factor, max_regions):
     monkeypatch.setattr(fine_tables, "_WHOLE_MAP_FACTOR", factor)
     inputs, layers = built(counts=counts, names=("p2", "p3"))
     tables = FineTables(layers, inputs, FEW)
-    assert sorted(tables.order) == list(range(sum(counts)))
-    if factor == MANY:
-        (_, small, _), (_, large, _) = tables._maps
-        sizes = [small[n].num_cells + large[n].num_cells for n in tables.order]
-        assert sizes == sorted(sizes)
+    chunks = list(tables.chunks(max_regions))
+    assert sorted(n for chunk in chunks for n in chunk) == list(range(sum(counts)))
+    assert all(chunk == sorted(chunk) and 0 < len(chunk) <= max_regions for chunk in chunks)
+    if factor == -1:  # no windows to bound
+        assert len(chunks) == -(-sum(counts) // max_regions)
+        return
+    (_, small, _), (_, large, _) = tables._maps
+    sizes = [[small[n].num_cells + large[n].num_cells for n in chunk] for chunk in chunks]
+    assert all(max(chunk) <= min(following) for chunk, following in pairwise(sizes))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

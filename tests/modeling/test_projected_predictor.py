@@ -37,6 +37,7 @@ def infer(head, inputs, coords, points_per_region=10**6):
         head, inputs, points_per_step=coords.shape[1], points_per_region=points_per_region
     ):
         got[regions] = predict(coords[regions]).to(got.dtype)
+        assert predict._table.dtype in (torch.float32, torch.float64)  # it is interpolated
         kinds.add(type(predict))
     assert kinds <= {ProjectedRegionPredictor}
     return got

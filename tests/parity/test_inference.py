@@ -9,7 +9,7 @@ import torch
 from detectron2.projects.point_rend import mask_head as upstream_mask_head
 
 from pointrend_ext.layers import subdivision
-from pointrend_ext.modeling.point_head import predictors
+from pointrend_ext.modeling.point_head import fine_tables, predictors
 
 pytestmark = pytest.mark.parity
 
@@ -34,8 +34,12 @@ def infer(model, module, inputs):
     """Detections of one image, with raw (R, 1, S, S) masks, and the recorded steps."""
     recorder = Recorder(module)
     # one chunk, whose regions come in their own order
-    one_chunk = mock.patch.dict(predictors.POINTS_PER_CHUNK, cpu=10**9)
-    with torch.no_grad(), recorder.patch, one_chunk:
+    with (
+        torch.no_grad(),
+        recorder.patch,
+        mock.patch.dict(predictors.POINTS_PER_CHUNK, cpu=10**9),
+        mock.patch.object(fine_tables, "CHUNK_CELLS", 10**9),
+    ):
         (instances,) = model.inference([inputs], do_postprocess=False)
     return instances, recorder.steps
 

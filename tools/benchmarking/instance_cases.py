@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmarking.case import Case, Forms
 from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.layers import subdivision
-from pointrend_ext.modeling.point_head import predictors
+from pointrend_ext.modeling.point_head import fine_tables, predictors
 
 __all__ = ["IMAGE_HW", "INSTANCE_CASES", "build_heads", "random_boxes", "random_map"]
 
@@ -148,8 +148,11 @@ def _chosen(module: Any, run: Callable[[], Any]) -> list[tuple[Tensor, Tensor]]:
         return cells, coords
 
     # one chunk, whose regions come in their own order
-    one_chunk = mock.patch.dict(predictors.POINTS_PER_CHUNK, cpu=10**9, cuda=10**9)
-    with mock.patch.object(module, "get_uncertain_point_coords_on_grid", record), one_chunk:
+    with (
+        mock.patch.object(module, "get_uncertain_point_coords_on_grid", record),
+        mock.patch.dict(predictors.POINTS_PER_CHUNK, cpu=10**9, cuda=10**9),
+        mock.patch.object(fine_tables, "CHUNK_CELLS", 10**9),
+    ):
         run()
     return steps
 

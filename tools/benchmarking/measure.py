@@ -15,6 +15,8 @@ import torch
 
 __all__ = ["Timing", "peak_extra_mib", "time_interleaved"]
 
+_M_MMAP_THRESHOLD = -3  # of <malloc.h>
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -78,8 +80,9 @@ def _time_cuda(form: Callable[[], Any]) -> tuple[float, Any]:
 def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
     """Return by how much memory rises above its level before a call, in MiB, the result included.
 
-    On a CPU that is the high-water mark of resident memory, reset before the call, after free
-    memory was given back to the system; on a GPU that of PyTorch's allocator.
+    On a CPU that is the high-water mark of resident memory, reset before the call. Blocks of
+    256 KiB and more are given back to the system as soon as they are free, so that what the
+    allocator keeps for later does not count. On a GPU it is that of PyTorch's allocator.
     """
     gc.collect()
     if device == "cuda":
@@ -89,12 +92,15 @@ def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
         form()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    libc = ctypes.CDLL("libc.so.6")
+    libc.mallopt(_M_MMAP_THRESHOLD, 2**18)
+    libc.malloc_trim(0)
     before = _status_kib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     result = form()
     peak = _status_kib("VmHWM")
     del result
+    libc.mallopt(_M_MMAP_THRESHOLD, 2**25)  # where it arrives by itself
     return (peak - before) / 1024
 
 

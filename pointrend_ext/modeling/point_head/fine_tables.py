@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,12 +21,14 @@ from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
 
 __all__ = ["FineTables"]
 
-_WHOLE_MAP_FACTOR = 4
+_WHOLE_MAP_FACTOR = 8
 """A CPU copies the windows of regions one by one until they hold this many times the cells of the
 map: copies that stay in the cache are that much cheaper, and a few windows at a time need little
 memory."""
 
-_BAND_CELLS = 8192
+_BAND_CELLS = 2**13
+CHUNK_CELLS = 2**14
+"""Cells whose windows are copied at a time, unless one region has more: 16 MiB of 256 channels."""
 
 
 class FineTables:
@@ -59,14 +61,30 @@ class FineTables:
             )
         ]
 
-    @property
-    def order(self) -> list[int]:
-        """Regions by the size of their windows: neighbours then profit from the same form."""
+    def chunks(self, max_regions: int) -> Iterator[list[int]]:
+        """Go through the regions, those with small windows first.
+
+        Neighbours then profit from the same form, and their windows need little memory together.
+
+        Args:
+            max_regions: at a time.
+
+        Yields:
+            Numbers of regions, ascending.
+        """
         sizes = [0] * len(self._images)
         for _, windows, _ in self._maps:
             for region, window in enumerate(windows or ()):
                 sizes[region] += window.num_cells
-        return sorted(range(len(sizes)), key=sizes.__getitem__)
+        chunk: list[int] = []
+        for region in sorted(range(len(sizes)), key=sizes.__getitem__):
+            num_cells = sum(sizes[r] for r in chunk) + sizes[region]
+            if chunk and (len(chunk) == max_regions or num_cells > CHUNK_CELLS):
+                yield sorted(chunk)
+                chunk = []
+            chunk.append(region)
+        if chunk:
+            yield sorted(chunk)
 
     def first_layer(self, regions: Sequence[int]) -> Callable[[Tensor], Tensor]:
         """Prepare some of the regions.

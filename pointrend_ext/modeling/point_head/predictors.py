@@ -77,9 +77,7 @@ def inference_predictors(
         return
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     tables = FineTables(layers, inputs, points_per_region)
-    order = tables.order
-    for first in range(0, len(inputs), size):
-        regions = sorted(order[first : first + size])
+    for regions in tables.chunks(size):
         chunk = inputs.select(regions)
         yield (
             regions,

@@ -82,10 +82,30 @@ class CoarseMaskHead(nn.Module):
         Returns:
             (R, C, S, S) logits.
         """
-        hidden = pooled
+        return self.predict(self.reduce(pooled))
+
+    def reduce(self, pooled: Tensor) -> Tensor:
+        """Apply the convolutions, after which a region is four times smaller.
+
+        Args:
+            pooled: (R, in_channels, in_side, in_side).
+
+        Returns:
+            (R, conv_dim * (in_side / 2)**2).
+        """
         if hasattr(self, "reduce_channel_dim_conv"):
-            hidden = self.reduce_channel_dim_conv(hidden)
-        hidden = self.reduce_spatial_dim_conv(hidden).flatten(1)
+            pooled = self.reduce_channel_dim_conv(pooled)
+        return self.reduce_spatial_dim_conv(pooled).flatten(1)
+
+    def predict(self, hidden: Tensor) -> Tensor:
+        """Apply the fully connected layers.
+
+        Args:
+            hidden: what ``reduce`` returns.
+
+        Returns:
+            (R, C, S, S) logits.
+        """
         for number in range(1, self.num_fc + 1):
             hidden = F.relu(getattr(self, f"fc{number}")(hidden))
         return self.prediction(hidden).view(-1, self.num_classes, self.out_side, self.out_side)

@@ -40,6 +40,8 @@ from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 
 __all__ = ["PointRendROIMaskHead"]
 
+POOLED_REGIONS = 32
+
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class PointRendROIMaskHead(nn.Module):
@@ -253,10 +255,23 @@ class PointRendROIMaskHead(nn.Module):
 
     def _coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
-        maps, side = self.coarse_levels.gather(features), self.coarse_pool_side
+        maps = self.coarse_levels.gather(features)
+        if self.training:
+            return self.coarse_head(self._pool(maps, boxes_px))
+        # A few regions at a time: pooled features are the largest thing there is before the masks.
+        reduced = [
+            self.coarse_head.reduce(self._pool([m[image : image + 1] for m in maps], [part]))
+            for image, boxes in enumerate(boxes_px)
+            for part in boxes.split(POOLED_REGIONS)
+        ]
+        return self.coarse_head.predict(torch.cat(reduced))
+
+    def _pool(self, maps: Sequence[Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
+        """Read a grid of cells in each box: (R, F, side, side)."""
+        side = self.coarse_pool_side
         coords_box = self._grid_coords(side, boxes_px, maps[0])
         pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
-        return self.coarse_head(pooled.view(*pooled.shape[:2], side, side))
+        return pooled.view(*pooled.shape[:2], side, side)
 
     def _region_inputs(
         self,
