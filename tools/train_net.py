@@ -9,19 +9,24 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from detectron2.engine import default_argument_parser, launch
+from detectron2.engine import launch
 
-from pointrend_ext.engine import setup_cfg, train_or_evaluate
+from pointrend_ext.engine import LoadOptions, argument_parser, setup_cfg, train_or_evaluate
 
 
 def main(args: argparse.Namespace) -> dict[str, Any]:
     """Run one process."""
     cfg = setup_cfg(args)
-    return train_or_evaluate(cfg, eval_only=args.eval_only, resume=args.resume)
+    return train_or_evaluate(
+        cfg,
+        eval_only=args.eval_only,
+        resume=args.resume,
+        load_options=LoadOptions.from_args(args),
+    )
 
 
 if __name__ == "__main__":
-    arguments = default_argument_parser().parse_args()
+    arguments = argument_parser().parse_args()
     launch(
         main,
         arguments.num_gpus,

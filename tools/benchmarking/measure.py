@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import statistics
 import time
@@ -13,9 +12,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["Timing", "peak_extra_mib", "time_interleaved"]
+__all__ = ["MEASURING_ENVIRONMENT", "Timing", "peak_extra_mib", "time_interleaved"]
 
-_M_MMAP_THRESHOLD = -3  # of <malloc.h>
+MEASURING_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**18)}
+"""For glibc, from the start of a process."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ def _time_cuda(form: Callable[[], Any]) -> tuple[float, Any]:
 def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
     """Return by how much memory rises above its level before a call, in MiB, the result included.
 
-    On a CPU that is the high-water mark of resident memory, reset before the call. Blocks of
-    256 KiB and more are given back to the system as soon as they are free, so that what the
-    allocator keeps for later does not count. On a GPU it is that of PyTorch's allocator.
+    On a CPU that is the high-water mark of resident memory, reset before the call. The process must
+    have been started with ``MEASURING_ENVIRONMENT``: blocks of 256 KiB and more are then given back
+    to the system as soon as they are free, and what the allocator keeps for later does not count.
+    On a GPU it is that of PyTorch's allocator.
     """
     gc.collect()
     if device == "cuda":
@@ -92,15 +93,11 @@ def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
         form()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    libc = ctypes.CDLL("libc.so.6")
-    libc.mallopt(_M_MMAP_THRESHOLD, 2**18)
-    libc.malloc_trim(0)
     before = _status_kib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     result = form()
     peak = _status_kib("VmHWM")
     del result
-    libc.mallopt(_M_MMAP_THRESHOLD, 2**25)  # where it arrives by itself
     return (peak - before) / 1024
 
 
