@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import pickle
 import re
@@ -167,13 +168,18 @@ def _read_torch(path: Path, size: int, allow_code: bool) -> Any:
 
 def _read_safetensors(path: Path, size: int, _allow_code: bool) -> Any:
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ModuleNotFoundError as error:
         raise WeightsFileError(
             f"{path} is a safetensors file, and the package that reads it is not installed: "
             "pip install safetensors."
         ) from error
-    return load_file(str(path), device="cpu")
+    with safe_open(str(path), framework="pt", device="cpu") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        class_names = (file.metadata() or {}).get("class_names")
+    if class_names is None:
+        return state
+    return {"model": state, "class_names": json.loads(class_names)}  # as we write them
 
 
 def _damaged(path: Path, size: int, reason: str) -> str:

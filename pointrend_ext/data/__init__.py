@@ -3,18 +3,21 @@
 Importing this package registers no data set of ours and opens no file.
 """
 
-from pointrend_ext.data.checks import check_datasets, check_num_classes
+from pointrend_ext.data.checks import check_datasets, check_num_classes, class_names_of
 from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
 from pointrend_ext.data.descriptions import register_description, register_semantic_folder
 from pointrend_ext.data.drops import DropCause, DropCounter
 from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.seeding import seed_process, seeded
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
 
 __all__ = [
     "ColorJitter",
     "DropCause",
     "DropCounter",
+    "OrderedLoader",
     "PointRendDatasetMapper",
     "SSDColorAugmentation",
     "build_mapper",
@@ -23,7 +26,10 @@ __all__ = [
     "build_train_loader",
     "check_datasets",
     "check_num_classes",
+    "class_names_of",
     "load_dataset_dicts",
     "register_description",
     "register_semantic_folder",
+    "seed_process",
+    "seeded",
 ]

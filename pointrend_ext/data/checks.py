@@ -50,7 +50,7 @@ def check_datasets(cfg: CfgNode, names: Sequence[str] | None = None) -> None:
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
         audit_dataset(name)
-        _class_list(name, "thing_classes")
+        class_names_of(name, "thing_classes")
 
 
 def audit_dataset(name: str) -> CocoAudit | None:
@@ -112,7 +112,7 @@ def _check_ignore_value(number: int, names: Sequence[str]) -> None:
 
 
 def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]) -> None:
-    known = {name: classes for name in names if (classes := _class_list(name, kind)) is not None}
+    known = {name: classes for name in names if (classes := class_names_of(name, kind)) is not None}
     for name in names:
         if name not in known:
             logger.info(
@@ -133,8 +133,19 @@ def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]
             )
 
 
-def _class_list(name: str, kind: str) -> list[str] | None:
-    """Return the classes of the metadata, or else of the annotation file, which must agree."""
+def class_names_of(name: str, kind: str) -> list[str] | None:
+    """Return the classes of a data set, by the metadata, or else by the annotation file.
+
+    Args:
+        name: a registered data set.
+        kind: ``"thing_classes"`` or ``"stuff_classes"``.
+
+    Returns:
+        Names by contiguous id; None where there are none, or none are known before loading.
+
+    Raises:
+        ValueError: If metadata and file disagree, or the file is not valid.
+    """
     metadata = MetadataCatalog.get(name)
     stated = metadata.get(kind, None)
     stated = None if stated is None else list(stated)

@@ -1,4 +1,4 @@
-"""Data loaders: Detectron2's, behind our checks and our mapper."""
+"""Data loaders: Detectron2's samplers and test loader, behind our checks and our mapper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from detectron2.data import (
     build_detection_train_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.data.build import filter_images_with_only_crowd_annotations
+from detectron2.data.build import (
+    _train_loader_from_config,
+    filter_images_with_only_crowd_annotations,
+)
+from detectron2.utils import comm
 
 from pointrend_ext.data.checks import (
     ROI_ARCHITECTURES,
@@ -27,6 +31,7 @@ from pointrend_ext.data.mapper import (
     PointRendDatasetMapper,
     build_mapper,
 )
+from pointrend_ext.data.ordered_loader import OrderedLoader
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +50,48 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
             ``mapper.drops`` later.
 
     Returns:
-        An iterable of lists of model inputs, one list per iteration.
+        An iterable of lists of model inputs, one list per iteration: an ``OrderedLoader`` with the
+        seed ``SEED``, or a random one where that is negative. A torch data set, or records without
+        the sizes that grouping needs, get Detectron2's loader, which cannot start in the middle.
 
     Raises:
-        ValueError: If a data set, its classes or its annotations are wrong.
+        ValueError: If a data set, its classes or its annotations are wrong, or
+            ``SOLVER.IMS_PER_BATCH`` is no multiple of the number of processes.
         FileNotFoundError: If a file or folder of a data set does not exist.
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
     dataset = load_dataset_dicts(cfg, cfg.DATASETS.TRAIN, is_train=True)
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+    if not _can_be_ordered(cfg, dataset):
+        logger.info("A training on these data cannot be resumed exactly: their order is not known.")
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+    return OrderedLoader(
+        dataset,
+        mapper,
+        lambda records: _train_loader_from_config(cfg, mapper, dataset=records)["sampler"],
+        batch_size=_batch_size_per_process(cfg),
+        seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
+        group_by_shape=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def _can_be_ordered(cfg: CfgNode, dataset: Any) -> bool:
+    if not isinstance(dataset, list):
+        return False
+    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    return not grouped or all("width" in r and "height" in r for r in dataset)
+
+
+def _batch_size_per_process(cfg: CfgNode) -> int:
+    total, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
+    if total < processes or total % processes:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {total}, but {processes} processes (one per GPU) share a "
+            f"batch: it must be a multiple of {processes}."
+        )
+    return total // processes
 
 
 def build_test_loader(

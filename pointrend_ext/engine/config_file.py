@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 from detectron2.config import CfgNode, get_cfg
 
 from pointrend_ext.config import add_pointrend_config
+from pointrend_ext.engine.upgrade_config import upgrade_config
 from pointrend_ext.model_zoo import get_config_file
 
-__all__ = ["find_config_file", "load_cfg"]
+__all__ = ["find_config_file", "load_cfg", "read_cfg"]
+
+logger = logging.getLogger(__name__)
 
 
 def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
     """Build a configuration with every key of Detectron2 and of this package.
 
     Args:
-        config_file: see ``find_config_file``; empty for the defaults alone.
+        config_file: see ``find_config_file``; empty for the defaults alone. Files of Detectron2's
+            PointRend project are read, too.
         opts: alternating keys and values, as they trail a command line; applied last.
 
     Raises:
@@ -27,12 +32,37 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
         ValueError: an unknown key (with the nearest known one), a key without value, or a value of
             another type.
     """
-    cfg = get_cfg()
+    cfg, notes = read_cfg(config_file, opts)
+    for note in notes:
+        logger.info(note)
+    return cfg
+
+
+def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[CfgNode, list[str]]:
+    """Do what ``load_cfg`` does, before there is a log.
+
+    Args:
+        config_file: see ``load_cfg``.
+        opts: see ``load_cfg``.
+
+    Returns:
+        The configuration, and lines to log.
+
+    Raises:
+        FileNotFoundError: see ``load_cfg``.
+        ValueError: see ``load_cfg``.
+    """
+    cfg, notes = get_cfg(), []
     add_pointrend_config(cfg)
     if config_file:
         path = find_config_file(config_file)
-        _check_keys(_flatten(_read_yaml(cfg, path)), cfg, source=str(path))
-        cfg.merge_from_file(str(path))
+        loaded, note = upgrade_config(_read_yaml(cfg, path), str(path))
+        _check_keys(_flatten(loaded), cfg, source=str(path))
+        if note:
+            notes.append(note)
+            cfg.merge_from_other_cfg(CfgNode(loaded))
+        else:
+            cfg.merge_from_file(str(path))
     if len(opts) % 2:
         raise ValueError(
             f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are "
@@ -40,7 +70,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
         )
     _check_keys(opts[::2], cfg, source="the command line")
     cfg.merge_from_list(list(opts))
-    return cfg
+    return cfg, notes
 
 
 def find_config_file(config_file: str | Path) -> Path:
@@ -65,6 +95,11 @@ def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
         loaded = cfg.load_yaml_with_base(str(path))
     except (AttributeError, TypeError):  # Detectron2 expects a mapping
         loaded = None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{path} inherits from {error.filename}, which does not exist. A _BASE_ is looked for "
+            "relative to the file that names it: copy the base there, or correct the path."
+        ) from error
     if not isinstance(loaded, dict) or not loaded:
         raise ValueError(
             f"{path} holds no configuration: a YAML mapping of keys to values is needed, such as "

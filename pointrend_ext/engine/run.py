@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.trainer import Trainer
 
 __all__ = ["train_or_evaluate"]
 
 
 def train_or_evaluate(
-    cfg: CfgNode, *, eval_only: bool = False, resume: bool = False
+    cfg: CfgNode,
+    *,
+    eval_only: bool = False,
+    resume: bool = False,
+    load_options: LoadOptions | None = None,
 ) -> dict[str, Any]:
     """Train and evaluate, or evaluate alone.
 
@@ -29,16 +33,17 @@ def train_or_evaluate(
         eval_only: evaluate ``MODEL.WEIGHTS`` (with ``resume``: the last checkpoint) on
             ``DATASETS.TEST``.
         resume: continue from the last checkpoint of ``OUTPUT_DIR``, if there is one.
+        load_options: how ``MODEL.WEIGHTS`` are loaded.
 
     Returns:
         The results: {task: {metric: per cent}}, for several test sets by their names.
 
     Raises:
-        ValueError: an evaluation without weights, or a data set that does not fit the
-            configuration.
+        ValueError: an evaluation without weights, weights that are damaged, unsafe or do not fill
+            the model, or a data set that does not fit the configuration.
     """
     if not eval_only:
-        trainer = Trainer(cfg)
+        trainer = Trainer(cfg, load_options)
         trainer.resume_or_load(resume=resume)
         return trainer.train()
     has_checkpoint = resume and Path(cfg.OUTPUT_DIR, "last_checkpoint").is_file()
@@ -48,9 +53,7 @@ def train_or_evaluate(
             "path/to/model_final.pth, or --resume for the last checkpoint of OUTPUT_DIR."
         )
     model = Trainer.build_model(cfg)
-    DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR).resume_or_load(
-        cfg.MODEL.WEIGHTS, resume=resume
-    )
+    build_checkpointer(cfg, model, load_options).resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
         _append_metrics(Path(cfg.OUTPUT_DIR, "metrics.json"), results)

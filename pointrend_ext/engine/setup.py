@@ -16,7 +16,7 @@ from detectron2.utils.logger import setup_logger
 
 from pointrend_ext.data import check_datasets, check_num_classes, register_description
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
-from pointrend_ext.engine.config_file import find_config_file, load_cfg
+from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
 
@@ -38,8 +38,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         ValueError: an unknown key, a request that this machine cannot serve, a description that is
             not valid, or a data set that does not fit the model.
     """
-    cfg = load_cfg(args.config_file, args.opts)
-    notes = _use_cpu_if_needed(cfg)
+    cfg, notes = read_cfg(args.config_file, args.opts)
+    notes += _use_cpu_if_needed(cfg)
     _check_num_gpus(args.num_gpus)
     check_weights(cfg.MODEL.WEIGHTS)
     cfg.freeze()

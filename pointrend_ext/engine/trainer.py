@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer
+from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 from torch.optim import lr_scheduler
 
+from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
+from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
+from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
 from pointrend_ext.evaluation import build_evaluator
 
@@ -21,7 +25,33 @@ __all__ = ["Trainer"]
 
 
 class Trainer(DefaultTrainer):
-    """Trains, evaluates, writes checkpoints, TensorBoard and ``metrics.json``, prints an ETA."""
+    """Trains, evaluates, writes checkpoints, TensorBoard and ``metrics.json``, prints an ETA.
+
+    A resumed training goes on as if it had not been interrupted (``ExactResume``).
+    """
+
+    def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
+        """Build model, data loader, optimizer and hooks.
+
+        Args:
+            cfg: from ``setup_cfg``.
+            load_options: how ``MODEL.WEIGHTS`` are loaded.
+        """
+        self.load_options = load_options or LoadOptions()
+        super().__init__(cfg)
+
+    def build_hooks(self) -> list[HookBase | None]:
+        """Build Detectron2's hooks, around our checkpointer, and the one that resumes exactly."""
+        # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
+        if not isinstance(self.checkpointer, PointRendCheckpointer):
+            self.checkpointer = build_checkpointer(
+                self.cfg,
+                self.model,
+                self.load_options,
+                for_training=True,
+                trainer=weakref.proxy(self),
+            )
+        return [ExactResume(self.data_loader, self.cfg.SEED), *super().build_hooks()]
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 import zipfile
@@ -135,14 +136,27 @@ def test_safetensors_need_their_package(tmp_path, monkeypatch):
         read_weights_file(tmp_path / "w.bin")
 
 
-def test_safetensors_are_read_by_their_package(tmp_path, monkeypatch):
-    stub = ModuleType("safetensors.torch")
-    stub.load_file = lambda path, device: {"w": SimpleNamespace(path=path, device=device)}
-    monkeypatch.setitem(sys.modules, "safetensors", ModuleType("safetensors"))
-    monkeypatch.setitem(sys.modules, "safetensors.torch", stub)
+@pytest.mark.parametrize(
+    ("metadata", "wrapped"),
+    [(None, False), ({"format": "pt"}, False), ({"class_names": '{"instance": ["a"]}'}, True)],
+)
+def test_safetensors_are_read_by_their_package(tmp_path, monkeypatch, metadata, wrapped):
+    @contextlib.contextmanager
+    def safe_open(path, framework, device):
+        tensor = SimpleNamespace(path=path, framework=framework, device=device)
+        yield SimpleNamespace(
+            keys=lambda: ["w"], get_tensor={"w": tensor}.get, metadata=lambda: metadata
+        )
+
+    stub = ModuleType("safetensors")
+    stub.safe_open = safe_open
+    monkeypatch.setitem(sys.modules, "safetensors", stub)
     (tmp_path / "w.bin").write_bytes(SAFETENSORS)
-    got = read_weights_file(tmp_path / "w.bin")["w"]
-    assert (got.path, got.device) == (str(tmp_path / "w.bin"), "cpu")
+    got = read_weights_file(tmp_path / "w.bin")
+    if wrapped:
+        assert got["class_names"] == {"instance": ["a"]}
+        got = got["model"]
+    assert vars(got["w"]) == {"path": str(tmp_path / "w.bin"), "framework": "pt", "device": "cpu"}
 
 
 def test_real_safetensors(tmp_path):

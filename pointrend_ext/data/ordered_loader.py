@@ -1,0 +1,139 @@
+"""A training loader whose iteration n is the same whatever came before it.
+
+Detectron2's loader depends on the history of its processes: a resumed training starts the order of
+images anew, and its augmentation goes on from other random states. Here the order is planned in
+the main process from the records alone, so that any number of iterations is skipped in moments, and
+each image is augmented from random numbers of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from detectron2.data import DatasetFromList, MapDataset
+from detectron2.utils import comm
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from pointrend_ext.data.seeding import seeded
+
+__all__ = ["OrderedLoader", "group_by_aspect_ratio"]
+
+_SAMPLER, _IMAGE = range(2)  # what random numbers are for
+
+
+class OrderedLoader:
+    """Endless batches; order and augmentation depend on the seed and the iteration alone.
+
+    Neither depends on the number of workers.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[dict[str, Any]],
+        mapper: Callable[[dict[str, Any]], Any],
+        make_sampler: Callable[[Sequence[dict[str, Any]]], Sampler],
+        *,
+        batch_size: int,
+        seed: int,
+        group_by_shape: bool = True,
+        num_workers: int = 0,
+    ) -> None:
+        """Start at iteration 0.
+
+        Args:
+            records: a data set's.
+            mapper: turns a record into a model input.
+            make_sampler: makes this process' endless sampler of indices into the records that it is
+                given; its seed is drawn from NumPy's global random state, as Detectron2's do.
+            batch_size: images per iteration of this process.
+            seed: at least 0, the same in all processes.
+            group_by_shape: whether wide and high images come in batches of their own; records then
+                state ``width`` and ``height``.
+            num_workers: processes that read images; 0 reads in this one.
+        """
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._make_sampler = make_sampler
+        self._is_wide = [r["width"] > r["height"] for r in records] if group_by_shape else None
+        self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
+        self._dataset = MapDataset(self._records, mapper)
+        self._sampler = self._seed_sampler(seed)
+        self.seed, self.start = seed, 0
+
+    def seek(self, seed: int, iteration: int) -> None:
+        """Choose where the next iteration over this loader begins.
+
+        Args:
+            seed: see the constructor.
+            iteration: number of batches to skip; their images are not read.
+        """
+        if seed != self.seed:
+            self._sampler = self._seed_sampler(seed)
+        self.seed, self.start = seed, iteration
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        items = DataLoader(
+            _SeededImages(self._dataset, self.seed, comm.get_rank()),
+            batch_size=None,  # single images, so that a batch is read by several workers
+            sampler=itertools.chain.from_iterable(self._plan()),
+            num_workers=self.num_workers,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),  # else workers get their seed from the global state
+        )
+        batches = iter(items)
+        while True:
+            yield list(itertools.islice(batches, self.batch_size))
+
+    def _seed_sampler(self, seed: int) -> Sampler:
+        with seeded(seed, _SAMPLER):
+            return self._make_sampler(self._records)
+
+    def _plan(self) -> Iterator[list[tuple[int, int]]]:
+        """Yield batches of (position in the sampler's sequence, index of the record)."""
+        order = enumerate(self._sampler)
+        if self._is_wide is None:
+            batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
+        else:
+            batches = group_by_aspect_ratio(order, self._is_wide, self.batch_size)
+        return itertools.islice(batches, self.start, None)
+
+
+def group_by_aspect_ratio(
+    order: Iterator[tuple[int, int]], is_wide: Sequence[bool], batch_size: int
+) -> Iterator[list[tuple[int, int]]]:
+    """Form batches of wide and of other images, as Detectron2 does with images that it has read.
+
+    Args:
+        order: (position, index).
+        is_wide: by index.
+        batch_size: pairs per batch.
+
+    Yields:
+        A batch as soon as it is full.
+    """
+    waiting: tuple[list[tuple[int, int]], ...] = ([], [])
+    for item in order:
+        group = waiting[is_wide[item[1]]]
+        group.append(item)
+        if len(group) == batch_size:
+            yield group.copy()
+            group.clear()
+
+
+class _SeededImages(Dataset):
+    """Reads an image under random numbers of its own."""
+
+    def __init__(self, dataset: Dataset, seed: int, rank: int) -> None:
+        self.dataset, self.seed, self.rank = dataset, seed, rank
+
+    def __getitem__(self, item: tuple[int, int]) -> Any:
+        position, index = item
+        with seeded(self.seed, _IMAGE, self.rank, position):
+            return self.dataset[index]
+
+
+def _unchanged(item: Any) -> Any:
+    return item

@@ -1,0 +1,154 @@
+"""Converted files hold what was loaded, under our names, with class names and configuration."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from pointrend_ext.checkpoint import (
+    IncompleteWeightsError,
+    PointRendCheckpointer,
+    UnsafeWeightsError,
+    convert_weights,
+    read_weights_file,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = {"instance": ["ant", "bee", "cat", "dog"]}
+OLD_PREFIXES = {
+    "roi_heads.mask_head.coarse_head.": "roi_heads.mask_coarse_head.",
+    "roi_heads.mask_head.point_head.": "roi_heads.mask_point_head.",
+}
+
+
+def with_old_names(state):
+    for new, old in OLD_PREFIXES.items():
+        state = {key.replace(new, old): value for key, value in state.items()}
+    return state
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_old_names_become_new_ones(make_model, files, ending):
+    if ending == ".safetensors":
+        pytest.importorskip("safetensors")
+    source = make_model("point_rend", seed=1)
+    path = files.zoo(with_old_names(source.state_dict()))
+    target = files.folder / f"new{ending}"
+    report = convert_weights(
+        make_model("point_rend"), path, target, class_names=NAMES, config="VERSION: 2\n"
+    )
+    assert not report.new_parts()
+    again = make_model("point_rend")
+    checkpointer = PointRendCheckpointer(again)
+    rest = checkpointer.load(str(target))
+    assert rest["class_names"] == NAMES
+    for name, value in source.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    if ending == ".pth":
+        data = torch.load(target, weights_only=True)
+        assert data["config"] == "VERSION: 2\n"
+        assert data["model"].keys() == source.state_dict().keys()
+
+
+def test_safetensors_keep_the_configuration(make_model, files):
+    safetensors = pytest.importorskip("safetensors")
+    path = files.pth(make_model("point_rend").state_dict())
+    target = files.folder / "new.safetensors"
+    convert_weights(make_model("point_rend"), path, target, config="VERSION: 2\n")
+    with safetensors.safe_open(str(target), "pt") as file:
+        assert file.metadata()["config"] == "VERSION: 2\n"
+
+
+def test_only_what_was_loaded_is_written(make_model, files):
+    state = make_model("mask_rcnn", seed=1).state_dict()
+    target = files.folder / "new.pth"
+    path = files.pth(state)
+    with pytest.raises(IncompleteWeightsError):
+        convert_weights(make_model("point_rend"), path, target)
+    assert not target.exists()
+    convert_weights(make_model("point_rend"), path, target, allow_missing=True)
+    written = read_weights_file(target)["model"]
+    assert "backbone.fpn_output2.weight" in written
+    assert not any(name.startswith("roi_heads.mask_head") for name in written)
+    for name, value in written.items():
+        assert torch.equal(value, state[name])
+
+
+def test_classes_are_reordered_by_name(make_model, files):
+    state = make_model("point_rend", seed=1).state_dict()
+    order = [2, 0, 3, 1]
+    names = {"instance": [NAMES["instance"][i] for i in order]}
+    path = files.pth({"model": state, "class_names": NAMES})
+    target = files.folder / "new.pth"
+    convert_weights(make_model("point_rend"), path, target, class_names=names, map_classes=True)
+    data = read_weights_file(target)
+    assert data["class_names"] == names
+    key = "roi_heads.box_predictor.cls_score.weight"  # the background is the last row
+    assert torch.equal(data["model"][key], state[key][[*order, 4]])
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "message"),
+    [
+        ("new.pkl", ValueError, r"'\.pkl': end the name in one of \.pth, \.safetensors"),
+        ("no/new.pth", FileNotFoundError, "no folder .*no"),
+        ("weights.pth", ValueError, "is the file that is converted"),
+    ],
+)
+def test_targets_that_cannot_be_written(make_model, files, target, error, message):
+    path = files.pth(make_model("point_rend").state_dict())
+    before = Path(path).read_bytes()
+    with pytest.raises(error, match=message):
+        convert_weights(make_model("point_rend"), path, files.folder / target)
+    assert Path(path).read_bytes() == before
+
+
+def test_without_safetensors_it_is_said_first(make_model, files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ValueError, match="pip install safetensors"):
+        convert_weights(make_model("point_rend"), "", files.folder / "new.safetensors")
+
+
+def test_code_is_not_run(make_model, files):
+    touched = files.folder / "touched"
+    Path(files.folder, "bad.pkl").write_bytes(b"cos\nmkdir\n(V%s\ntR." % str(touched).encode())
+    with pytest.raises(UnsafeWeightsError, match="--allow-code"):
+        convert_weights(
+            make_model("point_rend"), str(files.folder / "bad.pkl"), files.folder / "new.pth"
+        )
+    assert not touched.exists()
+
+
+def test_the_tool_prints_the_report(tmp_path):
+    """Also: a backbone alone is written without the heads that stayed random."""
+    config = tmp_path / "tiny.yaml"
+    config.write_text(
+        f'_BASE_: "{ROOT}/configs/Toy/pointrend_rcnn_toy.yaml"\n'
+        "MODEL:\n  RESNETS:\n    DEPTH: 18\n    STEM_OUT_CHANNELS: 64\n    RES2_OUT_CHANNELS: 64\n"
+    )
+    source = tmp_path / "backbone.pth"
+    state = torchvision.models.resnet18().state_dict()
+    torch.save(state, source)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "tools/convert_checkpoint.py", "--allow-missing"]
+        + ["--config-file", str(config), str(source), str(tmp_path / "new.pth")]
+        + ["DATASETS.TRAIN", "('coco_2017_train',)", "MODEL.ROI_HEADS.NUM_CLASSES", "80"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "torchvision ResNet" in done.stdout
+    assert f"Written to {tmp_path / 'new.pth'}" in done.stdout
+    data = torch.load(tmp_path / "new.pth", weights_only=True)
+    assert all(name.startswith("backbone.bottom_up.") for name in data["model"])
+    stem = data["model"]["backbone.bottom_up.stem.conv1.weight"]
+    assert torch.equal(stem, state["conv1.weight"])
+    assert data["class_names"]["instance"][:2] == ["person", "bicycle"]
+    assert "DEPTH: 18" in data["config"]

@@ -1,0 +1,164 @@
+"""From a checkpoint to other classes: what a run loads, what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from torch import nn
+
+from pointrend_ext.checkpoint import IncompleteWeightsError, UnsafeWeightsError
+from pointrend_ext.engine import (
+    LoadOptions,
+    Trainer,
+    argument_parser,
+    build_checkpointer,
+    find_class_names,
+    load_cfg,
+    setup_cfg,
+    train_or_evaluate,
+)
+
+ALL = ["star", "gear", "blob", "ring", "letter", "plate"]
+FEW = ["ring", "star", "cube"]
+POINT_HEAD = "roi_heads.mask_head.point_head"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return tmp_path_factory.mktemp("weights") / "model_final.pth"
+
+
+@pytest.fixture
+def trained(weights, tiny_run, tmp_path):
+    """A checkpoint of one iteration on the toy data's six classes."""
+    if not weights.exists():
+        cfg = setup_cfg(tiny_run(opts=["SOLVER.MAX_ITER", 1, "DATASETS.TEST", ()]))
+        train_or_evaluate(cfg)
+        weights.write_bytes((tmp_path / "run" / "model_final.pth").read_bytes())
+    return str(weights)
+
+
+@pytest.fixture
+def few_classes(toy_root, tmp_path):
+    """Options for a data set with two of the toy classes, in another order, and a new one."""
+    source = json.loads((toy_root / "toy/annotations/instances_train.json").read_text())
+    ids = {c["name"]: c["id"] for c in source["categories"]}
+    renamed = {ids["ring"]: 1, ids["star"]: 2, ids["gear"]: 3}  # a gear is called a cube
+    kept = [
+        {**a, "category_id": renamed[a["category_id"]]}
+        for a in source["annotations"]
+        if a["category_id"] in renamed
+    ]
+    categories = [{"id": i + 1, "name": name} for i, name in enumerate(FEW)]
+    (tmp_path / "few.json").write_text(
+        json.dumps({**source, "annotations": kept, "categories": categories})
+    )
+    images = str(toy_root / "toy/train")
+    split = {"train": {"images": images, "annotations": str(tmp_path / "few.json")}}
+    content = {"name": "few", "task": "instance", "root": ".", "splits": split}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(content))
+    yield [
+        *("DATASETS.DESCRIPTIONS", (str(tmp_path / "few.yaml"),)),
+        *("DATASETS.TRAIN", ("few_train",)),
+        *("DATASETS.TEST", ()),
+        *("MODEL.ROI_HEADS.NUM_CLASSES", 3),
+        *("OUTPUT_DIR", str(tmp_path / "few")),
+    ]
+    DatasetCatalog.remove("few_train")
+    MetadataCatalog.pop("few_train")
+
+
+def start(cfg, **options):
+    trainer = Trainer(cfg, LoadOptions(**options))
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.resume_or_load(resume=False)
+    return before, trainer.model.state_dict(), trainer
+
+
+def test_other_classes_keep_what_belongs_to_no_class(tiny_run, trained, few_classes):
+    cfg = setup_cfg(tiny_run(opts=[*few_classes, "MODEL.WEIGHTS", trained]))
+    before, after, trainer = start(cfg)
+    old = torch.load(trained, weights_only=True)
+    assert old["class_names"] == {"instance": ALL}
+    fc1, width = f"{POINT_HEAD}.fc1.weight", 16
+    assert torch.equal(after[fc1][:, :width], old["model"][fc1][:, :width])
+    assert torch.equal(after[fc1][:, width:], before[fc1][:, width:])
+    log = Path(cfg.OUTPUT_DIR, "log.txt").read_text()
+    assert f"{POINT_HEAD}.fc1.weight" in log
+    assert "0 of 3 classes taken from 6, 3 new; all other columns kept" in log
+    assert trainer.checkpointer.class_names == {"instance": FEW}
+
+
+def test_classes_are_found_by_name(tiny_run, trained, few_classes):
+    cfg = setup_cfg(tiny_run(opts=[*few_classes, "MODEL.WEIGHTS", trained]))
+    before, after, _ = start(cfg, map_classes=True)
+    old = torch.load(trained, weights_only=True)["model"]
+    bias = f"{POINT_HEAD}.predictor.bias"
+    expected = [old[bias][ALL.index("ring")], old[bias][ALL.index("star")], before[bias][2]]
+    assert torch.equal(after[bias], torch.stack(expected))
+    log = Path(cfg.OUTPUT_DIR, "log.txt").read_text()
+    assert "2 of 3 instance classes are found by name in the weights; new: cube" in log
+
+
+def test_a_whole_fine_tuning_and_its_evaluation_by_other_classes(tiny_run, trained, few_classes):
+    opts = [*few_classes, "MODEL.WEIGHTS", trained, "SOLVER.MAX_ITER", 1]
+    train_or_evaluate(setup_cfg(tiny_run(opts=opts)))
+    tuned = str(Path(opts[opts.index("OUTPUT_DIR") + 1], "model_final.pth"))
+    assert torch.load(tuned, weights_only=True)["class_names"] == {"instance": FEW}
+    cfg = setup_cfg(tiny_run(opts=["MODEL.WEIGHTS", tuned]))  # six classes again
+    with pytest.raises(IncompleteWeightsError, match=r"NUM_CLASSES.*--allow-missing"):
+        train_or_evaluate(cfg, eval_only=True)
+    assert train_or_evaluate(cfg, eval_only=True, load_options=LoadOptions(allow_missing=True))
+
+
+def test_code_in_weights_is_refused_unless_allowed(tiny_run, tmp_path):
+    touched = tmp_path / "touched"
+    bad = tmp_path / "bad.pkl"
+    bad.write_bytes(b"cos\nmkdir\n(V%s\ntR." % str(touched).encode())
+    cfg = setup_cfg(tiny_run(opts=["MODEL.WEIGHTS", str(bad)]))
+    for eval_only in (True, False):
+        with pytest.raises(UnsafeWeightsError, match=r"(os|posix)\.mkdir.*--allow-code"):
+            train_or_evaluate(cfg, eval_only=eval_only)
+    assert not touched.exists()
+    with pytest.raises(ValueError, match="NoneType"):  # mkdir returned no weights
+        train_or_evaluate(cfg, eval_only=True, load_options=LoadOptions(allow_code=True))
+    assert touched.exists()
+
+
+@pytest.mark.parametrize("flag", ["--allow-code", "--allow-missing", "--map-classes"])
+def test_flags_of_the_command_line(flag):
+    parser = argument_parser()
+    name = flag[2:].replace("-", "_")
+    assert LoadOptions.from_args(parser.parse_args([])) == LoadOptions()
+    assert LoadOptions.from_args(parser.parse_args([flag])) == LoadOptions(**{name: True})
+    assert LoadOptions.from_args(SimpleNamespace()) == LoadOptions()  # Detectron2's own parser
+
+
+def test_a_model_wrapped_for_several_gpus_is_unwrapped():
+    model = nn.Linear(2, 2)
+    wrapped = nn.DataParallel(model)
+    assert build_checkpointer(load_cfg(), wrapped).model is model
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kinds"),
+    [
+        ("GeneralizedRCNN", {"instance"}),
+        ("SemanticSegmentor", {"semantic"}),
+        ("PanopticFPN", {"instance", "semantic"}),
+    ],
+)
+def test_class_names_follow_the_architecture(architecture, kinds):
+    cfg = load_cfg(opts=["MODEL.META_ARCHITECTURE", architecture])
+    panoptic = "coco_2017_val_panoptic_separated"
+    names = find_class_names(cfg, ("no_such_set", panoptic, "cityscapes_fine_sem_seg_val"))
+    assert set(names) == kinds
+    counts = {"instance": 80, "semantic": 54}
+    assert {kind: len(n) for kind, n in names.items()} == {k: counts[k] for k in kinds}
+    assert find_class_names(cfg, ("no_such_set",)) == {}
