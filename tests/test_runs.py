@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pointrend_ext.engine.run_report import metrics_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+README = (DOCS.parent / "README.md").read_text()
 RUNS = sorted(path.parent for path in DOCS.glob("runs/*/runs.json"))
 
 
@@ -30,3 +32,27 @@ def test_the_readme_quotes_the_demo():
     )
     for run in ("Mask R-CNN", "PointRend"):
         assert f"{summaries[run]['results']['segm/AP85-95']:.1f}" in sentence
+
+
+BENCHMARKS = sorted(path.parent for path in DOCS.glob("benchmarks/*/results.json"))
+
+
+@pytest.mark.parametrize("folder", BENCHMARKS, ids=lambda path: path.name)
+def test_benchmark_tables_follow_from_the_data_and_stand_in_the_document(folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS.parent / "tools"))
+    markdown = importlib.import_module("benchmarking.report").markdown
+    table = markdown(json.loads((folder / "results.json").read_text()))
+    assert (folder / "results.md").read_text() == table
+    assert table in (DOCS / "benchmarks.md").read_text()
+
+
+def test_the_readme_quotes_the_benchmark():
+    """The sentence on speed names the ratios of its data file."""
+    rows = json.loads((DOCS / "benchmarks" / "cpu" / "results.json").read_text())["rows"]
+    (sentence,) = re.findall(r"- \*\*Speed and memory\*\*: (.*?)\n- ", README, re.DOTALL)
+    for words in ("R=100, C=80, 224x224", "R=20, C=1203, 224x224"):
+        (row,) = (row for row in rows if row["case"] == words and row["threads"] == 1)
+        assert f"{row['ratio']:.1f}" in sentence
+    (row,) = (r for r in rows if r["case"] == "R=100, C=80, 224x224" and r["threads"] == 1)
+    assert f"{row['peak_mib']['ours']:.0f} MiB" in sentence
+    assert f"{row['peak_mib']['upstream']:.0f} MiB" in sentence

@@ -108,13 +108,15 @@ def train_side_by_side(jobs: Sequence[TrainingJob], report: Callable[[str], None
 
 
 def last_results(output_dir: Path) -> dict[str, float]:
-    """Return the metrics of a run's last evaluation, such as ``segm/AP75`` in per cent.
+    """Return the metrics of a run's last evaluation, such as ``segm/AP75``, in per cent.
 
     Raises:
         ValueError: the run was never evaluated.
     """
     for record in reversed(read_metrics(output_dir)):
-        results = {name: value for name, value in record.items() if "/AP" in name}
+        results = {
+            n: value for n, value in record.items() if "/AP" in n or n.startswith("sem_seg/")
+        }
         if results:
             return results
     raise ValueError(f"{output_dir / 'metrics.json'} holds no evaluation.")

@@ -84,13 +84,14 @@ class LazyLogits:
         first, last = max(start // 2 - 1, 0), min((stop - 1) // 2 + 2, height // 2)
         source = self._rows(number - 1, first, last)
         doubled = F.interpolate(source[None], scale_factor=2, mode="bilinear", align_corners=False)
-        doubled = doubled[0, :, start - 2 * first : stop - 2 * first].contiguous()
+        doubled = doubled[0, :, start - 2 * first : stop - 2 * first]
         pixels, logits = level.pixels, level.logits
         if (start, stop) != (0, height):
             bounds = pixels.new_tensor([start * width, stop * width])
             begin, end = torch.searchsorted(pixels, bounds).tolist()
             pixels, logits = pixels[begin:end], logits[begin:end]
-        doubled.flatten(1)[:, pixels - start * width] = logits.t()
+        rows = torch.div(pixels, width, rounding_mode="floor") - start
+        doubled[:, rows, pixels % width] = logits.t()
         return doubled
 
     def read(self, pixels: Tensor) -> Tensor:

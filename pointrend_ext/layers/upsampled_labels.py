@@ -11,8 +11,9 @@ from pointrend_ext.layers.top_two import RunningTopTwo, label_dtype
 
 __all__ = ["labels_and_gaps", "upsampled_labels_and_gaps"]
 
-_BAND_CELLS, _BAND_LOGITS = 2**14, 2**20
-"""Cells and logits that are worked on at a time."""
+_BAND_CELLS, _BAND_LOGITS = 2**14, 2**21
+"""Cells (of four pixels each) and logits that are worked on at a time: buffers that stay in the
+cache of a CPU, but planes large enough for PyTorch to share them out among two threads."""
 
 
 def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,7 +29,7 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     num_classes, height, width = logits.shape
     labels = torch.empty((height, width), dtype=label_dtype(num_classes), device=logits.device)
     gaps = logits.new_empty(height, width)
-    for rows in _bands(num_classes, height, width, logits.device):
+    for rows in _bands(4 * _BAND_CELLS, height, width, logits.device):
         band = logits[:, rows]
         top = RunningTopTwo(band.shape[1:], num_classes, logits)
         for label, plane in enumerate(band):
@@ -63,7 +64,8 @@ def upsampled_labels_and_gaps(
     height, width = size_hw
     labels = like.new_empty(2 * height, 2 * width, dtype=label_dtype(num_classes))
     gaps = like.new_empty(2 * height, 2 * width)
-    for rows in _bands(num_classes, height, width, like.device):
+    num_cells = min(_BAND_CELLS, _BAND_LOGITS // num_classes)
+    for rows in _bands(num_cells, height, width, like.device):
         num_rows = rows.stop - rows.start
         planes = _rows_and_neighbours(read_rows, rows, height)
         top = RunningTopTwo((2, 2, num_rows, width), num_classes, like)
@@ -78,9 +80,8 @@ def upsampled_labels_and_gaps(
     return labels, gaps
 
 
-def _bands(num_classes: int, height: int, width: int, device: torch.device) -> list[slice]:
-    """Cut a map into bands whose buffers stay in the cache of a CPU."""
-    num_cells = min(_BAND_CELLS, _BAND_LOGITS // num_classes)
+def _bands(num_cells: int, height: int, width: int, device: torch.device) -> list[slice]:
+    """Cut a map into bands of rows, for a CPU."""
     step = max(num_cells // width, 1) if device.type == "cpu" else height
     return [slice(row, min(row + step, height)) for row in range(0, height, step)]
 

@@ -9,7 +9,8 @@ from pointrend_ext.visualization.contours import mask_contours
 from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
 from pointrend_ext.visualization.instances import draw_detections, draw_instances
 from pointrend_ext.visualization.io import read_image_rgb, write_image
-from pointrend_ext.visualization.panels import stack_rows
+from pointrend_ext.visualization.label_maps import draw_label_map
+from pointrend_ext.visualization.panels import stack_rows, titled_columns
 from pointrend_ext.visualization.zoom import pick_zoom_window
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "draw_detections",
     "draw_flow",
     "draw_instances",
+    "draw_label_map",
     "flow_colors",
     "flow_panel",
     "flow_wheel",
@@ -29,6 +31,7 @@ __all__ = [
     "read_image_rgb",
     "stack_rows",
     "text_color_on",
+    "titled_columns",
     "write_image",
     "zoom_panel",
 ]

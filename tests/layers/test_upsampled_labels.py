@@ -57,7 +57,7 @@ def test_equals_a_loop(oracle, rng):
 
 def test_several_bands_at_the_usual_size(rng):
     logits = torch.randn(3, 90, 400, generator=rng)
-    assert len(upsampled_labels._bands(3, 90, 400, logits.device)) == 3
+    assert len(upsampled_labels._bands(2**14, 90, 400, logits.device)) == 3
     check(upsampled(logits), doubled(logits), 2e-6)
 
 
@@ -96,9 +96,11 @@ def test_a_class_that_is_ruled_out_by_minus_infinity(rng):
 
 def test_bands_of_many_classes_are_lower(rng):
     logits = torch.randn(300, 12, 500, generator=rng)
-    assert len(upsampled_labels._bands(300, 12, 500, logits.device)) == 2
     check(upsampled(logits), doubled(logits), 2e-6)
-    assert upsampled_labels._bands(300, 12, 500, torch.device("meta")) == [slice(0, 12)]
+    assert upsampled_labels._bands(500, 3, 500, logits.device) == [
+        slice(i, i + 1) for i in range(3)
+    ]
+    assert upsampled_labels._bands(500, 3, 500, torch.device("meta")) == [slice(0, 3)]
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "sliced"])
