@@ -51,8 +51,12 @@ def test_r50_instances(tmp_path, make_pair, drawn_inputs, renames):
     pair = make_pair(80, drawn_inputs)
     path = tmp_path / "model_final.pkl"
     write_zoo_file(path, pair.upstream, renames)
-    options = [*NO_WEIGHTS, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]
-    model = load_strictly(path, load_cfg(INSTANCES, [*options, "TEST.DETECTIONS_PER_IMAGE", 20]))
+    like_the_pair = [
+        *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0),
+        *("MODEL.RPN.POST_NMS_TOPK_TEST", 100),
+        *("TEST.DETECTIONS_PER_IMAGE", 20),
+    ]
+    model = load_strictly(path, load_cfg(INSTANCES, [*NO_WEIGHTS, *like_the_pair]))
     with torch.no_grad():
         (expected,), (got,) = (
             m.inference(drawn_inputs[:1], do_postprocess=False) for m in (pair.upstream, model)
