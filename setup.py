@@ -95,6 +95,7 @@ setup(
     ],
     extras_require={
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
+        "report": ["matplotlib"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
             "matplotlib",

@@ -17,7 +17,9 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.coco_audit import audit_coco_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.lvis_matches import lvis_matches
 from pointrend_ext.evaluation.lvis_package import imported_lvis
+from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
 __all__ = ["ApStar"]
@@ -81,29 +83,67 @@ class ApStar:
         Returns:
             Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file.
         """
+        return self._precision_of(self._evaluated(results, "segm", max_detections, image_ids))
+
+    def precision_and_matches(
+        self, results: list[dict[str, Any]], task: str = "segm", *, max_detections: int = 300
+    ) -> tuple[PrecisionTable, MatchTable]:
+        """Do what ``precision`` does and give the matches as well.
+
+        Args:
+            results: as for ``precision``.
+            task: "segm", or "bbox" for boxes.
+            max_detections: as for ``precision``.
+
+        Returns:
+            Precision, and matches with the positions of the images in the data set.
+        """
+        evaluation = self._evaluated(results, task, max_detections, None)
+        table = self._precision_of(evaluation)
+        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
+        return table, lvis_matches(evaluation, positions, table.class_names)
+
+    @property
+    def frequencies(self) -> list[str]:
+        """LVIS's group of every class, in the order of the results: "r", "c" or "f"."""
+        categories = self._lvis_truth.dataset["categories"]
+        return [c["frequency"] for c in sorted(categories, key=lambda c: c["id"])]
+
+    def _evaluated(
+        self,
+        results: list[dict[str, Any]],
+        task: str,
+        max_detections: int,
+        image_ids: Iterable[int] | None,
+    ) -> Any:
+        """Return an ``LVISEval``, evaluated and accumulated."""
         scored = self._image_ids if image_ids is None else self._image_ids & set(image_ids)
-        predictions = [self._for_lvis(r) for r in results if r["image_id"] in scored]
+        predictions = [self._for_lvis(r, task) for r in results if r["image_id"] in scored]
         if not predictions:  # lvis does not accept none
             predictions = [_prediction_of_nothing(min(self._image_ids), self._truth)]
         with imported_lvis() as lvis:
             found = lvis.LVISResults(self._lvis_truth, predictions, max_dets=max_detections)
-            evaluation = lvis.LVISEval(self._lvis_truth, found, "segm")
+            evaluation = lvis.LVISEval(self._lvis_truth, found, task)
             evaluation.params.img_ids = sorted(scored)
             evaluation.evaluate()
             evaluation.accumulate()
+        return evaluation
+
+    def _precision_of(self, evaluation: Any) -> PrecisionTable:
         own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
         names = [self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids]
         return PrecisionTable(
             evaluation.eval["precision"], np.asarray(evaluation.params.iou_thrs), tuple(names)
         )
 
-    def _for_lvis(self, result: dict[str, Any]) -> dict[str, Any]:
+    def _for_lvis(self, result: dict[str, Any], task: str) -> dict[str, Any]:
         # Without the box: lvis would take the size of the box for that of the mask.
+        shape = "bbox" if task == "bbox" else "segmentation"
         return {
             "image_id": result["image_id"],
             "category_id": self._file_ids.get(result["category_id"], _NOT_IN_FILE),
             "score": result["score"],
-            "segmentation": result["segmentation"],
+            shape: result[shape],
         }
 
     def _check_keys(self) -> None:

@@ -24,7 +24,7 @@ from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["COCO_TASKS", "coco_precision"]
+__all__ = ["COCO_TASKS", "by_image_and_class", "coco_evaluation", "coco_precision", "precision_of"]
 
 COCO_TASKS = ("bbox", "segm", "boundary")
 """What IoU is taken of: boxes, masks, or masks and their boundaries."""
@@ -57,6 +57,26 @@ def coco_precision(
     Raises:
         ValueError: an unknown task.
     """
+    evaluation = coco_evaluation(
+        truth, results, task, max_detections=max_detections, image_ids=image_ids
+    )
+    return precision_of(evaluation, truth)
+
+
+def coco_evaluation(
+    truth: CocoTruth,
+    results: list[dict[str, Any]],
+    task: str,
+    *,
+    max_detections: int = 100,
+    image_ids: Iterable[int] | None = None,
+) -> COCOeval_faster:
+    """Evaluate and accumulate; arguments and errors are those of ``coco_precision``.
+
+    Returns:
+        faster-coco-eval's evaluation. Its image ids are positions in ``truth.sizes_hw``, and the
+        ids of its predictions are positions in ``results``, from 1.
+    """
     if task not in COCO_TASKS:
         raise ValueError(f"There is no COCO AP of {task!r}: choose from {list(COCO_TASKS)}.")
     numbers = {image_id: number for number, image_id in enumerate(truth.sizes_hw)}
@@ -79,6 +99,11 @@ def coco_precision(
         evaluation.params.imgIds = sorted(numbers[image_id] for image_id in image_ids)
     evaluation.evaluate()
     evaluation.accumulate()
+    return evaluation
+
+
+def precision_of(evaluation: COCOeval_faster, truth: CocoTruth) -> PrecisionTable:
+    """Take precision from an evaluation of ``coco_evaluation``."""
     precision = evaluation.eval["precision"][..., 0]  # (T, R, K, A, 1) -> (T, R, K, A)
     names = tuple(truth.class_names[class_id] for class_id in evaluation.params.catIds)
     return PrecisionTable(precision, np.asarray(evaluation.params.iouThrs), names)
@@ -106,8 +131,8 @@ class _BoundaryEvaluation(COCOeval_faster):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._truths = _by_image_and_class(self.cocoGt)
-        self._predictions = _by_image_and_class(self.cocoDt)
+        self._truths = by_image_and_class(self.cocoGt)
+        self._predictions = by_image_and_class(self.cocoDt)
 
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:
         """Return the IoU of every prediction (by falling score) with every true mask.
@@ -139,7 +164,8 @@ class _BoundaryEvaluation(COCOeval_faster):
         return ious
 
 
-def _by_image_and_class(coco: COCO) -> dict[tuple[int, int], list[dict[str, Any]]]:
+def by_image_and_class(coco: COCO) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """Group the annotations of a data set by image and category, in the evaluation's order."""
     groups = defaultdict(list)
     for annotation in itertools.chain(*coco.imgToAnns.values()):
         groups[annotation["image_id"], annotation["category_id"]].append(annotation)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HIGH_IOUS", "SIZES", "PrecisionTable"]
+__all__ = ["HIGH_IOUS", "SIZES", "PrecisionTable", "ap_metrics"]
 
 HIGH_IOUS = (0.85, 0.90, 0.95)
 """IoU thresholds that a mask with a blurred outline does not reach."""
@@ -55,29 +56,23 @@ class PrecisionTable:
         precision = precision[precision > -1]
         return float(100 * precision.mean()) if precision.size else float("nan")
 
-    def metrics(self, *, high_ious: bool) -> dict[str, float]:
+    def metrics(self, *, high_ious: bool, every_iou: bool = False) -> dict[str, float]:
         """Return the usual numbers under Detectron2's names, in per cent.
 
         Args:
             high_ious: whether to add AP at ``HIGH_IOUS`` and their mean ``AP85-95``.
+            every_iou: whether to add AP at each threshold, such as ``AP65``.
 
         Returns:
             AP, AP50, AP75, APs, APm, APl; ``AP-NAME`` per class where there are several; with
             ``high_ious`` AP85, AP90, AP95, AP85-95. NaN where there is no ground truth.
         """
-        metrics = {
-            "AP": self.average_precision(),
-            "AP50": self.average_precision(iou=0.50),
-            "AP75": self.average_precision(iou=0.75),
-        }
-        metrics.update({f"AP{size[0]}": self.average_precision(size=size) for size in SIZES[1:]})
-        if len(self.class_names) > 1:
-            for index, name in enumerate(self.class_names):
-                metrics[f"AP-{name}"] = self.average_precision(class_index=index)
-        if high_ious:
-            high = {f"AP{100 * iou:.0f}": self.average_precision(iou=iou) for iou in HIGH_IOUS}
-            metrics.update({**high, "AP85-95": float(np.mean(list(high.values())))})
-        return metrics
+        is_known = (self.precision > -1).all(axis=1)
+        ap = np.where(is_known, self.precision.mean(axis=1), np.nan)  # (T, K, A)
+        named = ap_metrics(
+            ap, self.iou_thresholds, self.class_names, high_ious=high_ious, every_iou=every_iou
+        )
+        return {name: float(value) for name, value in named.items()}
 
     def _row(self, iou: float) -> int:
         (matches,) = np.nonzero(np.isclose(self.iou_thresholds, iou))
@@ -86,3 +81,47 @@ class PrecisionTable:
                 f"No AP at IoU {iou}: this evaluation has {self.iou_thresholds.tolist()}."
             )
         return int(matches[0])
+
+
+def ap_metrics(
+    ap: np.ndarray,
+    iou_thresholds: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    high_ious: bool,
+    every_iou: bool = False,
+) -> dict[str, np.ndarray]:
+    """Name the usual means of AP, of one evaluation or of many at once.
+
+    Args:
+        ap: (..., T, K, A) in [0, 1], NaN for a class without ground truth of that size.
+        iou_thresholds: (T,).
+        class_names: K names.
+        high_ious: as in ``PrecisionTable.metrics``.
+        every_iou: as in ``PrecisionTable.metrics``.
+
+    Returns:
+        (...) arrays in per cent under the names of ``PrecisionTable.metrics``.
+    """
+    all_sizes = ap[..., SIZES.index("all")]  # (..., T, K)
+    at_iou = {
+        f"AP{100 * iou:.0f}": _mean(all_sizes[..., row, :], 1)
+        for row, iou in enumerate(iou_thresholds)
+    }
+    metrics = {"AP": _mean(all_sizes, 2), "AP50": at_iou["AP50"], "AP75": at_iou["AP75"]}
+    metrics.update({f"AP{s[0]}": _mean(ap[..., SIZES.index(s)], 2) for s in SIZES[1:]})
+    if len(class_names) > 1:
+        for index, name in enumerate(class_names):
+            metrics[f"AP-{name}"] = _mean(all_sizes[..., index], 1)
+    if high_ious:
+        high = {name: at_iou[name] for name in (f"AP{100 * iou:.0f}" for iou in HIGH_IOUS)}
+        metrics.update({**high, "AP85-95": np.mean(list(high.values()), axis=0)})
+    return {**metrics, **at_iou} if every_iou else metrics
+
+
+def _mean(ap: np.ndarray, num_axes: int) -> np.ndarray:
+    """Return means over the last axes in per cent, of what is not NaN."""
+    axes = tuple(range(-num_axes, 0))
+    count = (~np.isnan(ap)).sum(axis=axes)
+    total = np.nansum(ap, axis=axes)
+    return 100 * np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

@@ -1,0 +1,135 @@
+"""COCO's matching of predictions with true objects, one record per prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from faster_coco_eval import COCOeval_faster
+
+from pointrend_ext.evaluation.coco_ap import by_image_and_class
+from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
+
+__all__ = ["ImageMatches", "coco_matches", "image_matches", "match"]
+
+ImageMatches = tuple[int, int, list[dict[str, Any]], list[dict[str, Any]], np.ndarray]
+"""Number of an image, category id, its predictions by falling score, true objects, IoU (D, G)."""
+
+
+def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) -> MatchTable:
+    """Match the predictions of an evaluation.
+
+    Args:
+        evaluation: from ``coco_ap.coco_evaluation``; its images are numbered.
+        class_names: names by category id.
+
+    Returns:
+        Matches with the positions of the images in the ground truth, for the area ranges of
+        ``precision_table.SIZES``; the AP from them is that of the evaluation.
+    """
+    parameters = evaluation.params
+    thresholds = np.asarray(parameters.iouThrs)
+    areas = np.asarray(parameters.areaRng, dtype=np.float64)
+    records: dict[int, list[ClassMatches]] = {k: [] for k in parameters.catIds}
+    for number, class_id, predictions, truths, ious in image_matches(evaluation):
+        record = _image_record(number, predictions, truths, ious, thresholds, areas)
+        records[class_id].append(record)
+    empty = _image_record(0, [], [], np.zeros((0, 0)), thresholds, areas)
+    classes = tuple(join_images(records[k] or [empty]) for k in parameters.catIds)
+    names = tuple(class_names[k] for k in parameters.catIds)
+    return MatchTable(classes, names, thresholds)
+
+
+def image_matches(evaluation: COCOeval_faster) -> Iterator[ImageMatches]:
+    """Go through images and classes in the evaluation's order, where there is anything."""
+    truths = by_image_and_class(evaluation.cocoGt)
+    predictions = by_image_and_class(evaluation.cocoDt)
+    limit = evaluation.params.maxDets[-1]
+    for class_id in evaluation.params.catIds:
+        for number in evaluation.params.imgIds:
+            true, found = truths.get((number, class_id), []), predictions.get((number, class_id))
+            if not true and not found:
+                continue
+            found = found or []
+            order = np.argsort([-p["score"] for p in found], kind="mergesort")[:limit]
+            ious = evaluation.ious[number, class_id]
+            shape = (len(order), len(true))
+            ious = np.asarray(ious) if len(ious) else np.zeros(shape)
+            yield int(number), class_id, [found[i] for i in order], true, ious
+
+
+def match(
+    ious: np.ndarray, thresholds: np.ndarray, is_ignored: np.ndarray, is_crowd: np.ndarray
+) -> np.ndarray:
+    """Match predictions with true objects by COCO's rules, the best score first.
+
+    A prediction takes the free object of the highest IoU, the last of equal ones, and an ignored
+    object only if no other reaches the threshold. A crowd is never used up.
+
+    Args:
+        ious: (D, G) of predictions by falling score and true objects.
+        thresholds: (T,) lowest IoU of a match.
+        is_ignored: (A, G) bool, objects that do not count.
+        is_crowd: (G,) bool.
+
+    Returns:
+        (T, A, D) int64, the number of the object, -1 for none.
+    """
+    num_predictions, num_truths = ious.shape
+    matched = np.full((len(thresholds), len(is_ignored), num_predictions), -1)
+    is_free = np.ones((len(thresholds), *is_ignored.shape), dtype=bool)
+    for d in np.flatnonzero((ious >= thresholds.min()).any(axis=1)):
+        can_match = (ious[d] >= thresholds[:, None, None]) & (is_free | is_crowd)  # (T, A, G)
+        counted = can_match & ~is_ignored
+        choice = np.where(counted.any(axis=-1, keepdims=True), counted, can_match)
+        last_best = np.where(choice, ious[d], -1)[..., ::-1].argmax(axis=-1)
+        t, a = np.nonzero(choice.any(axis=-1))
+        taken = num_truths - 1 - last_best[t, a]
+        matched[t, a, d] = taken
+        is_free[t, a, taken] = False
+    return matched
+
+
+def join_images(records: list[ClassMatches]) -> ClassMatches:
+    """Put the records of several images together, by falling score, equal ones in their order."""
+    scores = np.concatenate([r.scores for r in records])
+    order = np.argsort(-scores, kind="mergesort")
+    return ClassMatches(
+        np.concatenate([r.images for r in records])[order],
+        scores[order],
+        np.concatenate([r.is_true for r in records], axis=2)[:, :, order],
+        np.concatenate([r.is_wrong for r in records], axis=2)[:, :, order],
+        np.concatenate([r.truth_images for r in records]),
+        np.concatenate([r.truth_counts for r in records], axis=1),
+    )
+
+
+def _image_record(
+    number: int,
+    predictions: list[dict[str, Any]],
+    truths: list[dict[str, Any]],
+    ious: np.ndarray,
+    thresholds: np.ndarray,
+    areas: np.ndarray,
+) -> ClassMatches:
+    is_crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
+    is_ignored = is_crowd | ~_in_range(truths, areas)  # (A, G)
+    matched = match(ious, thresholds, is_ignored, is_crowd)  # (T, A, D)
+    is_matched = matched >= 0
+    padded = np.concatenate([is_ignored, np.zeros((len(areas), 1), bool)], axis=1)  # -1: not there
+    ignored = padded[np.arange(len(areas))[:, None], matched]
+    return ClassMatches(
+        np.full(len(predictions), number),
+        np.array([p["score"] for p in predictions], dtype=np.float64),
+        is_matched & ~ignored,
+        ~is_matched & _in_range(predictions, areas),
+        np.full(len(truths), number),
+        ~is_ignored,
+    )
+
+
+def _in_range(objects: list[dict[str, Any]], areas: np.ndarray) -> np.ndarray:
+    """(A, n) bool: the area of the object is in the range."""
+    sizes = np.array([float(o["area"]) for o in objects])
+    return (sizes >= areas[:, :1]) & (sizes <= areas[:, 1:])

@@ -1,0 +1,27 @@
+"""Scoring saved predictions of any model, several side by side; ``tools/evaluate.py`` runs it."""
+
+from pointrend_ext.evaluation.offline.data_sets import (
+    InstanceData,
+    SemanticData,
+    data_set_of_annotations,
+    find_data_set,
+)
+from pointrend_ext.evaluation.offline.run import (
+    EvaluationOptions,
+    evaluate_files,
+    name_predictions,
+)
+from pointrend_ext.evaluation.offline.tables import write_csv, write_json, written_tables
+
+__all__ = [
+    "EvaluationOptions",
+    "InstanceData",
+    "SemanticData",
+    "data_set_of_annotations",
+    "evaluate_files",
+    "find_data_set",
+    "name_predictions",
+    "write_csv",
+    "write_json",
+    "written_tables",
+]

@@ -1,0 +1,139 @@
+"""What saved predictions are scored against."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.file_io import PathManager
+
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+
+__all__ = ["InstanceData", "SemanticData", "data_set_of_annotations", "find_data_set"]
+
+_INSTANCE_TYPES = ("coco", "coco_panoptic_seg", "lvis")
+
+
+@dataclass(frozen=True)
+class InstanceData:
+    """Annotations of instances.
+
+    Attributes:
+        name: of the data set.
+        truth: the annotations.
+        image_root: folder of the images, None when it is not known; only for pictures.
+        has_lvis_rules: whether images list the classes that are annotated there.
+    """
+
+    name: str
+    truth: CocoTruth
+    image_root: str | None
+    has_lvis_rules: bool
+
+    def image_files(self) -> dict[int, str]:
+        """Return the image files by image id, relative to ``image_root``."""
+        images = self.truth.dataset["images"]
+        return {image["id"]: _file_of(image) for image in images}
+
+
+@dataclass(frozen=True)
+class SemanticData:
+    """Label maps.
+
+    Attributes:
+        name: of the data set.
+        image_files: one per image.
+        truth_files: label map of each image.
+        class_names: names of the labels 0, 1, ...
+        ignore_label: label of pixels that do not count.
+        label_of_category: label by the category id that a results file has.
+        image_root: folder of the images, or None.
+        label_root: folder of the label maps, or None.
+    """
+
+    name: str
+    image_files: tuple[str, ...]
+    truth_files: tuple[str, ...]
+    class_names: tuple[str, ...]
+    ignore_label: int
+    label_of_category: dict[int, int]
+    image_root: str | None
+    label_root: str | None
+
+
+def find_data_set(name: str) -> InstanceData | SemanticData:
+    """Look up a registered data set.
+
+    Args:
+        name: as in ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: It is not registered, or of a kind that cannot be scored from files.
+        FileNotFoundError: Its files are not there.
+    """
+    if name not in DatasetCatalog:
+        known = ", ".join(sorted(n for n in DatasetCatalog.list() if "val" in n)[:40])
+        raise ValueError(
+            f"{name!r} is not a registered data set. Give the description that names it, or choose "
+            f"from those that are: {known}, ..."
+        )
+    metadata = MetadataCatalog.get(name)
+    kind = metadata.get("evaluator_type", None)
+    if kind in _INSTANCE_TYPES:
+        truth = CocoTruth.load(PathManager.get_local_path(metadata.json_file))
+        return InstanceData(name, truth, metadata.get("image_root", None), kind == "lvis")
+    if kind == "sem_seg":
+        return _semantic_data(name)
+    raise ValueError(
+        f"Data set {name!r} has the evaluator_type {kind!r}; predictions are scored from files for "
+        f"{', '.join(_INSTANCE_TYPES)} and sem_seg."
+    )
+
+
+def data_set_of_annotations(
+    json_file: str | os.PathLike[str], image_root: str | None = None
+) -> InstanceData:
+    """Take an annotation file in COCO's or LVIS's format as a data set.
+
+    Args:
+        json_file: the annotations; they are LVIS's if their images have ``neg_category_ids``.
+        image_root: folder of the images, for pictures.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Not in COCO's format; the message names the place.
+    """
+    truth = CocoTruth.load(json_file)
+    images = truth.dataset["images"]
+    name = os.path.splitext(os.path.basename(truth.source))[0]
+    is_lvis = bool(images) and "neg_category_ids" in images[0]
+    return InstanceData(name, truth, image_root, is_lvis)
+
+
+def _semantic_data(name: str) -> SemanticData:
+    metadata = MetadataCatalog.get(name)
+    names = list(metadata.stuff_classes)
+    records = DatasetCatalog.get(name)
+    if len(names) == 1:
+        names = ["background", *names]
+        labels = {}
+    else:
+        labels = metadata.get("stuff_dataset_id_to_contiguous_id", {})
+    return SemanticData(
+        name,
+        tuple(record["file_name"] for record in records),
+        tuple(record["sem_seg_file_name"] for record in records),
+        tuple(names),
+        metadata.ignore_label,
+        dict(labels) or {label: label for label in range(len(names))},
+        metadata.get("image_root", None),
+        metadata.get("sem_seg_root", None),
+    )
+
+
+def _file_of(image: dict[str, Any]) -> str:
+    if "file_name" in image:
+        return image["file_name"]
+    return "/".join(image.get("coco_url", "").split("/")[-2:])  # LVIS

@@ -1,0 +1,93 @@
+"""Saved label maps scored, several models on the same draws of images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.evaluation.bootstrap import semantic_scores
+from pointrend_ext.evaluation.offline.data_sets import SemanticData
+from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.offline.scores import ModelScores
+from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
+
+__all__ = ["score_label_files"]
+
+_IMAGES = 40  # how many images are listed
+
+
+def score_label_files(
+    data: SemanticData,
+    files: Mapping[str, str],
+    metrics: Sequence[str] | None,
+    weights: np.ndarray,
+) -> tuple[list[ModelScores], list[dict[str, Any]]]:
+    """Score folders of label maps or results files, image by image.
+
+    Args:
+        data: what they are scored against.
+        files: folder or ``sem_seg_predictions.json`` by name of the model.
+        metrics: of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
+        weights: (B, I) draws of the images.
+
+    Returns:
+        The scores of each model, and the images in which they differ most.
+
+    Raises:
+        FileNotFoundError: A file does not exist.
+        ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
+            file and the entry.
+    """
+    chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
+    counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
+    models, counts = [], {}
+    for name, file in files.items():
+        counts[name] = _counts(counter, data, file)
+        values = counter.scores({key: array.sum(axis=0) for key, array in counts[name].items()})
+        samples = semantic_scores(counter, counts[name], weights) if len(weights) else {}
+        none = np.zeros(0)
+        scores = {m: (value, samples.get(m, none)) for m, value in values.items()}
+        models.append(ModelScores(name, file, len(data.image_files), {"sem_seg": scores}))
+    return models, _compare_images(counter, data, counts)
+
+
+def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str, np.ndarray]:
+    """Return the counts of all images, stacked."""
+    predictions = open_predicted_labels(file, data)
+    counts: list[dict[str, np.ndarray]] = []
+    for index, truth_file in enumerate(data.truth_files):
+        truth = read_label_map(truth_file)
+        try:
+            counts.append(counter.counts(predictions.labels(index, truth.shape), truth))
+        except ValueError as error:
+            raise ValueError(
+                f"{predictions.source(index)}, image {data.image_files[index]!r}: {error}"
+            ) from error
+    zero = counter.zero_counts()
+    return {
+        name: np.stack([c[name] for c in counts]) if counts else zero[name][None] for name in zero
+    }
+
+
+def _compare_images(
+    counter: SemanticMetrics, data: SemanticData, counts: Mapping[str, dict[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """List the images in which the models differ most; with one model those it scores worst."""
+    metric = "mBoundaryIoU" if "boundary_iou" in counter.boundary else "mIoU"
+    images = []
+    for index, file in enumerate(data.image_files):
+        models = {}
+        for name, arrays in counts.items():
+            scores = counter.scores({key: array[index] for key, array in arrays.items()})
+            models[name] = {key: scores[key] for key in dict.fromkeys(("mIoU", metric))}
+        if any(math.isnan(scores[metric]) for scores in models.values()):
+            continue  # all of it is ignored
+        values = [scores[metric] for scores in models.values()]
+        spread = max(values) - min(values) if len(values) > 1 else 100 - values[0]
+        entry = {"image_file": file, "truth_file": data.truth_files[index], "index": index}
+        images.append((-spread, index, {**entry, "models": models}))
+    return [image for _, _, image in sorted(images)[:_IMAGES]]

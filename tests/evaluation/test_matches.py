@@ -1,0 +1,154 @@
+"""AP from match records: equal to the evaluators', and to them on a data set with copied images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pointrend_ext.evaluation.ap_star import ApStar
+from pointrend_ext.evaluation.coco_ap import coco_evaluation, coco_precision, precision_of
+from pointrend_ext.evaluation.coco_matches import coco_matches, match
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
+
+
+def ap_of(table):
+    """AP (T, K, A) of an evaluator's precision."""
+    known = (table.precision > -1).all(axis=1)
+    return np.where(known, table.precision.mean(axis=1), np.nan)
+
+
+def from_matches(truth, predictions, task, weights=None, **limits):
+    evaluation = coco_evaluation(truth, predictions, task, **limits)
+    if weights is None:
+        weights = np.ones((1, len(truth.sizes_hw)), int)
+    ap = average_precisions(coco_matches(evaluation, truth.class_names), np.asarray(weights))
+    return ap, ap_of(precision_of(evaluation, truth))
+
+
+def check_equal(truth, predictions, task, **limits):
+    ap, expected = from_matches(truth, predictions, task, **limits)
+    assert np.nanmax(expected) > 0
+    np.testing.assert_allclose(ap[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+@pytest.mark.parametrize("limits", [{}, {"max_detections": 2}])
+def test_equal_to_the_evaluator_on_toy_images(toy_truth, toy_predictions, task, limits):
+    check_equal(toy_truth, toy_predictions, task, **limits)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+def test_equal_to_the_evaluator_on_coco(coco_truth, coco_predictions, task):
+    assert any(a["iscrowd"] for a in coco_truth.dataset["annotations"])
+    check_equal(coco_truth, coco_predictions, task)
+
+
+def columns(number, first=0):
+    mask = np.zeros((40, 100), np.uint8)
+    mask[:, first : first + number] = 1
+    return mask
+
+
+def test_crowds_and_sizes_are_left_out(instances):
+    # A crowd takes any number of predictions; the small true object is none of the large ones.
+    truth = instances.truth(
+        [(40, 100)],
+        [(0, 0, columns(20), False), (0, 0, columns(50, 50), True), (0, 0, columns(1, 30), False)],
+    )
+    found = [(columns(10, 50), 0.9), (columns(10, 60), 0.8), (columns(20), 0.7)]
+    found += [(columns(1, 30), 0.6), (columns(3, 40), 0.5)]
+    predictions = [instances.prediction(0, 0, mask, score) for mask, score in found]
+    ap, expected = from_matches(truth, predictions, "segm")
+    assert ap[0, :, 0, 0] == pytest.approx(np.ones(10))
+    np.testing.assert_allclose(ap[0], expected, atol=1e-6)
+    assert np.isnan(ap[0, 0, 0, 3])  # none is large
+
+
+def test_matching_by_hand():
+    thresholds = np.array([0.5, 0.75])
+    ious = np.array([[0.6, 0.8, 0.9], [0.55, 0.85, 0.9], [0.5, 0.4, 0.9]])
+    none = np.zeros((1, 3), dtype=bool)
+    free = match(ious, thresholds, none, none[0])
+    assert free[:, 0].tolist() == [[2, 1, 0], [2, 1, -1]]
+    ignored = np.array([[False, False, True]])  # taken only when nothing else is close enough
+    assert match(ious, thresholds, ignored, none[0])[:, 0].tolist() == [[1, 0, 2], [1, 2, -1]]
+    crowd = ignored[0]  # and never used up
+    assert match(ious, thresholds, ignored, crowd)[:, 0].tolist() == [[1, 0, 2], [1, 2, 2]]
+    equal = np.array([[0.7, 0.7, 0.1]])  # COCO takes the last of equal ones
+    assert match(equal, thresholds, none, none[0])[:, 0].tolist() == [[1], [-1]]
+
+
+def copied(truth, predictions, weights):
+    """The data set with every image as often as its weight says, and predictions for it."""
+    images, annotations, found = [], [], []
+    for image, weight in zip(truth.dataset["images"], weights, strict=True):
+        for _ in range(weight):
+            new = len(images) + 1
+            images.append({**image, "id": new})
+            own = [a for a in truth.dataset["annotations"] if a["image_id"] == image["id"]]
+            for annotation in own:
+                annotations.append({**annotation, "id": len(annotations) + 1, "image_id": new})
+            of_image = [p for p in predictions if p["image_id"] == image["id"]]
+            found += [{**p, "image_id": new} for p in of_image]
+    dataset = {**truth.dataset, "images": images, "annotations": annotations}
+    return CocoTruth(dataset, "copies"), found
+
+
+@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+def test_weights_are_copies_of_images(toy_truth, toy_predictions, task):
+    scores = np.random.default_rng(1).permutation(len(toy_predictions)) / len(toy_predictions)
+    predictions = [{**p, "score": float(s)} for p, s in zip(toy_predictions, scores, strict=True)]
+    weights = np.array([[2, 0, 1, 3, 0, 1, 1, 0], [0, 0, 0, 8, 0, 0, 0, 0]])
+    ap, _ = from_matches(toy_truth, predictions, task, weights)
+    for row, own in zip(ap, weights, strict=True):
+        table = coco_precision(*copied(toy_truth, predictions, own), task)
+        np.testing.assert_allclose(row, ap_of(table), atol=1e-6)
+
+
+def test_many_samples_at_once_are_those_one_by_one(toy_truth, toy_predictions, monkeypatch):
+    evaluation = coco_evaluation(toy_truth, toy_predictions, "segm")
+    table = coco_matches(evaluation, toy_truth.class_names)
+    weights = np.random.default_rng(0).multinomial(8, [1 / 8] * 8, size=9)
+    together = average_precisions(table, weights)
+    monkeypatch.setattr("pointrend_ext.evaluation.matches._CHUNK_ELEMENTS", 1)
+    np.testing.assert_array_equal(average_precisions(table, weights), together)
+    assert np.isnan(together).any()  # a class was not drawn
+
+
+def test_no_predictions_and_no_truth():
+    whole, mask = np.zeros(0, int), np.zeros((2, 1, 0), bool)
+    empty = ClassMatches(whole, np.zeros(0), mask, mask, whole, mask[0])
+    missed = ClassMatches(whole, np.zeros(0), mask, mask, np.array([1]), np.ones((1, 1), bool))
+    table = MatchTable((empty, missed), ("a", "b"), np.array([0.5, 0.75]))
+    ap = average_precisions(table, np.array([[1, 1], [2, 0]]))
+    assert np.isnan(ap[:, :, 0]).all()
+    np.testing.assert_array_equal(ap[:, :, 1, 0], [[0, 0], [np.nan, np.nan]])
+    assert average_precisions(table, np.zeros((0, 2), int)).shape == (0, 2, 2, 1)
+
+
+def test_equal_to_lvis(toy_truth, toy_predictions, write_json):
+    pytest.importorskip("lvis")
+    rng = np.random.default_rng(3)
+    content = {
+        "images": [
+            {**i, "neg_category_ids": [1, 2], "not_exhaustive_category_ids": [int(rng.integers(6))]}
+            for i in reversed(toy_truth.dataset["images"][1:])  # lvis sorts them
+        ],
+        "categories": [{**c, "frequency": "f"} for c in toy_truth.dataset["categories"]],
+        "annotations": [
+            a
+            for a in toy_truth.dataset["annotations"]
+            if not a.get("iscrowd") and a["image_id"] != toy_truth.dataset["images"][0]["id"]
+        ],
+    }
+    ap_star = ApStar(write_json(content), toy_truth)
+    for task in ("segm", "bbox"):
+        table, matches = ap_star.precision_and_matches(toy_predictions, task)
+        assert 0.05 < table.average_precision() / 100 < 0.95
+        ap = average_precisions(matches, np.ones((1, 8), int))[0]
+        np.testing.assert_allclose(ap, ap_of(table), atol=1e-6)
+    # The first image of the data set is not in the file.
+    only_first = average_precisions(matches, np.eye(8, dtype=int)[:1])
+    assert np.isnan(only_first).all()
