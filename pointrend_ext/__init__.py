@@ -7,6 +7,11 @@ Shape legend of the whole package: N images, R regions (boxes of all images), P 
 or classes, F channels of the fine features, S side of a square mask, H and W height and width.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pointrend_ext._detectron2 import require_detectron2
 
 require_detectron2()
@@ -14,6 +19,22 @@ require_detectron2()
 from pointrend_ext import modeling as _modeling  # noqa: E402, F401  (registers the heads)
 from pointrend_ext.config import add_pointrend_config  # noqa: E402
 
+if TYPE_CHECKING:
+    from pointrend_ext.engine.prediction import Prediction
+    from pointrend_ext.engine.predictor import Predictor
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "add_pointrend_config"]
+__all__ = ["Prediction", "Predictor", "__version__", "add_pointrend_config"]
+
+_ON_DEMAND = {
+    "Prediction": "pointrend_ext.engine.prediction",
+    "Predictor": "pointrend_ext.engine.predictor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few users need when it is asked for, so that importing the package is cheap."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ON_DEMAND[name]), name)

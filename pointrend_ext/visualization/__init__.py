@@ -8,13 +8,32 @@ from pointrend_ext.visualization.compare import Column, compare_panel, mark_wind
 from pointrend_ext.visualization.contours import mask_contours
 from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
 from pointrend_ext.visualization.instances import draw_detections, draw_instances
-from pointrend_ext.visualization.io import read_image_rgb, write_image
+from pointrend_ext.visualization.io import (
+    encode_png,
+    image_to_rgb,
+    read_image_rgb,
+    write_gif,
+    write_image,
+)
 from pointrend_ext.visualization.label_maps import draw_label_map
 from pointrend_ext.visualization.panels import stack_rows, titled_columns
+from pointrend_ext.visualization.points import (
+    Layer,
+    StepPicture,
+    draw_points,
+    draw_training_points,
+    label_layer,
+    probability_layer,
+    subdivision_frames,
+    subdivision_strip,
+)
+from pointrend_ext.visualization.segments import draw_segments
 from pointrend_ext.visualization.zoom import pick_zoom_window
 
 __all__ = [
     "Column",
+    "Layer",
+    "StepPicture",
     "colors_of",
     "compare_panel",
     "distinct_colors",
@@ -22,16 +41,26 @@ __all__ = [
     "draw_flow",
     "draw_instances",
     "draw_label_map",
+    "draw_points",
+    "draw_segments",
+    "draw_training_points",
+    "encode_png",
     "flow_colors",
     "flow_panel",
     "flow_wheel",
+    "image_to_rgb",
+    "label_layer",
     "mark_window",
     "mask_contours",
     "pick_zoom_window",
+    "probability_layer",
     "read_image_rgb",
     "stack_rows",
+    "subdivision_frames",
+    "subdivision_strip",
     "text_color_on",
     "titled_columns",
+    "write_gif",
     "write_image",
     "zoom_panel",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def draw_instances(
     image_rgb: np.ndarray,
     *,
-    masks: np.ndarray,
+    masks: np.ndarray | Sequence[np.ndarray],
     boxes_px: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
     colors: np.ndarray | None = None,
@@ -40,7 +40,9 @@ def draw_instances(
     Args:
         image_rgb: (H, W, 3) uint8.
         masks: (R, H, W) bool, R may be 0; integers (non-zero is inside); or probabilities in [0,
-            1], cut at 0.5, whose contours are interpolated between pixels.
+            1], cut at 0.5, whose contours are interpolated between pixels. A sequence that makes
+            its (H, W) masks when they are read is read one by one, so that large images with many
+            objects fit into memory.
         boxes_px: (R, 4) left, top, right, bottom in pixels of the image, drawn as thin frames; None
             draws none.
         labels: R texts; an empty one is not drawn. None draws none.
@@ -59,7 +61,7 @@ def draw_instances(
         ValueError: sizes or counts disagree, or a number is outside its range.
     """
     check_image(image_rgb, "draw_instances")
-    masks = np.asarray(masks)
+    masks = np.asarray(masks) if isinstance(masks, (list, tuple)) else masks
     if len(masks) == 0:
         return enlarge(image_rgb, upscale)
     colors = distinct_colors(len(masks)) if colors is None else np.asarray(colors)
@@ -71,15 +73,21 @@ def draw_instances(
         default_contour_px(*image_rgb.shape[:2]) if contour_px is None else contour_px
     )
 
-    inside = binarize(masks)
-    area = inside.sum(axis=(1, 2))
+    area, polygons = np.zeros(len(masks), dtype=np.int64), []
+    occupied = np.zeros(image_rgb.shape[:2], dtype=bool)
+    for i in range(len(masks)):
+        mask = masks[i]
+        inside = binarize(mask)
+        area[i] = np.count_nonzero(inside)
+        occupied |= inside
+        polygons.append([upscale * polygon for polygon in mask_contours(mask)])
     order = np.argsort(-area, kind="stable")
-    polygons = [[upscale * polygon for polygon in mask_contours(mask)] for mask in masks]
     for i in order:
         if upscale == 1:
-            pixels = canvas[inside[i]]
+            inside = binarize(masks[i])
+            pixels = canvas[inside]
             blend(pixels, colors[i], alpha)
-            canvas[inside[i]] = pixels
+            canvas[inside] = pixels
         else:
             paint_fill(canvas, polygons[i], colors[i], alpha)
     for i in order:
@@ -88,7 +96,7 @@ def draw_instances(
         _paint_boxes(canvas, upscale * np.asarray(boxes_px, np.float64), colors, contour_px / 2)
     if labels is not None:
         cap_px = default_cap_height(*image_rgb.shape[:2]) if text_px is None else text_px
-        _paint_labels(canvas, inside, labels, colors, order, upscale * cap_px, upscale)
+        _paint_labels(canvas, masks, occupied, labels, colors, order, upscale * cap_px, upscale)
     return canvas
 
 
@@ -206,14 +214,16 @@ def check_mask_size(image_rgb: np.ndarray, masks: np.ndarray, who: str) -> None:
 
 def _check_instances(
     image_rgb: np.ndarray,
-    masks: np.ndarray,
+    masks: np.ndarray | Sequence[np.ndarray],
     boxes_px: np.ndarray | None,
     labels: Sequence[str] | None,
     colors: np.ndarray,
 ) -> None:
-    if masks.ndim != 3:
+    if isinstance(masks, np.ndarray) and masks.ndim != 3:
         raise ValueError(f"draw_instances: masks have shape {masks.shape}; they must be (R, H, W).")
-    check_mask_size(image_rgb, masks, "draw_instances")
+    check_mask_size(
+        image_rgb, masks if isinstance(masks, np.ndarray) else masks[0], "draw_instances"
+    )
     count = len(masks)
     shapes = {"boxes_px": (boxes_px, (count, 4)), "colors": (colors, (count, 3))}
     for name, (value, shape) in shapes.items():
@@ -238,7 +248,8 @@ def _paint_boxes(
 
 def _paint_labels(
     canvas: np.ndarray,
-    inside: np.ndarray,
+    masks: np.ndarray | Sequence[np.ndarray],
+    occupied: np.ndarray,
     labels: Sequence[str],
     colors: np.ndarray,
     order: np.ndarray,
@@ -246,11 +257,15 @@ def _paint_labels(
     scale: int,
 ) -> None:
     """Place the labels of large objects first, then draw them all."""
-    occupied = inside.any(axis=0)
     placed, owners = [], []
     for i in order:
         plate = place_label(
-            labels[i], inside[i], occupied, placed, cap_height_px=cap_height_px, scale=scale
+            labels[i],
+            binarize(masks[i]),
+            occupied,
+            placed,
+            cap_height_px=cap_height_px,
+            scale=scale,
         )
         if plate is not None:
             placed.append(plate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from pointrend_ext.visualization.colors import text_color_on
@@ -17,6 +18,7 @@ _COVERS_OWN, _COVERS_OTHER, _AWAY = 3.0, 1.0, 0.25  # what a plate position cost
 _CROWDED = 0.3  # a plate larger than its object may cover this share of its area on objects
 _SMALL_OBJECT = 10.0  # capital heights; smaller objects get smaller text,
 _SMALLEST_TEXT = 0.75  # down to this share
+_INNER_GRID = 512  # samples along the longer side when the middle of a region is looked for
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,44 @@ def place_label(
         if best is None or cost < best[0] - 1e-9:
             best = cost, plate
     return None if best is None else best[1]
+
+
+def place_inside(
+    text: str, mask: np.ndarray, placed: list[Plate], *, cap_height_px: float
+) -> Plate | None:
+    """Choose where the label of a region goes whose surroundings have labels of their own.
+
+    The plate is centred on the pixel farthest from the region's boundary, moved onto the canvas.
+
+    Args:
+        text: the label; empty text gets no plate.
+        mask: (H, W) bool, the region.
+        placed: plates that are already there; no new one overlaps them.
+        cap_height_px: height of a capital letter in pixels.
+
+    Returns:
+        The plate, or None when there is no text or no room: the region is thinner there than the
+        plate is high, or another plate is in the way.
+    """
+    text = ascii_text(text).strip()
+    if not text or not mask.any():
+        return None
+    step = max(1, max(mask.shape) // _INNER_GRID)  # a coarse grid is exact enough, and fast
+    padded = np.pad(mask[::step, ::step].astype(np.uint8), 1)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    if not depth.any():
+        return None
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    cap_height_px = _fitting_cap_height(text, cap_height_px, mask.shape)
+    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
+    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
+    width, height = min(width, mask.shape[1]), min(height, mask.shape[0])
+    if 2 * step * depth[y, x] < height:
+        return None
+    left = int(np.clip(step * (x + 0.5) - width / 2, 0, mask.shape[1] - width))
+    top = int(np.clip(step * (y + 0.5) - height / 2, 0, mask.shape[0] - height))
+    plate = Plate(text, left, top, width, height, cap_height_px)
+    return None if any(plate.overlaps(other) for other in placed) else plate
 
 
 def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:

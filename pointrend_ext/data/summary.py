@@ -1,0 +1,181 @@
+"""What is in a data set, and what is wrong with it, before a training finds out."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.structures import BoxMode
+
+from pointrend_ext.data.checks import audit_dataset, class_names_of
+from pointrend_ext.data.drops import DropCause
+from pointrend_ext.data.loading import load_dataset_dicts
+from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.seeding import seeded
+
+__all__ = ["DatasetSummary", "summarize_dataset"]
+
+_SMALL_PX, _LARGE_PX = 32**2, 96**2  # COCO's bounds
+_NO_PROBLEM = {DropCause.CROWD, DropCause.OUT_OF_CROP}
+
+
+@dataclass
+class DatasetSummary:
+    """What a data set holds.
+
+    Attributes:
+        name: of the data set.
+        num_images: all of them.
+        num_empty: images without any annotation; always 0 of semantic data.
+        objects: objects per class, crowds left out.
+        pixels: pixels per class of the label maps that were read.
+        sizes_hw: (num_images, 2) rows and columns.
+        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger.
+        num_read: images that were read and mapped as in training.
+        problems: messages that name files.
+    """
+
+    name: str
+    num_images: int
+    num_empty: int = 0
+    objects: dict[str, int] = field(default_factory=dict)
+    pixels: dict[str, int] = field(default_factory=dict)
+    sizes_hw: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    object_sizes: tuple[int, int, int] = (0, 0, 0)
+    num_read: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, max_problems: int = 50) -> str:
+        """Return the summary for people.
+
+        Args:
+            max_problems: lines of problems, at most.
+        """
+        lines = [f"{self.name}: {self.num_images} images, {self.num_empty} without annotations"]
+        if len(self.sizes_hw):
+            low, middle, high = (f(self.sizes_hw, axis=0) for f in (np.min, np.median, np.max))
+            lines.append(
+                f"  height {low[0]} to {high[0]} (median {middle[0]:.0f}), "
+                f"width {low[1]} to {high[1]} (median {middle[1]:.0f})"
+            )
+        if self.objects:
+            small, medium, large = self.object_sizes
+            lines.append(
+                f"  {sum(self.objects.values())} objects: {small} small, {medium} medium, {large} "
+                "large (boxes below 32 x 32 pixels, below 96 x 96, others)"
+            )
+            lines += _table(self.objects, "objects")
+        if self.pixels:
+            lines += _table(self.pixels, f"pixels of {self.num_read} label maps")
+        lines.append(f"  {len(self.problems)} problems in {self.num_read} images that were read")
+        lines += [f"    {problem}" for problem in self.problems[:max_problems]]
+        if len(self.problems) > max_problems:
+            lines.append(f"    ... and {len(self.problems) - max_problems} more")
+        return "\n".join(lines)
+
+
+def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> DatasetSummary:
+    """Count what a data set holds, and read images as a training would.
+
+    Args:
+        cfg: the configuration of the training; only read.
+        name: a registered data set.
+        max_read: images to read, at most, spread over the data set.
+
+    Raises:
+        ValueError: the data set cannot be loaded at all, or does not fit the model.
+        FileNotFoundError: a file or folder of it does not exist.
+    """
+    records = load_dataset_dicts(cfg, [name], is_train=False)
+    summary = DatasetSummary(name, len(records))
+    audit = audit_dataset(name)
+    if audit is not None:
+        summary.problems += [f"{number} {cause}" for cause, number in audit.dropped.items()]
+    summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
+    if "annotations" in records[0]:
+        _count_objects(summary, records, class_names_of(name, "thing_classes"))
+    chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
+    _read(cfg, summary, [records[i] for i in chosen])
+    return summary
+
+
+def _count_objects(
+    summary: DatasetSummary, records: Sequence[dict[str, Any]], names: Sequence[str] | None
+) -> None:
+    objects = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    summary.num_empty = sum(not r["annotations"] for r in records)
+    counts = Counter(a["category_id"] for a in objects)
+    known = range(len(names)) if names else sorted(counts)
+    summary.objects = {names[i] if names else f"class {i}": counts[i] for i in known}
+    boxes = [_to_width_and_height(a) for a in objects if "bbox" in a]
+    areas = np.array([abs(width * height) for width, height in boxes])
+    bounds = [(areas < _SMALL_PX).sum(), (areas < _LARGE_PX).sum(), len(areas)]
+    summary.object_sizes = tuple(int(n) for n in np.diff(bounds, prepend=0))
+    absent = [name for name, number in summary.objects.items() if number == 0]
+    if absent:
+        summary.problems.append(f"no object of the classes {', '.join(absent)}")
+
+
+def _to_width_and_height(annotation: dict[str, Any]) -> tuple[float, float]:
+    box, mode = annotation["bbox"], annotation.get("bbox_mode", BoxMode.XYWH_ABS)
+    if mode != BoxMode.XYWH_ABS:
+        box = BoxMode.convert(list(box), mode, BoxMode.XYWH_ABS)
+    return box[2], box[3]
+
+
+def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
+    mapper = build_mapper(cfg, is_train=True)
+    names = class_names_of(summary.name, "stuff_classes") or []
+    pixels: Counter[int] = Counter()
+    # What is dropped is reported below, with every file.
+    logging.getLogger("pointrend_ext.data.drops").addFilter(_silence)
+    try:
+        for number, record in enumerate(records):
+            before = mapper.drops.counts()
+            try:
+                with seeded(0, number):
+                    mapped = mapper(record)
+            except (ValueError, OSError) as error:
+                summary.problems.append(str(error))
+                continue
+            summary.problems += _new_drops(mapper, before, record["file_name"])
+            if "sem_seg" in mapped:
+                labels, counts = np.unique(mapped["sem_seg"].numpy(), return_counts=True)
+                pixels.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
+    finally:
+        logging.getLogger("pointrend_ext.data.drops").removeFilter(_silence)
+    summary.num_read = len(records)
+    ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    for label, number in sorted(pixels.items()):
+        name = names[label] if label < len(names) else f"class {label}"
+        summary.pixels["ignored" if label == ignored else name] = number
+
+
+def _new_drops(
+    mapper: PointRendDatasetMapper, before: dict[DropCause, int], file_name: str
+) -> list[str]:
+    return [
+        f"{file_name}: {number - before.get(cause, 0)} x {cause.value}"
+        for cause, number in mapper.drops.counts().items()
+        if cause not in _NO_PROBLEM and number > before.get(cause, 0)
+    ]
+
+
+def _silence(_record: logging.LogRecord) -> bool:
+    return False
+
+
+def _table(counts: dict[str, int], what: str) -> list[str]:
+    """Return one line per class with a bar."""
+    total, width = max(sum(counts.values()), 1), max(map(len, counts))
+    longest = max(max(counts.values()), 1)
+    lines = [f"  {what}:"]
+    for name, number in counts.items():
+        bar = "#" * round(30 * number / longest)
+        lines.append(f"    {name:<{width}} {number:>9} {100 * number / total:5.1f} % {bar}")
+    return lines

@@ -1,0 +1,106 @@
+"""Pictures of what a training reads: after augmentation, in the model's own resolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.structures import BitMasks, Instances
+
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.layers import box_to_px
+from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
+from pointrend_ext.visualization import (
+    draw_instances,
+    draw_points,
+    draw_segments,
+    stack_rows,
+    titled_columns,
+)
+
+__all__ = ["draw_sample"]
+
+_INSIDE, _OUTSIDE = np.array([60, 220, 90]), np.array([235, 60, 50])
+
+
+def draw_sample(
+    sample: dict[str, Any],
+    cfg: CfgNode,
+    classes: Classes,
+    *,
+    generator: torch.Generator | None = None,
+) -> np.ndarray:
+    """Draw one model input.
+
+    Columns: the image; its objects with boxes and classes; points in their boxes with the labels
+    that the loss at points gets, green inside the mask, red outside, mixed on the outline; the
+    label map. Points are drawn uniformly here: a training takes most of them where its model is
+    uncertain.
+
+    Args:
+        sample: from the training loader.
+        cfg: ``INPUT.FORMAT`` and the number of points are read.
+        classes: names.
+        generator: source of randomness of the points.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+    """
+    pixels = sample["image"].numpy().transpose(1, 2, 0)
+    pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
+    image = np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
+    height, width = image.shape[:2]
+    columns = {f"{height} x {width}": image}
+    if "instances" in sample:
+        instances = _with_bitmasks(sample["instances"])
+        columns[f"{len(instances)} objects"] = draw_instances(
+            image,
+            masks=instances.gt_masks.tensor.numpy(),
+            boxes_px=instances.gt_boxes.tensor.numpy(),
+            labels=[classes.thing(int(c)) for c in instances.gt_classes],
+        )
+        columns["points"] = _draw_labelled_points(
+            image, instances, cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS, generator
+        )
+    if "sem_seg" in sample:
+        labels = sample["sem_seg"].numpy()
+        ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        present = [int(c) for c in np.unique(labels) if c != ignored]
+        columns["label map"] = draw_segments(
+            image,
+            labels,
+            names={c: classes.stuff_name(c) for c in present},
+            colors=dict(enumerate(classes.stuff_colors)),
+            void_id=ignored,
+        )
+    panel = titled_columns(list(columns), list(columns.values()), bar_px=None, gap_px=6)
+    return stack_rows([panel])
+
+
+def _with_bitmasks(instances: Instances) -> Instances:
+    """Return instances whose masks are bitmaps, as the loss at points reads them."""
+    found = Instances(instances.image_size, **instances.get_fields())
+    masks = found.gt_masks if found.has("gt_masks") else None
+    if not isinstance(masks, BitMasks):
+        size_hw = instances.image_size
+        found.gt_masks = (
+            BitMasks(torch.zeros(len(found), *size_hw, dtype=torch.bool))
+            if masks is None
+            else BitMasks.from_polygon_masks(masks, *size_hw)
+        )
+    return found
+
+
+def _draw_labelled_points(
+    image: np.ndarray, instances: Instances, num_points: int, generator: torch.Generator | None
+) -> np.ndarray:
+    coords_box = torch.rand(len(instances), num_points, 2, generator=generator)
+    coords_px = box_to_px(coords_box, instances.gt_boxes.tensor)  # (R, P, 2)
+    labels = sample_mask_labels([instances], coords_px).flatten().numpy()[:, None]
+    colors = np.rint(labels * _INSIDE + (1 - labels) * _OUTSIDE).astype(np.uint8)
+    height, width = image.shape[:2]
+    points = coords_px.reshape(-1, 2).numpy() / (width, height)
+    radius = float(np.clip(0.004 * (height * width) ** 0.5, 1.0, 5.0))
+    return draw_points(image, points, colors, radius_px=radius, rim_px=0.4)

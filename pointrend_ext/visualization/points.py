@@ -1,0 +1,244 @@
+"""Pictures of points: the steps of a subdivision, and where a training looks.
+
+Points are (x, y) in [0, 1] of the picture; the frame of pixels is that of ``contours``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pointrend_ext.visualization.instances import check_image
+from pointrend_ext.visualization.panels import stack_rows, titled_columns
+from pointrend_ext.visualization.raster import blend
+
+_SHIFT = 4  # fractional bits of OpenCV coordinates
+_RIM = (24, 24, 27)
+IMPORTANCE_COLOR = (255, 200, 0)
+COVERAGE_COLOR = (0, 190, 255)
+
+
+class Layer(NamedTuple):
+    """A coarse picture that is laid over an image, cell by cell.
+
+    Attributes:
+        colors: (h, w, 3) uint8, RGB.
+        opacity: (h, w) in [0, 1].
+    """
+
+    colors: np.ndarray
+    opacity: np.ndarray
+
+
+class StepPicture(NamedTuple):
+    """One step of a subdivision.
+
+    Attributes:
+        before: the map after doubling.
+        points: (P, 2) centres of the cells to correct.
+        scores: (P,) their uncertainty, larger is more uncertain.
+        after: the map after the correction.
+    """
+
+    before: Layer
+    points: np.ndarray
+    scores: np.ndarray
+    after: Layer
+
+
+def probability_layer(probability: np.ndarray, color: Sequence[int] = (40, 130, 255)) -> Layer:
+    """Show a mask in one colour, the more opaque the more probable.
+
+    Args:
+        probability: (h, w) in [0, 1].
+        color: RGB.
+    """
+    colors = np.broadcast_to(np.array(color, np.uint8), (*probability.shape, 3))
+    return Layer(colors, 0.75 * probability)
+
+
+def label_layer(labels: np.ndarray, palette: np.ndarray) -> Layer:
+    """Show a class map.
+
+    Args:
+        labels: (h, w) integers.
+        palette: (C, 3) uint8, RGB.
+    """
+    return Layer(palette[labels], np.full(labels.shape, 0.6))
+
+
+def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
+    """Colour scores from dark violet (least uncertain of these) to yellow (most).
+
+    Args:
+        scores: (P,), larger is more uncertain.
+
+    Returns:
+        (P, 3) uint8, RGB; one colour if all are equal.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.size == 0:
+        return np.zeros((0, 3), np.uint8)
+    span = scores.max() - scores.min()
+    level = np.rint(255 * (scores - scores.min()) / span) if span > 0 else 0 * scores + 255
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_PLASMA)
+    return table[level.astype(int), 0, ::-1]
+
+
+def draw_points(
+    image_rgb: np.ndarray,
+    points: np.ndarray,
+    colors: np.ndarray | Sequence[int],
+    *,
+    radius_px: float = 3.0,
+    rim_px: float = 0.6,
+) -> np.ndarray:
+    """Draw points as small discs with a dark rim, later ones over earlier ones.
+
+    Args:
+        image_rgb: (H, W, 3) uint8, not changed.
+        points: (P, 2) in [0, 1] of the image.
+        colors: (P, 3) or (3,) uint8, RGB.
+        radius_px: of the discs, in pixels, rim not included.
+        rim_px: width of the rim.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        ValueError: not an RGB image.
+    """
+    check_image(image_rgb, "draw_points")
+    canvas = image_rgb.copy()
+    height, width = canvas.shape[:2]
+    colors = np.broadcast_to(np.asarray(colors, np.uint8), (len(points), 3))
+    # OpenCV's whole coordinates are pixel centres.
+    fixed = np.rint((points * (width, height) - 0.5) * 2**_SHIFT).astype(int)
+    outer, inner = (round(r * 2**_SHIFT) for r in (radius_px + rim_px, radius_px))
+    for center, color in zip(fixed.tolist(), colors.tolist(), strict=True):
+        if rim_px > 0:
+            cv2.circle(canvas, center, outer, _RIM, -1, cv2.LINE_AA, _SHIFT)
+        cv2.circle(canvas, center, inner, color, -1, cv2.LINE_AA, _SHIFT)
+    return canvas
+
+
+def paint_layer(image_rgb: np.ndarray, layer: Layer) -> np.ndarray:
+    """Lay a layer over an image, every cell a plain rectangle.
+
+    Args:
+        image_rgb: (H, W, 3) uint8, not changed.
+        layer: of any size; its outer edges are those of the image.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
+    check_image(image_rgb, "paint_layer")
+    height, width = image_rgb.shape[:2]
+    rows, columns = layer.opacity.shape
+    y = (np.arange(height) + 0.5) * rows // height
+    x = (np.arange(width) + 0.5) * columns // width
+    cell = np.ix_(y.astype(int), x.astype(int))
+    canvas = image_rgb.copy()
+    blend(canvas, np.ascontiguousarray(layer.colors)[cell], layer.opacity[cell])
+    return canvas
+
+
+def subdivision_strip(
+    image_rgb: np.ndarray, start: Layer, steps: Sequence[StepPicture], *, gap_px: int = 6
+) -> np.ndarray:
+    """Show a subdivision from left to right.
+
+    In the upper row the map after each doubling with the points that are chosen, yellow where the
+    prediction is most uncertain; in the lower row the map after their correction. The first column
+    has the image and the map to start from.
+
+    Args:
+        image_rgb: (H, W, 3) uint8, what the maps cover, in the size to draw it.
+        start: the coarse map.
+        steps: see ``StepPicture``.
+        gap_px: distance between pictures.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+    """
+    upper, lower, titles = [image_rgb], [paint_layer(image_rgb, start)], [_size_text(start)]
+    for step in steps:
+        upper.append(_with_points(image_rgb, step))
+        lower.append(paint_layer(image_rgb, step.after))
+        titles.append(f"{_size_text(step.after)}, {len(step.points)} points")
+    rows = [
+        titled_columns(["image", *titles[1:]], upper, bar_px=None, gap_px=gap_px),
+        titled_columns(
+            [titles[0], *("corrected" for _ in steps)], lower, bar_px=None, gap_px=gap_px
+        ),
+    ]
+    return stack_rows(rows, gap_px=gap_px)
+
+
+def subdivision_frames(
+    image_rgb: np.ndarray, start: Layer, steps: Sequence[StepPicture]
+) -> list[np.ndarray]:
+    """Show a subdivision as an animation: per step the doubled map, its points, the correction.
+
+    Args:
+        image_rgb: as for ``subdivision_strip``.
+        start: as for ``subdivision_strip``.
+        steps: as for ``subdivision_strip``.
+
+    Returns:
+        1 + 3 * steps pictures of one size, (h, w, 3) uint8, RGB.
+    """
+    cells = [paint_layer(image_rgb, start)]
+    titles = [f"{_size_text(start)}: coarse"]
+    for step in steps:
+        size = _size_text(step.after)
+        cells += [
+            paint_layer(image_rgb, step.before),
+            _with_points(image_rgb, step),
+            paint_layer(image_rgb, step.after),
+        ]
+        titles += [f"{size}: doubled", f"{size}: {len(step.points)} points", f"{size}: corrected"]
+    return [
+        titled_columns([title], [cell], bar_px=None, gap_px=0)
+        for title, cell in zip(titles, cells, strict=True)
+    ]
+
+
+def draw_training_points(
+    image_rgb: np.ndarray, importance: np.ndarray, coverage: np.ndarray, *, radius_px: float = 2.5
+) -> np.ndarray:
+    """Show the points of a training step: coverage blue, importance yellow over it.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        importance: (P, 2) in [0, 1], chosen because they are uncertain.
+        coverage: (Q, 2) in [0, 1], drawn uniformly.
+        radius_px: of the discs.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
+    covered = draw_points(image_rgb, coverage, COVERAGE_COLOR, radius_px=radius_px)
+    return draw_points(covered, importance, IMPORTANCE_COLOR, radius_px=radius_px)
+
+
+def _with_points(image_rgb: np.ndarray, step: StepPicture) -> np.ndarray:
+    """Draw the chosen cells as discs that just fit into them, the most uncertain ones on top."""
+    order = np.argsort(step.scores, kind="stable")
+    rows, columns = step.before.opacity.shape
+    cell_px = min(image_rgb.shape[0] / rows, image_rgb.shape[1] / columns)
+    return draw_points(
+        paint_layer(image_rgb, step.before),
+        step.points[order],
+        uncertainty_colors(step.scores)[order],
+        radius_px=float(np.clip(0.35 * cell_px, 1.2, 5.0)),
+        rim_px=0.6 if cell_px >= 6 else 0.0,
+    )
+
+
+def _size_text(layer: Layer) -> str:
+    rows, columns = layer.opacity.shape
+    return f"{rows} x {columns}"

@@ -1,0 +1,109 @@
+"""Overlays of maps that give every pixel one id: classes, or panoptic segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+from pointrend_ext.visualization.colors import distinct_colors
+from pointrend_ext.visualization.instances import check_image, check_mask_size, default_contour_px
+from pointrend_ext.visualization.labels import default_cap_height, paint_plate, place_inside
+from pointrend_ext.visualization.raster import blend
+
+_BAND_ROWS = 256  # blended at once, so that memory does not grow with the image
+
+
+def draw_segments(
+    image_rgb: np.ndarray,
+    ids: np.ndarray,
+    *,
+    names: Mapping[int, str] | None = None,
+    colors: Mapping[int, Sequence[int]] | None = None,
+    void_id: int | None = None,
+    alpha: float = 0.5,
+    contour_px: float | None = None,
+    text_px: float | None = None,
+) -> np.ndarray:
+    """Draw a map of ids over an image; neither input is changed.
+
+    A pixel is ``round((1 - alpha) * image + alpha * color)``; along the border between two ids both
+    sides have their full colours.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        ids: (H, W) integers, 0 or more.
+        names: what is written into the regions of an id; ids without a name get none.
+        colors: RGB by id; ids without one take that of ``distinct_colors``.
+        void_id: pixels of this id stay as they are.
+        alpha: opacity in [0, 1].
+        contour_px: full width of the borders in pixels, half of it on either side, 0 for none; None
+            follows the image size.
+        text_px: height of capital letters in pixels; None follows the image size.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        ValueError: sizes disagree, an id is negative, or alpha is out of its range.
+    """
+    check_image(image_rgb, "draw_segments")
+    check_mask_size(image_rgb, ids, "draw_segments")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"draw_segments: alpha is {alpha}; it must lie between 0 and 1.")
+    if ids.min() < 0:
+        raise ValueError(f"draw_segments: found the id {ids.min()}; ids must be 0 or more.")
+    palette = distinct_colors(int(ids.max()) + 1)
+    for number, color in (colors or {}).items():
+        if number < len(palette):
+            palette[number] = color
+    if contour_px is None:
+        contour_px = default_contour_px(*image_rgb.shape[:2])
+    opacity = np.full(ids.shape, alpha, dtype=np.float32)
+    opacity[_borders(ids, contour_px)] = 1
+    if void_id is not None:
+        opacity[ids == void_id] = 0
+    canvas = image_rgb.copy()
+    for top in range(0, len(canvas), _BAND_ROWS):
+        band = np.s_[top : top + _BAND_ROWS]
+        blend(canvas[band], palette[ids[band]], opacity[band])
+    _write_names(canvas, ids, names or {}, palette, text_px)
+    return canvas
+
+
+def _borders(ids: np.ndarray, width_px: float) -> np.ndarray:
+    """Return (H, W) bool: pixels within half the width of a pixel edge between two ids."""
+    reach = round(width_px / 2)
+    border = np.zeros(ids.shape, dtype=np.uint8)
+    if width_px <= 0:
+        return border.astype(bool)
+    across, down = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
+    border[:, 1:] |= across
+    border[:, :-1] |= across
+    border[1:] |= down
+    border[:-1] |= down
+    if reach > 1:
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach - 1, 2 * reach - 1))
+        border = cv2.dilate(border, kernel)
+    return border.astype(bool)
+
+
+def _write_names(
+    canvas: np.ndarray,
+    ids: np.ndarray,
+    names: Mapping[int, str],
+    palette: np.ndarray,
+    text_px: float | None,
+) -> None:
+    """Label large regions first."""
+    cap_px = default_cap_height(*canvas.shape[:2]) if text_px is None else text_px
+    areas = np.bincount(ids.ravel(), minlength=len(palette))
+    placed = []
+    for number in np.argsort(-areas, kind="stable"):
+        if areas[number] == 0 or int(number) not in names:
+            continue
+        plate = place_inside(names[int(number)], ids == number, placed, cap_height_px=cap_px)
+        if plate is not None:
+            placed.append(plate)
+            paint_plate(canvas, plate, palette[number])

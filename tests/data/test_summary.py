@@ -1,0 +1,134 @@
+"""The summary of a data set: counts, and problems with file names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+
+from pointrend_ext.data.summary import summarize_dataset
+from pointrend_ext.engine import load_cfg
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.engine.sample_pictures import draw_sample
+from pointrend_ext.visualization import write_image
+
+NAME = "summary_test_set"
+
+
+def annotation(number, image, category, box, segmentation=None, **more):
+    x, y, w, h = box
+    square = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": box,
+        "area": w * h,
+        "iscrowd": 0,
+        "segmentation": square if segmentation is None else segmentation,
+        **more,
+    }
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    """Four images: good, without objects, broken, of another size than stated."""
+    sizes = {1: (60, 80), 2: (100, 50), 3: (60, 80), 4: (60, 80)}
+    for number, (height, width) in sizes.items():
+        write_image(tmp_path / f"{number}.png", np.full((height, width, 3), 99, np.uint8))
+    broken = (tmp_path / "3.png").read_bytes()
+    (tmp_path / "3.png").write_bytes(broken[: len(broken) // 2])
+    write_image(tmp_path / "4.png", np.zeros((30, 30, 3), np.uint8))
+    content = {
+        "images": [
+            {"id": n, "file_name": f"{n}.png", "height": h, "width": w}
+            for n, (h, w) in sizes.items()
+        ],
+        "categories": [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            annotation(1, 1, 5, [10, 10, 20, 20]),
+            annotation(2, 1, 5, [5, 5, 60, 50]),
+            annotation(3, 1, 5, [0, 0, 0, 10]),
+            annotation(4, 3, 5, [1, 1, 8, 8]),
+            annotation(5, 4, 5, [1, 1, 8, 8]),
+        ],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    register_coco_instances(NAME, {}, str(tmp_path / "a.json"), str(tmp_path))
+    yield tmp_path
+    DatasetCatalog.remove(NAME)
+    MetadataCatalog.remove(NAME)
+
+
+def test_counts_and_problems(data_set: Path):
+    cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml", ["MODEL.ROI_HEADS.NUM_CLASSES", 2])
+    summary = summarize_dataset(cfg, NAME)
+    assert (summary.num_images, summary.num_empty, summary.num_read) == (4, 1, 4)
+    assert summary.objects == {"cat": 5, "dog": 0}
+    assert summary.object_sizes == (4, 1, 0)
+    np.testing.assert_array_equal(summary.sizes_hw[1], [100, 50])
+    found = {name: [p for p in summary.problems if f"{name}.png" in p] for name in "1234"}
+    assert {name: len(texts) for name, texts in found.items()} == {"1": 1, "2": 0, "3": 1, "4": 1}
+    assert "zero" in found["1"][0]
+    assert "truncated" in found["3"][0]
+    assert any("no object of the classes dog" in p for p in summary.problems)
+    text = summary.text(max_problems=2)
+    assert "height 60 to 100 (median 60), width 50 to 80 (median 80)" in text
+    assert "... and 2 more" in text
+    assert summarize_dataset(cfg, NAME, max_read=2).num_read == 2
+
+
+def sample(masks):
+    image = torch.full((3, 40, 60), 90, dtype=torch.uint8)
+    image[0] = 30  # blue comes first
+    instances = Instances((40, 60))
+    instances.gt_boxes = Boxes(torch.tensor([[10.0, 10, 30, 30]]))
+    instances.gt_classes, instances.gt_masks = torch.tensor([1]), masks
+    return {"image": image, "instances": instances}
+
+
+@pytest.mark.parametrize("as_polygons", [False, True])
+def test_points_are_green_inside_the_mask(as_polygons):
+    mask = torch.zeros(1, 40, 60, dtype=torch.bool)
+    mask[0, 10:30, 10:20] = True  # the left half of the box
+    polygons = PolygonMasks([[np.array([10.0, 10, 20, 10, 20, 30, 10, 30])]])
+    cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml")
+    picture = draw_sample(
+        sample(polygons if as_polygons else BitMasks(mask)),
+        cfg,
+        Classes(things=("a", "b")),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert picture.shape[1] == 3 * 60 + 2 * 6
+    rows = picture[-40:]
+    assert rows[0, 0].tolist() == [90, 90, 30]  # RGB
+    points = rows[:, 132:].astype(int)
+    drawn = (points != [90, 90, 30]).any(axis=2)
+    assert drawn.sum() > 100
+    assert not drawn[:8].any()
+    assert not drawn[:, 33:].any()
+    green = drawn & (points[..., 1] > points[..., 0] + 60)
+    red = drawn & (points[..., 0] > points[..., 1] + 60)
+    assert green[12:28, 12:18].sum() > 40
+    assert green[:, 23:].sum() == 0
+    assert red[12:28, 22:28].sum() > 40
+    assert red[:, :17].sum() == 0
+
+
+def test_label_maps_and_empty_images():
+    cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml")
+    empty = sample(BitMasks(torch.zeros(1, 40, 60)))
+    empty["instances"] = empty["instances"][torch.zeros(1, dtype=torch.bool)]
+    labels = torch.zeros(40, 60, dtype=torch.int64)
+    labels[:20] = 255
+    empty["sem_seg"] = labels
+    info = Classes(stuff=("sky", "sea"), stuff_colors=((200, 0, 0), (0, 0, 200)))
+    rows = draw_sample(empty, cfg, info)[-40:, -60:]
+    assert rows[5, 5].tolist() == [90, 90, 30]  # ignored
+    assert rows[39, 0].tolist() == [145, 45, 15]

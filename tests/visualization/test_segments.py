@@ -1,0 +1,107 @@
+"""Maps of ids over an image, pixel by pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pointrend_ext.visualization import distinct_colors, draw_instances, draw_segments
+from pointrend_ext.visualization.labels import place_inside
+
+
+def picture(height=60, width=90):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def three_regions():
+    ids = np.zeros((60, 90), np.uint8)
+    ids[:, 40:] = 2
+    ids[50:, :40] = 7
+    return ids
+
+
+def test_fill_is_the_blend_formula():
+    image, ids = picture(), three_regions()
+    got = draw_segments(image, ids, colors={2: (10, 20, 30)}, alpha=0.3, contour_px=0)
+    palette = distinct_colors(8)
+    palette[2] = (10, 20, 30)
+    assert np.abs(got - (0.7 * image + 0.3 * palette[ids])).max() <= 0.5 + 1e-3
+    np.testing.assert_array_equal(image, picture())
+
+
+@pytest.mark.parametrize(("contour_px", "reach"), [(1, 1), (2, 1), (4, 2), (6, 3)])
+def test_borders_lie_on_either_side_of_the_boundary(contour_px, reach):
+    image, ids = picture(), three_regions()
+    plain = draw_segments(image, ids, contour_px=0)
+    got = draw_segments(image, ids, contour_px=contour_px)
+    changed = (got != plain).any(axis=2)
+    assert changed[10, 40 - reach : 40 + reach].all()
+    assert not changed[10, : 40 - reach].any()
+    assert not changed[10, 40 + reach :].any()
+    palette = distinct_colors(8)
+    assert got[10, 39].tolist() == palette[0].tolist()
+    assert got[10, 40].tolist() == palette[2].tolist()
+    assert got[50, 10].tolist() == palette[7].tolist()
+
+
+def test_void_stays_as_it_is_and_labels_are_inside():
+    image, ids = picture(), three_regions()
+    bare = draw_segments(image, ids, void_id=0)
+    got = draw_segments(image, ids, void_id=0, names={2: "b", 7: "c", 0: ""}, text_px=6)
+    np.testing.assert_array_equal(got[ids == 0], image[ids == 0])
+    written = (got != bare).any(axis=2)
+    assert written[ids == 2].sum() > 20
+    assert not written[ids == 7].any()  # 10 rows are too few for a plate
+    np.testing.assert_array_equal(
+        got, draw_segments(image, ids, void_id=0, names={2: "b"}, text_px=6)
+    )
+
+
+def test_place_inside_takes_the_middle():
+    mask = np.zeros((80, 120), bool)
+    mask[10:70, 20:100] = True
+    plate = place_inside("x", mask, [], cap_height_px=8)
+    assert abs(plate.y + plate.height / 2 - 40) <= 1
+    assert plate.x >= 20
+    assert plate.x + plate.width <= 100
+    assert place_inside("x", mask, [plate], cap_height_px=8) is None
+    assert place_inside(" ", mask, [], cap_height_px=8) is None
+    assert place_inside("x", mask & False, [], cap_height_px=8) is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "options", "message"),
+    [
+        (np.zeros((5, 5), int), {}, r"\(5, 5\).*60 x 90"),
+        (np.full((60, 90), -1), {}, "id -1"),
+        (three_regions(), {"alpha": 2}, "alpha is 2"),
+    ],
+)
+def test_mistakes_are_named(ids, options, message):
+    with pytest.raises(ValueError, match=message):
+        draw_segments(picture(), ids, **options)
+
+
+class OneByOne:
+    """Masks that are made when they are read."""
+
+    def __init__(self, masks):
+        self.masks, self.alive = masks, 0
+
+    def __len__(self):
+        return len(self.masks)
+
+    def __getitem__(self, index):
+        return self.masks[index].copy()
+
+
+def test_masks_may_be_made_when_they_are_read():
+    ids = three_regions()
+    masks = np.stack([ids == number for number in (0, 2, 7)])
+    options = {"labels": ["a", "b", "c"], "boxes_px": np.array([[1, 2, 30, 40.0]] * 3)}
+    expected = draw_instances(picture(), masks=masks, **options)
+    np.testing.assert_array_equal(
+        draw_instances(picture(), masks=OneByOne(masks), **options), expected
+    )
+    with pytest.raises(ValueError, match="masks have shape"):
+        draw_instances(picture(30, 30), masks=OneByOne(masks))

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Run a model on pictures, folders, videos or a camera and write what it sees.
+
+Example: python tools/demo.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
+    --weights output/pointrend_rcnn_toy/model_final.pth --input photos/*.jpg --output seen
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+from pointrend_ext.engine import LoadOptions, add_load_options
+from pointrend_ext.engine.demo import (
+    OUTPUT_KINDS,
+    DemoOptions,
+    OutputWriter,
+    find_inputs,
+    run_demo,
+)
+from pointrend_ext.engine.predictor import Predictor
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    kinds = "; ".join(f"{name}: {text}" for name, text in OUTPUT_KINDS.items())
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--config-file", required=True, help="configuration of the model")
+    add("--weights", help="trained weights (default: MODEL.WEIGHTS)")
+    add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
+    add("--compare-weights", metavar="WEIGHTS", help="its weights")
+    add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
+    add("--input", nargs="+", default=[], help="pictures, videos, folders, or quoted patterns")
+    add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
+    add("--output", required=True, type=Path, help="folder for the results")
+    add("--save", nargs="+", choices=OUTPUT_KINDS, default=["overlay"], help=kinds)
+    add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
+    add("--classes", nargs="+", help="names or ids of the classes to keep")
+    add("--image-ids", type=Path, help="COCO annotations that give images their ids, for json")
+    add("--color-by-class", action="store_true", help="one colour per class of instances")
+    add("--boxes", action="store_true", help="draw boxes, too")
+    add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
+    add("--max-frames", type=int, help="frames of a video or camera, at most")
+    add("--device", help="such as cpu or cuda:1 (default: the configuration's, if there is a GPU)")
+    add("--no-progress", action="store_true", help="show no progress bar")
+    add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
+    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configurations")
+    add_load_options(parser)
+    return parser.parse_args()
+
+
+def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
+    """Build one model, or two to compare, by title."""
+    models = [(args.config_file, args.weights)]
+    if args.compare:
+        models.append((args.compare, args.compare_weights))
+    titles = args.titles or [Path(config).stem for config, _ in models]
+    if len(set(titles[: len(models)])) < len(models):
+        titles = [f"{number}. {title}" for number, title in enumerate(titles, 1)]
+    return {
+        title: Predictor.from_config(
+            config,
+            weights,
+            device=args.device,
+            opts=[*args.opts, *args.more_opts],
+            confidence=args.confidence,
+            batch_size=args.batch_size,
+            load_options=LoadOptions.from_args(args),
+        )
+        for title, (config, weights) in zip(titles, models, strict=False)
+    }
+
+
+def read_image_ids(path: Path | None) -> dict[str, int] | None:
+    """Read ids by file name."""
+    if path is None:
+        return None
+    return {Path(x["file_name"]).name: x["id"] for x in json.loads(path.read_text())["images"]}
+
+
+def main() -> int:
+    """Run the demo; 1 if an input failed, 2 if nothing could be done."""
+    args = parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    inputs, problems = find_inputs(args.input)
+    try:
+        if not inputs and args.webcam is None:
+            raise ValueError("\n".join(problems) or "Nothing to do: pass --input or --webcam.")
+        options = DemoOptions(
+            predictors=build_predictors(args),
+            writer=OutputWriter(args.output, args.save, read_image_ids(args.image_ids)),
+            classes=args.classes,
+            color_by_class=args.color_by_class,
+            show_boxes=args.boxes,
+            max_frames=args.max_frames,
+            progress=not args.no_progress,
+        )
+        start = time.perf_counter()
+        report = run_demo(inputs, options, args.webcam)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"demo.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("demo.py: interrupted", file=sys.stderr)
+        return 130
+    seconds = time.perf_counter() - start
+    done = report.num_images + report.num_frames
+    print(
+        f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
+        f"({done / seconds:.2f} per second), results in {args.output}"
+    )
+    failures = [*problems, *report.failures]
+    if failures:
+        print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
+    return int(bool(failures))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
