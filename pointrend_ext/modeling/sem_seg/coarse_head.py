@@ -41,7 +41,8 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.
         raise ValueError(
             f"{key} is {name!r}, which has no separate layers() and losses(), so nothing can be "
             "refined between them. Use SemSegFPNHead, DeepLabV3LogitsHead (instead of "
-            "DeepLabV3Head), DeepLabV3PlusLogitsHead or DeepLabV3PlusHead."
+            "DeepLabV3Head), DeepLabV3PlusLogitsHead, DeepLabV3PlusHead, SFNetHead or "
+            "AlignSegHead."
         )
     head = head_class(cfg, input_shape)
     missing = [part for part in _CONTRACT if not hasattr(head, part)]

@@ -14,11 +14,11 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ASPP, Conv2d, ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from detectron2.projects.deeplab.loss import DeepLabCE
 from detectron2.projects.deeplab.semantic_seg import DeepLabV3PlusHead
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.deeplab_arguments import (
     check_deeplab_arguments,
     read_deeplab_arguments,
@@ -26,8 +26,6 @@ from pointrend_ext.modeling.sem_seg.deeplab_arguments import (
 from pointrend_ext.modeling.sem_seg.losses import upsampled_losses
 
 __all__ = ["DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"]
-
-_HARD_PIXEL_SHARE = 0.2
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -111,7 +109,7 @@ class DeepLabV3LogitsHead(nn.Module):
         self.predictor = Conv2d(aspp_channels, num_classes, kernel_size=1)
         nn.init.normal_(self.predictor.weight, std=0.001)
         nn.init.zeros_(self.predictor.bias)
-        self.loss = _build_criterion(loss_type, ignore_value)
+        self.loss = build_criterion(loss_type, ignore_value=ignore_value)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -235,12 +233,6 @@ class DeepLabV3PlusLogitsHead(DeepLabV3PlusHead):
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Compare logits with labels, as ``DeepLabV3LogitsHead.losses`` does."""
         return _losses(self, predictions, targets)
-
-
-def _build_criterion(loss_type: str, ignore_value: int) -> nn.Module:
-    if loss_type == "hard_pixel_mining":
-        return DeepLabCE(ignore_label=ignore_value, top_k_percent_pixels=_HARD_PIXEL_SHARE)
-    return nn.CrossEntropyLoss(ignore_index=ignore_value)
 
 
 def _losses(
