@@ -23,6 +23,7 @@ from pointrend_ext.layers.point_selection import (
 )
 from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.region_windows import RegionWindows, Window, region_window
+from pointrend_ext.layers.rows import copy_rows, rows_of_planes
 from pointrend_ext.layers.subdivision import fold_subdivision, refine, subdivide
 from pointrend_ext.layers.taps import bilinear_taps, read_taps, tap_cells
 from pointrend_ext.layers.top_two import label_dtype, top_two
@@ -47,6 +48,7 @@ __all__ = [
     "cells_to_coords",
     "check_flow_coords",
     "class_uncertainty",
+    "copy_rows",
     "exclude_padding",
     "flow_warp",
     "fold_subdivision",
@@ -62,6 +64,7 @@ __all__ = [
     "refine",
     "region_window",
     "resize_bilinear",
+    "rows_of_planes",
     "sample_region_features",
     "select_class",
     "subdivide",

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointrend_ext.layers.taps import read_taps, tap_cells
+from pointrend_ext.layers.rows import rows_of_planes
+from pointrend_ext.layers.taps import read_taps, tap_cells, tap_weights
 
 __all__ = ["LazyLogits"]
 
@@ -111,10 +112,10 @@ class LazyLogits:
         rows, weights_y = _sources(torch.div(pixels, width, rounding_mode="floor"), height // 2)
         columns, weights_x = _sources(pixels % width, width // 2)
         cells = tap_cells(columns, rows, width // 2)  # (Q, 4)
-        weights = (weights_y.unsqueeze(2) * weights_x.unsqueeze(1)).flatten(1)
+        weights = tap_weights(weights_x, weights_y)
         if number == 0:
             if self._table is None:
-                self._table = self._base.flatten(1).t().contiguous()
+                self._table = rows_of_planes(self._base[None])
             table = self._table
         else:
             table, cells = self._read_once(number - 1, cells, (height // 2) * (width // 2))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pointrend_ext.layers.point_sample import point_sample
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.rows import rows_of_planes
 from pointrend_ext.layers.taps import bilinear_taps, read_taps, tap_cells
 
 __all__ = ["MapRows"]
@@ -35,8 +36,7 @@ class MapRows:
         has_rows = feature.is_contiguous(memory_format=torch.channels_last)
         is_small = feature.numel() * 4 <= _MAX_COPY_BYTES
         if has_rows or (is_small and feature.device.type == "cpu"):
-            rows = feature.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # (N * H * W, C)
-            self.table = at_least_float32(rows)
+            self.table = rows_of_planes(feature)
 
     def read(self, coords_map: Tensor) -> Tensor:
         """Read points.

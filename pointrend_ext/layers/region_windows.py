@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pointrend_ext.layers.coordinates import px_to_map
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.rows import copy_rows, rows_of_planes
 from pointrend_ext.layers.taps import bilinear_taps, tap_cells
 
 __all__ = ["RegionWindows", "Window", "region_window"]
@@ -110,7 +111,7 @@ class RegionWindows:
         for image, w in zip(images, windows, strict=True):
             source = feature[image, :, w.top : w.top + w.height, w.left : w.left + w.width]
             target = rows[first : first + w.num_cells].view(w.height, w.width, rows.shape[1])
-            target.copy_(source.permute(1, 2, 0))
+            copy_rows(target, source)
             layout.append((first if w.num_cells else total, w.top, w.left, w.width))
             first += w.num_cells
         first, top, left, width = _columns(layout, feature.device)
@@ -126,7 +127,7 @@ class RegionWindows:
             images: number of the image of each of the R regions.
         """
         height, width = feature.shape[-2:]
-        rows = feature.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # (N * H * W, C)
+        rows = rows_of_planes(feature)
         layout = [(image * height * width, 0, 0, width) for image in images]
         first, top, left, width = _columns(layout, feature.device)
         return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)

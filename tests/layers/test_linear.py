@@ -59,18 +59,28 @@ def test_without_onednn(drawn):
         torch.testing.assert_close(linear(inputs, weight, bias), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_module_takes_the_fast_product_in_training_alone(monkeypatch, drawn):
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_module_multiplies_by_slabs_in_inference_alone(monkeypatch, drawn, has_bias):
     inputs, weight, bias = drawn()
-    layer = Linear(weight.shape[1], len(weight))
-    layer.load_state_dict({"weight": weight, "bias": bias})
+    layer = Linear(weight.shape[1], len(weight), bias=has_bias)
+    layer.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
     module = sys.modules["pointrend_ext.layers.linear"]  # the package holds the function
-    calls = []
-    monkeypatch.setattr(module, "linear", lambda *args: calls.append(args) or F.linear(*args))
-    torch.testing.assert_close(layer(inputs), F.linear(inputs, weight, bias))
-    assert len(calls) == 1
+    monkeypatch.setattr(module, "_SLAB_WEIGHTS", 4 * weight.shape[1] + 1)
+    rows = []
+
+    def product(inputs, weight, bias):
+        rows.append(len(weight))
+        return F.linear(inputs, weight, bias)
+
+    monkeypatch.setattr(module, "linear", product)
+    expected = F.linear(inputs, weight, bias if has_bias else None)
+    torch.testing.assert_close(layer(inputs), expected)
+    assert rows == [len(weight)]
     with torch.no_grad():
-        assert torch.equal(layer(inputs), F.linear(inputs, weight, bias))
-    assert len(calls) == 1
+        torch.testing.assert_close(layer(inputs), expected)
+    slabs = rows[1:]
+    assert sum(slabs) == len(weight)
+    assert set(slabs[:-1]) == {4}
 
 
 @torch.no_grad()

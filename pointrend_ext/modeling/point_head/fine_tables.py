@@ -15,6 +15,7 @@ from pointrend_ext.layers import (
     linear,
     read_taps,
     region_window,
+    rows_of_planes,
 )
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
@@ -126,9 +127,9 @@ class FineTables:
                 return feature, windows, weight
         if num_cells < len(self._images) * self._points_per_region:
             return _project(feature, weight), None, None
-        # 32 bits already here, or each chunk of regions would convert the map for itself
-        feature = at_least_float32(feature).contiguous(memory_format=torch.channels_last)
-        return feature, None, weight
+        # laid out already here, or each chunk of regions would do it for itself
+        rows = rows_of_planes(feature).view(num_images, height, width, -1)
+        return rows.permute(0, 3, 1, 2), None, weight
 
 
 class _FirstLayer:

@@ -111,9 +111,10 @@ class MapRowPredictor:
         self._coarse = inputs.coarse_rows
 
     def __call__(self, coords_map: Tensor) -> Tensor:
-        """Predict all classes: see ``MapPointPredictor``."""
+        """Predict all classes: see ``MapPointPredictor``. The result is a view of rows."""
         limit = max(_MAX_POINTS[coords_map.device.type == "cpu"] // len(coords_map), 1)
-        return torch.cat([self._predict(part) for part in coords_map.split(limit, dim=1)], dim=2)
+        rows = [self._predict(part) for part in coords_map.split(limit, dim=1)]  # each (N, P, C)
+        return torch.cat(rows, dim=1).transpose(1, 2)
 
     def _predict(self, coords_map: Tensor) -> Tensor:
         layers = self._layers
@@ -135,7 +136,7 @@ class MapRowPredictor:
         if layers.out_coarse is not None:
             logits = logits + linear(coarse, layers.out_coarse)
         num_images, num_points, _ = coords_map.shape
-        return logits.view(num_images, num_points, -1).transpose(1, 2)
+        return logits.view(num_images, num_points, -1)
 
     def _next(self, hidden: Tensor, number: int) -> Tensor:
         return linear(hidden, self._layers.hidden[number - 1], self._layers.biases[number])
