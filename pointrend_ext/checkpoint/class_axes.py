@@ -43,6 +43,7 @@ BOX = r"roi_heads\.box_predictor\.(?:\d+\.)?"  # numbered in a cascade
 MASK = r"roi_heads\.mask_head\."
 SEM_SEG = r"sem_seg_head\."
 COARSE_SEM_SEG = r"sem_seg_head\.(?:coarse_sem_seg_head\.)?"
+AUXILIARY = r"(?:auxiliary\.(?:\d+\.)?)?"  # SFNetHead has several, AlignSegHead one
 POINT_COUNTER = "point_head.predictor.weight"
 CLASS_ROWS = (
     ClassRows(INSTANCE, BOX, "cls_score", "cls_score.weight", background=1, tail=1, per_class=1),
@@ -50,7 +51,7 @@ CLASS_ROWS = (
     ClassRows(INSTANCE, MASK, "predictor", "predictor.weight", per_class=1),
     ClassRows(INSTANCE, MASK, r"coarse_head\.prediction", POINT_COUNTER),
     ClassRows(INSTANCE, MASK, r"point_head\.predictor", POINT_COUNTER, per_class=1),
-    ClassRows(SEMANTIC, COARSE_SEM_SEG, "predictor", "predictor.weight", per_class=1),
+    ClassRows(SEMANTIC, COARSE_SEM_SEG, rf"{AUXILIARY}predictor", "predictor.weight", per_class=1),
     ClassRows(SEMANTIC, SEM_SEG, r"point_head\.predictor", POINT_COUNTER, per_class=1),
 )
 # The layers of a point head, whose last columns may read the coarse prediction of each class.

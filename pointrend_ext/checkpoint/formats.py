@@ -24,6 +24,8 @@ __all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
 CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "blobs", "weights")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # data-parallel, compiled, Lightning
 COARSE_PREFIX = "sem_seg_head.coarse_sem_seg_head."
+# Class frequencies of the training set (federated loss): a model has those of its own data.
+OF_THE_DATA = (r".*\.fed_loss_cls_weights$",)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Conversion:
         state_dict: name -> tensor.
         format: whose weights they are, in words.
         original_names: new name -> name in the file, where they differ.
-        ignored: names in the file that no model needs (optimizer momentum, a classifier).
+        ignored: names in the file that no model needs (optimizer momentum, a classifier), or that
+            depend on the data alone.
         notes: what a user of this format should know.
     """
 
@@ -120,7 +123,8 @@ def to_detectron2_names(
     """
     model_names = list(model_names)
     weights_format = _recognise(state_dict)
-    ignored = [name for name in state_dict if _matches(weights_format.dropped, name)]
+    dropped = (*weights_format.dropped, *OF_THE_DATA)
+    ignored = [name for name in state_dict if _matches(dropped, name)]
     kept = {name: state_dict[name] for name in state_dict if name not in set(ignored)}
     original = {_rename(weights_format, name): name for name in kept}
     if len(original) < len(kept):

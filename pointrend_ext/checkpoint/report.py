@@ -41,11 +41,15 @@ IGNORED = "ignored"
 OLD_BUFFERS = re.compile(
     r"anchor_generator\.cell_anchors|^pixel_(mean|std)$|\.num_batches_tracked$"
 )
+# Buffers that need no file: one counts batches, for nobody; the other is computed from the data.
+REBUILT_BUFFERS = re.compile(r"\.(num_batches_tracked|fed_loss_cls_weights)$")
 NOT_LOADED = {MISSING, SHAPE_MISMATCH}
 
 # Parts of a model by the prefix of their names, the first that fits.
 COMPONENTS = (
     ("sem_seg_head.point_head.", "semantic point head"),
+    ("sem_seg_head.coarse_sem_seg_head.auxiliary.", "auxiliary semantic layers"),
+    ("sem_seg_head.auxiliary.", "auxiliary semantic layers"),
     ("sem_seg_head.", "semantic head"),
     ("roi_heads.mask_head.", "mask head"),
     ("roi_heads.keypoint_head.", "keypoint head"),
@@ -170,8 +174,7 @@ def list_entries(
     for name, ours in model_state.items():
         theirs = state.get(name)
         if theirs is None and name in missing:
-            # Counts batches, for nobody: an old normalisation lacks it.
-            status = IGNORED if name.endswith(".num_batches_tracked") else MISSING
+            status = IGNORED if REBUILT_BUFFERS.search(name) else MISSING
             entries.append(Entry(name, status))
         elif theirs is not None and theirs.shape != ours.shape:
             detail = f"{tuple(theirs.shape)} in the file, {tuple(ours.shape)} in the model"
@@ -181,7 +184,8 @@ def list_entries(
     for name in state:
         if name not in model_state:
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
-    return entries + [Entry(name, IGNORED) for name in conversion.ignored]
+    ignored = [name for name in conversion.ignored if name not in model_state]
+    return entries + [Entry(name, IGNORED) for name in ignored]
 
 
 def _is_mixed(counts: Iterable[str]) -> bool:

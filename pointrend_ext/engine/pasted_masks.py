@@ -8,18 +8,17 @@ import numpy as np
 from detectron2.layers import paste_masks_in_image
 from torch import Tensor
 
-__all__ = ["PastedMasks"]
+from pointrend_ext.visualization import MaskCrop
 
-_KEPT_BYTES = 2**26
+__all__ = ["PastedMasks"]
 
 
 class PastedMasks(Sequence[np.ndarray]):
     """R masks of an image, (H, W) bool each, made one by one.
 
     A model predicts a small square map per box. A hundred of them pasted into an image of 12
-    megapixels need 1.2 GB, so a mask is pasted when it is read, and kept only if all together are
-    small. ``np.asarray`` gives all of them at once. Pixel for pixel these are the masks that
-    Detectron2 puts out.
+    megapixels need 1.2 GB, so a mask is pasted whenever it is read. ``np.asarray`` gives all of
+    them at once. Pixel for pixel these are the masks that Detectron2 puts out.
     """
 
     def __init__(self, probabilities: Tensor, boxes_px: Tensor, size_hw: tuple[int, int]) -> None:
@@ -32,27 +31,18 @@ class PastedMasks(Sequence[np.ndarray]):
         """
         self._probabilities, self._boxes_px = probabilities, boxes_px
         self.size_hw = size_hw
-        self._keep = len(probabilities) * size_hw[0] * size_hw[1] <= _KEPT_BYTES
-        self._pasted: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self._probabilities)
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray | PastedMasks:
-        """Paste one mask: (H, W) bool, read-only; or select several, without pasting them.
+        """Paste one mask: (H, W) bool; or select several, without pasting them.
 
         Args:
             index: number of the mask, a slice, or an array of numbers or of truth values.
         """
         if isinstance(index, (int, np.integer)):
-            number = range(len(self))[index]  # an IndexError beyond the end, as for any sequence
-            if number in self._pasted:
-                return self._pasted[number]
-            mask = self._paste(number, 0.5)
-            mask.setflags(write=False)
-            if self._keep:
-                self._pasted[number] = mask
-            return mask
+            return self._whole(self.crop(index))
         numbers = np.arange(len(self))[index]
         return PastedMasks(self._probabilities[numbers], self._boxes_px[numbers], self.size_hw)
 
@@ -63,6 +53,25 @@ class PastedMasks(Sequence[np.ndarray]):
             masks[number] = self[number]
         return masks if dtype is None else masks.astype(dtype)
 
+    def crop(self, index: int) -> MaskCrop:
+        """Paste one mask around its box alone: bool, and where it begins.
+
+        Args:
+            index: number of the mask.
+        """
+        return self._paste(index, 0.5)
+
+    def probability_crop(self, index: int) -> MaskCrop:
+        """Paste one mask around its box alone, without a threshold.
+
+        Args:
+            index: number of the mask.
+
+        Returns:
+            uint8, 255 times the probability, rounded down; and where it begins.
+        """
+        return self._paste(index, -1.0)
+
     def probability(self, index: int) -> np.ndarray:
         """Paste one mask without a threshold.
 
@@ -72,11 +81,26 @@ class PastedMasks(Sequence[np.ndarray]):
         Returns:
             (H, W) uint8: 255 times the probability, rounded down.
         """
-        return self._paste(range(len(self))[index], -1.0)
+        return self._whole(self.probability_crop(index))
 
-    def _paste(self, number: int, threshold: float) -> np.ndarray:
-        one = slice(number, number + 1)
-        pasted = paste_masks_in_image(
-            self._probabilities[one], self._boxes_px[one], self.size_hw, threshold
+    def _paste(self, index: int, threshold: float) -> MaskCrop:
+        number = range(len(self))[index]  # an IndexError beyond the end, as for any sequence
+        box = self._boxes_px[number]
+        left, top = (max(int(v) - 1, 0) for v in box[:2].floor())
+        right, bottom = (
+            min(int(v) + 1, side)
+            for v, side in zip(box[2:].ceil(), self.size_hw[::-1], strict=True)
         )
-        return pasted[0].numpy()
+        one = slice(number, number + 1)
+        # Detectron2 computes these pixels and no others, but returns them in a whole image. Without
+        # what is right of them and below they come out the same.
+        pasted = paste_masks_in_image(
+            self._probabilities[one], self._boxes_px[one], (bottom, right), threshold
+        )
+        return MaskCrop(pasted[0, top:, left:].numpy(), top, left)
+
+    def _whole(self, crop: MaskCrop) -> np.ndarray:
+        mask = np.zeros(self.size_hw, crop.values.dtype)
+        rows, columns = crop.values.shape
+        mask[crop.top : crop.top + rows, crop.left : crop.left + columns] = crop.values
+        return mask

@@ -41,15 +41,22 @@ def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` by ``linear``, in inference with little memory for a wide weight."""
+    """``nn.Linear``, by ``linear`` when it is trained, and in inference if it is very wide.
+
+    Other layers are left as they are in inference: their products are few there, and to the last
+    bit those of ``nn.Linear``, which the choice of the most uncertain points may hang on.
+    """
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Apply the layer to (Q, I)."""
         weight, bias = self.weight, self.bias
-        rows = max(_SLAB_WEIGHTS // weight.shape[1], 1)
-        if torch.is_grad_enabled() or len(weight) <= rows or not _has_fast_product(inputs):
+        if torch.is_grad_enabled():
             return linear(inputs, weight, bias)
-        biases = [None] * -(-len(weight) // rows) if bias is None else bias.split(rows)
+        outputs, width = weight.shape
+        if outputs < max(width, _SLAB_WEIGHTS / width) or not _has_fast_product(inputs):
+            return F.linear(inputs, weight, bias)
+        rows = max(_SLAB_WEIGHTS // width, 1)
+        biases = [None] * -(-outputs // rows) if bias is None else bias.split(rows)
         slabs = zip(weight.split(rows), biases, strict=True)
         return torch.cat([linear(inputs, *slab) for slab in slabs], dim=1)
 

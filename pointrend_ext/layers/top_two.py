@@ -92,7 +92,7 @@ class RunningTopTwo:
             self.second.fill_(-torch.inf)
             self._labels.zero_()
             return
-        # Numbers compared to numbers are vectorised, to truth values they are not: five times slower
+        # Into numbers: comparisons into truth values are not vectorised, and five times slower.
         torch.gt(plane, self.first, out=self._label_if_larger)
         # Labels only grow, so a maximum does what a masked fill would do several times slower.
         self._label_if_larger.mul_(label)

@@ -15,7 +15,6 @@ from pointrend_ext.visualization.io import (
     write_gif,
     write_image,
 )
-from pointrend_ext.visualization.label_maps import draw_label_map
 from pointrend_ext.visualization.panels import stack_rows, titled_columns
 from pointrend_ext.visualization.points import (
     Layer,
@@ -27,12 +26,14 @@ from pointrend_ext.visualization.points import (
     subdivision_frames,
     subdivision_strip,
 )
-from pointrend_ext.visualization.segments import draw_segments
+from pointrend_ext.visualization.segments import draw_label_map, draw_segments
+from pointrend_ext.visualization.shapes import MaskCrop
 from pointrend_ext.visualization.zoom import pick_zoom_window
 
 __all__ = [
     "Column",
     "Layer",
+    "MaskCrop",
     "StepPicture",
     "colors_of",
     "compare_panel",

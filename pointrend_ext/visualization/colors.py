@@ -8,6 +8,8 @@ look equally large.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 _GOLDEN_TURN = (5**0.5 - 1) / 2  # fraction of a full turn between consecutive hues
@@ -84,7 +86,8 @@ def text_color_on(background: np.ndarray) -> np.ndarray:
     return np.array([255] * 3 if luminance < 0.26 else [16] * 3, dtype=np.uint8)
 
 
-def _color(index: int) -> np.ndarray:
+@lru_cache(maxsize=4096)
+def _color(index: int) -> tuple[int, int, int]:
     hue = 2 * np.pi * ((_FIRST_HUE_TURN + index * _GOLDEN_TURN) % 1.0)
     lightness = _LIGHTNESS[index % len(_LIGHTNESS)]
     for fraction in _CHROMA_STEPS:  # the strongest chroma that a screen can show
@@ -93,7 +96,7 @@ def _color(index: int) -> np.ndarray:
         linear = _LMS_TO_LINEAR_RGB @ (_OKLAB_TO_LMS @ lab) ** 3
         if linear.min() >= 0 and linear.max() <= 1:
             break
-    return np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(np.uint8)
+    return tuple(np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(int).tolist())
 
 
 def _linear_to_srgb(linear: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def compare_panel(
     cells = []
     for column in columns:
         masks = np.asarray(column.masks) if len(column.masks) else none
-        check_mask_size(image_rgb, masks, f"compare_panel, column {column.title!r}")
+        check_mask_size(image_rgb, masks.shape, f"compare_panel, column {column.title!r}")
         numbers = matching_numbers(first, masks)
         palette = distinct_colors(int(numbers.max(initial=-1)) + 1)
         cells.append(
@@ -143,7 +143,7 @@ def zoom_panel(
     colors = [_ACCENT] * len(columns) if colors is None else colors
 
     def outline(mask: np.ndarray) -> list[np.ndarray]:
-        check_mask_size(image_rgb, np.asarray(mask), "zoom_panel")
+        check_mask_size(image_rgb, np.shape(mask), "zoom_panel")
         return [scale * (polygon - (x0, y0)) for polygon in mask_contours(mask)]
 
     if reference is not None:

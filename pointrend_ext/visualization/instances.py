@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from pointrend_ext.visualization.colors import colors_of, distinct_colors
-from pointrend_ext.visualization.contours import binarize, mask_contours
 from pointrend_ext.visualization.labels import default_cap_height, paint_plate, place_label
 from pointrend_ext.visualization.raster import blend, paint_fill, paint_stroke
+from pointrend_ext.visualization.shapes import Shape, shape_of
 
 if TYPE_CHECKING:
     from detectron2.structures import Instances
@@ -41,8 +41,9 @@ def draw_instances(
         image_rgb: (H, W, 3) uint8.
         masks: (R, H, W) bool, R may be 0; integers (non-zero is inside); or probabilities in [0,
             1], cut at 0.5, whose contours are interpolated between pixels. A sequence that makes
-            its (H, W) masks when they are read is read one by one, so that large images with many
-            objects fit into memory.
+            its (H, W) masks when they are read is read one by one, and if it has ``crop``
+            and ``size_hw``, see ``shape_of``, only where the objects are: so large images with many objects fit into
+            memory.
         boxes_px: (R, 4) left, top, right, bottom in pixels of the image, drawn as thin frames; None
             draws none.
         labels: R texts; an empty one is not drawn. None draws none.
@@ -73,30 +74,21 @@ def draw_instances(
         default_contour_px(*image_rgb.shape[:2]) if contour_px is None else contour_px
     )
 
-    area, polygons = np.zeros(len(masks), dtype=np.int64), []
-    occupied = np.zeros(image_rgb.shape[:2], dtype=bool)
-    for i in range(len(masks)):
-        mask = masks[i]
-        inside = binarize(mask)
-        area[i] = np.count_nonzero(inside)
-        occupied |= inside
-        polygons.append([upscale * polygon for polygon in mask_contours(mask)])
-    order = np.argsort(-area, kind="stable")
+    shapes = [shape_of(masks, number) for number in range(len(masks))]
+    order = np.argsort([-shape.area for shape in shapes], kind="stable")
+    outlines = [[upscale * polygon for polygon in shape.polygons] for shape in shapes]
     for i in order:
         if upscale == 1:
-            inside = binarize(masks[i])
-            pixels = canvas[inside]
-            blend(pixels, colors[i], alpha)
-            canvas[inside] = pixels
+            _fill(canvas, shapes[i], colors[i], alpha)
         else:
-            paint_fill(canvas, polygons[i], colors[i], alpha)
+            paint_fill(canvas, outlines[i], colors[i], alpha)
     for i in order:
-        paint_stroke(canvas, polygons[i], colors[i], contour_px)
+        paint_stroke(canvas, outlines[i], colors[i], contour_px)
     if boxes_px is not None:
         _paint_boxes(canvas, upscale * np.asarray(boxes_px, np.float64), colors, contour_px / 2)
     if labels is not None:
         cap_px = default_cap_height(*image_rgb.shape[:2]) if text_px is None else text_px
-        _paint_labels(canvas, masks, occupied, labels, colors, order, upscale * cap_px, upscale)
+        _paint_labels(canvas, shapes, labels, colors, order, upscale * cap_px, upscale)
     return canvas
 
 
@@ -202,12 +194,12 @@ def check_image(image_rgb: np.ndarray, who: str) -> None:
         )
 
 
-def check_mask_size(image_rgb: np.ndarray, masks: np.ndarray, who: str) -> None:
-    """Raise ValueError, naming both sizes, unless masks (..., H, W) have the size of the image."""
-    if masks.shape[-2:] != image_rgb.shape[:2]:
+def check_mask_size(image_rgb: np.ndarray, shape: Sequence[int], who: str) -> None:
+    """Raise ValueError, naming both sizes, unless a shape (..., H, W) has the size of the image."""
+    if tuple(shape[-2:]) != image_rgb.shape[:2]:
         height, width = image_rgb.shape[:2]
         raise ValueError(
-            f"{who}: masks have shape {masks.shape}, but the image is {height} x {width} "
+            f"{who}: masks have shape {tuple(shape)}, but the image is {height} x {width} "
             "(height x width). Masks must have the image's size."
         )
 
@@ -221,9 +213,11 @@ def _check_instances(
 ) -> None:
     if isinstance(masks, np.ndarray) and masks.ndim != 3:
         raise ValueError(f"draw_instances: masks have shape {masks.shape}; they must be (R, H, W).")
-    check_mask_size(
-        image_rgb, masks if isinstance(masks, np.ndarray) else masks[0], "draw_instances"
-    )
+    if hasattr(masks, "crop"):
+        shape = masks.size_hw
+    else:
+        shape = np.shape(masks if isinstance(masks, np.ndarray) else masks[0])
+    check_mask_size(image_rgb, shape, "draw_instances")
     count = len(masks)
     shapes = {"boxes_px": (boxes_px, (count, 4)), "colors": (colors, (count, 3))}
     for name, (value, shape) in shapes.items():
@@ -246,10 +240,20 @@ def _paint_boxes(
         paint_stroke(canvas, [frame], color, max(width_px, 1.0))
 
 
+def _fill(canvas: np.ndarray, shape: Shape, color: np.ndarray, alpha: float) -> None:
+    """Blend a colour into the pixels of an object, in place."""
+    if shape.area == 0:
+        return
+    # Every level of a channel becomes one other level.
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    blend(levels, color, alpha)
+    window = canvas[shape.window]
+    cv2.copyTo(cv2.LUT(window, levels[None]), shape.inside().view(np.uint8), window)
+
+
 def _paint_labels(
     canvas: np.ndarray,
-    masks: np.ndarray | Sequence[np.ndarray],
-    occupied: np.ndarray,
+    shapes: Sequence[Shape],
     labels: Sequence[str],
     colors: np.ndarray,
     order: np.ndarray,
@@ -257,15 +261,13 @@ def _paint_labels(
     scale: int,
 ) -> None:
     """Place the labels of large objects first, then draw them all."""
+    occupied = np.zeros([side // scale for side in canvas.shape[:2]], dtype=bool)
+    for shape in shapes:
+        occupied[shape.window] |= shape.inside()
     placed, owners = [], []
     for i in order:
         plate = place_label(
-            labels[i],
-            binarize(masks[i]),
-            occupied,
-            placed,
-            cap_height_px=cap_height_px,
-            scale=scale,
+            labels[i], shapes[i], occupied, placed, cap_height_px=cap_height_px, scale=scale
         )
         if plate is not None:
             placed.append(plate)

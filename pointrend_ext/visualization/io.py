@@ -41,11 +41,12 @@ def write_image(path: str | os.PathLike[str], image_rgb: np.ndarray) -> None:
             f"write_image: {path} ends in {path.suffix!r}; use one of {', '.join(_ENCODE)}."
         )
     check_image(image_rgb, f"write_image to {path}")
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(image_rgb[:, :, ::-1]), _ENCODE[suffix])
+    bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(suffix, bgr, _ENCODE[suffix])
     if not done:
         raise OSError(f"write_image: {path} could not be encoded from shape {image_rgb.shape}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())
+    path.write_bytes(data.data)
 
 
 def write_gif(
@@ -87,8 +88,8 @@ def encode_png(picture: np.ndarray) -> bytes:
         picture: (H, W, 3) uint8 RGB, (H, W, 4) uint8 RGB and opacity, or (H, W) uint8 or uint16.
     """
     if picture.ndim == 3:
-        order = [2, 1, 0, 3][: picture.shape[2]]
-        picture = np.ascontiguousarray(picture[:, :, order])
+        order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        picture = cv2.cvtColor(picture, order)
     return cv2.imencode(".png", picture, _ENCODE[".png"])[1].tobytes()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from pointrend_ext.visualization.colors import text_color_on
 from pointrend_ext.visualization.raster import paint_rectangle, paint_text, text_width
+from pointrend_ext.visualization.shapes import Shape
 
 _SIDE_PAD = 0.55  # of the capital height
 _LINE_PAD = 0.50
@@ -60,7 +61,7 @@ def default_cap_height(height: int, width: int) -> float:
 
 def place_label(
     text: str,
-    mask: np.ndarray,
+    shape: Shape,
     occupied: np.ndarray,
     placed: list[Plate],
     *,
@@ -75,31 +76,28 @@ def place_label(
 
     Args:
         text: the label; empty text gets no plate.
-        mask: (H, W) bool, the object.
-        occupied: (H, W) bool, the union of all objects.
+        shape: the object.
+        occupied: (H, W) bool, the union of all objects of the image.
         placed: plates that are already there; no new one overlaps them.
         cap_height_px: height of a capital letter in pixels of the canvas.
         scale: canvas pixels per mask pixel.
 
     Returns:
-        The plate, or None when the text or the mask is empty or no place is left: every one
+        The plate, or None when the text or the object is empty or no place is left: every one
         overlaps another plate, or hides other objects for the name of a smaller one.
     """
     text = ascii_text(text).strip()
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not text or rows.size == 0:
+    if not text or shape.area == 0:
         return None
-    canvas_hw = mask.shape[0] * scale, mask.shape[1] * scale
-    object_px = scale * float(np.sqrt((columns[-1] + 1 - columns[0]) * (rows[-1] + 1 - rows[0])))
+    canvas_hw = occupied.shape[0] * scale, occupied.shape[1] * scale
+    object_px = scale * float(np.sqrt(shape.width * shape.height))
     cap_height_px *= np.clip(object_px / (_SMALL_OBJECT * cap_height_px), _SMALLEST_TEXT, 1.0)
-    cap_height_px = _fitting_cap_height(text, cap_height_px, canvas_hw)
-    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
-    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
-    width, height = min(width, canvas_hw[1]), min(height, canvas_hw[0])
-
-    box = tuple(scale * v for v in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
-    top_columns = np.flatnonzero(mask[rows[0]])
-    summit_x = (top_columns[len(top_columns) // 2] + 0.5) * scale
+    cap_height_px, width, height = _fitting_size(text, cap_height_px, canvas_hw)
+    inside = shape.inside()
+    right, bottom = shape.left + shape.width, shape.top + shape.height
+    box = tuple(scale * v for v in (shape.left, shape.top, right, bottom))
+    top_columns = np.flatnonzero(inside[0])
+    summit_x = (shape.left + top_columns[len(top_columns) // 2] + 0.5) * scale
     best: tuple[float, Plate] | None = None
     for x, y in _candidates(box, summit_x, width, height, cap_height_px):
         x = int(np.clip(round(x), 0, canvas_hw[1] - width))
@@ -107,10 +105,10 @@ def place_label(
         plate = Plate(text, x, y, width, height, cap_height_px)
         if any(plate.overlaps(other) for other in placed):
             continue
-        covered = _share(plate, occupied, scale)
+        covered = _share(plate, occupied, 0, 0, scale)
         if width * height > object_px**2 and covered > _CROWDED:
             continue
-        own = _share(plate, mask, scale)
+        own = _share(plate, inside, shape.top, shape.left, scale)
         cost = _COVERS_OWN * own + _COVERS_OTHER * (covered - own) + _AWAY * _distance(plate, box)
         if best is None or cost < best[0] - 1e-9:
             best = cost, plate
@@ -143,10 +141,7 @@ def place_inside(
     if not depth.any():
         return None
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    cap_height_px = _fitting_cap_height(text, cap_height_px, mask.shape)
-    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
-    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
-    width, height = min(width, mask.shape[1]), min(height, mask.shape[0])
+    cap_height_px, width, height = _fitting_size(text, cap_height_px, mask.shape)
     if 2 * step * depth[y, x] < height:
         return None
     left = int(np.clip(step * (x + 0.5) - width / 2, 0, mask.shape[1] - width))
@@ -171,11 +166,16 @@ def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:
     paint_text(canvas, plate.text, (left, baseline), cap, text_color_on(color))
 
 
-def _fitting_cap_height(text: str, cap_height_px: float, canvas_hw: tuple[int, int]) -> float:
-    """Shrink the text until its plate fits on the canvas."""
+def _fitting_size(
+    text: str, cap_height_px: float, canvas_hw: tuple[int, int]
+) -> tuple[float, int, int]:
+    """Shrink a text until its plate fits on the canvas: height of capitals, width and height."""
     widest = text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px
     tallest = (1 + 2 * _LINE_PAD) * cap_height_px
-    return cap_height_px * min(1.0, canvas_hw[1] / widest, canvas_hw[0] / tallest)
+    cap_height_px *= min(1.0, canvas_hw[1] / widest, canvas_hw[0] / tallest)
+    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
+    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
+    return cap_height_px, min(width, canvas_hw[1]), min(height, canvas_hw[0])
 
 
 def _candidates(
@@ -203,10 +203,15 @@ def _candidates(
     )
 
 
-def _share(plate: Plate, mask: np.ndarray, scale: int) -> float:
-    """Return which share of the plate's area lies on the mask."""
-    x1, y1 = -(-(plate.x + plate.width) // scale), -(-(plate.y + plate.height) // scale)
-    return float(mask[plate.y // scale : y1, plate.x // scale : x1].mean())
+def _share(plate: Plate, mask: np.ndarray, top: int, left: int, scale: int) -> float:
+    """Return which share of a plate's area lies on a mask that begins at a place in the image."""
+    y0, x0 = plate.y // scale, plate.x // scale
+    y1, x1 = -(-(plate.y + plate.height) // scale), -(-(plate.x + plate.width) // scale)
+    rows, columns = (
+        slice(max(y0 - top, 0), max(y1 - top, 0)),
+        slice(max(x0 - left, 0), max(x1 - left, 0)),
+    )
+    return np.count_nonzero(mask[rows, columns]) / ((y1 - y0) * (x1 - x0))
 
 
 def _distance(plate: Plate, box: tuple[float, ...]) -> float:

@@ -3,18 +3,20 @@
 OpenCV's own thick anti-aliased lines are wider than asked, and short segments darken each other
 where they overlap. Here a stroke is the set of points within half its width of the polyline,
 measured with a distance transform on a grid ``_FINE`` times finer, so fractional widths come out as
-asked. Work is done in tiles: memory does not grow with the image.
+asked. Work is done in tiles, and only near what is drawn: neither memory nor time grow with the
+image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 
 _FINE = 4  # sub-samples per pixel and axis
-_TILE = 256  # pixels
+_TILE = 256  # pixels that are drawn on at once,
+_BLOCK = 32  # and blended at once, if anything is drawn there
 _SHIFT = 4  # fractional bits of OpenCV coordinates
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CAP_HEIGHT = 21  # height of capitals of this font at scale 1, in its own units
@@ -33,13 +35,14 @@ def paint_fill(
         alpha: opacity in [0, 1].
     """
 
-    def rasterize(fine: list[np.ndarray], size_hw: tuple[int, int]) -> np.ndarray | None:
-        grid = np.zeros(size_hw, dtype=np.uint8)
+    def mark(grid: np.ndarray, fine: list[np.ndarray]) -> None:
         cv2.fillPoly(grid, fine, 2, cv2.LINE_8, _SHIFT)  # this includes the outline,
         cv2.polylines(grid, fine, True, 1, 1, cv2.LINE_8, _SHIFT)  # of which half is inside
-        return np.clip(_cell_means(grid) - 0.5, 0, 1) if grid.any() else None
 
-    _paint(canvas, polygons, color, alpha, 0.0, rasterize)
+    def coverage(grid: np.ndarray) -> np.ndarray:
+        return np.clip(_cell_means(grid) - 0.5, 0, 1)
+
+    _paint(canvas, polygons, color, alpha, 0.0, mark, coverage)
 
 
 def paint_stroke(
@@ -58,15 +61,14 @@ def paint_stroke(
         return
     radius = width_px / 2 * _FINE
 
-    def rasterize(fine: list[np.ndarray], size_hw: tuple[int, int]) -> np.ndarray | None:
-        grid = np.full(size_hw, 255, dtype=np.uint8)
-        cv2.polylines(grid, fine, True, 0, 1, cv2.LINE_8, _SHIFT)
-        if grid.all():
-            return None
-        distance = cv2.distanceTransform(grid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    def mark(grid: np.ndarray, fine: list[np.ndarray]) -> None:
+        cv2.polylines(grid, fine, True, 1, 1, cv2.LINE_8, _SHIFT)
+
+    def coverage(grid: np.ndarray) -> np.ndarray:
+        distance = cv2.distanceTransform(1 - grid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         return np.clip(radius + 0.5 - _cell_means(distance), 0, 1)
 
-    _paint(canvas, polygons, color, 1.0, width_px / 2 + 1, rasterize)
+    _paint(canvas, polygons, color, 1.0, width_px / 2 + 1, mark, coverage)
 
 
 def paint_rectangle(
@@ -164,7 +166,8 @@ def _paint(
     color: np.ndarray,
     alpha: float,
     margin_px: float,
-    rasterize: Callable[[list[np.ndarray], tuple[int, int]], np.ndarray | None],
+    mark: Callable[[np.ndarray, list[np.ndarray]], None],
+    coverage: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Blend a colour into ``canvas``, tile by tile.
 
@@ -174,8 +177,9 @@ def _paint(
         color: (3,) uint8, RGB.
         alpha: opacity in [0, 1].
         margin_px: how far the drawing reaches beyond the polygons.
-        rasterize: from polygons in fixed-point coordinates of a fine grid, and the grid's size, to
-            coverage of its cells, one fewer each way, or None where there is nothing.
+        mark: draws polygons in fixed-point coordinates into a fine grid of zeros, in place.
+        coverage: from a part of that grid to the coverage of its cells, one fewer each way; zero
+            farther than the margin from any mark.
     """
     if len(polygons) == 0:
         return
@@ -193,10 +197,28 @@ def _paint(
             # pixel edges lies exactly there; cells take the mean of their corners.
             fine = [np.rint((p - origin) * _FINE * 2**_SHIFT).astype(np.int32) for p in polygons]
             size = ((rows + 2 * margin) * _FINE + 1, (columns + 2 * margin) * _FINE + 1)
-            grid = rasterize(fine, size)
-            if grid is None:
+            grid = np.zeros(size, dtype=np.uint8)
+            mark(grid, fine)
+            if not grid.any():
                 continue
-            grid = grid[margin * _FINE :, margin * _FINE :][: rows * _FINE, : columns * _FINE]
-            coverage = cv2.resize(grid, (columns, rows), interpolation=cv2.INTER_AREA)
             region = canvas[top : top + rows, left : left + columns]
-            blend(region, color, alpha * coverage)
+            for block, part in _marked_blocks(region, grid, margin):
+                cells = coverage(part)[margin * _FINE :, margin * _FINE :]
+                rows, columns = block.shape[:2]
+                cells = cells[: rows * _FINE, : columns * _FINE]
+                cells = cv2.resize(cells, (columns, rows), interpolation=cv2.INTER_AREA)
+                blend(block, color, alpha * cells)
+
+
+def _marked_blocks(
+    region: np.ndarray, grid: np.ndarray, margin: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield blocks of a tile near anything drawn, and their parts of its fine grid with margins."""
+    height, width = region.shape[:2]
+    for y in range(0, height, _BLOCK):
+        for x in range(0, width, _BLOCK):
+            block = region[y : y + _BLOCK, x : x + _BLOCK]
+            rows, columns = ((side + 2 * margin) * _FINE + 1 for side in block.shape[:2])
+            part = grid[y * _FINE :, x * _FINE :][:rows, :columns]
+            if cv2.countNonZero(part):
+                yield block, part

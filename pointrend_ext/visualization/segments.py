@@ -7,10 +7,17 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from pointrend_ext.visualization.colors import distinct_colors
-from pointrend_ext.visualization.instances import check_image, check_mask_size, default_contour_px
+from pointrend_ext.visualization.colors import colors_of, distinct_colors
+from pointrend_ext.visualization.instances import (
+    check_image,
+    check_mask_size,
+    default_contour_px,
+    enlarge,
+)
 from pointrend_ext.visualization.labels import default_cap_height, paint_plate, place_inside
 from pointrend_ext.visualization.raster import blend
+
+__all__ = ["draw_label_map", "draw_segments"]
 
 _BAND_ROWS = 256  # blended at once, so that memory does not grow with the image
 
@@ -48,16 +55,9 @@ def draw_segments(
     Raises:
         ValueError: sizes disagree, an id is negative, or alpha is out of its range.
     """
-    check_image(image_rgb, "draw_segments")
-    check_mask_size(image_rgb, ids, "draw_segments")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"draw_segments: alpha is {alpha}; it must lie between 0 and 1.")
-    if ids.min() < 0:
-        raise ValueError(f"draw_segments: found the id {ids.min()}; ids must be 0 or more.")
-    palette = distinct_colors(int(ids.max()) + 1)
-    for number, color in (colors or {}).items():
-        if number < len(palette):
-            palette[number] = color
+    _check(image_rgb, ids, alpha)
+    areas = np.bincount(ids.ravel())
+    palette = _palette(areas, colors or {})
     if contour_px is None:
         contour_px = default_contour_px(*image_rgb.shape[:2])
     opacity = np.full(ids.shape, alpha, dtype=np.float32)
@@ -68,8 +68,67 @@ def draw_segments(
     for top in range(0, len(canvas), _BAND_ROWS):
         band = np.s_[top : top + _BAND_ROWS]
         blend(canvas[band], palette[ids[band]], opacity[band])
-    _write_names(canvas, ids, names or {}, palette, text_px)
+    _write_names(canvas, ids, areas, names or {}, palette, text_px)
     return canvas
+
+
+def draw_label_map(
+    image_rgb: np.ndarray,
+    labels: np.ndarray,
+    colors: np.ndarray | None = None,
+    *,
+    alpha: float = 0.6,
+    scale: int = 1,
+) -> np.ndarray:
+    """Tint every pixel in the colour of its class: ``draw_segments`` without borders and names.
+
+    Args:
+        image_rgb: (H, W, 3) uint8.
+        labels: (H, W) class ids; one without a colour, such as an ignore value, leaves the pixel as
+            it is.
+        colors: (C, 3) uint8, RGB; distinct ones otherwise.
+        alpha: share of the colour, in [0, 1].
+        scale: enlarges pixels to squares of this side.
+
+    Returns:
+        (scale * H, scale * W, 3) uint8.
+
+    Raises:
+        ValueError: as in ``draw_segments``.
+    """
+    if colors is None:
+        colors = distinct_colors(int(labels.max(initial=0)) + 1)
+    void_id = len(colors)
+    known = (labels >= 0) & (labels < void_id)
+    drawn = draw_segments(
+        image_rgb,
+        np.where(known, labels, void_id).astype(np.int64),
+        colors=dict(enumerate(colors)),
+        void_id=void_id,
+        alpha=alpha,
+        contour_px=0,
+    )
+    return enlarge(drawn, scale, smooth=False)
+
+
+def _check(image_rgb: np.ndarray, ids: np.ndarray, alpha: float) -> None:
+    check_image(image_rgb, "draw_segments")
+    check_mask_size(image_rgb, ids.shape, "draw_segments")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"draw_segments: alpha is {alpha}; it must lie between 0 and 1.")
+    if ids.min() < 0:
+        raise ValueError(f"draw_segments: found the id {ids.min()}; ids must be 0 or more.")
+
+
+def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarray:
+    """Return colours (K, 3) uint8 by id; only those of ids that occur mean anything."""
+    palette = np.zeros((len(areas), 3), dtype=np.uint8)
+    present = np.flatnonzero(areas)
+    palette[present] = colors_of(present)
+    for number, color in colors.items():
+        if number < len(palette):
+            palette[number] = color
+    return palette
 
 
 def _borders(ids: np.ndarray, width_px: float) -> np.ndarray:
@@ -92,13 +151,13 @@ def _borders(ids: np.ndarray, width_px: float) -> np.ndarray:
 def _write_names(
     canvas: np.ndarray,
     ids: np.ndarray,
+    areas: np.ndarray,
     names: Mapping[int, str],
     palette: np.ndarray,
     text_px: float | None,
 ) -> None:
     """Label large regions first."""
     cap_px = default_cap_height(*canvas.shape[:2]) if text_px is None else text_px
-    areas = np.bincount(ids.ravel(), minlength=len(palette))
     placed = []
     for number in np.argsort(-areas, kind="stable"):
         if areas[number] == 0 or int(number) not in names:

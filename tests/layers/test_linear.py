@@ -60,8 +60,8 @@ def test_without_onednn(drawn):
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
-def test_the_module_multiplies_by_slabs_in_inference_alone(monkeypatch, drawn, has_bias):
-    inputs, weight, bias = drawn()
+def test_the_module_multiplies_a_wide_weight_by_slabs_in_inference(monkeypatch, drawn, has_bias):
+    inputs, weight, bias = drawn(inputs=5, outputs=18)
     layer = Linear(weight.shape[1], len(weight), bias=has_bias)
     layer.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
     module = sys.modules["pointrend_ext.layers.linear"]  # the package holds the function
@@ -78,9 +78,19 @@ def test_the_module_multiplies_by_slabs_in_inference_alone(monkeypatch, drawn, h
     assert rows == [len(weight)]
     with torch.no_grad():
         torch.testing.assert_close(layer(inputs), expected)
-    slabs = rows[1:]
-    assert sum(slabs) == len(weight)
-    assert set(slabs[:-1]) == {4}
+    assert rows[1:] == [4, 4, 4, 4, 2]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 4), (24, 20)])
+def test_the_module_is_left_as_it_is_if_it_is_not_wide(monkeypatch, drawn, inputs, outputs):
+    inputs, weight, bias = drawn(inputs=inputs, outputs=outputs)
+    layer = Linear(weight.shape[1], len(weight))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    module = sys.modules["pointrend_ext.layers.linear"]
+    monkeypatch.setattr(module, "_SLAB_WEIGHTS", 5 * weight.shape[1])
+    monkeypatch.setattr(module, "linear", None)
+    assert torch.equal(layer(inputs), F.linear(inputs, weight, bias))
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from pointrend_ext.layers import cell_centers, point_sample, sample_region_features
 
@@ -172,3 +173,38 @@ def test_a_map_wider_than_the_image_is_addressed_by_its_padded_extent():
     boxes = [torch.tensor([[28.0, 4.0, 28.0, 4.0]])]
     got = sample_region_features([feature], (8,), boxes, torch.rand(1, 1, 2))
     assert got.item() == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("channels", [16, 32, 48, 40])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border"])
+def test_groups_of_channels_change_no_bit(rng, channels, mode, padding_mode):
+    features = torch.randn(3, channels, 6, 9, generator=rng)
+    coords = 1.4 * torch.rand(3, 25, 2, generator=rng) - 0.2
+    weights = torch.randn(3, channels, 25, generator=rng)
+    results = []
+    for sample in (point_sample, sample_at_once):
+        leaf = features.clone().requires_grad_()
+        sampled = sample(leaf, coords, mode=mode, padding_mode=padding_mode)
+        (sampled * weights).sum().backward()
+        results.append((sampled, leaf.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def sample_at_once(features, coords, **settings):
+    grid = 2 * coords.unsqueeze(2) - 1
+    return F.grid_sample(features, grid, align_corners=False, **settings).squeeze(3)
+
+
+@pytest.mark.parametrize("size", [(0, 32, 5, 6), (2, 32, 5, 6)])
+def test_groups_without_images_or_points(size):
+    assert point_sample(torch.zeros(size), torch.zeros(size[0], 0, 2)).shape == (size[0], 32, 0)
+    assert point_sample(torch.zeros(size), torch.zeros(size[0], 3, 2)).shape == (size[0], 32, 3)
+
+
+def test_groups_of_a_map_in_channels_last(rng):
+    features = torch.randn(2, 32, 5, 6, generator=rng)
+    coords = torch.rand(2, 7, 2, generator=rng)
+    last = features.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(point_sample(last, coords), point_sample(features, coords))

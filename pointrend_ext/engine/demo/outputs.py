@@ -12,6 +12,7 @@ import numpy as np
 
 from pointrend_ext.engine.prediction import Prediction
 from pointrend_ext.visualization import encode_png
+from pointrend_ext.visualization.shapes import window_of
 
 __all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
 
@@ -142,14 +143,15 @@ def cut_out(prediction: Prediction, number: int) -> np.ndarray:
         (h, w, 4) uint8, RGB and opacity, as large as what is visible of the object; 1 x 1 and
         transparent of an empty mask.
     """
-    probability = prediction.masks.probability(number).astype(np.float32) / 255
+    values, top, left = prediction.masks.probability_crop(number)
+    probability = values.astype(np.float32) / 255
     alpha = np.clip((probability - _ALPHA_LOW) / (_ALPHA_HIGH - _ALPHA_LOW), 0, 1)
     alpha = np.rint(255 * alpha).astype(np.uint8)
-    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-    if rows.size == 0:
+    y0, x0, y1, x1 = window_of(alpha > 0)
+    if y1 == 0:
         return np.zeros((1, 1, 4), np.uint8)
-    window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.dstack([prediction.image[window], alpha[window]])
+    pixels = prediction.image[top + y0 : top + y1, left + x0 : left + x1]
+    return np.dstack([pixels, alpha[y0:y1, x0:x1]])
 
 
 def panoptic_picture(ids: np.ndarray) -> np.ndarray:

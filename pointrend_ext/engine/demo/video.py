@@ -57,7 +57,7 @@ class VideoSource:
         frame = self._first
         try:
             while frame is not None:
-                yield np.ascontiguousarray(frame[:, :, ::-1])
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
                 done, frame = self._capture.read()
                 frame = frame if done else None
         finally:
@@ -113,7 +113,7 @@ class VideoSink:
         height, width = self._size_hw
         frame_rgb = np.pad(frame_rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if isinstance(self._writer, cv2.VideoWriter):
-            self._writer.write(np.ascontiguousarray(frame_rgb[:, :, ::-1]))
+            self._writer.write(cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR))
             return
         try:
             self._writer.stdin.write(frame_rgb.tobytes())
