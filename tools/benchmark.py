@@ -23,6 +23,7 @@ from benchmarking.measure import MEASURING_ENVIRONMENT, peak_extra_mib, time_int
 from benchmarking.model_cases import model_cases
 from benchmarking.report import machine, write_report
 from benchmarking.semantic_cases import SEMANTIC_CASES
+from benchmarking.trained_cases import trained_cases
 from benchmarking.training_cases import TRAINING_CASES
 
 
@@ -34,9 +35,23 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="measured rounds per case")
     parser.add_argument("--only", default="", help="regular expression on 'group: case'")
     parser.add_argument("--image", default="", help="photograph for the whole models")
+    parser.add_argument(
+        "--trained",
+        nargs=2,
+        metavar=("CONFIG", "WEIGHTS"),
+        help="a trained semantic PointRend model: its head on --image, instead of all other cases",
+    )
+    parser.add_argument("--short-edge", type=int, default=1024, help="of --image for --trained")
     parser.add_argument("--memory-of", nargs=2, metavar=("CASE", "FORM"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="folder for results.json, .md and speed.png")
     return parser.parse_args()
+
+
+def all_cases(arguments: argparse.Namespace) -> list[Case]:
+    """Return what the command line asks for, but for ``--only``."""
+    if arguments.trained:
+        return trained_cases(*arguments.trained, arguments.image, arguments.short_edge)
+    return [*INSTANCE_CASES, *SEMANTIC_CASES, *TRAINING_CASES, *model_cases(arguments.image)]
 
 
 def measure(case: Case, threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -63,6 +78,8 @@ def measure(case: Case, threads: int, arguments: argparse.Namespace) -> dict[str
 def peak_in_new_process(case: Case, form: str, arguments: argparse.Namespace) -> float:
     """Measure the extra memory of one form alone: MiB."""
     options = ["--device", arguments.device, "--image", arguments.image]
+    if arguments.trained:
+        options += ["--trained", *arguments.trained, "--short-edge", str(arguments.short_edge)]
     done = subprocess.run(
         [sys.executable, __file__, *options, "--memory-of", title(case), form],
         env={**os.environ, **MEASURING_ENVIRONMENT},
@@ -94,7 +111,7 @@ def is_met(row: dict[str, Any]) -> bool:
 def main() -> None:
     """Measure, print, and write the report."""
     arguments = parse_arguments()
-    cases = [*INSTANCE_CASES, *SEMANTIC_CASES, *TRAINING_CASES, *model_cases(arguments.image)]
+    cases = all_cases(arguments)
     if arguments.memory_of:
         name, form = arguments.memory_of
         print_peak(next(case for case in cases if title(case) == name), form, arguments.device)

@@ -11,7 +11,7 @@ from pointrend_ext.layers.coordinates import cells_to_coords
 from pointrend_ext.layers.lazy_logits import LazyLogits
 from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.selection import top_indices
-from pointrend_ext.layers.top_two import labels_and_gaps_of_rows
+from pointrend_ext.layers.top_two import labels_and_gaps_of_planes
 from pointrend_ext.layers.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
 
 __all__ = ["LabelGrid"]
@@ -147,7 +147,8 @@ class LabelGrid:
 
     def _set(self, pixels: Tensor, rows: Tensor) -> None:
         """Set labels and gaps of pixels (P,) from their logits (P, C)."""
-        labels, gaps = labels_and_gaps_of_rows(rows)
+        # By planes: a maximum over rows of few numbers takes three times as long.
+        labels, gaps = labels_and_gaps_of_planes(rows.t().contiguous())
         self.labels.view(-1)[pixels] = labels.to(self.labels.dtype)
         self._gaps.view(-1)[pixels] = gaps
 

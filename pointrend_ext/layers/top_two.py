@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_rows", "top_two"]
+__all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_planes", "top_two"]
 
 
 @torch.no_grad()
@@ -37,23 +37,23 @@ def label_dtype(num_classes: int) -> torch.dtype:
     return torch.uint8 if num_classes <= 256 else torch.int64
 
 
-def labels_and_gaps_of_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+def labels_and_gaps_of_planes(planes: Tensor) -> tuple[Tensor, Tensor]:
     """Return the class of the largest logit, and by how much it is the largest.
 
     Args:
-        rows: (Q, C), C at least 2.
+        planes: (C, ...), C at least 2.
 
     Returns:
-        (Q,) int64, of equal logits the lower class; and (Q,), 0 where it is not a number. Of logits
-        that are not all numbers the label is 0.
+        (...) int64, of equal logits the lower class; and (...), 0 where it is not a number. Of
+        logits that are not all numbers the label is 0.
     """
-    num_classes = rows.shape[1]
-    planes = rows.t().contiguous()  # a maximum over rows of few numbers takes three times as long
+    num_classes = len(planes)
     first = planes.amax(dim=0)
-    # The lowest number among classes that are not below the maximum; max() with indices is slow.
     buffer = torch.empty_like(planes)
+    # The lowest number among classes that are not below the maximum; max() with indices is slow.
     is_below = torch.lt(planes, first, out=buffer)
-    numbers = torch.arange(num_classes, dtype=planes.dtype, device=planes.device).unsqueeze(1)
+    numbers = torch.arange(num_classes, dtype=planes.dtype, device=planes.device)
+    numbers = numbers.view(-1, *[1] * first.dim())
     labels = is_below.mul_(num_classes).add_(numbers).amin(dim=0).long()
     others = torch.scatter(planes, 0, labels.unsqueeze(0), -torch.inf, out=buffer)
     return labels, _gap(first, others.amax(dim=0))

@@ -7,7 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers.top_two import RunningTopTwo, label_dtype
+from pointrend_ext.layers.top_two import (
+    RunningTopTwo,
+    label_dtype,
+    labels_and_gaps_of_planes,
+)
 
 __all__ = ["labels_and_gaps", "upsampled_labels_and_gaps"]
 
@@ -29,12 +33,8 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
     num_classes, height, width = logits.shape
     labels = torch.empty((height, width), dtype=label_dtype(num_classes), device=logits.device)
     gaps = logits.new_empty(height, width)
-    for rows in _bands(4 * _BAND_CELLS, height, width, logits.device):
-        band = logits[:, rows]
-        top = RunningTopTwo(band.shape[1:], num_classes, logits)
-        for label, plane in enumerate(band):
-            top.update(label, plane)
-        labels[rows], gaps[rows] = top.labels, top.gap()
+    for rows in _bands(_BAND_LOGITS // 2 // num_classes, height, width, logits.device):
+        labels[rows], gaps[rows] = labels_and_gaps_of_planes(logits[:, rows])
     return labels, gaps
 
 

@@ -19,7 +19,10 @@ SIZES = [
     ((9, 14), (5, 4)),
     ((1, 1), (3, 2)),
     ((64, 96), (128, 192)),
+    ((97, 131), (194, 262)),
+    ((100, 167), (200, 334)),
 ]
+LARGE = [*SIZES[-2:], ((200, 334), (400, 668)), ((63, 107), (125, 213)), ((33, 65), (129, 257))]
 
 
 def read(plane, row, column, is_zero_outside):
@@ -63,6 +66,19 @@ def test_zero_flow_is_bilinear_resizing(rng, size_hw, out_hw):
     expected = F.interpolate(features, out_hw, mode="bilinear", align_corners=False)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
     torch.testing.assert_close(resize_bilinear(features, out_hw), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("size_hw", "out_hw"), LARGE)
+def test_zero_flow_reads_within_rounding_of_the_right_place(rng, size_hw, out_hw):
+    """A unit in the last place of a float32 position, per axis, where values differ by up to 1.
+
+    The sampler computes positions in float32: sides that are no powers of two cannot do better, and
+    float32's own bilinear resizing is as far off at ratios other than two.
+    """
+    features = torch.rand(1, 4, *size_hw, generator=rng)
+    got = flow_warp(features, torch.zeros(1, 2, *out_hw))
+    expected = F.interpolate(features.double(), out_hw, mode="bilinear", align_corners=False)
+    assert (got - expected).abs().max() < 2**-23 * sum(size_hw)
 
 
 @pytest.mark.parametrize(("size_hw", "out_hw"), SIZES)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pointrend_ext.layers import label_dtype
-from pointrend_ext.layers.top_two import RunningTopTwo, labels_and_gaps_of_rows
+from pointrend_ext.layers.top_two import RunningTopTwo, labels_and_gaps_of_planes
 
 INF, NAN = float("inf"), float("nan")
 CLASSES = [2, 3, 19, 255, 256, 257, 300]
@@ -26,7 +26,7 @@ def running(rows):
 def both(rows):
     """Labels and gaps by either form."""
     top = running(rows)
-    return [(top.labels, top.gap()), labels_and_gaps_of_rows(rows)]
+    return [(top.labels, top.gap()), labels_and_gaps_of_planes(rows.t())]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -17,7 +17,7 @@ from pointrend_ext.modeling.point_head import StandardPointHead
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg import PointRendSemanticHead
 
-__all__ = ["SEMANTIC_CASES"]
+__all__ = ["SEMANTIC_CASES", "head_forms"]
 
 NUM_POINTS, STEPS = 8192, 2
 SIZES = {19: (1024, 2048), 54: (800, 1344), 150: (512, 704)}
@@ -39,11 +39,11 @@ class _GivenLogits(nn.Module):
 class _UpstreamHead(PointRendSemSegHead):
     """Upstream's head around given modules, which its constructor cannot take."""
 
-    def __init__(self, coarse: nn.Module, point_head: nn.Module) -> None:
+    def __init__(self, coarse: nn.Module, point_head: nn.Module, plan: MapSubdivisionPlan) -> None:
         nn.Module.__init__(self)
         self.coarse_sem_seg_head, self.point_head = coarse, point_head
         self.in_features = ["p2"]
-        self.subdivision_steps, self.subdivision_num_points = STEPS, NUM_POINTS
+        self.subdivision_steps, self.subdivision_num_points = plan.steps, plan.num_points
 
 
 def _noise(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
@@ -77,17 +77,40 @@ def _build(device: str, *, num_classes: int, make_logits: Any, as_labels: bool) 
     )
     with torch.no_grad():
         point_head.predictor.weight.mul_(100)  # logits of a few units
-    coarse = _GivenLogits(make_logits(num_classes, (height // 4, width // 4)).to(device))
+    logits = make_logits(num_classes, (height // 4, width // 4)).to(device)
+    feature = torch.randn(1, 256, height // 4, width // 4).to(device)
+    plan = MapSubdivisionPlan(STEPS, NUM_POINTS)
+    return head_forms(logits, feature, point_head, plan, as_labels=as_labels)
+
+
+def head_forms(
+    logits: Tensor,
+    feature: Tensor,
+    point_head: nn.Module,
+    plan: MapSubdivisionPlan,
+    *,
+    as_labels: bool,
+) -> Forms:
+    """Refine given coarse logits by given weights, both ways.
+
+    Args:
+        logits: (1, C, H, W), of stride 4.
+        feature: (1, 256, H, W), of stride 4.
+        point_head: with weights.
+        plan: steps and points.
+        as_labels: compare label maps, the original's by an arg max over its logits.
+    """
+    coarse = _GivenLogits(logits)
     ours = PointRendSemanticHead(
         coarse_sem_seg_head=coarse,
         point_head=point_head,
         point_levels=FeatureLevels(("p2",), (4,), 256),
         train_points=TrainPointPlan(1024, 3, 0.75),
-        subdivision=MapSubdivisionPlan(STEPS, NUM_POINTS),
+        subdivision=plan,
     )
-    ours = ours.to(device).eval()
-    theirs = _UpstreamHead(coarse, point_head).to(device).eval()
-    features = {"p2": torch.randn(1, 256, height // 4, width // 4).to(device)}
+    ours = ours.to(logits.device).eval()
+    theirs = _UpstreamHead(coarse, point_head, plan).to(logits.device).eval()
+    features = {"p2": feature}
 
     @torch.inference_mode()
     def run_theirs() -> Tensor:

@@ -10,7 +10,7 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
-from pointrend_ext.layers import point_sample, px_to_map
+from pointrend_ext.layers import bilinear_taps, px_to_map, tap_cells
 
 __all__ = ["sample_mask_labels"]
 
@@ -39,10 +39,24 @@ def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Ten
     for proposals_of_image, points_px in zip(proposals, per_image, strict=True):
         if len(proposals_of_image):
             masks = _bitmasks(proposals_of_image)  # (R_n, H, W)
-            coords_map = px_to_map(points_px, masks.shape[-2:])
-            maps = masks.to(coords_px.dtype)[:, None]
-            labels.append(point_sample(maps, coords_map)[:, 0])
+            labels.append(_read(masks, px_to_map(points_px, masks.shape[-2:])))
     return torch.cat(labels)
+
+
+def _read(masks: Tensor, coords_map: Tensor) -> Tensor:
+    """Do what ``point_sample`` does, without a floating-point copy of every mask.
+
+    Args:
+        masks: (R, H, W) booleans; with H and W at least 1.
+        coords_map: (R, P, 2).
+
+    Returns:
+        (R, P), in the type of ``coords_map``.
+    """
+    columns, rows, weights = bilinear_taps(coords_map, tuple(masks.shape[-2:]))
+    cells = tap_cells(columns, rows, masks.shape[-1]).flatten(1)  # (R, P * 4)
+    inside = masks.flatten(1).gather(1, cells.long()).view_as(weights)
+    return (inside * weights).sum(-1)
 
 
 def _bitmasks(proposals: Instances) -> Tensor:
