@@ -82,7 +82,7 @@ class LabelGrid:
         bounds = torch.stack(_corners(self._gaps)).amin(0)
         self.labels, self._gaps = _spread(corners[0]), _spread(bounds)
         self._logits.double()
-        self._exact = _spread(mixed).flatten().nonzero().flatten()
+        self._exact = _pixels_of_cells(mixed)
         self._look_at(self._exact)
 
     def most_uncertain(self, num_points: int) -> tuple[Tensor, Tensor]:
@@ -172,6 +172,23 @@ def _corners(grid: Tensor) -> list[Tensor]:
     grid = torch.cat((grid[:1], grid, grid[-1:]))
     grid = torch.cat((grid[:, :1], grid, grid[:, -1:]), dim=1)
     return [grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]]
+
+
+def _pixels_of_cells(is_chosen: Tensor) -> Tensor:
+    """Number the pixels of a doubled map that lie in chosen cells.
+
+    Args:
+        is_chosen: (H + 1, W + 1).
+
+    Returns:
+        (P,) flat numbers in (2 H, 2 W), in no order.
+    """
+    height, width = (2 * (side - 1) for side in is_chosen.shape)
+    above, left = (2 * is_chosen.nonzero() - 1).unbind(1)  # the cells at the edges hang over
+    rows = torch.stack((above, above, above + 1, above + 1))
+    columns = torch.stack((left, left + 1, left, left + 1))
+    is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return (rows * width + columns)[is_inside]
 
 
 def _spread(cells: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.layers.rows import rows_of_planes
-from pointrend_ext.layers.taps import read_taps, tap_cells, tap_weights
+from pointrend_ext.layers.taps import distinct_cells, read_taps, tap_cells, tap_weights
 
 __all__ = ["LazyLogits"]
 
@@ -118,22 +118,10 @@ class LazyLogits:
                 self._table = rows_of_planes(self._base[None])
             table = self._table
         else:
-            table, cells = self._read_once(number - 1, cells, (height // 2) * (width // 2))
+            distinct, cells = distinct_cells(cells, (height // 2) * (width // 2))
+            table = self._read(number - 1, distinct)
         logits = read_taps(table, cells, weights.to(table.dtype))
         return self._with_written(level, pixels, logits)
-
-    def _read_once(self, number: int, cells: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
-        """Compute each of the named pixels of a level once.
-
-        Returns:
-            Their logits (U, C), and ``cells`` as row numbers of them.
-        """
-        is_named = torch.zeros(num_cells, dtype=torch.bool, device=cells.device)
-        is_named[cells.flatten()] = True
-        named = is_named.nonzero().flatten()
-        row_of = torch.empty(num_cells, dtype=torch.int64, device=cells.device)
-        row_of[named] = torch.arange(len(named), device=cells.device)
-        return self._read(number, named), row_of[cells]
 
     @staticmethod
     def _with_written(level: _Level, pixels: Tensor, logits: Tensor) -> Tensor:

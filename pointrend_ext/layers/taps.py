@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["bilinear_taps", "read_taps", "tap_cells", "tap_weights"]
+__all__ = ["bilinear_taps", "distinct_cells", "read_taps", "tap_cells", "tap_weights"]
 
 
 def bilinear_taps(coords_map: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,6 +75,24 @@ def tap_weights(weights_x: Tensor, weights_y: Tensor) -> Tensor:
     # Not by broadcasting: PyTorch's inner loop would have two turns, and take three times as long.
     pairs = [y * x for y in weights_y.unbind(-1) for x in weights_x.unbind(-1)]
     return torch.stack(pairs, dim=-1)
+
+
+def distinct_cells(cells: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
+    """Find out which cells are read at all: neighbouring points share theirs.
+
+    Args:
+        cells: (Q, 4) integers in [0, num_cells).
+        num_cells: of the map.
+
+    Returns:
+        The distinct ones (U,) int64, ascending, and ``cells`` as numbers of them, (Q, 4) int64.
+    """
+    is_read = torch.zeros(num_cells, dtype=torch.bool, device=cells.device)
+    is_read[cells.flatten().long()] = True
+    distinct = is_read.nonzero().flatten()
+    number = torch.empty(num_cells, dtype=torch.int64, device=cells.device)
+    number[distinct] = torch.arange(len(distinct), device=cells.device)
+    return distinct, number[cells.long()]
 
 
 def read_taps(table: Tensor, cells: Tensor, weights: Tensor) -> Tensor:

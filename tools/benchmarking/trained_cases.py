@@ -12,8 +12,8 @@ from detectron2.modeling import build_model
 
 from benchmarking.case import Case, Forms
 from benchmarking.semantic_cases import head_forms
-from pointrend_ext.checkpoint import build_checkpointer
 from pointrend_ext.engine import load_cfg
+from pointrend_ext.engine.loading import build_checkpointer
 
 __all__ = ["trained_cases"]
 
@@ -56,7 +56,7 @@ def _build(
 ) -> Forms:
     cfg = load_cfg(config_file, ["MODEL.DEVICE", device])
     model = build_model(cfg).eval()
-    build_checkpointer(model, cfg).load(weights)
+    build_checkpointer(cfg, model).load(weights)
     augmented = T.AugInput(read_image(image_file, format=cfg.INPUT.FORMAT))
     T.ResizeShortestEdge(short_edge_px, 4 * short_edge_px)(augmented)
     pixels = np.ascontiguousarray(augmented.image.transpose(2, 0, 1))

@@ -72,7 +72,7 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         """
         if self.training:
             return super().forward(batched_inputs)
-        images = self._preprocess(batched_inputs)
+        images = self.preprocess_image(batched_inputs)
         sizes_hw = [
             (x.get("height", size[0]), x.get("width", size[1]))
             for x, size in zip(batched_inputs, images.image_sizes, strict=True)
@@ -96,7 +96,8 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
             predictions = [label_map(x[None])[0] for x in predictions]
         return [{"sem_seg": prediction} for prediction in predictions]
 
-    def _preprocess(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
+    def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
+        """Normalise and pad the ``"image"`` of each input, (3, H, W), to one batch."""
         images = [x["image"].to(self.device) for x in batched_inputs]
         return ImageList.from_tensors(
             [(image - self.pixel_mean) / self.pixel_std for image in images],

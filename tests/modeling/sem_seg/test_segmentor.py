@@ -86,7 +86,7 @@ def test_labels_are_the_arg_max_of_the_logits(semantic, num_classes, result_hw):
 def test_a_result_of_the_size_of_the_image_is_not_resampled(semantic):
     model, inputs = wrap(semantic), pictures((37, 53), (30, 60), result_hw=None)
     inputs[1].update(height=30, width=60)
-    images = model._preprocess(inputs)
+    images = model.preprocess_image(inputs)
     with torch.no_grad():
         raw, _ = model.sem_seg_head(model.backbone(images.tensor), image_sizes=images.image_sizes)
     without_interpolation = SimpleNamespace(interpolate=mock.Mock(side_effect=AssertionError))
