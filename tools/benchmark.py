@@ -128,7 +128,8 @@ def main() -> None:
             print(f"{title(case)}, {threads} threads: {ratio}MiB {mib}; ", end="")
             print(f"{row['equality']}{verdict}", flush=True)
     if arguments.output:
-        words = [x if "/" not in x or x.startswith("docs") else "IMAGE" for x in sys.argv[1:]]
+        # no path of this machine
+        words = [x if x.startswith(("docs/", "configs/")) else Path(x).name for x in sys.argv[1:]]
         command = f"python tools/benchmark.py {shlex.join(words)}".strip()
         about = {"machine": machine(arguments.device), "command": command}
         write_report(arguments.output, {**about, "rounds": arguments.rounds, "rows": rows})

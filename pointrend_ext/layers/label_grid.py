@@ -10,6 +10,7 @@ from torch import Tensor
 from pointrend_ext.layers.coordinates import cells_to_coords
 from pointrend_ext.layers.lazy_logits import LazyLogits
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.rows import planes_of_rows
 from pointrend_ext.layers.selection import top_indices
 from pointrend_ext.layers.top_two import labels_and_gaps_of_planes
 from pointrend_ext.layers.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
@@ -148,7 +149,7 @@ class LabelGrid:
     def _set(self, pixels: Tensor, rows: Tensor) -> None:
         """Set labels and gaps of pixels (P,) from their logits (P, C)."""
         # By planes: a maximum over rows of few numbers takes three times as long.
-        labels, gaps = labels_and_gaps_of_planes(rows.t().contiguous())
+        labels, gaps = labels_and_gaps_of_planes(planes_of_rows(rows))
         self.labels.view(-1)[pixels] = labels.to(self.labels.dtype)
         self._gaps.view(-1)[pixels] = gaps
 
@@ -181,12 +182,12 @@ def _pixels_of_cells(is_chosen: Tensor) -> Tensor:
         is_chosen: (H + 1, W + 1).
 
     Returns:
-        (P,) flat numbers in (2 H, 2 W), in no order.
+        (P,) flat numbers in (2 H, 2 W), those of a cell side by side.
     """
     height, width = (2 * (side - 1) for side in is_chosen.shape)
     above, left = (2 * is_chosen.nonzero() - 1).unbind(1)  # the cells at the edges hang over
-    rows = torch.stack((above, above, above + 1, above + 1))
-    columns = torch.stack((left, left + 1, left, left + 1))
+    rows = torch.stack((above, above, above + 1, above + 1), dim=1)
+    columns = torch.stack((left, left + 1, left, left + 1), dim=1)
     is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     return (rows * width + columns)[is_inside]
 

@@ -1,4 +1,4 @@
-"""From one plane per channel to one row per cell."""
+"""From one plane per channel to one row per cell, and back."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from torch import Tensor
 
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["copy_rows", "rows_of_planes"]
+__all__ = ["copy_rows", "planes_of_rows", "rows_of_planes"]
 
 _SLAB = 16
 """Channels copied at a time on a CPU, a cache line of float32. All 256 planes of a map at once are
 256 streams a large power of two apart, which fight for the same cache lines: three times slower."""
+
+_PART = 2**16
+"""Numbers transposed at a time on a CPU: they stay in the cache, and two threads share the work."""
 
 
 def rows_of_planes(planes: Tensor) -> Tensor:
@@ -31,6 +34,23 @@ def rows_of_planes(planes: Tensor) -> Tensor:
     for target, source in zip(rows, planes, strict=True):
         copy_rows(target, source)
     return rows.flatten(0, 2)
+
+
+def planes_of_rows(rows: Tensor) -> Tensor:
+    """Lay rows out with the cells of a channel side by side.
+
+    Args:
+        rows: (Q, C).
+
+    Returns:
+        (C, Q), contiguous, a copy.
+    """
+    planes = rows.new_empty(rows.shape[1], rows.shape[0])
+    step = max(_PART // max(rows.shape[1], 1), 1) if rows.device.type == "cpu" else len(rows)
+    for first in range(0, len(rows), max(step, 1)):
+        cells = slice(first, first + step)
+        planes[:, cells].copy_(rows[cells].t())
+    return planes
 
 
 def copy_rows(target: Tensor, planes: Tensor) -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pointrend_ext.layers import copy_rows, rows_of_planes
+from pointrend_ext.layers.rows import planes_of_rows
 
 
 @pytest.mark.parametrize("channels", [1, 15, 16, 17, 33])
@@ -42,6 +43,15 @@ def test_copy_into_a_part(rng):
     copy_rows(table[1:7].view(2, 3, 20), planes[:, 4:, 5:])
     assert torch.equal(table[1:7], planes[:, 4:, 5:].reshape(20, 6).t())
     assert torch.equal(table[[0, *range(7, 13)]], torch.full((7, 20), -1.0))
+
+
+@pytest.mark.parametrize("size", [(0, 3), (1, 1), (3, 0), (500, 150), (70000, 2), (1, 70000)])
+def test_planes_of_rows_are_the_transpose(rng, size):
+    rows = torch.randn(size, generator=rng)
+    planes = planes_of_rows(rows)
+    assert torch.equal(planes, rows.t())
+    assert planes.is_contiguous()
+    assert not len(rows) or not rows.numel() or planes.data_ptr() != rows.data_ptr()
 
 
 def test_no_images():
