@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
@@ -61,9 +63,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
-    """Score and print."""
-    args = parse_args()
+def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+    """Score what the command line names."""
     register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     for description in args.description:
         register_description(description)
@@ -78,13 +79,24 @@ def main() -> None:
         args.seed,
         args.level,
     )
-    evaluation = evaluate_files(data, name_predictions(args.predictions), options)
+    return evaluate_files(data, name_predictions(args.predictions), options)
+
+
+def main() -> int:
+    """Score and print."""
+    args = parse_args()
+    try:
+        evaluation = evaluate(args)
+    except (ValueError, OSError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 2
     print(written_tables(evaluation))
     if args.output:
         write_json(evaluation, args.output / "evaluation.json")
         write_csv(evaluation, args.output / "evaluation.csv")
         print(f"Written to {args.output}: evaluation.json, evaluation.csv")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

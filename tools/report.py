@@ -2,7 +2,7 @@
 """Write an evaluation of tools/evaluate.py as one HTML page that can be opened and sent anywhere.
 
 Example: python tools/report.py --evaluation out/evaluation.json --run ours=output/ours \
---output out/report.html
+--model ours=my.yaml,output/ours/model_final.pth --output out/report.html
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.engine.predictor import Predictor
+from pointrend_ext.engine.report_points import record_shown_points
 from pointrend_ext.engine.run_report import summarize_run
 from pointrend_ext.evaluation.offline import find_data_set
-from pointrend_ext.evaluation.report import write_report
+from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
 
 
 def parse_run(word: str) -> tuple[str, Path]:
@@ -27,14 +31,22 @@ def parse_run(word: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
-def main() -> None:
-    """Write the report."""
+def parse_model(word: str) -> tuple[str, str, str]:
+    """Split NAME=CONFIG,WEIGHTS."""
+    name, equals, files = word.partition("=")
+    config, comma, weights = files.rpartition(",")
+    if not (equals and comma and config and weights):
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=CONFIG,WEIGHTS")
+    return name, config, weights
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--evaluation", type=Path, required=True, help="evaluation.json of tools/evaluate.py."
-    )
-    parser.add_argument("--output", type=Path, required=True, help="The new HTML file.")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--evaluation", type=Path, required=True, help="evaluation.json of tools/evaluate.py.")
+    add("--output", type=Path, required=True, help="The new HTML file.")
+    add(
         "--run",
         type=parse_run,
         action="append",
@@ -42,25 +54,65 @@ def main() -> None:
         metavar="NAME=FOLDER",
         help="OUTPUT_DIR of a training, for its losses; repeat for every run.",
     )
-    parser.add_argument("--pictures", type=int, default=16, help="Examples shown; 0 for none.")
-    parser.add_argument(
-        "--description", action="append", default=[], help="A data set description (YAML or JSON)."
+    add(
+        "--model",
+        type=parse_model,
+        action="append",
+        default=[],
+        metavar="NAME=CONFIG,WEIGHTS",
+        help="Run a model of the evaluation again on the images of the examples, to show the "
+        "points that it refines; repeat for every model.",
     )
-    args = parser.parse_args()
+    add("--device", help="For --model: such as cpu or cuda:1 (default: the configuration's).")
+    add("--pictures", type=int, default=16, help="Examples shown; 0 for none.")
+    add("--description", action="append", default=[], help="A data set description (YAML or JSON).")
+    return parser.parse_args()
+
+
+def points_of_models(
+    evaluation: dict[str, Any], args: argparse.Namespace
+) -> dict[str, dict[Any, RefinedPoints] | None]:
+    """Run the models of --model on the images of the examples."""
+    known = [model["name"] for model in evaluation["models"]]
+    points = {}
+    for name, config, weights in args.model:
+        if name not in known:
+            raise ValueError(f"--model {name}: the evaluation has the models {known}.")
+        if evaluation["data_set"]["kind"] != "instances":
+            raise ValueError(
+                f"--model {name}: points are shown for instances alone. For a label map, use "
+                "tools/visualize_points.py --semantic."
+            )
+        predictor = Predictor.from_config(config, weights, device=args.device, confidence=None)
+        objects = shown_objects(evaluation, args.pictures)
+        classes = evaluation["data_set"]["classes"]
+        points[name] = record_shown_points(predictor, name, objects, classes)
+    return points
+
+
+def main() -> int:
+    """Write the report."""
+    args = parse_args()
     register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in args.description:
-        register_description(description)
-    evaluation = json.loads(args.evaluation.read_text(encoding="utf-8"))
-    described = evaluation["data_set"]
-    write_report(
-        evaluation,
-        args.output,
-        data=find_data_set(described["name"]) if described["kind"] == "semantic" else None,
-        curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
-        num_pictures=args.pictures,
-    )
+    try:
+        for description in args.description:
+            register_description(description)
+        evaluation = json.loads(args.evaluation.read_text(encoding="utf-8"))
+        described = evaluation["data_set"]
+        write_report(
+            evaluation,
+            args.output,
+            data=find_data_set(described["name"]) if described["kind"] == "semantic" else None,
+            curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
+            points=points_of_models(evaluation, args),
+            num_pictures=args.pictures,
+        )
+    except (ValueError, OSError) as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
     print(f"Written to {args.output}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -116,7 +116,7 @@ class InstanceEvaluator(COCOEvaluator):
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
             with PathManager.open(path, "w") as file:
-                json.dump(results, file)
+                file.write(json.dumps(results))  # in C; json.dump encodes in Python
             _LOGGER.info("Predictions were written to %s.", path)
         if not self._do_evaluation:
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)

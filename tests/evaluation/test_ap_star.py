@@ -147,6 +147,13 @@ def test_nothing_predicted(toy_truth, write_json):
     assert table.average_precision() == 0
 
 
+def test_nothing_true(instances, write_json):
+    truth = instances.truth([(40, 50)], [])
+    predictions = [instances.prediction(0, 0, stripes(0, 10), 0.9)]
+    table = ApStar(write_json(as_lvis(truth.dataset)), truth).precision(predictions)
+    assert np.isnan(table.average_precision())
+
+
 def test_more_than_300_predictions_of_an_image(instances, write_json):
     truth = instances.truth([(40, 50)], [(0, 0, stripes(0, 10), False)])
     wrong = instances.prediction(0, 0, stripes(20, 10), 0.9)

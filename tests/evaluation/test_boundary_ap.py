@@ -218,6 +218,25 @@ def test_tiny_images(instances, size_hw):
     np.testing.assert_array_equal(tables[0].precision, tables[1].precision)
 
 
+def test_huge_image_by_hand(instances):
+    # 3000 x 4000: d = 100. A square of 1000 has a boundary of 1000^2 - 800^2 = 360000 pixels. Moved
+    # 40 to the right: both outer squares share 1000 x 960 pixels; of these the union of the two
+    # insides, 800 x 840, is in one boundary at most.
+    true = np.zeros((3000, 4000), np.uint8)
+    true[500:1500, 700:1700] = 1
+    moved = np.roll(true, 40, axis=1)
+    truth = instances.truth([(3000, 4000)], [(0, 0, true, False)])
+    both = 1000 * 960 - 800 * 840
+    iou = both / (2 * 360000 - both)
+    assert iou == pytest.approx(0.6667, abs=1e-4)
+    predictions = [instances.prediction(0, 0, moved, 0.5)]
+    table = coco_precision(truth, predictions, "boundary")
+    found = [table.average_precision(iou=t) for t in (0.65, 0.70)]
+    assert found == pytest.approx([100, 0])
+    mask = coco_precision(truth, predictions, "segm")  # 960/1040 = .923
+    assert [mask.average_precision(iou=t) for t in (0.90, 0.95)] == pytest.approx([100, 0])
+
+
 def random_case(instances, rng):
     sizes = [(90, 120), (60, 45), (130, 100), (8, 220)] * 3
     annotations = []

@@ -210,7 +210,37 @@ def test_ignored_pixels_are_as_outside_the_image():
         assert boundary_f_counts(again).tolist() == boundary_f_counts(labels).tolist()
 
 
+def test_flat_image_is_all_boundary():
+    full = np.zeros((3, 4000), dtype=np.uint8)  # d = 80
+    assert boundary_iou_counts(pair(full, full))[0].tolist() == [12000] * 3
+
+
+# ---- areas
+
+
+def test_areas_by_hand():
+    # True: 6 pixels of a, 3 of b, 1 ignored. Found: 4 of a (1 as b, 1 as c), 2 of b (1 as a).
+    truth = np.array([[0, 0, 0, 0, 0, 0, 1, 1, 1, IGNORE]])
+    prediction = np.array([[0, 0, 0, 0, 1, 2, 1, 1, 0, 1]])
+    metrics = SemanticMetrics(["a", "b", "c"], IGNORE)
+    scores = metrics.scores(metrics.counts(prediction, truth))
+    assert scores["IoU-a"] == pytest.approx(100 * 4 / 7)
+    assert scores["IoU-b"] == pytest.approx(100 * 2 / 4)
+    assert np.isnan(scores["IoU-c"])  # is nowhere true
+    assert scores["mIoU"] == pytest.approx(50 * (4 / 7 + 2 / 4))
+    assert scores["fwIoU"] == pytest.approx(100 * (6 / 9 * 4 / 7 + 3 / 9 * 2 / 4))
+    assert scores["mACC"] == pytest.approx(50 * (4 / 6 + 2 / 3))
+    assert scores["pACC"] == pytest.approx(100 * 6 / 9)
+
+
 # ---- trimap
+
+
+def test_trimap_where_nothing_is_predicted():
+    truth = np.array([[0, 0, 1, 1]])
+    counts = trimap_counts(pair(np.full_like(truth, IGNORE), truth, 2), [1])[0]
+    assert counts.tolist() == [[0, 0, 1], [0, 0, 1]]
+    assert class_iou(counts).tolist() == [0, 0]
 
 
 def test_trimap_by_hand():

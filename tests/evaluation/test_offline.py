@@ -190,6 +190,21 @@ def test_the_tool(files, toy_json, tmp_path, capsys, monkeypatch):
     assert (tmp_path / "evaluation.csv").is_file()
 
 
+def test_the_tool_names_mistakes(files, toy_json, write_json, capsys, monkeypatch):
+    spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    predictions = json.loads(Path(files["old"]).read_text())[:3]
+    predictions[2]["image_id"] = 17
+    bad = write_json(predictions, "bad.json")
+    words = f"evaluate.py --annotations {toy_json} --predictions good={files['old']} {bad}"
+    monkeypatch.setattr(sys, "argv", words.split())
+    assert tool.main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"evaluate.py: Results file '{bad}': entry 2 (image_id 17): its")
+
+
 def as_lvis(dataset):
     return {
         "images": [

@@ -16,14 +16,24 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
     data_set_of_annotations,
     evaluate_files,
     find_data_set,
 )
-from pointrend_ext.evaluation.report import write_report
+from pointrend_ext.evaluation.report import (
+    RefinedPoints,
+    ShownObject,
+    object_gallery,
+    page,
+    plots,
+    write_report,
+)
 from pointrend_ext.evaluation.report.object_gallery import object_pictures
+from pointrend_ext.evaluation.report.point_cells import point_row, points_sentence
+from pointrend_ext.visualization import pick_zoom_window
 
 FEW = EvaluationOptions(num_draws=20)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -97,10 +107,93 @@ def check_numbers(tables, evaluation):
                 assert found == pytest.approx(expected, abs=0.0051)
 
 
-def test_every_number_is_the_evaluators(report, evaluation):
+def test_every_number_is_the_evaluators(report, evaluation, toy_truth):
     tables = read(report.read_text(encoding="utf-8"))
     assert set(tables.tables) == {"scores-bbox", "scores-segm", "scores-boundary"}
     check_numbers(tables, evaluation)
+    for column, model in enumerate(evaluation["models"], start=1):
+        predictions = json.loads(Path(model["predictions"]).read_text())
+        scored = score_instances(toy_truth, predictions, ("bbox", "segm", "boundary"))
+        for task, table in scored.items():
+            expected = table.metrics(high_ious=task != "bbox")
+            shown = {row[0]: row[column] for row in tables.tables[f"scores-{task}"][1:]}
+            for metric in expected.keys() & shown.keys():
+                assert shown[metric].split(" ")[0] == f"{expected[metric]:.2f}"
+            assert {"AP", "AP50", "APs"} <= expected.keys() & shown.keys()
+
+
+def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
+    captions = re.findall("<figcaption>(.*?)</figcaption>", report.read_text(encoding="utf-8"))
+    captions = [html.unescape(caption) for caption in captions if "has score" in caption]
+    assert len(captions) in (3, 4)
+    results = {m["name"]: json.loads(Path(m["predictions"]).read_text())
+               for m in evaluation["models"]}  # fmt: skip
+    examples = [e for e in evaluation["examples"] if e["found_by_all"]][:3]
+    for caption, example in zip(captions[:3], examples, strict=True):
+        for name, found in example["models"].items():
+            score = results[name][found["prediction"]]["score"]
+            assert f"{name} has score {score:.2f}" in caption
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Plots as figures, whose data can be read, instead of as pictures."""
+    monkeypatch.setattr(plots, "_svg", lambda figure: figure.axes)
+
+
+def test_plots_show_the_evaluators_numbers(evaluation, figures):
+    tasks, models = ("bbox", "segm", "boundary"), evaluation["models"]
+    titles = {task: task for task in tasks}
+    of_tasks = zip(tasks, plots.plot_over_iou(evaluation, tasks, titles), strict=True)
+    for task, axes in of_tasks:
+        for line, model in zip(axes.lines, models, strict=True):
+            scores = [model["scores"][task][f"AP{iou}"]["value"] for iou in range(50, 100, 5)]
+            np.testing.assert_allclose(line.get_xdata(), np.arange(0.5, 0.96, 0.05))
+            np.testing.assert_allclose(line.get_ydata(), scores)
+            assert line.get_label() == model["name"]
+    sizes = plots.plot_by_size(evaluation, tasks, titles)[1].containers
+    for bars, model in zip(bars_of(sizes), models, strict=True):
+        values = [model["scores"]["segm"][k]["value"] or 0 for k in ("APs", "APm", "APl")]
+        assert [bar.get_height() for bar in bars] == pytest.approx(values)
+    (axes,) = plots.plot_classes(evaluation, "segm", "AP-", "by class")
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    gains = []
+    for bars, model in zip(bars_of(axes.containers), models, strict=True):
+        values = [model["scores"]["segm"][f"AP-{name}"]["value"] for name in names]
+        assert [bar.get_width() for bar in bars] == pytest.approx(values)
+        gains.append(np.array(values))
+    assert (np.diff(gains[1] - gains[0]) >= 0).all()  # the largest gain on top
+    for number, axes in enumerate(plots.plot_reliability(evaluation)):
+        iou = ("0.50", "0.75", "0.90")[number]
+        for line, model in zip(axes.lines[1:], models, strict=True):
+            bins = [b for b in model["reliability"] if b["precision"][iou] is not None]
+            assert list(line.get_xdata()) == [b["mean_score"] for b in bins]
+            assert list(line.get_ydata()) == [b["precision"][iou] for b in bins]
+
+
+def test_classes_that_say_nothing_are_left_out(figures, monkeypatch):
+    def scores(**values):
+        return {"segm": {f"AP-{k}": {"value": v, "low": None, "high": None}
+                         for k, v in values.items()}}  # fmt: skip
+
+    first = scores(a=1.0, b=0.0, c=5.0, d=None, e=0.0, f=9.0)
+    second = scores(a=4.0, b=0.0, c=3.0, d=None, e=0.5, f=9.0)
+    evaluation = {"models": [{"name": "x", "scores": first}, {"name": "y", "scores": second}]}
+    expected = ["AP-c", "AP-f", "AP-e", "AP-a"]  # by gain
+    assert plots.shown_classes(evaluation, "segm", "AP-") == (expected, (1, 0))
+    (axes,) = plots.plot_classes(evaluation, "segm", "AP-", "by class")
+    assert [label.get_text() for label in axes.get_yticklabels()] == list("cfea")
+    caption = page._class_caption(evaluation, "segm", "AP-")
+    assert caption.startswith("The class in which y gains most on top")
+    assert caption.endswith("Classes in which every score is 0 are left out (1).")
+    monkeypatch.setattr(plots, "_MOST_CLASSES", 2)
+    assert plots.shown_classes(evaluation, "segm", "AP-") == (["AP-c", "AP-a"], (1, 2))
+    alone = {"models": evaluation["models"][:1]}
+    assert plots.shown_classes(alone, "segm", "AP-") == (["AP-a", "AP-f"], (2, 1))
+
+
+def bars_of(containers):
+    return [c for c in containers if len(c) and hasattr(c[0], "get_height")]
 
 
 def test_it_needs_nothing_else(report):
@@ -130,6 +223,86 @@ def test_pictures_show_the_objects(evaluation):
     without = {**evaluation, "examples": [{**example, "image_file": None}]}
     ((_, grey),) = object_pictures(without, 1)
     assert grey.shape == picture.shape
+
+
+@pytest.mark.parametrize("size_hw", [(60, 80), (600, 800)])  # enlarged, and made smaller
+def test_the_frame_lies_where_the_zoom_is(size_hw):
+    # The prediction lacks the lower right quarter of a square: it differs most there.
+    unit = size_hw[0] // 6
+    true = np.zeros(size_hw, bool)
+    true[unit : 5 * unit, 2 * unit : 6 * unit] = True
+    found = true.copy()
+    found[3 * unit :, 4 * unit :] = False
+    example = {"models": {"a": {"iou": 0.75, "boundary_iou": 0.5}}}
+    image = np.full((*size_hw, 3), 90, np.uint8)
+    picture = object_gallery._picture(image, ShownObject(example, true, {"a": found}), None)
+    window = object_gallery._around(true, [found])
+    edge = max(object_gallery._SMALLEST_ZOOM_PX, round(object_gallery._ZOOM_SHARE * 4 * unit))
+    left, top, right, bottom = pick_zoom_window(found, true, true, edge)
+    scale = 300 / (window[2] - window[0])
+    cell = picture[picture.shape[0] - 4 - 600 :][:300, 306:]
+    white = (cell > 250).all(axis=2)
+    rows, columns = (
+        np.flatnonzero(white.mean(axis=1) > 0.3),
+        np.flatnonzero(white.mean(axis=0) > 0.3),
+    )
+    expected = [(top - window[1]) * scale, (bottom - window[1]) * scale]
+    assert [rows[0], rows[-1] + 1] == pytest.approx(expected, abs=2)
+    expected = [(left - window[0]) * scale, (right - window[0]) * scale]
+    assert [columns[0], columns[-1] + 1] == pytest.approx(expected, abs=2)
+    assert len(rows) + len(columns) <= 12  # lines of 2 pixels however large the object is
+
+
+def test_points_are_drawn_where_they_are():
+    window, colors = (10, 20, 30, 40), ([250, 204, 21], [74, 222, 128])  # finest, coarser
+    black = np.zeros((100, 100, 3), np.uint8)
+    shown = ShownObject({"annotation_id": 3}, np.ones((60, 60), bool), {"a": None, "b": None})
+    points = RefinedPoints(
+        np.array([[15.0, 25.0], [22.5, 35.0], [9.0, 25.0], [15.0, 25.0]]), np.array([8, 4, 8, 4])
+    )
+    row = point_row([black] * 2, window, shown, {"b": {3: points}, "a": None}, title_px=9, gap_px=6)
+    assert row.shape == (109, 312, 3)
+    legend, plain, cell = (row[9:, left : left + 100] for left in (0, 106, 212))
+    assert (plain == 170).all()  # faded: nothing to show
+    # (15, 25) is a quarter of the window to the right and down, (22.5, 35) lies at (5/8, 3/4); a
+    # coarse point lies under a fine one, and (9, 25) outside.
+    assert cell[24:26, 24:26].reshape(-1, 3).tolist() == [colors[0]] * 4
+    assert cell[74:76, 61:64].reshape(-1, 3).tolist() == [colors[1]] * 6
+    cell = cell.copy()
+    cell[20:30, 20:30] = cell[70:80, 58:67] = 0
+    assert not cell.any()
+    for color in colors:  # both explained
+        assert (legend == color).all(axis=2).any()
+
+
+def test_points_in_words():
+    found = RefinedPoints(np.zeros((3, 2)), np.array([56, 28, 56]))
+    points = {"a": {}, "b": None, "c": {3: found}}
+    assert points_sentence({"annotation_id": 3}, points) == (
+        "a does not detect it. b has no points: its mask head does not refine. c refines its box "
+        "at 1 of 28 x 28, 2 of 56 x 56 cells."
+    )
+
+
+def test_a_row_of_points_below_the_others(evaluation, tmp_path):
+    key = evaluation["examples"][0]["annotation_id"]
+    everywhere = np.stack(np.meshgrid(np.arange(400), np.arange(400)), axis=2).reshape(-1, 2) + 0.5
+    points = {"a": None, "b & <c>": {key: RefinedPoints(everywhere, np.full(len(everywhere), 224))}}
+    (_, without), *_ = object_pictures(evaluation, 1)
+    (_, drawn), *_ = object_pictures(evaluation, 1, points)
+    rows = len(without)
+    np.testing.assert_array_equal(drawn[:rows], without)
+    assert drawn.shape == (rows + 4 + 20 + 300, *without.shape[1:])
+    yellow = (drawn[rows:] == [250, 204, 21]).all(axis=2)
+    assert yellow[:, 612:].sum() > 400
+    assert not yellow[:, 306:606].any()
+    write_report(evaluation, tmp_path / "r.html", points=points, num_pictures=1)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "a has no points: its mask head does not refine." in text
+    counted = html.escape("b & <c> refines its box at 160000 of 224 x 224 cells.")
+    assert text.count(counted) == 2  # caption, and text for those who do not see the picture
+    if len(list(object_pictures(evaluation, 1))) > 1:
+        assert html.escape("b & <c> does not detect it.") in text
 
 
 def test_one_model_without_intervals(evaluation, tmp_path):

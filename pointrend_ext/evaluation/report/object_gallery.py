@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask as mask_util
 
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.html import model_colors_rgb
+from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row
+from pointrend_ext.evaluation.report.shown_objects import ShownObject, shown_objects
 from pointrend_ext.visualization import (
     mark_window,
     pick_zoom_window,
@@ -23,19 +22,20 @@ from pointrend_ext.visualization import (
 
 __all__ = ["object_pictures"]
 
-_CELL_PX, _CONTOUR_PX = 300, 2.5
+_CELL_PX, _GAP_PX, _CONTOUR_PX, _POINTS_TITLE_PX = 300, 6, 2.5, 20
 _ZOOM_SHARE = 0.45  # edge of the zoom in sizes of the object
 _SMALLEST_ZOOM_PX, _MARGIN = 20, 0.25
 
 
 def object_pictures(
-    evaluation: Mapping[str, Any], count: int
+    evaluation: Mapping[str, Any], count: int, points: PointsByModel | None = None
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """Draw the first examples: the object as each model sees it, and a piece of its outline.
 
     Args:
         evaluation: content of ``evaluation.json``; the files that it names are read.
         count: how many examples.
+        points: where models refined these objects; drawn in a row of their own.
 
     Yields:
         The example and its picture, (H, W, 3) uint8 RGB.
@@ -43,47 +43,36 @@ def object_pictures(
     Raises:
         FileNotFoundError: A file of the evaluation is not there.
     """
-    examples = [e for e in evaluation["examples"] if e["found_by_all"]][:count]
-    missed = [e for e in evaluation["examples"] if not e["found_by_all"]][: max(1, count // 4)]
-    if not examples and not missed:
-        return
-    truth = json.loads(Path(evaluation["data_set"]["source"]).read_text(encoding="utf-8"))
-    annotations = {a["id"]: a for a in truth["annotations"]}
-    sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
-    results = {
-        model["name"]: json.loads(Path(model["predictions"]).read_text(encoding="utf-8"))
-        for model in evaluation["models"]
-    }
-    for example in examples + missed:
-        size_hw = sizes[example["image_id"]]
-        true = _mask(annotations[example["annotation_id"]]["segmentation"], size_hw)
-        masks = {}
-        for name, found in example["models"].items():
-            masks[name] = None
-            if found is not None:
-                masks[name] = _mask(results[name][found["prediction"]]["segmentation"], size_hw)
-        yield example, _picture(_image(example, size_hw), true, masks, example)
+    for shown in shown_objects(evaluation, count):
+        yield shown.example, _picture(_image(shown.example, shown.true.shape), shown, points)
 
 
-def _picture(
-    image: np.ndarray,
-    true: np.ndarray,
-    masks: Mapping[str, np.ndarray | None],
-    example: Mapping[str, Any],
-) -> np.ndarray:
+def _picture(image: np.ndarray, shown: ShownObject, points: PointsByModel | None) -> np.ndarray:
+    true, masks = shown.true, shown.masks
     found = [mask for mask in masks.values() if mask is not None]
     size = max(_SMALLEST_ZOOM_PX, round(_ZOOM_SHARE * float(np.sqrt(max(true.sum(), 1)))))
     # Where one model alone is shown, it is compared with the truth.
     pair = (found[0], found[-1] if len(found) > 1 else true) if found else (true, true)
     zoom = pick_zoom_window(*pair, true, size)
-    titles = ["ground truth", *(_title(n, example["models"][n]) for n in masks)]
+    titles = ["ground truth", *(_title(n, shown.example["models"][n]) for n in masks)]
     columns = list(zip(titles, [true, *masks.values()], strict=True))
     plain = [("", mask) for _, mask in columns]
     colors = model_colors_rgb(len(masks))
-    framed = mark_window(image, zoom, width_px=2)
-    top = _cells(framed, columns, _around(true, found), colors=colors, alpha=0.35)
-    below = _cells(image, plain, zoom, colors=colors, reference=true, title_px=0)
-    return stack_rows([top, below], gap_px=4)
+    around = _around(true, found)
+    objects = _cells(image, columns, around, colors=colors, alpha=0.35)
+    rows = [
+        _framed(objects, around, zoom),
+        _cells(image, plain, zoom, colors=colors, reference=true, title_px=0),
+    ]
+    if points:
+        cells = [
+            _cells(image, [column], zoom, colors=[color], title_px=0)
+            for column, color in zip(plain[1:], colors[1:], strict=True)
+        ]
+        rows.append(
+            point_row(cells, zoom, shown, points, title_px=_POINTS_TITLE_PX, gap_px=_GAP_PX)
+        )
+    return stack_rows(rows, gap_px=4)
 
 
 def _cells(
@@ -94,11 +83,30 @@ def _cells(
     scale = max(1, round(_CELL_PX / width))
     shrink = _CELL_PX / (scale * width)
     panel = zoom_panel(
-        image, columns, window, scale, contour_px=_CONTOUR_PX / min(shrink, 1), gap_px=6, **drawing
+        image,
+        columns,
+        window,
+        scale,
+        contour_px=_CONTOUR_PX / min(shrink, 1),
+        gap_px=_GAP_PX,
+        **drawing,
     )
-    size = (len(columns) * (_CELL_PX + 6) - 6, max(1, round(panel.shape[0] * shrink)))
+    size = (len(columns) * (_CELL_PX + _GAP_PX) - _GAP_PX, max(1, round(panel.shape[0] * shrink)))
     how = cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC
     return cv2.resize(panel, size, interpolation=how)
+
+
+def _framed(
+    panel: np.ndarray, around: tuple[int, int, int, int], zoom: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Frame the place of the zoom in every column of ``_cells`` of a square window."""
+    scale = _CELL_PX / (around[2] - around[0])
+    frame = np.rint((np.array(zoom) - np.tile(around[:2], 2)) * scale).astype(int)
+    panel = panel.copy()
+    for left in range(0, panel.shape[1], _CELL_PX + _GAP_PX):
+        cell = panel[-_CELL_PX:, left : left + _CELL_PX]
+        cell[...] = mark_window(cell, frame, width_px=2)
+    return panel
 
 
 def _around(true: np.ndarray, found: list[np.ndarray]) -> tuple[int, int, int, int]:
@@ -124,12 +132,3 @@ def _image(example: Mapping[str, Any], size_hw: tuple[int, int]) -> np.ndarray:
     if example["image_file"] is None:
         return np.full((*size_hw, 3), 128, np.uint8)
     return read_image_rgb(example["image_file"])
-
-
-def _mask(segmentation: Any, size_hw: tuple[int, int]) -> np.ndarray:
-    """Decode polygons or run lengths, (H, W) bool."""
-    if isinstance(segmentation, list):
-        segmentation = mask_util.merge(mask_util.frPyObjects(segmentation, *size_hw))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = mask_util.frPyObjects(segmentation, *size_hw)
-    return mask_util.decode(segmentation) > 0

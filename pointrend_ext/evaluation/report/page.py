@@ -13,11 +13,16 @@ from pointrend_ext.evaluation.report import plots
 from pointrend_ext.evaluation.report.html import figure, interval, jpeg_uri, page, section, table
 from pointrend_ext.evaluation.report.label_gallery import label_pictures
 from pointrend_ext.evaluation.report.object_gallery import object_pictures
+from pointrend_ext.evaluation.report.point_cells import PointsByModel, points_sentence
 
 __all__ = ["write_report"]
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 _COLOR_NOTE = ": the ground truth in white, each model in its colour of the plots."
+_POINTS_NOTE = (
+    " In the last row, the cells that the point head predicted anew in the same piece, from maps "
+    "of which not every cell was; the models were run again for it."
+)
 _OUTLINE_METRICS = ("bbox", "segm", "boundary", "ap_star")
 
 
@@ -27,6 +32,7 @@ def write_report(
     *,
     data: SemanticData | None = None,
     curves: Curves | None = None,
+    points: PointsByModel | None = None,
     num_pictures: int = 16,
 ) -> None:
     """Write one HTML file that needs no other file and no network.
@@ -37,6 +43,7 @@ def write_report(
         path: the new file.
         data: the data set, needed for pictures of label maps.
         curves: losses by run, loss -> [[iteration, value], ...].
+        points: where models refined the objects of the gallery, from ``engine.report_points``.
         num_pictures: how many examples are drawn; 0 for none.
 
     Raises:
@@ -49,7 +56,7 @@ def write_report(
     else:
         parts.append(_label_classes(evaluation))
     if num_pictures:
-        parts.append(_gallery(evaluation, data, num_pictures))
+        parts.append(_gallery(evaluation, data, num_pictures, points or {}))
     if curves:
         picture = figure(plots.plot_curves(curves), "Training losses over iterations.")
         parts.append(section("Training", [picture]))
@@ -108,7 +115,9 @@ def _instance_plots(evaluation: Mapping[str, Any]) -> list[str]:
     if any(metric.startswith("AP-") for metric in first["scores"][task]):
         title = f"{TASK_TITLES[task]} by class"
         picture = plots.plot_classes(evaluation, task, "AP-", title)
-        sections.append(section("Classes", [figure(picture, _class_caption(evaluation))]))
+        sections.append(
+            section("Classes", [figure(picture, _class_caption(evaluation, task, "AP-"))])
+        )
     if first["reliability"]:
         sections.append(
             section(
@@ -133,29 +142,35 @@ def _label_classes(evaluation: Mapping[str, Any]) -> str:
     for prefix, title in (("IoU-", "IoU by class"), ("BoundaryIoU-", "Boundary IoU by class")):
         if any(metric.startswith(prefix) for metric in scores):
             uri = plots.plot_classes(evaluation, "sem_seg", prefix, title)
-            pictures.append(figure(uri, _class_caption(evaluation)))
+            pictures.append(figure(uri, _class_caption(evaluation, "sem_seg", prefix)))
     return section("Classes", ['<div class="row">', *pictures, "</div>"] if pictures else [])
 
 
-def _class_caption(evaluation: Mapping[str, Any]) -> str:
-    if len(evaluation["models"]) == 1:
-        return "The best class on top; the lines are the intervals."
-    return (
-        f"The class in which {evaluation['models'][-1]['name']} gains most on top; the lines are "
-        "the intervals."
-    )
+def _class_caption(evaluation: Mapping[str, Any], task: str, prefix: str) -> str:
+    best = "The best class"
+    if len(evaluation["models"]) > 1:
+        best = f"The class in which {evaluation['models'][-1]['name']} gains most"
+    _, (num_zero, num_middle) = plots.shown_classes(evaluation, task, prefix)
+    text = f"{best} on top; the lines are the intervals."
+    if num_zero:
+        text += f" Classes in which every score is 0 are left out ({num_zero})."
+    if num_middle:
+        text += f" Classes in the middle are left out ({num_middle})."
+    return text
 
 
-def _gallery(evaluation: Mapping[str, Any], data: SemanticData | None, count: int) -> str:
+def _gallery(
+    evaluation: Mapping[str, Any], data: SemanticData | None, count: int, points: PointsByModel
+) -> str:
     if evaluation["data_set"]["kind"] == "instances":
         pictures = [
-            figure(jpeg_uri(picture), _object_caption(example))
-            for example, picture in object_pictures(evaluation, count)
+            figure(jpeg_uri(picture), _object_caption(example, points))
+            for example, picture in object_pictures(evaluation, count, points)
         ]
         note = (
             "Objects that all models found, the largest difference of Boundary IoU first; then "
             "large objects that not all found. Below each object, a piece of its outline where "
-            f"the masks differ most{_COLOR_NOTE}"
+            f"the masks differ most{_COLOR_NOTE}{_POINTS_NOTE if points else ''}"
         )
     else:
         if data is None:
@@ -171,10 +186,11 @@ def _gallery(evaluation: Mapping[str, Any], data: SemanticData | None, count: in
     return section("Where they differ", pictures, note)
 
 
-def _object_caption(example: Mapping[str, Any]) -> str:
+def _object_caption(example: Mapping[str, Any], points: PointsByModel) -> str:
     scores = [
         f"{name} has score {found['score']:.2f}"
         for name, found in example["models"].items()
         if found is not None
     ]
-    return f"{example['class']}, image {example['image_id']}. {', '.join(scores) or 'Not found'}."
+    text = f"{example['class']}, image {example['image_id']}. {', '.join(scores) or 'Not found'}."
+    return f"{text} {points_sentence(example, points)}".strip()

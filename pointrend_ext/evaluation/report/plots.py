@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "has_values",
     "plot_by_size",
     "plot_classes",
     "plot_curves",
     "plot_over_iou",
     "plot_reliability",
+    "shown_classes",
 ]
 
+_MOST_CLASSES = 60  # half of them from either end
 _IOUS = tuple(range(50, 100, 5))
 _SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
@@ -67,7 +68,7 @@ def plot_by_size(evaluation: Mapping[str, Any], tasks: Sequence[str], titles: Ma
         scores = [[m["scores"][task][name] for name in _SIZES] for m in evaluation["models"]]
         _bars(axes, list(_SIZES.values()), evaluation, scores)
         axes.set(title=titles[task], ylabel="AP", ylim=(0, None))
-    all_axes[0].legend(fontsize=8)
+    all_axes[0].legend(fontsize=8, loc="upper left")  # large objects have the highest bars
     return _svg(figure)
 
 
@@ -77,21 +78,14 @@ def plot_classes(evaluation: Mapping[str, Any], task: str, prefix: str, title: s
     Args:
         evaluation: content of ``evaluation.json``.
         task: the task.
-        prefix: of the metrics, such as "AP-"; classes without a value are left out.
+        prefix: of the metrics, such as "AP-".
         title: of the plot.
 
     Returns:
         A data URI.
     """
     models = evaluation["models"]
-    metrics = [m for m in models[0]["scores"][task] if m.startswith(prefix)]
-    metrics = [m for m in metrics if has_values(model["scores"][task][m] for model in models)]
-
-    def rank(metric: str) -> float:
-        values = [model["scores"][task][metric]["value"] for model in models]
-        return values[-1] - values[0] if len(values) > 1 else values[0]
-
-    metrics.sort(key=rank)
+    metrics, _ = shown_classes(evaluation, task, prefix)
     scores = [[model["scores"][task][metric] for metric in metrics] for model in models]
     height = 0.9 + len(metrics) * (0.12 + 0.13 * len(models))
     figure, (axes,) = _figure(1, (7.5, height))
@@ -99,6 +93,33 @@ def plot_classes(evaluation: Mapping[str, Any], task: str, prefix: str, title: s
     axes.set(title=title, xlim=(0, None))
     axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(models))
     return _svg(figure)
+
+
+def shown_classes(
+    evaluation: Mapping[str, Any], task: str, prefix: str
+) -> tuple[list[str], tuple[int, int]]:
+    """Choose what ``plot_classes`` shows.
+
+    Args:
+        evaluation: content of ``evaluation.json``.
+        task: the task.
+        prefix: of the metrics.
+
+    Returns:
+        The metrics, the largest gain of the last model over the first one (of one model, the best
+        score) last; and how many classes are left out, because all models score 0, and because they
+        are in the middle of too many. Classes without a value are counted nowhere.
+    """
+    models = evaluation["models"]
+    metrics = [m for m in models[0]["scores"][task] if m.startswith(prefix)]
+    values = {m: [model["scores"][task][m]["value"] for model in models] for m in metrics}
+    values = {m: v for m, v in values.items() if None not in v}
+    metrics = [m for m, v in values.items() if any(v)]
+    num_zero = len(values) - len(metrics)
+    metrics.sort(key=lambda m: values[m][-1] - values[m][0] if len(models) > 1 else values[m][0])
+    num_middle = max(0, len(metrics) - _MOST_CLASSES)
+    half = _MOST_CLASSES // 2
+    return (metrics[:half] + metrics[-half:] if num_middle else metrics), (num_zero, num_middle)
 
 
 def plot_reliability(evaluation: Mapping[str, Any]) -> str:
@@ -149,11 +170,6 @@ def plot_curves(curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -
         axes.set(title=name, xlabel="iteration")
     all_axes[0].legend(fontsize=8)
     return _svg(figure)
-
-
-def has_values(found: Any) -> bool:
-    """Tell whether all of several scores are there."""
-    return all(entry["value"] is not None for entry in found)
 
 
 def _figure(count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:

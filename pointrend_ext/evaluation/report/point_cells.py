@@ -1,0 +1,119 @@
+"""The row of a gallery picture that shows where models refined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
+from pointrend_ext.visualization import draw_points, titled_columns
+from pointrend_ext.visualization.raster import paint_text
+
+__all__ = ["PointsByModel", "point_row", "points_sentence"]
+
+PointsByModel = Mapping[str, Mapping[Any, RefinedPoints] | None]
+"""By model the points of each object (by annotation id); None for a model that has no points."""
+
+_LEGEND_LEFT_PX, _LEGEND_LINE_PX, _LEGEND_CAP_PX = 20, 28, 10
+_INK = np.array([24, 24, 27])
+_FINEST_PX, _COARSER_PX = 1.7, 0.8  # radius, and what each coarser step adds
+# From the finest map to coarser ones; far from the colours of models.
+_STEP_COLORS = np.array(
+    [[250, 204, 21], [74, 222, 128], [232, 121, 249], [248, 113, 113], [212, 212, 216]], np.uint8
+)
+
+
+def point_row(
+    backgrounds: Sequence[np.ndarray],
+    window: tuple[int, int, int, int],
+    shown: ShownObject,
+    points: PointsByModel,
+    *,
+    title_px: int,
+    gap_px: int,
+) -> np.ndarray:
+    """Draw the points that lie in a window, one column per model after a legend.
+
+    Args:
+        backgrounds: (h, w, 3) uint8 RGB per model, the window in the size to draw it.
+        window: left, top, right, bottom in pixels of the image.
+        shown: the object.
+        points: see ``PointsByModel``; models that are not in it are not drawn.
+        title_px: height of the titles.
+        gap_px: distance between columns.
+
+    Returns:
+        (title_px + h, (1 + models) * (w + gap_px) - gap_px, 3) uint8, RGB.
+    """
+    sides = sorted({int(side) for found in _all_found(shown, points) for side in found.sides})[::-1]
+    corner, size = np.array(window[:2]), np.array(window[2:]) - window[:2]
+    titles, cells = [""], [_legend(backgrounds[0].shape, sides)]
+    for name, background in zip(shown.masks, backgrounds, strict=True):
+        found = (points.get(name) or {}).get(shown.example["annotation_id"])
+        cell = background
+        if found is None:
+            cell = 255 - (255 - background) // 3  # faded
+        else:
+            inside = ((found.points_px >= corner) & (found.points_px < corner + size)).all(axis=1)
+            for rank, side in reversed(list(enumerate(sides))):  # fine ones on top
+                chosen = found.points_px[inside & (found.sides == side)]
+                color = _STEP_COLORS[min(rank, len(_STEP_COLORS) - 1)]
+                radius = _FINEST_PX + _COARSER_PX * rank
+                cell = draw_points(cell, (chosen - corner) / size, color, radius_px=radius)
+        cells.append(cell)
+        titles.append(_title(name, shown, points))
+    return titled_columns(titles, cells, bar_px=title_px, gap_px=gap_px)
+
+
+def points_sentence(example: Mapping[str, Any], points: PointsByModel) -> str:
+    """Say in words what the row shows.
+
+    Args:
+        example: entry of ``evaluation.json``.
+        points: see ``PointsByModel``.
+    """
+    parts = []
+    for name, of_objects in points.items():
+        found = (of_objects or {}).get(example["annotation_id"])
+        if of_objects is None:
+            parts.append(f"{name} has no points: its mask head does not refine.")
+        elif found is None:
+            parts.append(f"{name} does not detect it.")
+        else:
+            sides, counts = np.unique(found.sides, return_counts=True)
+            steps = ", ".join(
+                f"{c} of {s} x {s}" for s, c in zip(sides.tolist(), counts.tolist(), strict=True)
+            )
+            parts.append(f"{name} refines its box at {steps} cells.")
+    return " ".join(parts)
+
+
+def _all_found(shown: ShownObject, points: PointsByModel) -> list[RefinedPoints]:
+    of_models = [of_objects or {} for of_objects in points.values()]
+    key = shown.example["annotation_id"]
+    return [of_objects[key] for of_objects in of_models if key in of_objects]
+
+
+def _title(name: str, shown: ShownObject, points: PointsByModel) -> str:
+    if name not in points:
+        return f"{name}: not run again"
+    if points[name] is None:
+        return f"{name}: no points"
+    found = points[name].get(shown.example["annotation_id"])
+    return f"{name}: not detected" if found is None else f"{name}: refined points"
+
+
+def _legend(shape: tuple[int, ...], sides: Sequence[int]) -> np.ndarray:
+    """Write which colour belongs to which map, (h, w, 3) uint8."""
+    height, width = shape[:2]
+    cell = np.full((height, width, 3), 255, np.uint8)
+    for rank, side in enumerate(sides):
+        middle = height / 2 + (rank - (len(sides) - 1) / 2) * _LEGEND_LINE_PX
+        dot = np.array([[_LEGEND_LEFT_PX / width, middle / height]])
+        color = _STEP_COLORS[min(rank, len(_STEP_COLORS) - 1)]
+        cell = draw_points(cell, dot, color, radius_px=_FINEST_PX + _COARSER_PX * rank)
+        start = (2 * _LEGEND_LEFT_PX, middle + _LEGEND_CAP_PX / 2)
+        paint_text(cell, f"cells of the {side} x {side} map", start, _LEGEND_CAP_PX, _INK)
+    return cell
