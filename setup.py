@@ -96,11 +96,13 @@ setup(
     extras_require={
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
         "report": ["matplotlib"],
+        "safetensors": ["safetensors>=0.4"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
             "matplotlib",
             "pytest>=7",
             "ruff>=0.6",
+            "safetensors>=0.4",
             "setuptools>=64,<81",
             "tensorboard",
             "wheel",

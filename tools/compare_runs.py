@@ -29,8 +29,15 @@ def main() -> None:
         help="A run's name and its OUTPUT_DIR; repeat for every run.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Folder for the report.")
+    parser.add_argument(
+        "--costs",
+        type=Path,
+        metavar="FILE",
+        help="What tools/measure_models.py wrote for models of the same names: adds parameters "
+        "and time per image to the table.",
+    )
     args = parser.parse_args()
-    write_run_report(dict(args.run), args.output)
+    write_run_report(dict(args.run), args.output, costs_file=args.costs)
     print((args.output / "results.md").read_text(), end="")
 
 

@@ -16,6 +16,7 @@ from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import LoadOptions, add_load_options, find_class_names, load_cfg
+from pointrend_ext.modeling.unread_keys import check_unread_keys
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,8 +42,10 @@ def main() -> None:
     register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     for description in cfg.DATASETS.DESCRIPTIONS:
         register_description(description)
+    model = build_model(cfg)
+    check_unread_keys(cfg, model)
     report = convert_weights(
-        build_model(cfg),
+        model,
         args.source,
         args.target,
         class_names=find_class_names(cfg, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),

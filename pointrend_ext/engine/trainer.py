@@ -20,6 +20,7 @@ from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
 from pointrend_ext.evaluation import build_evaluator
+from pointrend_ext.modeling.unread_keys import check_unread_keys
 
 __all__ = ["Trainer"]
 
@@ -52,6 +53,13 @@ class Trainer(DefaultTrainer):
                 trainer=weakref.proxy(self),
             )
         return [ExactResume(self.data_loader, self.cfg.SEED), *super().build_hooks()]
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Build the model; keys that no part of it reads are reported."""
+        model = super().build_model(cfg)
+        check_unread_keys(cfg, model)
+        return model
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:

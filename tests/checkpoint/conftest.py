@@ -40,7 +40,18 @@ OURS = {
     "ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
     "MASK_POINT_HEAD.FC_DIM": 8,
 }
+PANOPTIC = {"META_ARCHITECTURE": "PanopticFPN", "SEM_SEG_HEAD.NAME": "SemSegFPNHead"}
+ALIGNED = {"BACKBONE.NAME": "build_resnet_aligned_fpn_backbone", "FPN.ALIGNMENT.NAME": "FAM"}
 SEMANTIC = {"META_ARCHITECTURE": "SemanticSegmentor"}
+DEEP = {
+    **SEMANTIC,
+    "SEM_SEG_HEAD.IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "SEM_SEG_HEAD.CONVS_DIM": 8,
+    "SEM_SEG_HEAD.NORM": "BN",
+    "SEM_SEG_HEAD.LOSS_TYPE": "cross_entropy",
+    "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": 0.4,
+    "SEM_SEG_POINT_HEAD.FC_DIM": 8,
+}
 
 
 def _cfg(add_keys, values):
@@ -56,16 +67,35 @@ def _cfg(add_keys, values):
 
 
 def build(kind, classes=CLASSES, seed=0):
-    """Build ``point_rend``, ``mask_rcnn``, ``semantic_point_rend`` or ``semantic_fpn``."""
+    """Build a model of one of the kinds below."""
+    mask_rcnn = {"MASK_ON": True, "ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead"}
     values = {
         "point_rend": OURS,
-        "mask_rcnn": {"MASK_ON": True, "ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead"},
+        "mask_rcnn": mask_rcnn,
+        "panoptic": {**mask_rcnn, **PANOPTIC},
+        "panoptic point_rend": {**OURS, **PANOPTIC},
+        "aligned mask_rcnn": {**mask_rcnn, **ALIGNED},
+        "aligned point_rend": {**OURS, **ALIGNED},
         "semantic_point_rend": {
             **SEMANTIC,
             "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
             "SEM_SEG_POINT_HEAD.FC_DIM": 8,
         },
         "semantic_fpn": {**SEMANTIC, "SEM_SEG_HEAD.NAME": "SemSegFPNHead"},
+        **{head: {**DEEP, "SEM_SEG_HEAD.NAME": head} for head in ("SFNetHead", "AlignSegHead")},
+        **{
+            f"PointRend {head}": {
+                **DEEP,
+                "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
+                "SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME": head,
+            }
+            for head in ("SFNetHead", "AlignSegHead")
+        },
+        "AlignSegHead alone": {
+            **DEEP,
+            "SEM_SEG_HEAD.NAME": "AlignSegHead",
+            "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": 0.0,
+        },
     }[kind]
     counts = {"ROI_HEADS.NUM_CLASSES": classes, "SEM_SEG_HEAD.NUM_CLASSES": classes}
     torch.manual_seed(seed)

@@ -87,6 +87,24 @@ def test_a_batch_counter_may_be_missing(make_model, files, load):
     assert load(model, files.pth(state)).names("ignored") == ["0.num_batches_tracked"]
 
 
+@pytest.mark.parametrize("stored", [None, 5, 3])
+def test_class_frequencies_are_the_data_sets(files, load, stored):
+    """Detectron2's federated loss keeps them in a buffer; they are computed when it is built."""
+
+    def make(frequencies):
+        model = nn.Sequential(nn.Linear(2, 1))
+        if frequencies is not None:
+            model[0].register_buffer("fed_loss_cls_weights", frequencies)
+        return model
+
+    source, model = make(None if stored is None else torch.ones(stored)), make(torch.zeros(3))
+    for training in (False, True):
+        report = load(model, files.pth(source.state_dict()), training=training)
+        assert report.names("ignored") == ["0.fed_loss_cls_weights"]
+        assert report.names("loaded") == ["0.weight", "0.bias"]
+        assert model[0].fed_loss_cls_weights.tolist() == [0, 0, 0]
+
+
 def test_shared_parameters_are_not_missing(files, load):
     model = nn.Module()
     model.a = model.b = nn.Linear(2, 2)

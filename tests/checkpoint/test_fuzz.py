@@ -19,7 +19,8 @@ from pointrend_ext.checkpoint import (
     WeightsFileError,
 )
 
-CONTAINERS = ("pickle", "pickle of tensors", "zip", "legacy torch")
+safetensors = pytest.importorskip("safetensors.torch")
+CONTAINERS = ("pickle", "pickle of tensors", "zip", "legacy torch", "safetensors")
 CHECKSUMS = ("zip",)  # only here can a flipped bit of a number be seen
 
 
@@ -46,6 +47,8 @@ def make_model():
 
 
 def as_bytes(state, container):
+    if container == "safetensors":
+        return safetensors.save({name: value.contiguous() for name, value in state.items()})
     data = {"model": state, "__author__": "Detectron2 Model Zoo", "iteration": 5}
     if container == "pickle":
         data["model"] = {k: v.numpy() if torch.is_tensor(v) else v for k, v in state.items()}
@@ -143,6 +146,8 @@ def run_case(seed, folder):
     container = CONTAINERS[seed % len(CONTAINERS)]
     mutations = BYTES if seed % 3 else WEIGHTS
     mutate = mutations[seed // 3 % len(mutations)]
+    if container == "safetensors" and mutate is not_a_tensor:
+        mutate = remove  # it cannot be written
     state = {name: value.clone() for name, value in original.items()}
     if mutate in WEIGHTS:
         mutate(state, rng)

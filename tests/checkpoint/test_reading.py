@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import pickle
 import sys
 import zipfile
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -137,30 +135,44 @@ def test_safetensors_need_their_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("metadata", "wrapped"),
-    [(None, False), ({"format": "pt"}, False), ({"class_names": '{"instance": ["a"]}'}, True)],
+    ("metadata", "stored_names"),
+    [
+        (None, None),
+        ({"format": "pt"}, None),
+        ({"class_names": '{"instance": ["a"]}', "config": "x"}, {"instance": ["a"]}),
+    ],
 )
-def test_safetensors_are_read_by_their_package(tmp_path, monkeypatch, metadata, wrapped):
-    @contextlib.contextmanager
-    def safe_open(path, framework, device):
-        tensor = SimpleNamespace(path=path, framework=framework, device=device)
-        yield SimpleNamespace(
-            keys=lambda: ["w"], get_tensor={"w": tensor}.get, metadata=lambda: metadata
-        )
-
-    stub = ModuleType("safetensors")
-    stub.safe_open = safe_open
-    monkeypatch.setitem(sys.modules, "safetensors", stub)
-    (tmp_path / "w.bin").write_bytes(SAFETENSORS)
+def test_safetensors(tmp_path, metadata, stored_names):
+    torch_format = pytest.importorskip("safetensors.torch")
+    tensors = {
+        "a": torch.arange(6.0).view(2, 3),
+        "b.c": torch.tensor([1.5, -2], dtype=torch.bfloat16),
+        "n": torch.tensor(7),
+    }
+    torch_format.save_file(tensors, tmp_path / "w.bin", metadata=metadata)
     got = read_weights_file(tmp_path / "w.bin")
-    if wrapped:
-        assert got["class_names"] == {"instance": ["a"]}
+    if stored_names is not None:
+        assert got["class_names"] == stored_names
         got = got["model"]
-    assert vars(got["w"]) == {"path": str(tmp_path / "w.bin"), "framework": "pt", "device": "cpu"}
+    assert set(got) == set(tensors)
+    for name, value in tensors.items():
+        torch.testing.assert_close(got[name], value, rtol=0, atol=0)
 
 
-def test_real_safetensors(tmp_path):
-    safetensors = pytest.importorskip("safetensors.torch")
-    safetensors.save_file(WEIGHTS["model"], tmp_path / "w.bin")
-    got = read_weights_file(tmp_path / "w.bin")
-    torch.testing.assert_close(got["w"], WEIGHTS["model"]["w"], rtol=0, atol=0)
+@pytest.mark.parametrize("keep", [9, 40, 70, 100, 1000])
+def test_truncated_safetensors_are_refused(tmp_path, keep):
+    """The header alone has 72 bytes."""
+    torch_format = pytest.importorskip("safetensors.torch")
+    content = torch_format.save({"w": torch.ones(256)})
+    assert len(content) > 1000
+    (tmp_path / "w.safetensors").write_bytes(content[:keep])
+    with pytest.raises(WeightsFileError, match=rf"w.safetensors \({keep} bytes\) is damaged"):
+        read_weights_file(tmp_path / "w.safetensors")
+
+
+def test_class_names_that_are_no_json_are_damage(tmp_path):
+    torch_format = pytest.importorskip("safetensors.torch")
+    metadata = {"class_names": "[ant"}
+    torch_format.save_file({"w": torch.ones(2)}, tmp_path / "w.bin", metadata=metadata)
+    with pytest.raises(WeightsFileError, match="damaged"):
+        read_weights_file(tmp_path / "w.bin")

@@ -21,6 +21,7 @@ INSTANCES = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml"
 SEMANTICS = "Cityscapes-SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml"
 BASELINE = "Cityscapes-SemanticSegmentation/semantic_R_101_FPN_1x_cityscapes.yaml"
 NO_WEIGHTS = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
+IMAGES = ["drawn_inputs", pytest.param("coco_inputs", marks=pytest.mark.real_data)]
 BEFORE_NOVEMBER_2020 = [
     (r"roi_heads\.mask_head\.coarse_head\.fc", "roi_heads.mask_coarse_head.coarse_mask_fc"),
     (r"roi_heads\.mask_head\.coarse_head\.", "roi_heads.mask_coarse_head."),
@@ -46,9 +47,12 @@ def load_strictly(path, cfg):
     return model.eval()
 
 
+@pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("renames", [(), BEFORE_NOVEMBER_2020], ids=["current", "legacy"])
-def test_r50_instances(tmp_path, make_pair, drawn_inputs, renames):
-    pair = make_pair(80, drawn_inputs)
+def test_r50_instances(request, tmp_path, make_pair, images, renames):
+    image = request.getfixturevalue(images)[0]["image"][:, :256, :256]
+    inputs = [{"image": image, "height": image.shape[1], "width": image.shape[2]}]
+    pair = make_pair(80, inputs)
     path = tmp_path / "model_final.pkl"
     write_zoo_file(path, pair.upstream, renames)
     like_the_pair = [
@@ -59,7 +63,7 @@ def test_r50_instances(tmp_path, make_pair, drawn_inputs, renames):
     model = load_strictly(path, load_cfg(INSTANCES, [*NO_WEIGHTS, *like_the_pair]))
     with torch.no_grad():
         (expected,), (got,) = (
-            m.inference(drawn_inputs[:1], do_postprocess=False) for m in (pair.upstream, model)
+            m.inference(inputs, do_postprocess=False) for m in (pair.upstream, model)
         )
     assert len(got) == 20
     assert torch.equal(got.pred_boxes.tensor, expected.pred_boxes.tensor)
@@ -68,7 +72,8 @@ def test_r50_instances(tmp_path, make_pair, drawn_inputs, renames):
     assert differs.float().mean() < 1e-3  # points swapped at the cut-off: test_inference.py
 
 
-def test_r101_semantics(tmp_path, drawn_inputs):
+@pytest.mark.parametrize("images", IMAGES)
+def test_r101_semantics(request, tmp_path, images):
     cfg = get_cfg()
     point_rend.add_pointrend_config(cfg)
     cfg.merge_from_file(get_config_file(BASELINE), allow_unsafe=True)
@@ -85,7 +90,8 @@ def test_r101_semantics(tmp_path, drawn_inputs):
     path = tmp_path / "model_final.pkl"
     write_zoo_file(path, upstream)
     model = load_strictly(path, load_cfg(SEMANTICS, NO_WEIGHTS))
-    inputs = [{"image": drawn_inputs[0]["image"][:, :128, :192]}]
+    image = request.getfixturevalue(images)[0]["image"]
+    inputs = [{"image": image[:, :128, :192]}]
     with torch.no_grad():
         (expected,), (got,) = upstream(inputs), model(inputs)
     scale = expected["sem_seg"].abs().max()

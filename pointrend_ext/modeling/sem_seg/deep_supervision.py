@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import check_flow_coords
-from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
+from pointrend_ext.modeling.sem_seg.head_arguments import read_head_arguments
 from pointrend_ext.modeling.sem_seg.losses import upsampled_losses
 
 __all__ = ["DeeplySupervisedHead"]
@@ -100,25 +100,13 @@ class DeeplySupervisedHead(nn.Module):
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``."""
         node = cfg.MODEL.SEM_SEG_HEAD
-        levels = FeatureLevels.select(
-            input_shape,
-            node.IN_FEATURES,
-            "MODEL.SEM_SEG_HEAD.IN_FEATURES",
-            "the backbone gives (MODEL.RESNETS.OUT_FEATURES)",
-        )
         return {
-            "input_shape": {name: input_shape[name] for name in levels.names},
-            "num_classes": node.NUM_CLASSES,
-            "common_stride": node.COMMON_STRIDE,
+            **read_head_arguments(cfg, input_shape),
             "conv_dims": node.CONVS_DIM,
-            "norm": node.NORM,
             "coords": node.ALIGNMENT_COORDS,
-            "loss_type": node.LOSS_TYPE,
-            "loss_weight": node.LOSS_WEIGHT,
             "aux_loss_weight": node.AUX_LOSS_WEIGHT,
             "ohem_threshold": node.OHEM_THRESHOLD,
             "ohem_min_kept": node.OHEM_MIN_KEPT,
-            "ignore_value": node.IGNORE_VALUE,
         }
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:

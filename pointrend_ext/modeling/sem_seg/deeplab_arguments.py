@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from torch import nn
 
-from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.sem_seg.head_arguments import read_head_arguments
 
 __all__ = ["check_deeplab_arguments", "read_deeplab_arguments"]
 
@@ -17,7 +17,7 @@ _LOSS_TYPES = ("cross_entropy", "hard_pixel_mining")
 
 
 def read_deeplab_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
-    """Read the arguments that both heads have.
+    """Read the arguments that both DeepLab heads have.
 
     Args:
         cfg: ``MODEL.SEM_SEG_HEAD`` is read, and ``INPUT.CROP`` if ``ASPP_POOLING`` is "crop".
@@ -27,24 +27,12 @@ def read_deeplab_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -
         ValueError: a feature map that does not exist, or a pooling that is not possible.
     """
     node = cfg.MODEL.SEM_SEG_HEAD
-    levels = FeatureLevels.select(
-        input_shape,
-        node.IN_FEATURES,
-        "MODEL.SEM_SEG_HEAD.IN_FEATURES",
-        "the backbone gives (MODEL.RESNETS.OUT_FEATURES)",
-    )
     return {
-        "input_shape": {name: input_shape[name] for name in levels.names},
-        "num_classes": node.NUM_CLASSES,
-        "common_stride": node.COMMON_STRIDE,
+        **read_head_arguments(cfg, input_shape),
         "aspp_dilations": node.ASPP_DILATIONS,
         "aspp_dropout": node.ASPP_DROPOUT,
-        "norm": node.NORM,
         "use_depthwise_separable_conv": node.USE_DEPTHWISE_SEPARABLE_CONV,
         "train_size": _pooled_crop(cfg),
-        "loss_type": node.LOSS_TYPE,
-        "loss_weight": node.LOSS_WEIGHT,
-        "ignore_value": node.IGNORE_VALUE,
     }
 
 
