@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,8 @@ from pointrend_ext.visualization import (
 
 __all__ = ["draw_map_refinement", "draw_object_refinement", "write_refinement"]
 
-_CELL_PX = 280  # of a picture in the strip, for an object
+_CELL_PX = 280  # of a picture in the strip, for an object: the mean of its sides,
+_LONGEST = 2.0  # of which a side is at most so many times as long
 _MAP_CELL_PX = 420  # and for a whole image
 _LARGE = 2  # the animation and the training picture are so much larger
 _SECONDS = {"start": 1.5, "doubled": 0.7, "points": 1.2, "corrected": 1.2, "last": 3.0}
@@ -67,7 +69,7 @@ def write_refinement(
     generator = torch.Generator(device=predictor.model.device).manual_seed(seed)
     if semantic:
         recording = record_map(predictor.model, model_input, generator=generator)
-        draw = draw_map_refinement
+        draw = partial(draw_map_refinement, colors=predictor.classes.stuff_colors)
     else:
         recording = record_object(
             predictor.model, model_input, number, class_id=class_id, generator=generator
@@ -96,7 +98,8 @@ def draw_object_refinement(
         Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each.
     """
     x0, y0, x1, y1 = recording.box_px.tolist()
-    scale = _CELL_PX / max(x1 - x0, y1 - y0, 1e-6)
+    longer, shorter = max(x1 - x0, y1 - y0, 1e-6), max(min(x1 - x0, y1 - y0), 1e-6)
+    scale = _CELL_PX * min(1 / (longer * shorter) ** 0.5, _LONGEST / longer)
 
     def crop(enlargement: int) -> np.ndarray:
         size = [max(8, round(enlargement * scale * side)) for side in (x1 - x0, y1 - y0)]
@@ -114,13 +117,14 @@ def draw_object_refinement(
 
 
 def draw_map_refinement(
-    image_rgb: np.ndarray, recording: MapRecording
+    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]] = ()
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Draw the refinement of a class map.
 
     Args:
         image_rgb: (H, W, 3) uint8, the image that the model saw.
         recording: of it.
+        colors: RGB per class; distinct ones if there are none.
 
     Returns:
         As ``draw_object_refinement``.
@@ -129,6 +133,8 @@ def draw_map_refinement(
     rows, columns = recording.extent_px
     height, width = image_rgb.shape[:2]
     palette = distinct_colors(max(len(recording.coarse), 2))
+    if len(colors):
+        palette = np.array(colors, np.uint8)
     scale = _MAP_CELL_PX / max(rows, columns)
     padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
 

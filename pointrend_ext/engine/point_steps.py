@@ -6,7 +6,8 @@ without a recording is untouched.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,47 +61,27 @@ def record_object(
         ValueError: another mask head, or no such detection.
     """
     head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    if not isinstance(head, PointRendROIMaskHead):
-        raise ValueError(
-            f"The mask head is {type(head).__name__}; only that of PointRend refines at points "
-            "(MODEL.ROI_MASK_HEAD.NAME PointRendROIMaskHead)."
-        )
-    calls: list[Any] = []
-    hook = head.register_forward_pre_hook(lambda _, args: calls.append(args))
-    try:
+    _check_head(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+    with _first_call(head) as call:
         model.inference([model_input], do_postprocess=False)
-    finally:
-        hook.remove()
-    ((features, detections),) = calls
-    index = _find(detections[0], number, class_id)
-    x = detections[0][index : index + 1]
+    features, (detections,) = call
+    index = _find(detections, number, class_id)
+    x = detections[index : index + 1]
     inputs = RegionInputs(
         features=head.point_levels.gather(features),
         strides=head.point_levels.strides,
         boxes_px=[x.pred_boxes.tensor],
-        coarse_logits=head._coarse_logits(features, [x.pred_boxes.tensor]),
+        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
         classes=x.pred_classes,
     )
     coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
-    plan = head.subdivision
-    doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
-    ((_, predict_points),) = inference_predictors(
-        head.point_head,
-        inputs,
-        points_per_step=plan.num_points,
-        points_per_region=doublings * plan.num_points,
-    )
-    coords, num_important = _training_points(
-        coarse, foreground_uncertainty, head.train_points, generator
-    )
     return ObjectRecording(
         box_px=x.pred_boxes.tensor[0].cpu(),
         class_id=int(x.pred_classes),
         score=float(x.scores),
         coarse=coarse[0].cpu(),
-        steps=_record(coarse, predict_points, foreground_uncertainty, doublings, plan.num_points),
-        training_coords=coords,
-        num_important=num_important,
+        steps=_object_steps(head, inputs, coarse),
+        **_training_points(coarse, foreground_uncertainty, head.train_points, generator),
     )
 
 
@@ -119,52 +100,80 @@ def record_map(
         ValueError: another head.
     """
     head = getattr(model, "sem_seg_head", None)
-    if not isinstance(head, PointRendSemanticHead):
-        raise ValueError(
-            f"The semantic head is {type(head).__name__}; only that of PointRend refines at points "
-            "(MODEL.SEM_SEG_HEAD.NAME PointRendSemanticHead)."
-        )
-    calls: list[Any] = []
-    hook = head.register_forward_pre_hook(lambda _, args: calls.append(args))
-    output = getattr(model, "output", None)
-    try:
-        if output is not None:
-            model.output = "logits"  # labels are made without the head's forward
+    _check_head(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
+    with _first_call(head) as call, _logits_output(model):
         model.eval()([model_input])
-    finally:
-        hook.remove()
-        if output is not None:
-            model.output = output
+    features = call[0]
     inputs = MapInputs(
-        features=head.point_levels.gather(calls[0][0]),
+        features=head.point_levels.gather(features),
         strides=head.point_levels.strides,
-        coarse_logits=head.coarse_sem_seg_head.layers(calls[0][0]),
+        coarse_logits=head.coarse_sem_seg_head.layers(features),
         coarse_stride=head.common_stride,
     )
     coarse = at_least_float32(inputs.coarse_logits)
-    size_px = tuple(model_input["image"].shape[1:])
+    return MapRecording(
+        extent_px=inputs.extent_px,
+        coarse=coarse[0].cpu(),
+        steps=_map_steps(head, inputs, coarse, tuple(model_input["image"].shape[1:])),
+        **_training_points(coarse, class_uncertainty, head.train_points, generator),
+    )
 
+
+def _check_head(head: nn.Module | None, wanted: type[nn.Module], what: str, key: str) -> None:
+    if not isinstance(head, wanted):
+        raise ValueError(
+            f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
+            f"({key} {wanted.__name__})."
+        )
+
+
+@contextmanager
+def _first_call(head: nn.Module) -> Iterator[list[Any]]:
+    """Fill a list with the arguments that a head is first called with."""
+    arguments: list[Any] = []
+    hook = head.register_forward_pre_hook(lambda _, given: arguments.extend(given))
+    try:
+        yield arguments
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _logits_output(model: nn.Module) -> Iterator[None]:
+    """Make a model that can give labels give logits: labels are made without the head's forward."""
+    output = getattr(model, "output", None)
+    if output is None:
+        yield
+        return
+    model.output = "logits"
+    try:
+        yield
+    finally:
+        model.output = output
+
+
+def _object_steps(head: PointRendROIMaskHead, inputs: RegionInputs, coarse: Tensor) -> list[Step]:
+    plan = head.subdivision
+    doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
+    ((_, predict_points),) = inference_predictors(
+        head.point_head,
+        inputs,
+        points_per_step=plan.num_points,
+        points_per_region=doublings * plan.num_points,
+    )
+    return _record(coarse, predict_points, foreground_uncertainty, doublings, plan.num_points)
+
+
+def _map_steps(
+    head: PointRendSemanticHead, inputs: MapInputs, coarse: Tensor, size_px: tuple[int, int]
+) -> list[Step]:
     def uncertainty(logits: Tensor) -> Tensor:
         stride = inputs.extent_px[0] / logits.shape[-2]
         return exclude_padding(class_uncertainty(logits), [size_px], stride)
 
     plan = head.subdivision
-    coords, num_important = _training_points(
-        coarse, class_uncertainty, head.train_points, generator
-    )
-    return MapRecording(
-        extent_px=inputs.extent_px,
-        coarse=coarse[0].cpu(),
-        steps=_record(
-            coarse,
-            map_inference_predictor(head.point_head, inputs),
-            uncertainty,
-            plan.steps,
-            plan.num_points,
-        ),
-        training_coords=coords,
-        num_important=num_important,
-    )
+    predict_points = map_inference_predictor(head.point_head, inputs)
+    return _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
 
 
 def _find(detections: Instances, number: int, class_id: int | None) -> int:
@@ -225,7 +234,8 @@ def _training_points(
     uncertainty: Callable[[Tensor], Tensor],
     plan: TrainPointPlan,
     generator: torch.Generator | None,
-) -> tuple[Tensor, int]:
+) -> dict[str, Any]:
+    """Draw points as a training step does; return them as a recording's fields."""
     coords = get_uncertain_point_coords_with_randomness(
         coarse,
         uncertainty,
@@ -234,4 +244,7 @@ def _training_points(
         plan.importance_sample_ratio,
         generator=generator,
     )
-    return coords[0].cpu(), int(plan.importance_sample_ratio * plan.num_points)
+    return {
+        "training_coords": coords[0].cpu(),
+        "num_important": int(plan.importance_sample_ratio * plan.num_points),
+    }

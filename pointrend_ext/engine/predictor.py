@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, overload
 
+import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
@@ -28,6 +29,7 @@ from pointrend_ext.engine.postprocess import (
 from pointrend_ext.engine.prediction import Prediction
 from pointrend_ext.engine.setup import check_weights
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
+from pointrend_ext.modeling.unread_keys import check_unread_keys
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
 from pointrend_ext.visualization.instances import check_image
 
@@ -110,26 +112,11 @@ class Predictor:
                 out of its range.
         """
         cfg = load_cfg(config_file, opts)
-        if weights is not None:
-            cfg.MODEL.WEIGHTS = os.fspath(weights)
-        if not cfg.MODEL.WEIGHTS:
-            raise ValueError(
-                f"No weights: {config_file} names none in MODEL.WEIGHTS. Pass a trained model, "
-                "such as output/pointrend_rcnn_toy/model_final.pth."
-            )
-        check_weights(cfg.MODEL.WEIGHTS)
-        if device is not None:
-            cfg.MODEL.DEVICE = device
-        elif cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-            cfg.MODEL.DEVICE = "cpu"
-        if confidence is not None:
-            _set_confidence(cfg, confidence)
-        cfg.freeze()
+        _complete(cfg, weights, device, confidence)
         model = build_model(cfg)
+        check_unread_keys(cfg, model)
         checkpointer = PointRendCheckpointer(
-            model,
-            class_names=find_classes(cfg).by_kind(),
-            **vars(load_options or LoadOptions()),
+            model, class_names=find_classes(cfg).by_kind(), **vars(load_options or LoadOptions())
         )
         stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
         return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)
@@ -173,7 +160,8 @@ class Predictor:
         Raises:
             ValueError: a picture too thin to be resized.
         """
-        pixels = image_rgb if self.cfg.INPUT.FORMAT == "RGB" else image_rgb[:, :, ::-1]
+        is_rgb = self.cfg.INPUT.FORMAT == "RGB"
+        pixels = image_rgb if is_rgb else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
         augmented = T.AugInput(pixels)
         try:
             self._augmentations(augmented)
@@ -230,8 +218,28 @@ def _load(image: ImageLike) -> tuple[np.ndarray, str]:
     return image, ""
 
 
-def _set_confidence(cfg: CfgNode, confidence: float) -> None:
-    if not 0 <= confidence <= 1:
-        raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1.")
-    cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
-    cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
+def _complete(
+    cfg: CfgNode,
+    weights: str | os.PathLike[str] | None,
+    device: str | None,
+    confidence: float | None,
+) -> None:
+    """Put what the user chose into a configuration that has just been read, and freeze it."""
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = os.fspath(weights)
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError(
+            "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "
+            "as output/pointrend_rcnn_toy/model_final.pth."
+        )
+    check_weights(cfg.MODEL.WEIGHTS)
+    if device is not None:
+        cfg.MODEL.DEVICE = device
+    elif cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    if confidence is not None:
+        if not 0 <= confidence <= 1:
+            raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1.")
+        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
+        cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
+    cfg.freeze()

@@ -51,32 +51,41 @@ def draw_sample(
     pixels = sample["image"].numpy().transpose(1, 2, 0)
     pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
     image = np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
-    height, width = image.shape[:2]
-    columns = {f"{height} x {width}": image}
+    columns = {"{} x {}".format(*image.shape[:2]): image}
     if "instances" in sample:
         instances = _with_bitmasks(sample["instances"])
-        columns[f"{len(instances)} objects"] = draw_instances(
-            image,
-            masks=instances.gt_masks.tensor.numpy(),
-            boxes_px=instances.gt_boxes.tensor.numpy(),
-            labels=[classes.thing(int(c)) for c in instances.gt_classes],
-        )
+        columns[f"{len(instances)} objects"] = _draw_objects(image, instances, classes)
         columns["points"] = _draw_labelled_points(
             image, instances, cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS, generator
         )
     if "sem_seg" in sample:
-        labels = sample["sem_seg"].numpy()
-        ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-        present = [int(c) for c in np.unique(labels) if c != ignored]
-        columns["label map"] = draw_segments(
-            image,
-            labels,
-            names={c: classes.stuff_name(c) for c in present},
-            colors=dict(enumerate(classes.stuff_colors)),
-            void_id=ignored,
+        columns["label map"] = _draw_labels(
+            image, sample["sem_seg"].numpy(), classes, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
         )
     panel = titled_columns(list(columns), list(columns.values()), bar_px=None, gap_px=6)
     return stack_rows([panel])
+
+
+def _draw_objects(image: np.ndarray, instances: Instances, classes: Classes) -> np.ndarray:
+    return draw_instances(
+        image,
+        masks=instances.gt_masks.tensor.numpy(),
+        boxes_px=instances.gt_boxes.tensor.numpy(),
+        labels=[classes.thing(int(c)) for c in instances.gt_classes],
+    )
+
+
+def _draw_labels(
+    image: np.ndarray, labels: np.ndarray, classes: Classes, ignored: int
+) -> np.ndarray:
+    present = [int(c) for c in np.unique(labels) if c != ignored]
+    return draw_segments(
+        image,
+        labels,
+        names={c: classes.stuff_name(c) for c in present},
+        colors=dict(enumerate(classes.stuff_colors)),
+        void_id=ignored,
+    )
 
 
 def _with_bitmasks(instances: Instances) -> Instances:

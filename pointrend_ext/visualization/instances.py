@@ -41,9 +41,8 @@ def draw_instances(
         image_rgb: (H, W, 3) uint8.
         masks: (R, H, W) bool, R may be 0; integers (non-zero is inside); or probabilities in [0,
             1], cut at 0.5, whose contours are interpolated between pixels. A sequence that makes
-            its (H, W) masks when they are read is read one by one, and if it has ``crop``
-            and ``size_hw``, see ``shape_of``, only where the objects are: so large images with many objects fit into
-            memory.
+            its (H, W) masks when they are read is read one by one; one that has ``crop`` and
+            ``size_hw``, see ``shape_of``, only where its objects are.
         boxes_px: (R, 4) left, top, right, bottom in pixels of the image, drawn as thin frames; None
             draws none.
         labels: R texts; an empty one is not drawn. None draws none.

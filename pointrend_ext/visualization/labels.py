@@ -56,7 +56,7 @@ def ascii_text(text: str) -> str:
 
 def default_cap_height(height: int, width: int) -> float:
     """Return a capital height in pixels that is readable when the whole image is looked at."""
-    return float(np.clip(0.0155 * (height * width) ** 0.5, 5.0, 200.0))
+    return float(np.clip(0.0155 * (height * width) ** 0.5, 6.0, 200.0))
 
 
 def place_label(

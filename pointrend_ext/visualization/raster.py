@@ -129,7 +129,8 @@ def paint_text(
     x1, y1 = int(np.ceil(x + text_width(text, cap_height_px))) + pad, int(np.ceil(y)) + pad
     grid = np.zeros(((y1 - y0) * _FINE, (x1 - x0) * _FINE), dtype=np.uint8)
     origin = (round((x - x0) * _FINE), round((y - y0) * _FINE))
-    thickness = max(1, round(cap_height_px * _FINE / 7) - 2)  # OpenCV draws about two pixels more
+    # OpenCV draws about two pixels more; thinner lines fade in small text.
+    thickness = max(2, round(cap_height_px * _FINE / 7) - 2)
     cv2.putText(
         grid, text, origin, _FONT, cap_height_px * _FINE / _CAP_HEIGHT, 255, thickness, cv2.LINE_8
     )

@@ -7,11 +7,13 @@ import pytest
 
 from pointrend_ext.visualization.labels import Plate, ascii_text, place_label
 from pointrend_ext.visualization.raster import text_width
+from pointrend_ext.visualization.shapes import shape_of
 
 
 def place(mask, text="zebra", occupied=None, placed=(), cap=8.0, scale=1):
     occupied = mask if occupied is None else occupied
-    return place_label(text, mask, occupied, list(placed), cap_height_px=cap, scale=scale)
+    shape = shape_of(mask[None], 0)
+    return place_label(text, shape, occupied, list(placed), cap_height_px=cap, scale=scale)
 
 
 def rectangle(top, left, bottom, right, shape=(200, 300)):
@@ -64,6 +66,12 @@ def test_other_objects_are_avoided():
     above = rectangle(40, 60, 80, 240)
     plate = place(mask, occupied=mask | above)
     assert covered(plate, mask | above) == 0
+
+
+def test_in_a_crowd_others_are_covered_rather_than_the_object():
+    plate = place(rectangle(40, 60, 110, 160), occupied=np.ones((200, 300), bool))
+    assert plate.y + plate.height <= 40
+    assert 60 <= plate.x + plate.width / 2 <= 160
 
 
 def test_plates_do_not_overlap():

@@ -102,6 +102,29 @@ def test_text_fills_its_width_and_height(cap):
     assert columns.max() < 20 + raster.text_width("HEH", cap)
 
 
+@pytest.mark.parametrize("cap", [4.5, 6.0])
+def test_small_text_does_not_fade(cap):
+    picture = canvas(30, 120)
+    raster.paint_text(picture, "person 94%", (5.0, 20.0), cap, WHITE)
+    weight = covered(picture)
+    assert np.quantile(weight[weight > 0], 0.8) > 0.6
+
+
+def test_blocks_without_any_drawing_stay_untouched(monkeypatch):
+    touched = []
+    blend = raster.blend
+    monkeypatch.setattr(
+        raster, "blend", lambda region, *rest: (touched.append(region.size), blend(region, *rest))
+    )
+    picture = canvas(1000, 1200)
+    raster.paint_stroke(picture, [circle((600, 500), 400)], WHITE, 3.0)
+    assert sum(touched) < 0.2 * picture.size
+    alone = canvas(1000, 1200)
+    monkeypatch.setattr(raster, "_BLOCK", 256)  # as large as a tile
+    raster.paint_stroke(alone, [circle((600, 500), 400)], WHITE, 3.0)
+    np.testing.assert_array_equal(picture, alone)
+
+
 def test_rectangle_with_round_corners():
     picture = canvas()
     raster.paint_rectangle(picture, (10, 20, 50, 40), WHITE, radius_px=6)

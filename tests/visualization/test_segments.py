@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pointrend_ext.visualization import distinct_colors, draw_instances, draw_segments
+from pointrend_ext.visualization import (
+    distinct_colors,
+    draw_instances,
+    draw_label_map,
+    draw_segments,
+)
 from pointrend_ext.visualization.labels import place_inside
 
 
@@ -55,6 +60,30 @@ def test_void_stays_as_it_is_and_labels_are_inside():
     np.testing.assert_array_equal(
         got, draw_segments(image, ids, void_id=0, names={2: "b"}, text_px=6)
     )
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_label_map_tints_and_leaves_unknown_labels(scale):
+    image, labels = picture(), three_regions().astype(np.int16)
+    labels[:5], labels[5:8] = 255, -1
+    colors = np.array([[250, 10, 20], [0, 0, 0], [40, 200, 90]], np.uint8)
+    got = draw_label_map(image, labels, colors, alpha=0.6, scale=scale)
+    expected = image.astype(float)
+    for number in (0, 2):
+        expected[labels == number] = 0.4 * image[labels == number] + 0.6 * colors[number]
+    expected = np.kron(expected, np.ones((scale, scale, 1)))
+    assert np.abs(got - expected).max() <= 0.5 + 1e-3
+    same = np.kron(np.isin(labels, [7, 255, -1]), np.ones((scale, scale))).astype(bool)
+    np.testing.assert_array_equal(got[same], np.kron(image, np.ones((scale, scale, 1)))[same])
+    plain = draw_label_map(image, np.maximum(labels, 0))
+    palette = distinct_colors(256)[np.maximum(labels, 0)]
+    assert np.abs(plain - (0.4 * image + 0.6 * palette)).max() <= 0.5 + 1e-3
+
+
+def test_large_ids_cost_nothing():
+    ids = np.array([[0, 2**22]])
+    got = draw_segments(np.zeros((1, 2, 3), np.uint8), ids, alpha=1, void_id=2**22, contour_px=0)
+    np.testing.assert_array_equal(got, [[distinct_colors(1)[0], [0, 0, 0]]])
 
 
 def test_place_inside_takes_the_middle():

@@ -168,7 +168,7 @@ class PointRendROIMaskHead(nn.Module):
         self, features: Mapping[str, Tensor], proposals: list[Instances]
     ) -> dict[str, Tensor]:
         boxes_px = [x.proposal_boxes.tensor.detach() for x in proposals]
-        coarse_logits = self._coarse_logits(features, boxes_px)
+        coarse_logits = self.coarse_logits(features, boxes_px)
         return {
             "loss_mask": mask_rcnn_loss(at_least_float32(coarse_logits), proposals),
             "loss_mask_point": self.point_loss(features, proposals, coarse_logits),
@@ -214,7 +214,7 @@ class PointRendROIMaskHead(nn.Module):
         inputs = self._region_inputs(
             features,
             boxes_px,
-            self._coarse_logits(features, boxes_px),
+            self.coarse_logits(features, boxes_px),
             torch.cat([x.pred_classes for x in detections]),
         )
         plan = self.subdivision
@@ -253,7 +253,7 @@ class PointRendROIMaskHead(nn.Module):
             uncertainty=foreground_uncertainty,
         )
 
-    def _coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
+    def coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
         maps = self.coarse_levels.gather(features)
         if self.training:

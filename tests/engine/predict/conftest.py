@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 from pointrend_ext import Predictor
 from pointrend_ext.engine import load_cfg
 
+TOOLS = Path(__file__).parents[3] / "tools"
 TINY = [
     *("MODEL.RESNETS.WIDTH_PER_GROUP", 4),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
@@ -63,6 +66,27 @@ def picture(height=120, width=170, seed=0):
 @pytest.fixture(scope="session")
 def make_picture():
     return picture
+
+
+@pytest.fixture(scope="session")
+def load_tool():
+    """Import a file of ``tools`` as the command line runs it."""
+
+    def load(name: str):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(TOOLS))
+            spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
+            tool = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(tool)
+        return tool
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny_options():
+    """Of the instance model of ``predictors``."""
+    return TINY
 
 
 @pytest.fixture(scope="session")

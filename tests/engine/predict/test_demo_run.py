@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointrend_ext.engine.demo import DemoOptions, OutputWriter, VideoSink, find_inputs, run_demo
+from pointrend_ext.engine.demo import (
+    DemoOptions,
+    OutputWriter,
+    VideoSink,
+    VideoSource,
+    find_inputs,
+    run_demo,
+)
+from pointrend_ext.engine.demo.same_objects import ObjectColors
 from pointrend_ext.visualization import read_image_rgb, write_image
 
 SIZE_HW = (40, 56)
@@ -219,16 +227,24 @@ def test_two_models_side_by_side(tmp_path, demo, make_picture):
     np.testing.assert_array_equal(page[height:, :170], page[height:, 176:])
 
 
-def test_video_goes_through(tmp_path, demo, make_picture):
+def test_video_goes_through(tmp_path, demo, predictors, make_picture):
     with VideoSink(tmp_path / "v.mp4", 5) as sink:
         for seed in range(4):
             sink.write(make_picture(seed=seed))
     report, _, out = demo([tmp_path / "v.mp4"], max_frames=3)
     assert (report.num_frames, report.failures) == (3, [])
-    capture = cv2.VideoCapture(str(out / "v.mp4"))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(5)
-    assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 3
-    assert capture.read()[1].shape == (120, 170, 3)
+    read = VideoSource(out / "v.mp4")
+    assert read.fps == pytest.approx(5)
+    assert read.num_frames == 3
+    frames, sources = list(read), list(VideoSource(tmp_path / "v.mp4"))
+    assert len(frames) == 3
+    colors = ObjectColors()
+    for frame, source in zip(frames, sources, strict=False):  # the overlay of this very frame
+        prediction = predictors("instance")(source)
+        expected = prediction.draw(colors=colors(prediction))
+        assert frame.shape == (120, 170, 3)
+        assert np.abs(frame.astype(int) - expected).mean() < 8
+        assert np.abs(frame.astype(int) - source).mean() > 12
 
 
 def test_unknown_class_stops_before_the_first_image(tmp_path, demo):
@@ -237,37 +253,60 @@ def test_unknown_class_stops_before_the_first_image(tmp_path, demo):
         demo([tmp_path / "a.png"], classes=["dog"])
 
 
-def test_the_command(tmp_path, predictors, make_picture, monkeypatch, capsys):
-    import importlib.util
-
-    path = Path(__file__).parents[3] / "tools" / "demo.py"
-    spec = importlib.util.spec_from_file_location("demo_tool", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    predictor = predictors("instance")
+@pytest.fixture
+def command(load_tool, predictors, monkeypatch, tmp_path):
+    """The command with models that are there already; what it asked for is kept."""
+    tool = load_tool("demo")
     asked = []
 
     def from_config(config, weights, **options):
         asked.append((config, weights, options["opts"], options["confidence"]))
-        return predictor
+        return predictors("instance")
 
     monkeypatch.setattr(tool.Predictor, "from_config", from_config)
+
+    def run(*words):
+        output = ("--output", str(tmp_path / "out"))
+        words = ("--config-file", "c.yaml", "--weights", "w.pth", *output, *words)
+        monkeypatch.setattr(sys, "argv", ["demo.py", *words])
+        return tool.main()
+
+    run.asked = asked
+    return run
+
+
+def test_the_command(tmp_path, command, make_picture, capsys):
     write_image(tmp_path / "a.png", make_picture())
     (tmp_path / "b.png").write_text("no picture")
     words = [
-        *("--config-file", "c.yaml", "--weights", "w.pth", "--input", str(tmp_path / "*.png")),
-        *("--compare", "d.yaml", "--output", str(tmp_path / "out"), "--confidence", "0.2"),
+        *("--input", str(tmp_path / "*.png"), "--compare", "d.yaml", "--confidence", "0.2"),
         *("--opts", "INPUT.MIN_SIZE_TEST", "64"),
     ]
-    monkeypatch.setattr(sys, "argv", ["demo.py", *words])
-    assert tool.main() == 1
+    assert command(*words) == 1
     options = ["INPUT.MIN_SIZE_TEST", "64"]
-    assert asked == [("c.yaml", "w.pth", options, 0.2), ("d.yaml", None, options, 0.2)]
+    assert command.asked == [("c.yaml", "w.pth", options, 0.2), ("d.yaml", None, options, 0.2)]
     printed = capsys.readouterr()
     assert printed.out.startswith("1 images and 0 frames in")
     assert "b.png" in printed.err
     (tmp_path / "b.png").unlink()
-    assert tool.main() == 0
-    monkeypatch.setattr(sys, "argv", ["demo.py", *words[:4], "--output", str(tmp_path)])
-    assert tool.main() == 2
+    assert command(*words) == 0
+    assert command() == 2
     assert "Nothing to do" in capsys.readouterr().err
+
+
+def test_the_command_never_shows_a_traceback(tmp_path, command, capfd):
+    bad, folder = bad_files(), tmp_path / "odd files, überall"
+    (folder / "folder.jpg").mkdir(parents=True)
+    for name, data in bad.items():
+        (folder / name).write_bytes(data)
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    write_image(folder / "good.png", base_picture())
+    inputs = [folder, folder / "folder.jpg", folder / "dangling.png", folder / "none.png"]
+    assert command("--input", *map(str, inputs)) == 1
+    printed = capfd.readouterr()
+    assert printed.out.startswith("1 images and 0 frames in")
+    assert "Traceback" not in printed.err
+    assert f"{len(bad) + 3} failed:" in printed.err
+    for name in (*bad, "folder.jpg", "dangling.png", "none.png"):
+        assert name in printed.err.split("failed:")[1]
+    assert (tmp_path / "out" / "good.png").is_file()

@@ -1,0 +1,153 @@
+"""Drawing an object from its crop gives the pixels of drawing whole masks."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from pointrend_ext.engine.pasted_masks import PastedMasks
+from pointrend_ext.visualization import MaskCrop, distinct_colors, draw_instances, mask_contours
+from pointrend_ext.visualization.contours import binarize
+from pointrend_ext.visualization.raster import blend
+from pointrend_ext.visualization.shapes import shape_of, window_of
+
+_FINE, _SHIFT = 4, 4
+
+
+def stroke_on_whole_image(canvas, polygons, color, width_px):
+    """Slow oracle: one fine grid and one distance transform for all of the image."""
+    if not polygons:
+        return
+    margin = int(np.ceil(width_px / 2 + 1))
+    height, width = canvas.shape[:2]
+    size = (height + 2 * margin) * _FINE + 1, (width + 2 * margin) * _FINE + 1
+    grid = np.full(size, 255, np.uint8)
+    fine = [np.rint((p + margin) * _FINE * 2**_SHIFT).astype(np.int32) for p in polygons]
+    cv2.polylines(grid, fine, True, 0, 1, cv2.LINE_8, _SHIFT)
+    distance = cv2.distanceTransform(grid, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    rows = distance[:-1] + distance[1:]
+    cells = np.clip(width_px / 2 * _FINE + 0.5 - (rows[:, :-1] + rows[:, 1:]) / 4, 0, 1)
+    cells = cells[margin * _FINE :, margin * _FINE :][: height * _FINE, : width * _FINE]
+    blend(canvas, color, cv2.resize(cells, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def draw_on_whole_image(image, masks, colors, alpha, contour_px):
+    """Slow oracle: every mask in the size of the image."""
+    canvas = image.copy()
+    masks = np.asarray(masks)
+    order = np.argsort([-np.count_nonzero(binarize(mask)) for mask in masks], kind="stable")
+    for i in order:
+        pixels = canvas[binarize(masks[i])]
+        blend(pixels, colors[i], alpha)
+        canvas[binarize(masks[i])] = pixels
+    for i in order:
+        stroke_on_whole_image(canvas, mask_contours(masks[i]), colors[i], contour_px)
+    return canvas
+
+
+def wavy_masks(size_hw, count, seed):
+    """Random blobs as a model predicts them, on boxes up to all of the image."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:28, :28] / 27 - 0.5
+    angle, radius = np.arctan2(y, x), np.hypot(y, x)
+    edges = [0.35 + 0.1 * np.sin(angle * lobes) for lobes in rng.integers(2, 9, count)]
+    maps = np.stack([1 / (1 + np.exp(25 * (radius - edge))) for edge in edges])
+    limit = np.array([*size_hw[::-1]] * 2)
+    center, side = rng.random((count, 2)) * limit[:2], rng.uniform(4, 1.5 * max(size_hw), count)
+    boxes = np.concatenate([center - side[:, None] / 2, center + side[:, None] / 2], axis=1)
+    boxes = np.clip(boxes, 0, limit)
+    boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) > 1).all(axis=1)]
+    maps = torch.from_numpy(maps[: len(boxes)]).float()
+    return PastedMasks(maps, torch.from_numpy(boxes).float(), size_hw)
+
+
+@pytest.mark.parametrize("contour_px", [1.25, 4.0, 11.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_crops_give_the_pixels_of_whole_masks(contour_px, seed):
+    size_hw = (150, 230)  # within one tile, in which lines are cut alike
+    image = np.random.default_rng(seed).integers(0, 256, (*size_hw, 3)).astype(np.uint8)
+    masks = wavy_masks(size_hw, 12, seed)
+    assert len(masks) > 6
+    colors = distinct_colors(len(masks))
+    expected = draw_on_whole_image(image, masks, colors, 0.4, contour_px)
+    for given in (masks, np.asarray(masks), list(masks)):
+        got = draw_instances(image, masks=given, colors=colors, alpha=0.4, contour_px=contour_px)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_labels_boxes_and_enlargement_do_not_depend_on_crops():
+    masks = wavy_masks((150, 230), 12, 5)
+    image = np.full((150, 230, 3), 90, np.uint8)
+    labels = [f"object {n}" for n in range(len(masks))]
+    for options in ({"labels": labels}, {"upscale": 2, "labels": labels}):
+        np.testing.assert_array_equal(
+            draw_instances(image, masks=masks, **options),
+            draw_instances(image, masks=np.asarray(masks), **options),
+        )
+
+
+class Crops:
+    """Masks that can only be read as crops."""
+
+    def __init__(self, masks, margin):
+        self.masks, self.margin, self.read = masks, margin, 0
+        self.size_hw = masks.shape[1:]
+
+    def __len__(self):
+        return len(self.masks)
+
+    def __getitem__(self, number):
+        raise AssertionError("a whole mask was asked for")
+
+    def crop(self, number):
+        self.read += 1
+        top, left, bottom, right = window_of(self.masks[number] >= 0.5)
+        top, left = max(top - self.margin, 0), max(left - self.margin, 0)
+        window = np.s_[top : bottom + self.margin, left : right + self.margin]
+        return MaskCrop(self.masks[number][window], top, left)
+
+
+def test_each_crop_is_read_once_and_probabilities_keep_their_outlines():
+    y, x = np.mgrid[:90, :140] + 0.5
+    centers = [(30, 40), (110, 60), (138, 2)]
+    soft = np.stack([np.clip(0.5 + (17 - np.hypot(x - a, y - b)) / 6, 0, 1) for a, b in centers])
+    image = np.full((90, 140, 3), 60, np.uint8)
+    crops = Crops(soft, 1)
+    drawn = draw_instances(image, masks=crops, labels=["a", "b", "c"])
+    np.testing.assert_array_equal(drawn, draw_instances(image, masks=soft, labels=["a", "b", "c"]))
+    assert crops.read == 3
+    for number, mask in enumerate(soft):
+        (polygon,), (expected,) = shape_of(soft, number).polygons, mask_contours(mask)
+        np.testing.assert_allclose(polygon, expected, atol=1e-9)
+
+
+def test_shape_by_hand():
+    mask = np.zeros((1, 20, 30), bool)
+    mask[0, 4:7, 10:12] = True
+    mask[0, 5, 12] = True
+    shape = shape_of(mask, 0)
+    assert (shape.top, shape.left, shape.height, shape.width, shape.area) == (4, 10, 3, 3, 7)
+    assert shape.inside().tolist() == [[1, 1, 0], [1, 1, 1], [1, 1, 0]]
+    assert shape.window == np.s_[4:7, 10:13]
+    (expected,), (polygon,) = mask_contours(mask[0]), shape.polygons
+    np.testing.assert_array_equal(polygon, expected)
+    empty = shape_of(mask & False, 0)
+    assert (empty.area, empty.polygons, empty.inside().shape) == (0, [], (0, 0))
+
+
+@pytest.mark.parametrize("box", [[0, 0, 60, 40], [3.4, 2.2, 9.9, 39.8], [51.5, 30, 60, 31.2]])
+def test_pasted_crops_are_parts_of_the_whole(box):
+    maps = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    masks = PastedMasks(maps, torch.tensor([box]), (40, 60))
+    for crop, whole in (
+        (masks.crop(0), masks[0]),
+        (masks.probability_crop(0), masks.probability(0)),
+    ):
+        rows, columns = crop.values.shape
+        window = np.s_[crop.top : crop.top + rows, crop.left : crop.left + columns]
+        np.testing.assert_array_equal(whole[window], crop.values)
+        assert np.count_nonzero(whole) == np.count_nonzero(crop.values)
+        assert rows <= box[3] - box[1] + 4
+        assert columns <= box[2] - box[0] + 4
