@@ -104,7 +104,9 @@ def _add_deeplab_keys(cfg: CfgNode) -> None:
     # Loss of the DeepLab heads: cross_entropy, or hard_pixel_mining (mean over the worst fifth of
     # the pixels).
     _default(node, "LOSS_TYPE", "hard_pixel_mining")
-    # DeepLabV3+: maps that the decoder reads beside the ASPP output, and their widths in it.
+    # DeepLabV3+: widths in the decoder of the maps beside the ASPP output, which are all but the
+    # last of IN_FEATURES. PROJECT_FEATURES is read by nobody, here and in Detectron2; its
+    # configurations state it.
     _default(node, "PROJECT_FEATURES", ["res2"])
     _default(node, "PROJECT_CHANNELS", [48])
     # Width of the ASPP, dilations of its three 3 x 3 branches (in cells), dropout of its output.
