@@ -6,15 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pointrend_ext.engine.named_values import named_path
 from pointrend_ext.engine.run_report import write_run_report
-
-
-def parse_run(word: str) -> tuple[str, Path]:
-    """Split NAME=FOLDER."""
-    name, separator, folder = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=FOLDER")
-    return name, Path(folder)
 
 
 def main() -> None:
@@ -22,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--run",
-        type=parse_run,
+        type=named_path,
         action="append",
         required=True,
         metavar="NAME=FOLDER",

@@ -7,15 +7,8 @@ import argparse
 from pathlib import Path
 
 from pointrend_ext.data import register_description
+from pointrend_ext.engine.named_values import named_path
 from pointrend_ext.engine.semantic_comparison import write_semantic_comparisons
-
-
-def parse_run(word: str) -> tuple[str, Path]:
-    """Split NAME=FILE."""
-    name, separator, file_name = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=FILE")
-    return name, Path(file_name)
 
 
 def main() -> None:
@@ -23,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--predictions",
-        type=parse_run,
+        type=named_path,
         action="append",
         required=True,
         metavar="NAME=FILE",

@@ -26,6 +26,7 @@ from tabulate import tabulate
 from torch import nn
 
 from pointrend_ext.engine import load_cfg
+from pointrend_ext.engine.named_values import named_value
 
 
 def measure_models(
@@ -75,20 +76,12 @@ def table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
 
 
-def parse_model(word: str) -> tuple[str, str]:
-    """Split NAME=CONFIG."""
-    name, separator, config = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=CONFIG")
-    return name, config
-
-
 def parse_args(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--model",
-        type=parse_model,
+        type=named_value,
         action="append",
         required=True,
         metavar="NAME=CONFIG",

@@ -16,19 +16,12 @@ from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.engine.named_values import named_path
 from pointrend_ext.engine.predictor import Predictor
 from pointrend_ext.engine.report_points import record_shown_points
 from pointrend_ext.engine.run_report import summarize_run
 from pointrend_ext.evaluation.offline import find_data_set
 from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
-
-
-def parse_run(word: str) -> tuple[str, Path]:
-    """Split NAME=FOLDER."""
-    name, separator, folder = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=FOLDER")
-    return name, Path(folder)
 
 
 def parse_model(word: str) -> tuple[str, str, str]:
@@ -48,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     add("--output", type=Path, required=True, help="The new HTML file.")
     add(
         "--run",
-        type=parse_run,
+        type=named_path,
         action="append",
         default=[],
         metavar="NAME=FOLDER",

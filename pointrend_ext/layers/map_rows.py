@@ -21,7 +21,7 @@ class MapRows:
     """A map, laid out for reading many channels at many points. Values as from ``point_sample``.
 
     Attributes:
-        table: (N * H * W, C), or None for a map that is read plane by plane.
+        table: (N * H * W, C), or None for a large map.
     """
 
     def __init__(self, feature: Tensor) -> None:
