@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.checkpoint.errors import WeightsFileError
-from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN, WeightsFormat
+from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN
+from pointrend_ext.checkpoint.weights_format import WeightsFormat
 
 __all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
 

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
-from torch import Tensor
 
-__all__ = ["FORMATS", "PLAIN", "WeightsFormat"]
+from pointrend_ext.checkpoint.decoder_names import ALIGNSEG, SFNET
+from pointrend_ext.checkpoint.weights_format import DEEP_STEM, RESNET, State, WeightsFormat
 
-State = dict[str, Tensor]
-Rename = tuple[str, "str | Callable[[re.Match[str]], str]"]
-
-
-@dataclass(frozen=True)
-class WeightsFormat:
-    """One format.
-
-    Attributes:
-        name: in words.
-        required: patterns; the format is recognised when each matches the start of some name.
-        renames: (pattern, replacement), applied to each name in this order.
-        dropped: patterns of names that no model needs.
-        convert: changes values too, after the renames; returns the tensors and, for each new name,
-            the name it had before.
-        partial_names: names lack the beginning that the model's have.
-        fused_norms: normalisations were fused into scale and shift, so their statistics are 0, 1.
-        notes: sentences for the user.
-    """
-
-    name: str
-    required: tuple[str, ...]
-    renames: tuple[Rename, ...] = ()
-    dropped: tuple[str, ...] = ()
-    convert: Callable[[State], tuple[State, dict[str, str]]] | None = None
-    partial_names: bool = False
-    fused_norms: bool = False
-    notes: tuple[str, ...] = ()
+__all__ = ["FORMATS", "PLAIN"]
 
 
 def _level(name: str) -> Callable[[re.Match[str]], str]:
@@ -68,14 +40,6 @@ def _background_last(state: State) -> tuple[State, dict[str, str]]:
     return state, {name: name for name in state}
 
 
-RESNET: tuple[Rename, ...] = (
-    (r"^conv1\.", "stem.conv1."),
-    (r"^bn1\.", "stem.conv1.norm."),
-    (r"^layer(\d)\.(.*)", lambda found: f"res{int(found[1]) + 1}.{found[2]}"),
-    (r"^(res\d\.\d+\.)bn(\d)\.", r"\1conv\2.norm."),
-    (r"^(res\d\.\d+\.)downsample\.0\.", r"\1shortcut."),
-    (r"^(res\d\.\d+\.)downsample\.1\.", r"\1shortcut.norm."),
-)
 TORCHVISION_INPUT = (
     "torchvision's weights expect INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.28, 103.53], "
     "MODEL.PIXEL_STD [58.395, 57.12, 57.375] and MODEL.RESNETS.STRIDE_IN_1X1 False."
@@ -137,6 +101,16 @@ FORMATS = (
         convert=convert_c2_detectron_names,
         partial_names=True,
         fused_norms=True,
+    ),
+    SFNET,
+    ALIGNSEG,
+    WeightsFormat(
+        name="ResNet with a deep stem",
+        required=(r"layer1\.0\.conv1\.weight$", r"conv1\.6\.weight$"),
+        renames=(*DEEP_STEM, *RESNET),
+        dropped=(r"fc\.(weight|bias)$",),
+        partial_names=True,
+        notes=(TORCHVISION_INPUT,),
     ),
     WeightsFormat(
         name="torchvision ResNet",

@@ -2,6 +2,7 @@
 
 from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
 from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
+from pointrend_ext.modeling.resnet import build_resnet_sfnet_backbone
 from pointrend_ext.modeling.roi_heads import CoarseMaskHead, PointRendROIMaskHead
 from pointrend_ext.modeling.sem_seg import (
     AlignSegHead,
@@ -27,4 +28,5 @@ __all__ = [
     "PointRendSemanticSegmentor",
     "SFNetHead",
     "StandardPointHead",
+    "build_resnet_sfnet_backbone",
 ]

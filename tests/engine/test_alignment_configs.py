@@ -70,6 +70,38 @@ def test_decoders_build_at_their_published_widths(name):
     assert model.sem_seg_head.subdivision.steps == 2
 
 
+def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
+    """A stage sees the same cells as without dilation, but each convolution looks farther."""
+    backbone = build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", TINY).backbone.eval()
+    plain = build(f"{CITYSCAPES}/alignseg_R_50_cityscapes", TINY).backbone.eval()
+    plain.load_state_dict(backbone.state_dict(), strict=True)
+    image = torch.randn(1, 3, 64, 96, generator=rng)
+    got, other = backbone(image), plain(image)
+    for name in ("res2", "res3"):
+        torch.testing.assert_close(got[name], other[name], rtol=0, atol=0)
+    for name in ("res4", "res5"):
+        assert got[name].shape == other[name].shape
+        assert (got[name] - other[name]).abs().max() > 1e-3
+    for i, stage in enumerate((backbone.res4, backbone.res5)):
+        expected = [(2 ** (i + 1),) * 2] * len(stage)
+        assert [block.conv2.dilation for block in stage] == expected
+        assert [block.conv2.padding for block in stage] == expected
+        assert [block.conv2.stride[0] for block in stage] == [2] + [1] * (len(stage) - 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("RES5_DILATION", 2),
+        ("RES5_MULTI_GRID", [1, 2, 4]),
+        ("DEFORM_ON_PER_STAGE", [False, False, False, True]),
+    ],
+)
+def test_backbone_of_sfnet_refuses_another_dilation(key, value):
+    with pytest.raises(ValueError, match="Set them to 1, 1"):
+        build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, f"MODEL.RESNETS.{key}", value])
+
+
 @pytest.mark.parametrize(
     ("name", "opts"),
     [(INSTANCE, []), (INSTANCE, ["MODEL.META_ARCHITECTURE", "PanopticFPN"])],
