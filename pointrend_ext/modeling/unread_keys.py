@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
-from detectron2.config import CfgNode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 
+from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.modeling.alignment import FEATURE_ALIGNMENT_REGISTRY
-from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
+from pointrend_ext.modeling.sem_seg import (
+    DeepLabV3LogitsHead,
+    DeepLabV3PlusLogitsHead,
+    PointRendSemanticSegmentor,
+)
+from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["check_unread_keys"]
 
 _LOSS_TYPES_FOR_ANY_HEAD = ("cross_entropy", "hard_pixel_mining")  # the latter is the default
+_ASPP_HEADS = (DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead)
+
+
+@dataclass(frozen=True)
+class _Details:
+    """Keys that one choice makes sense of.
+
+    Attributes:
+        keys: below ``MODEL``.
+        are_read: whether the model reads them, given the node ``MODEL`` and the semantic head that
+            is refined or stands alone; None if there is none, or one of the user's own, which may
+            read any key.
+        otherwise: who does not read them, and what to change.
+    """
+
+    keys: tuple[str, ...]
+    are_read: Callable[[CfgNode, nn.Module | None], bool]
+    otherwise: str
+
+
+_DETAILS = (
+    _Details(
+        tuple(f"FPN.ALIGNMENT.{key}" for key in ("CHANNELS", "NORM", "COORDS", "ZERO_INIT")),
+        lambda node, head: bool(node.FPN.ALIGNMENT.NAME),
+        "MODEL.FPN.ALIGNMENT.NAME is '', which aligns nothing. Set NAME to FAM, GatedFAM or CAB",
+    ),
+    _Details(
+        ("SEM_SEG_HEAD.ALIGNMENT_COORDS",),
+        lambda node, head: head is None or isinstance(head, DeeplySupervisedHead),
+        "the semantic head aligns nothing. Use SFNetHead or AlignSegHead; an aligned pyramid has "
+        "MODEL.FPN.ALIGNMENT.COORDS",
+    ),
+    _Details(
+        ("SEM_SEG_HEAD.OHEM_THRESHOLD", "SEM_SEG_HEAD.OHEM_MIN_KEPT"),
+        lambda node, head: head is None or node.SEM_SEG_HEAD.LOSS_TYPE == "ohem",
+        "MODEL.SEM_SEG_HEAD.LOSS_TYPE is not 'ohem'. Set LOSS_TYPE to 'ohem'",
+    ),
+    _Details(
+        ("SEM_SEG_HEAD.ASPP_POOLING",),
+        lambda node, head: head is None or isinstance(head, _ASPP_HEADS),
+        "the semantic head has no ASPP that reads it. Use DeepLabV3LogitsHead or "
+        "DeepLabV3PlusLogitsHead",
+    ),
+)
 
 
 def check_unread_keys(cfg: CfgNode, model: nn.Module) -> None:
@@ -27,7 +81,7 @@ def check_unread_keys(cfg: CfgNode, model: nn.Module) -> None:
     Raises:
         ValueError: which key, and what to change.
     """
-    for check in (_check_alignment, _check_losses, _check_output):
+    for check in (_check_alignment, _check_losses, _check_output, _check_details):
         check(cfg.MODEL, model)
 
 
@@ -43,8 +97,7 @@ def _check_alignment(node: CfgNode, model: nn.Module) -> None:
 
 
 def _check_losses(node: CfgNode, model: nn.Module) -> None:
-    head = getattr(model, "sem_seg_head", None)
-    head = getattr(head, "coarse_sem_seg_head", head)
+    head = _semantic_head(model)
     weight, loss_type = node.SEM_SEG_HEAD.AUX_LOSS_WEIGHT, node.SEM_SEG_HEAD.LOSS_TYPE
     if head is not None and weight and not hasattr(head, "layers_with_auxiliary"):
         raise ValueError(
@@ -66,3 +119,29 @@ def _check_output(node: CfgNode, model: nn.Module) -> None:
             f"{node.META_ARCHITECTURE!r} returns logits. Set META_ARCHITECTURE "
             "PointRendSemanticSegmentor, or OUTPUT 'logits'."
         )
+
+
+def _check_details(node: CfgNode, model: nn.Module) -> None:
+    head = _semantic_head(model)
+    if not type(head).__module__.startswith(("pointrend_ext.", "detectron2.")):
+        head = None
+    defaults = get_cfg()
+    add_pointrend_config(defaults)
+    for details in _DETAILS:
+        for key in details.keys:
+            value = _value(node, key)
+            if value != _value(defaults.MODEL, key) and not details.are_read(node, head):
+                raise ValueError(
+                    f"MODEL.{key} is {value!r}, but {details.otherwise}, or leave {key} out."
+                )
+
+
+def _semantic_head(model: nn.Module) -> nn.Module | None:
+    head = getattr(model, "sem_seg_head", None)
+    return getattr(head, "coarse_sem_seg_head", head)
+
+
+def _value(node: CfgNode, key: str) -> Any:
+    for part in key.split("."):
+        node = node[part]
+    return node
