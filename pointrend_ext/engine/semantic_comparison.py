@@ -12,7 +12,7 @@ from pycocotools import mask as mask_util
 
 from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.visualization import (
-    distinct_colors,
+    class_colors,
     draw_label_map,
     mark_window,
     pick_zoom_window,
@@ -51,6 +51,7 @@ def write_semantic_comparisons(
     """
     metadata = MetadataCatalog.get(dataset_name)
     ignored = metadata.ignore_label
+    colors = class_colors(len(metadata.stuff_classes), metadata.get("stuff_colors"))
     maps = {name: _read_predictions(path) for name, path in predictions.items()}
     records = []
     for record in DatasetCatalog.get(dataset_name):
@@ -63,29 +64,28 @@ def write_semantic_comparisons(
     for _, record, truth, labels in records[:num_pictures]:
         path = output_dir / f"{Path(record['file_name']).stem}.png"
         columns = {"Ground truth": truth, **dict(zip(predictions, labels, strict=True))}
-        write_image(path, _picture(record["file_name"], columns, len(metadata.stuff_classes)))
+        write_image(path, _picture(record["file_name"], columns, colors))
         written.append(path)
     return written
 
 
-def _picture(file_name: str, columns: Mapping[str, np.ndarray], num_classes: int) -> np.ndarray:
+def _picture(file_name: str, columns: Mapping[str, np.ndarray], colors: np.ndarray) -> np.ndarray:
     image = read_image_rgb(file_name)
     truth, first, second = columns.values()
-    changes = [((first == c) != (second == c)).sum() for c in range(num_classes)]
+    changes = [((first == c) != (second == c)).sum() for c in range(len(colors))]
     focus = int(np.argmax(changes))
     window = pick_zoom_window(first == focus, second == focus, truth == focus, _ZOOM_PX)
     x0, y0, x1, y1 = window
-    rows = [_row(mark_window(image, window), columns, num_classes, 1)]
+    rows = [_row(mark_window(image, window), columns, colors, 1)]
     crops = {name: labels[y0:y1, x0:x1] for name, labels in columns.items()}
     scale = max(1, image.shape[1] // (x1 - x0))
-    rows.append(_row(image[y0:y1, x0:x1], crops, num_classes, scale))
+    rows.append(_row(image[y0:y1, x0:x1], crops, colors, scale))
     return stack_rows(rows)
 
 
 def _row(
-    image: np.ndarray, columns: Mapping[str, np.ndarray], num_classes: int, scale: int
+    image: np.ndarray, columns: Mapping[str, np.ndarray], colors: np.ndarray, scale: int
 ) -> np.ndarray:
-    colors = distinct_colors(num_classes)
     cells = [draw_label_map(image, labels, colors, scale=scale) for labels in columns.values()]
     return titled_columns(list(columns), cells, bar_px=None if scale == 1 else 0, gap_px=6)
 

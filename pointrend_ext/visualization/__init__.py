@@ -3,7 +3,12 @@
 Needs NumPy, OpenCV and Pillow alone. The frame of all coordinates is documented in ``contours``.
 """
 
-from pointrend_ext.visualization.colors import colors_of, distinct_colors, text_color_on
+from pointrend_ext.visualization.colors import (
+    class_colors,
+    colors_of,
+    distinct_colors,
+    text_color_on,
+)
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
 from pointrend_ext.visualization.contours import mask_contours
 from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
@@ -35,6 +40,7 @@ __all__ = [
     "Layer",
     "MaskCrop",
     "StepPicture",
+    "class_colors",
     "colors_of",
     "compare_panel",
     "distinct_colors",

@@ -8,6 +8,7 @@ look equally large.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -68,6 +69,21 @@ def colors_of(ids: np.ndarray) -> np.ndarray:
     if ids.size and ids.min() < 0:
         raise ValueError(f"colors_of: found the id {ids.min()}; ids must be 0 or more.")
     return np.array([_color(int(index)) for index in ids], dtype=np.uint8).reshape(len(ids), 3)
+
+
+def class_colors(count: int, stated: Sequence[Sequence[int]] | None) -> np.ndarray:
+    """Return the colours of a data set's classes.
+
+    Args:
+        count: C.
+        stated: RGB per class as the data set states them; ours are taken unless there are C.
+
+    Returns:
+        (C, 3) uint8, RGB.
+    """
+    if stated is None or len(stated) != count:
+        return distinct_colors(count)
+    return np.array(stated, dtype=np.uint8).reshape(count, 3)
 
 
 def text_color_on(background: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pointrend_ext.visualization import colors_of, distinct_colors, text_color_on
+from pointrend_ext.visualization import class_colors, colors_of, distinct_colors, text_color_on
 
 
 def cielab(colors):
@@ -49,3 +49,11 @@ def test_colors_of_ids():
 )
 def test_text_color(background, text):
     assert text_color_on(np.array(background, np.uint8)).tolist() == [text] * 3
+
+
+def test_class_colors_are_those_of_the_data_set():
+    stated = [[1, 2, 3], [4, 5, 6]]
+    np.testing.assert_array_equal(class_colors(2, stated), stated)
+    assert class_colors(2, stated).dtype == np.uint8
+    for other in (None, [], stated):  # a binary model adds a background to the one class
+        np.testing.assert_array_equal(class_colors(3, other), distinct_colors(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,7 @@ class SemanticData:
         image_files: one per image.
         truth_files: label map of each image.
         class_names: names of the labels 0, 1, ...
+        class_colors: RGB of each as the data set states them, or None.
         ignore_label: label of pixels that do not count.
         label_of_category: label by the category id that a results file has.
         image_root: folder of the images, or None.
@@ -57,6 +59,7 @@ class SemanticData:
     image_files: tuple[str, ...]
     truth_files: tuple[str, ...]
     class_names: tuple[str, ...]
+    class_colors: Sequence[Sequence[int]] | None
     ignore_label: int
     label_of_category: dict[int, int]
     image_root: str | None
@@ -126,6 +129,7 @@ def _semantic_data(name: str) -> SemanticData:
         tuple(record["file_name"] for record in records),
         tuple(record["sem_seg_file_name"] for record in records),
         tuple(names),
+        metadata.get("stuff_colors", None),
         metadata.ignore_label,
         dict(labels) or {label: label for label in range(len(names))},
         metadata.get("image_root", None),

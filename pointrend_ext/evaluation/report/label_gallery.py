@@ -14,7 +14,7 @@ from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.report.html import model_colors_rgb
 from pointrend_ext.visualization import (
-    distinct_colors,
+    class_colors,
     draw_label_map,
     mark_window,
     pick_zoom_window,
@@ -50,7 +50,7 @@ def label_pictures(
         model["name"]: open_predicted_labels(model["predictions"], data)
         for model in evaluation["models"]
     }
-    colors = distinct_colors(len(data.class_names))
+    colors = class_colors(len(data.class_names), data.class_colors)
     for example in evaluation["examples"][:count]:
         true = read_label_map(example["truth_file"])
         index = example["index"]
