@@ -180,7 +180,7 @@ def _add_alignment_keys(cfg: CfgNode) -> None:
     # 0.0 leaves those layers out. AlignSeg trains with 0.1.
     _default(node, "AUX_LOSS_WEIGHT", 0.0)
     # LOSS_TYPE ohem: mean over the pixels whose true class has at most this probability, and in any
-    # case over that many pixels of a batch, those of least probability.
+    # case over that many pixels of the images of one GPU, those of least probability.
     _default(node, "OHEM_THRESHOLD", 0.7)
     _default(node, "OHEM_MIN_KEPT", 10000)
 

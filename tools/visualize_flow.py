@@ -41,6 +41,11 @@ def draw_flows(args: argparse.Namespace) -> int:
     image = read_image_rgb(args.image)
     image = resize.get_transform(image).apply_image(image)
     height, width = (side // GRID * GRID for side in image.shape[:2])
+    if not height or not width:
+        raise ValueError(
+            f"{args.image} is resized to {image.shape[1]} x {image.shape[0]} pixels, but {GRID} "
+            "are needed on each side. Raise INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST."
+        )
     image = np.ascontiguousarray(image[:height, :width])
     pixels = image if cfg.INPUT.FORMAT == "RGB" else image[:, :, ::-1]
     record = {"image": torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32))}

@@ -10,6 +10,7 @@ from pointrend_ext.layers.coordinates import (
 from pointrend_ext.layers.flow_warp import (
     FLOW_COORDS,
     check_flow_coords,
+    flow_in_px,
     flow_warp,
     resize_bilinear,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "class_uncertainty",
     "copy_rows",
     "exclude_padding",
+    "flow_in_px",
     "flow_warp",
     "fold_subdivision",
     "foreground_uncertainty",

@@ -6,8 +6,10 @@ whatever the size of the map. Both maps cover the same extent of the image.
 
 Published feature alignment uses two other grids, kept for weights that were trained with them:
 "sfnet" (SFNet, Li et al., ECCV 2020; lxtGH/SFSegNets) and "alignseg" (AlignSeg, Huang et al., TPAMI
-2021; speedinghzl/AlignSeg). Both spread the output over the corners of [-1, 1], and neither is the
-identity at zero flow; a unit moves by about half a pixel.
+2021; speedinghzl/AlignSeg). Both spread the output over the corners of [-1, 1]. At zero flow
+"sfnet" resizes with the corners held, and "alignseg" is no resizing at all: it darkens the border.
+A unit of "sfnet" is about half a pixel of the output, of "alignseg" half a cell of the map that is
+read.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FLOW_COORDS", "check_flow_coords", "flow_warp", "resize_bilinear"]
+__all__ = ["FLOW_COORDS", "check_flow_coords", "flow_in_px", "flow_warp", "resize_bilinear"]
 
 FLOW_COORDS = ("pixel", "sfnet", "alignseg")
 
@@ -70,8 +72,7 @@ def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Te
     if coords == "pixel":
         grid = _pixel_grid(flow)
     else:
-        size_hw = flow.shape[1:3] if coords == "sfnet" else features.shape[-2:]
-        grid = _corner_grid(flow, size_hw)
+        grid = _corner_grid(flow, _divisor_hw(flow.shape[1:3], features.shape[-2:], coords))
     warped = F.grid_sample(
         features.to(dtype),
         grid,
@@ -80,6 +81,26 @@ def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Te
         align_corners=coords == "sfnet",
     )
     return warped.to(features.dtype)
+
+
+def flow_in_px(flow: Tensor, source_hw: tuple[int, int], *, coords: str) -> Tensor:
+    """Convert a flow to pixels of its output.
+
+    Args:
+        flow: (N, 2, H, W), as ``flow_warp`` takes it with these ``coords``.
+        source_hw: h and w of the map that it reads.
+        coords: see ``flow_warp``.
+
+    Returns:
+        (N, 2, H, W), (dx, dy): one pixel is the distance at which neighbours of the output read.
+    """
+    if coords == "pixel":
+        return flow
+    height, width = flow.shape[-2:]
+    rows, columns = _divisor_hw((height, width), source_hw, coords)
+    # Neighbours are 2 / (W - 1) apart on the corner grid.
+    unit_px = flow.new_tensor([(width - 1) / (2 * columns), (height - 1) / (2 * rows)])
+    return flow * unit_px[:, None, None]
 
 
 def resize_bilinear(features: Tensor, size_hw: tuple[int, int], *, coords: str = "pixel") -> Tensor:
@@ -105,6 +126,13 @@ def _pixel_grid(flow: Tensor) -> Tensor:
     x = (2 * (columns + flow[..., 0]) + 1) / width - 1
     y = (2 * (rows + flow[..., 1]) + 1) / height - 1
     return torch.stack([x, y], dim=-1)
+
+
+def _divisor_hw(
+    out_hw: tuple[int, int], source_hw: tuple[int, int], coords: str
+) -> tuple[int, int]:
+    """Return what a published grid divides flows by: the size of its output or of its source."""
+    return tuple(out_hw if coords == "sfnet" else source_hw)
 
 
 def _corner_grid(flow: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -10,6 +10,7 @@ from detectron2.projects.deeplab import build_resnet_deeplab_backbone
 
 __all__ = ["build_resnet_sfnet_backbone"]
 
+_DEPTHS = (50, 101, 152)
 _DILATIONS = {"res4": 2, "res5": 4}
 
 
@@ -26,9 +27,14 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
         input_shape: channels of the image.
 
     Raises:
-        ValueError: the stages are to be dilated in another way, or deformable.
+        ValueError: a depth without bottlenecks, stages dilated in another way, or deformable.
     """
     node = cfg.MODEL.RESNETS
+    if node.DEPTH not in _DEPTHS:
+        raise ValueError(
+            f"MODEL.RESNETS.DEPTH is {node.DEPTH}; build_resnet_sfnet_backbone builds "
+            f"{', '.join(map(str, _DEPTHS))}."
+        )
     other = (node.RES4_DILATION, node.RES5_DILATION, *node.RES5_MULTI_GRID)
     if any(value != 1 for value in other) or any(node.DEFORM_ON_PER_STAGE):
         raise ValueError(

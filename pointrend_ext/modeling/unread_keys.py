@@ -11,7 +11,7 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 
 from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.modeling.alignment import FEATURE_ALIGNMENT_REGISTRY
+from pointrend_ext.modeling.alignment import is_alignment
 from pointrend_ext.modeling.sem_seg import (
     DeepLabV3LogitsHead,
     DeepLabV3PlusLogitsHead,
@@ -47,6 +47,11 @@ _DETAILS = (
         tuple(f"FPN.ALIGNMENT.{key}" for key in ("CHANNELS", "NORM", "COORDS", "ZERO_INIT")),
         lambda node, head: bool(node.FPN.ALIGNMENT.NAME),
         "MODEL.FPN.ALIGNMENT.NAME is '', which aligns nothing. Set NAME to FAM, GatedFAM or CAB",
+    ),
+    _Details(
+        ("FPN.ALIGNMENT.NORM",),
+        lambda node, head: node.FPN.ALIGNMENT.NAME not in ("FAM", "GatedFAM"),
+        "FAM and GatedFAM have no normalisation. Set MODEL.FPN.ALIGNMENT.NAME CAB",
     ),
     _Details(
         ("SEM_SEG_HEAD.ALIGNMENT_COORDS",),
@@ -86,9 +91,8 @@ def check_unread_keys(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def _check_alignment(node: CfgNode, model: nn.Module) -> None:
-    name, kinds = node.FPN.ALIGNMENT.NAME, tuple(kind for _, kind in FEATURE_ALIGNMENT_REGISTRY)
-    backbone = getattr(model, "backbone", model)
-    if name and not any(isinstance(module, kinds) for module in backbone.modules()):
+    name, backbone = node.FPN.ALIGNMENT.NAME, getattr(model, "backbone", model)
+    if name and not any(is_alignment(module) for module in backbone.modules()):
         raise ValueError(
             f"MODEL.FPN.ALIGNMENT.NAME is {name!r}, but MODEL.BACKBONE.NAME "
             f"{node.BACKBONE.NAME!r} builds a pyramid without alignment. Set MODEL.BACKBONE.NAME "
@@ -123,8 +127,6 @@ def _check_output(node: CfgNode, model: nn.Module) -> None:
 
 def _check_details(node: CfgNode, model: nn.Module) -> None:
     head = _semantic_head(model)
-    if not type(head).__module__.startswith(("pointrend_ext.", "detectron2.")):
-        head = None
     defaults = get_cfg()
     add_pointrend_config(defaults)
     for details in _DETAILS:
@@ -138,7 +140,9 @@ def _check_details(node: CfgNode, model: nn.Module) -> None:
 
 def _semantic_head(model: nn.Module) -> nn.Module | None:
     head = getattr(model, "sem_seg_head", None)
-    return getattr(head, "coarse_sem_seg_head", head)
+    head = getattr(head, "coarse_sem_seg_head", head)
+    is_known = type(head).__module__.startswith(("pointrend_ext.", "detectron2."))
+    return head if is_known else None
 
 
 def _value(node: CfgNode, key: str) -> Any:

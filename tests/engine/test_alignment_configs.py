@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Instances
+from detectron2.utils.events import EventStorage
 
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.modeling.alignment import FAM
@@ -34,6 +36,15 @@ TINY = [
     *("MODEL.SEM_SEG_POINT_HEAD.FC_DIM", 8, "MODEL.SEM_SEG_POINT_HEAD.TRAIN_NUM_POINTS", 16),
     *("MODEL.SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS", 20),
 ]
+TINY_INSTANCES = [
+    *("MODEL.BACKBONE.NAME", "build_resnet_aligned_fpn_backbone"),
+    *("MODEL.FPN.ALIGNMENT.CHANNELS", 4, "MODEL.FPN.NORM", ""),
+    *("MODEL.ROI_BOX_HEAD.FC_DIM", 8, "MODEL.ROI_MASK_HEAD.CONV_DIM", 8),
+    *("MODEL.ROI_MASK_HEAD.FC_DIM", 8, "MODEL.MASK_POINT_HEAD.FC_DIM", 8),
+    *("MODEL.RPN.PRE_NMS_TOPK_TRAIN", 50, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 20),
+    *("MODEL.RPN.PRE_NMS_TOPK_TEST", 50, "MODEL.RPN.POST_NMS_TOPK_TEST", 20),
+]
+LAST = {"FAM": "flow_make", "GatedFAM": "flow_make", "CAB": "delta_gen1.1"}
 
 
 def build(name, opts=()):
@@ -50,6 +61,9 @@ def test_recipes(name):
     assert (solver.BASE_LR, solver.LR_SCHEDULER_NAME) == (0.01, "WarmupPolyLR")
     assert (head.OHEM_THRESHOLD, head.OHEM_MIN_KEPT) == (0.7, 10000)
     assert crop[0] * crop[1] // 16**2 == points.TRAIN_NUM_POINTS
+    assert solver.WEIGHT_DECAY_NORM == solver.WEIGHT_DECAY  # and None for biases: the same
+    assert (solver.WARMUP_ITERS, solver.WEIGHT_DECAY_BIAS) == (0, None)
+    assert cfg.INPUT.COLOR_AUG_SSD is (name == "sfnet")
     assert cfg.INPUT.FORMAT == "RGB"
     assert cfg.MODEL.PIXEL_MEAN[0] > cfg.MODEL.PIXEL_MEAN[2]
 
@@ -95,10 +109,11 @@ def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
         ("RES5_DILATION", 2),
         ("RES5_MULTI_GRID", [1, 2, 4]),
         ("DEFORM_ON_PER_STAGE", [False, False, False, True]),
+        ("DEPTH", 18),
     ],
 )
-def test_backbone_of_sfnet_refuses_another_dilation(key, value):
-    with pytest.raises(ValueError, match="Set them to 1, 1"):
+def test_backbone_of_sfnet_refuses_what_it_does_not_build(key, value):
+    with pytest.raises(ValueError, match="builds 50, 101" if key == "DEPTH" else "Set them to 1"):
         build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, f"MODEL.RESNETS.{key}", value])
 
 
@@ -113,6 +128,37 @@ def test_aligned_pyramids_under_instances(name, opts):
     modules = {k for k, m in model.named_modules() if isinstance(m, FAM)}
     assert modules == {f"backbone.fpn_align{stage}" for stage in (2, 3, 4)}
     assert type(model.roi_heads.mask_head).__name__ == "PointRendROIMaskHead"
+
+
+@pytest.mark.parametrize("alignment", ["FAM", "GatedFAM", "CAB"])
+@pytest.mark.parametrize("kind", ["mask_rcnn", "pointrend", "panoptic"])
+def test_instances_on_an_aligned_pyramid(rng, kind, alignment):
+    """A training step reaches the alignment, and inference runs, at an odd size."""
+    name = "Toy/mask_rcnn_toy.yaml" if kind == "mask_rcnn" else "Toy/pointrend_rcnn_toy.yaml"
+    opts = [*TINY, *TINY_INSTANCES, "MODEL.FPN.ALIGNMENT.NAME", alignment]
+    if kind == "panoptic":
+        opts += ["MODEL.META_ARCHITECTURE", "PanopticFPN", "MODEL.SEM_SEG_HEAD.NORM", ""]
+    model = build_model(load_cfg(name, opts))
+    size_hw = (75, 101)
+    masks = torch.zeros(1, *size_hw, dtype=torch.bool)
+    masks[:, 20:60, 10:70] = True
+    objects = Instances(size_hw)
+    objects.gt_boxes, objects.gt_classes = BitMasks(masks).get_bounding_boxes(), torch.tensor([1])
+    objects.gt_masks = BitMasks(masks)
+    image = 255 * torch.rand(3, *size_hw, generator=rng)
+    record = {"image": image, "instances": objects, "sem_seg": masks[0].long()}
+    with EventStorage():
+        losses = model.train()([record])
+    sum(losses.values()).backward()
+    for key, parameter in model.backbone.named_parameters():
+        if "fpn_align" in key and parameter.dim() > 1:
+            assert parameter.grad.isfinite().all(), key
+    assert model.backbone.fpn_align2.get_submodule(LAST[alignment]).weight.grad.abs().max() > 0
+    assert ("loss_mask_point" in losses) == (kind != "mask_rcnn")
+    with torch.no_grad():
+        [result] = model.eval()([record])
+    assert result["instances"].image_size == size_hw
+    assert ("panoptic_seg" in result) == (kind == "panoptic")
 
 
 @pytest.mark.parametrize("name", [*DECODERS, *PYRAMIDS])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import FLOW_COORDS, flow_warp, resize_bilinear
+from pointrend_ext.layers import FLOW_COORDS, flow_in_px, flow_warp, resize_bilinear
 
 SIZES = [
     ((4, 8), (4, 8)),
@@ -42,7 +42,7 @@ def index_of(coords, position, flow, out_size, in_size):
     """Index that an output index with a flow reads, along one axis, from the formulas."""
     if coords == "pixel":  # through the plane: centre, shift, then the other grid's cells
         return (position + 0.5 + flow) / out_size * in_size - 0.5
-    corner = 2 * position / (out_size - 1) - 1
+    corner = 2 * position / (out_size - 1) - 1 if out_size > 1 else -1
     if coords == "sfnet":  # grid_sample with align_corners=True
         return (corner + flow / out_size + 1) / 2 * (in_size - 1)
     return ((corner + flow / in_size + 1) * in_size - 1) / 2  # align_corners=False
@@ -114,7 +114,9 @@ def test_a_unit_is_an_output_pixel():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("coords", FLOW_COORDS)
-@pytest.mark.parametrize(("size_hw", "out_hw"), [((3, 5), (6, 10)), ((4, 3), (7, 5))])
+@pytest.mark.parametrize(
+    ("size_hw", "out_hw"), [((3, 5), (6, 10)), ((4, 3), (7, 5)), ((2, 3), (1, 4))]
+)
 def test_every_grid_is_its_formula(rng, coords, size_hw, out_hw, dtype):
     features = torch.rand(2, 2, *size_hw, generator=rng, dtype=torch.float64)
     flow = 2 * torch.randn(2, 2, *out_hw, generator=rng, dtype=torch.float64)
@@ -154,12 +156,26 @@ def test_sixteen_bits_on_a_wide_map(rng, dtype):
     torch.testing.assert_close(got[..., :-1], features[..., 1:], rtol=1e-2, atol=1e-3)
 
 
-def test_autocast_changes_nothing(rng):
+def test_a_flow_in_16_bits_reads_32_bit_features_in_32(rng):
+    """As under autocast, where a convolution predicts the flow."""
     features = torch.randn(1, 2, 5, 300, generator=rng)
-    flow = torch.randn(1, 2, 9, 600, generator=rng)
-    with torch.autocast("cpu", torch.bfloat16):
-        got = flow_warp(features, flow)
-    torch.testing.assert_close(got, flow_warp(features, flow), rtol=0, atol=0)
+    flow = torch.randn(1, 2, 9, 600, generator=rng).bfloat16()
+    got = flow_warp(features, flow)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, flow_warp(features, flow.float()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("coords", FLOW_COORDS)
+@pytest.mark.parametrize("source_hw", [(3, 3), (8, 12), (16, 24)])
+def test_a_flow_of_a_pixel_reads_what_the_neighbour_reads(rng, coords, source_hw):
+    """For every grid: the flow that ``flow_in_px`` calls (1, -1) shifts what zero flow reads."""
+    features = torch.randn(1, 2, *source_hw, generator=rng, dtype=torch.float64)
+    flow = torch.ones(1, 2, 16, 24, dtype=torch.float64)
+    flow[:, 1] = -1
+    flow = flow / flow_in_px(flow.abs(), source_hw, coords=coords)
+    plain = flow_warp(features, torch.zeros_like(flow), coords=coords)
+    moved = flow_warp(features, flow, coords=coords)
+    torch.testing.assert_close(moved[..., 1:, :-1], plain[..., :-1, 1:])
 
 
 class Warp(nn.Module):

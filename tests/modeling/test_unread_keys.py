@@ -19,6 +19,8 @@ DEEPLAB = "Cityscapes-SemanticSegmentation/pointrend_deeplab_v3_R_103_os16_citys
 DEEPLAB_PLUS = DEEPLAB.replace("v3", "v3_plus")
 PANOPTIC = ["MODEL.META_ARCHITECTURE", "PanopticFPN"]
 FAM = ["MODEL.FPN.ALIGNMENT.NAME", "FAM"]
+CAB = ["MODEL.FPN.ALIGNMENT.NAME", "CAB"]
+NORM = ["MODEL.FPN.ALIGNMENT.NORM", "SyncBN"]
 ALIGNED = ["MODEL.BACKBONE.NAME", "build_resnet_aligned_fpn_backbone"]
 AUXILIARY = ["MODEL.SEM_SEG_HEAD.AUX_LOSS_WEIGHT", 0.4]
 OHEM = ["MODEL.SEM_SEG_HEAD.LOSS_TYPE", "ohem"]
@@ -44,6 +46,7 @@ MISTAKES = {
     "auxiliary loss, refined": (DEEPLAB, AUXILIARY, "but DeepLabV3LogitsHead has no auxiliary"),
     "loss": (REFINED, OHEM, "LOSS_TYPE is 'ohem', but SemSegFPNHead always"),
     "details of no alignment": (INSTANCE, COORDS, "ALIGNMENT.COORDS is 'sfnet', but .*NAME is ''"),
+    "norm of an alignment without": (INSTANCE, [*ALIGNED, *FAM, *NORM], "FAM and GatedFAM have no"),
     "grid of a head": (REFINED, HEAD_COORDS, "ALIGNMENT_COORDS is 'sfnet', but the semantic head"),
     "mining": (SEMANTIC, MIN_KEPT, "OHEM_MIN_KEPT is 50, but .*LOSS_TYPE is not 'ohem'"),
     "pooling": (SFNET, POOLING, "ASPP_POOLING is 'crop', but the semantic head has no ASPP that"),
@@ -59,6 +62,7 @@ RIGHT = {
     "loss": (SFNET, OHEM),
     "labels": (REFINED, LABELS),
     "details of an alignment": (INSTANCE, [*ALIGNED, *FAM, *COORDS]),
+    "norm of an alignment": (INSTANCE, [*ALIGNED, *CAB, *NORM]),
     "grid of a head": (SFNET, HEAD_COORDS),
     "mining": (SFNET, MIN_KEPT),
     "pooling": (DEEPLAB, POOLING),
@@ -89,7 +93,7 @@ def test_a_head_of_the_user_may_read_any_key():
 
     model = nn.Module()
     model.sem_seg_head = UserHead()
-    cfg = make_cfg(SEMANTIC, [*HEAD_COORDS, *MIN_KEPT, *POOLING])
+    cfg = make_cfg(SEMANTIC, [*AUXILIARY, *HEAD_COORDS, *MIN_KEPT, *POOLING])
     check_unread_keys(cfg, model)
     with pytest.raises(ValueError, match=r"ALIGNMENT\.COORDS"):
         check_unread_keys(make_cfg(SEMANTIC, COORDS), model)

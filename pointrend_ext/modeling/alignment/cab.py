@@ -14,7 +14,7 @@ from detectron2.layers import Conv2d, get_norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import check_flow_coords, flow_warp, resize_bilinear
+from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["CAB", "make_flow_branch"]
@@ -102,13 +102,19 @@ class CAB(nn.Module):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse ``high`` (N, C, h, w) into ``low`` (N, C, H, W), the sum included."""
-        flow_high, flow_low = self.predict_flows(low, high)
+        flow_high, flow_low = self._flows(low, high)
         high = resize_bilinear(high, low.shape[-2:], coords=self.coords)
         warped_high = flow_warp(high, flow_high, coords=self.coords)
         return warped_high + flow_warp(low, flow_low, coords=self.coords)
 
     def predict_flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
-        """Return the flows of ``high`` and of ``low``, (N, 2, H, W) each."""
+        """Return the flows of ``high`` and of ``low``, (N, 2, H, W) each, in pixels."""
+        # Both maps are read at the size of low.
+        return [
+            flow_in_px(flow, low.shape[-2:], coords=self.coords) for flow in self._flows(low, high)
+        ]
+
+    def _flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
         branches = (self.delta_gen1, self.delta_gen2)
         weight = torch.cat([branch[0].weight for branch in branches])  # (2 D, 2 C, 1, 1)
         weight_low, weight_high = weight.split(self.channels, dim=1)

@@ -16,7 +16,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 
-from pointrend_ext.layers import check_flow_coords, flow_warp, resize_bilinear
+from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["FAM", "GatedFAM"]
@@ -70,8 +70,12 @@ class _FlowAlignment(nn.Module):
         }
 
     def predict_flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
-        """Return the flow of ``high`` and, if it is moved, that of ``low``: (N, 2, H, W) each."""
-        return self._flows(low, self._reduced_high(low, high))
+        """Return the flow of ``high`` and, if it is moved, of ``low``: (N, 2, H, W), in pixels."""
+        flows = self._flows(low, self._reduced_high(low, high))
+        return [
+            flow_in_px(flow, source.shape[-2:], coords=self.coords)
+            for flow, source in zip(flows, (high, low), strict=False)
+        ]
 
     def _reduced_high(self, low: Tensor, high: Tensor) -> Tensor:
         return resize_bilinear(self.down_h(high), low.shape[-2:], coords=self.coords)
@@ -92,7 +96,7 @@ class FAM(_FlowAlignment):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse ``high`` (N, C, h, w) into ``low`` (N, C, H, W), the sum included."""
-        [flow_high] = self.predict_flows(low, high)
+        [flow_high] = self._flows(low, self._reduced_high(low, high))
         return low + flow_warp(high, flow_high, coords=self.coords)
 
 

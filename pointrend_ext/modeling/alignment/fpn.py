@@ -33,8 +33,16 @@ class AlignedFPN(FPN):
             args: as for ``FPN``.
             make_alignment: returns a new alignment of the pyramid's width.
             kwargs: as for ``FPN``.
+
+        Raises:
+            ValueError: a single level, which leaves nothing to align.
         """
         super().__init__(*args, **kwargs)
+        if len(self.in_features) < 2:
+            raise ValueError(
+                f"An aligned FPN adds levels, but MODEL.FPN.IN_FEATURES is {list(self.in_features)}"
+                ". Name two or more, or set MODEL.FPN.ALIGNMENT.NAME ''."
+            )
         finest = list(self._out_feature_strides)[: len(self.in_features) - 1]
         self._align_names = [f"fpn_align{name.removeprefix('p')}" for name in finest]
         for name in self._align_names:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
+from pointrend_ext.modeling.alignment.registry import is_alignment
 
 __all__ = ["RecordedFlow", "record_flows"]
-
-_PUBLISHED_PX_PER_UNIT = 0.5  # but for one part in the width of the map
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,16 @@ def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
     The flows are predicted a second time for it; what the model returns is unchanged.
 
     Args:
-        model: in inference; has modules of the ``FEATURE_ALIGNMENT`` registry.
+        model: in inference; has modules with ``predict_flows`` (``FEATURE_ALIGNMENT_REGISTRY``).
 
     Yields:
         A list that each forward pass extends, in the order in which the modules run.
     """
-    kinds = tuple(kind for _, kind in FEATURE_ALIGNMENT_REGISTRY)
     recorded: list[RecordedFlow] = []
     handles = [
         module.register_forward_hook(_Recorder(name, recorded))
         for name, module in model.named_modules()
-        if isinstance(module, kinds)
+        if is_alignment(module)
     ]
     try:
         yield recorded
@@ -61,8 +58,6 @@ class _Recorder:
         self.name = name
         self.recorded = recorded
 
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        scale = 1.0 if module.coords == "pixel" else _PUBLISHED_PX_PER_UNIT
-        flows = module.predict_flows(*inputs)
-        for moved, flow in zip(("high", "low"), flows, strict=False):
-            self.recorded.append(RecordedFlow(f"{self.name}.{moved}", flow.detach() * scale))
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
+            self.recorded.append(RecordedFlow(f"{self.name}.{moved}", flow.detach()))

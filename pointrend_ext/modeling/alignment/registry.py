@@ -6,7 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
 
-__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment"]
+__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment", "is_alignment"]
 
 FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
 FEATURE_ALIGNMENT_REGISTRY.__doc__ = """
@@ -20,9 +20,14 @@ An entry is called as ``alignment(node, channels=C)``, where ``node`` is the con
   nothing. With ``ZERO_INIT`` and ``COORDS`` "pixel" a new module returns ``low`` plus ``high``
   resized bilinearly, so that it can take the place of a plain sum in a trained network.
 - ``predict_flows(low, high)``: list of (N, 2, H, W), the flow by which ``high`` is read and, where
-  the module moves ``low`` as well, then the flow of ``low``; units as in ``flow_warp``.
-- ``coords``: the name of its grid, see ``flow_warp``.
+  the module moves ``low`` as well, then the flow of ``low``; (dx, dy) in pixels of ``low``. It is
+  what ``record_flows`` shows.
 """
+
+
+def is_alignment(module: nn.Module) -> bool:
+    """Whether a module predicts flows, as the entries of the registry do."""
+    return hasattr(module, "predict_flows")
 
 
 def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
@@ -33,12 +38,17 @@ def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
         channels: C, of both maps.
 
     Raises:
-        ValueError: no such name; the message lists the known ones.
+        ValueError: no such name, or a width below 0; the message says what is allowed.
     """
     known = sorted(name for name, _ in FEATURE_ALIGNMENT_REGISTRY)
     if node.NAME not in known:
         raise ValueError(
             f"MODEL.FPN.ALIGNMENT.NAME is {node.NAME!r}, which is not in the FEATURE_ALIGNMENT "
             f"registry. Choose from {known}, or '' for no alignment."
+        )
+    if node.CHANNELS < 0:
+        raise ValueError(
+            f"MODEL.FPN.ALIGNMENT.CHANNELS is {node.CHANNELS}. Set the number of channels that "
+            "flows are predicted from, or 0 for that of the papers."
         )
     return FEATURE_ALIGNMENT_REGISTRY.get(node.NAME)(node, channels=channels)

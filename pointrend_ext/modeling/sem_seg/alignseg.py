@@ -14,7 +14,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import flow_warp, resize_bilinear
+from pointrend_ext.layers import flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment import CAB
 from pointrend_ext.modeling.alignment.cab import make_flow_branch
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
@@ -82,11 +82,19 @@ class AlignCM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        pooled, adapted, flow = self._pool_and_flow(x)
+        return adapted + flow_warp(pooled, flow, coords=self.coords)
+
+    def predict_flows(self, x: Tensor) -> list[Tensor]:
+        """Return the flow by which the averages are read, (N, 2, H, W), in pixels."""
+        pooled, _, flow = self._pool_and_flow(x)
+        return [flow_in_px(flow, pooled.shape[-2:], coords=self.coords)]
+
+    def _pool_and_flow(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         pooled = self.pool(F.adaptive_avg_pool2d(x, _CONTEXT_SIDE))  # (N, out_channels, 3, 3)
         adapted = self.adapt(x)
         resized = resize_bilinear(pooled, x.shape[-2:], coords=self.coords)
-        flow = self.delta_gen(torch.cat([adapted, resized], dim=1))
-        return adapted + flow_warp(pooled, flow, coords=self.coords)
+        return pooled, adapted, self.delta_gen(torch.cat([adapted, resized], dim=1))
 
 
 @SEM_SEG_HEADS_REGISTRY.register()

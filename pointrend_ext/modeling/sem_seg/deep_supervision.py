@@ -77,7 +77,8 @@ class DeeplySupervisedHead(nn.Module):
         """
         super().__init__()
         check_flow_coords(coords, f"{type(self).__name__} (MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS)")
-        maps = sorted(input_shape.items(), key=lambda item: item[1].stride)
+        _check_numbers(loss_weight, aux_loss_weight, conv_dims)
+        maps = sorted(input_shape.items(), key=lambda item: (item[1].stride, item[0]))
         self.in_features = [name for name, _ in maps]
         self.strides = [shape.stride for _, shape in maps]
         self._check_stride(common_stride)
@@ -216,3 +217,11 @@ class DeeplySupervisedHead(nn.Module):
                 f"predicts at the stride of {self.in_features[0]!r}, {self.strides[0]}. Set "
                 f"COMMON_STRIDE to {self.strides[0]}."
             )
+
+
+def _check_numbers(loss_weight: float, aux_loss_weight: float, conv_dims: int) -> None:
+    if loss_weight < 0 or aux_loss_weight < 0 or conv_dims < 1:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD has LOSS_WEIGHT {loss_weight}, AUX_LOSS_WEIGHT {aux_loss_weight} "
+            f"and CONVS_DIM {conv_dims}; weights of 0 or more and at least one channel are needed."
+        )

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from detectron2.layers import NaiveSyncBatchNorm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
+from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +25,9 @@ from pointrend_ext.modeling.sem_seg.decoder_layers import (
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["PyramidPooling", "SFNetHead"]
+
+SYNC_NORMS = (nn.SyncBatchNorm, NaiveSyncBatchNorm)
+BATCH_NORMS = (nn.BatchNorm2d, *SYNC_NORMS)
 
 
 class PyramidPooling(nn.Module):
@@ -62,12 +67,29 @@ class PyramidPooling(nn.Module):
         self.dropout = nn.Dropout2d(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W).
+
+        Raises:
+            ValueError: a training batch in which a bin of one cell has no statistics.
+        """
+        self._check_batch(x.shape[0])
         pooled = [
             resize_bilinear(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:], coords=self.coords)
             for side, stage in zip(self.bins, self.stages, strict=True)
         ]
         return self.dropout(self.bottleneck(torch.cat([*pooled, x], dim=1)))
+
+    def _check_batch(self, num_images: int) -> None:
+        norm = self.stages[0].norm
+        if not (self.training and isinstance(norm, BATCH_NORMS) and norm.training):
+            return
+        is_shared = isinstance(norm, SYNC_NORMS) and comm.get_world_size() > 1
+        if num_images == 1 and 1 in self.bins and not is_shared:
+            raise ValueError(
+                "SFNetHead averages each image to one cell, whose statistics need two images or "
+                "more, but a training batch has one on each GPU. Raise SOLVER.IMS_PER_BATCH, or "
+                "set MODEL.SEM_SEG_HEAD.NORM SyncBN (several GPUs) or GN."
+            )
 
 
 @SEM_SEG_HEADS_REGISTRY.register()

@@ -7,11 +7,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.modeling import build_model
 from PIL import Image
 
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.visualization import read_image_rgb, write_image
+from pointrend_ext.modeling.alignment import record_flows
+from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
 
 CONFIG = "Toy/pointrend_rcnn_toy.yaml"
 ALIGNED = [
@@ -42,6 +44,39 @@ def test_flows(run, tiny_options, tmp_path, capsys):
     assert run("visualize_flow", output, [*tiny_options, *ALIGNED]) == 0
     assert capsys.readouterr().out == f"3 flows in {output}\n"
     assert read_image_rgb(output).std() > 10
+
+
+@pytest.mark.parametrize("image_format", ["BGR", "RGB"])
+def test_flows_are_those_of_the_image_in_the_models_format(
+    run, tiny_options, tmp_path, image_format
+):
+    """The drawing equals that of the model run here, whose flows depend on the colours."""
+    options = [*tiny_options, *ALIGNED, "MODEL.FPN.ALIGNMENT.ZERO_INIT", "False"]
+    options += ["INPUT.FORMAT", image_format]
+    output = tmp_path / "flow.png"
+    assert run("visualize_flow", output, options) == 0
+    cfg = load_cfg(CONFIG, [*options, "MODEL.WEIGHTS", ""])
+    torch.manual_seed(3)
+    model = build_model(cfg).eval()
+    image = read_image_rgb(tmp_path / "a.png")
+    resize = ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
+    image = resize.get_transform(image).apply_image(image)
+    height, width = (side // 32 * 32 for side in image.shape[:2])
+    image = np.ascontiguousarray(image[:height, :width])
+    pixels = {"RGB": image, "BGR": image[:, :, ::-1]}[image_format].copy()
+    with torch.no_grad(), record_flows(model) as flows:
+        model.backbone(
+            model.preprocess_image([{"image": torch.from_numpy(pixels).permute(2, 0, 1)}]).tensor
+        )
+    expected = flow_panel(image, {flow.name: flow.flow_px[0].numpy() for flow in flows})
+    difference = np.abs(read_image_rgb(output).astype(int) - expected)
+    assert (difference > 3).mean() < 0.01
+
+
+def test_an_image_too_narrow_for_the_coarsest_map(run, tiny_options, tmp_path, capsys):
+    options = [*tiny_options, *ALIGNED, "INPUT.MIN_SIZE_TEST", 20]
+    assert run("visualize_flow", tmp_path / "f.png", options) == 2
+    assert "32 are needed on each side" in capsys.readouterr().err
 
 
 def test_flows_of_a_model_without_any(run, tiny_options, tmp_path, capsys):

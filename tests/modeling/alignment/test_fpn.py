@@ -135,6 +135,11 @@ def test_gradients_reach_everything(rng, name):
             assert parameter.grad.abs().max() > 0, key
 
 
+def test_a_single_level_leaves_nothing_to_align():
+    with pytest.raises(ValueError, match=r"IN_FEATURES is \['res5'\]"):
+        with_alignment("FAM", "MODEL.FPN.IN_FEATURES", ["res5"])
+
+
 def test_an_unknown_alignment_is_named():
     with pytest.raises(ValueError, match=r"MODEL.FPN.ALIGNMENT.NAME is 'fam'.*'FAM'"):
         with_alignment("fam")

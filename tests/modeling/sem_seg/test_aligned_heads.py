@@ -7,11 +7,13 @@ import math
 import pytest
 import torch
 from detectron2.config import get_cfg
-from detectron2.layers import ShapeSpec
+from detectron2.layers import NaiveSyncBatchNorm, ShapeSpec
 from detectron2.modeling import build_sem_seg_head
+from torch import nn
 from torch.nn import functional as F
 
 from pointrend_ext import add_pointrend_config
+from pointrend_ext.modeling.alignment import record_flows
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
 
 HEADS = ["SFNetHead", "AlignSegHead"]
@@ -271,3 +273,61 @@ def test_building_leaves_the_config_alone(name):
     cfg.freeze()
     build_sem_seg_head(cfg, SHAPES)
     assert cfg.dump() == before
+
+
+# ---- what layers are made of, and mistakes
+
+
+@pytest.mark.parametrize(("name", "dropouts"), [("SFNetHead", 1 + 3), ("AlignSegHead", 1 + 1)])
+def test_norms_and_dropout(name, dropouts):
+    """Every normalisation is the one asked for, and a tenth of the channels is dropped."""
+    head = make_head(name, NORM="naiveSyncBN", AUX_LOSS_WEIGHT=0.4)
+    norms = [m for m in head.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert len(norms) > 10
+    assert all(isinstance(norm, NaiveSyncBatchNorm) for norm in norms)
+    found = [m.p for m in head.modules() if isinstance(m, nn.Dropout2d)]
+    assert found == [0.1] * dropouts
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_maps_of_one_stride_keep_their_order(name):
+    """As a dilated backbone gives them: the deeper is the coarser, whatever IN_FEATURES says."""
+    shapes = {**SHAPES, "res5": ShapeSpec(channels=8, stride=16)}
+    head = make_head(name, shapes, IN_FEATURES=["res5", "res2", "res4", "res3"])
+    assert head.in_features == ["res2", "res3", "res4", "res5"]
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    ("key", "value"), [("LOSS_WEIGHT", -1.0), ("AUX_LOSS_WEIGHT", -0.4), ("CONVS_DIM", 0)]
+)
+def test_numbers_out_of_range(name, key, value):
+    with pytest.raises(ValueError, match=f"{key} {value}"):
+        build_sem_seg_head(make_cfg(name, **{key: value}), SHAPES)
+
+
+def test_one_image_has_no_statistics_in_a_bin_of_one_cell(rng):
+    head = make_head("SFNetHead")
+    one = make_features(rng, EVEN, num_images=1)
+    with pytest.raises(ValueError, match=r"two images or more.*SOLVER\.IMS_PER_BATCH"):
+        head.train().layers(one)
+    assert head.layers(make_features(rng, EVEN)).isfinite().all()
+    assert head.eval().layers(one).isfinite().all()
+    for norm in ("GN", "FrozenBN"):
+        dims = 64 if norm == "GN" else 8
+        assert make_head("SFNetHead", NORM=norm, CONVS_DIM=dims).layers(one).isfinite().all()
+
+
+def test_the_flow_of_the_context_is_recorded_in_pixels(rng):
+    """With the published grid a unit is half of one of the three cells."""
+    head = make_head("AlignSegHead", ALIGNMENT_COORDS="alignseg").eval()
+    with torch.no_grad(), record_flows(head) as flows:
+        head.layers(make_features(rng, EVEN))
+        module, coarsest = head.context, make_features(rng, EVEN)["res5"]
+        [got] = module.predict_flows(coarsest)
+        _, _, unit = module._pool_and_flow(coarsest)
+    names = [f"cab.{i}.{moved}" for i in range(4) for moved in ("high", "low")]
+    assert [flow.name for flow in flows] == ["context.high", *names]
+    rows, columns = coarsest.shape[-2:]
+    torch.testing.assert_close(got[:, 0], unit[:, 0] * (columns - 1) / 6)
+    torch.testing.assert_close(got[:, 1], unit[:, 1] * (rows - 1) / 6)
