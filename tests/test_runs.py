@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pointrend_ext.engine.run_report import metrics_table
+from pointrend_ext.engine.run_table import metrics_table
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 README = (DOCS.parent / "README.md").read_text()

@@ -19,7 +19,8 @@ def main() -> None:
         action="append",
         required=True,
         metavar="NAME=FOLDER",
-        help="A run's name and its OUTPUT_DIR; repeat for every run.",
+        help="A run's name and its OUTPUT_DIR; repeat for every run. Runs of one name, trained "
+        "with other seeds, become one row of means, with the lowest and highest value.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Folder for the report.")
     parser.add_argument(
@@ -30,7 +31,10 @@ def main() -> None:
         "and time per image to the table.",
     )
     args = parser.parse_args()
-    write_run_report(dict(args.run), args.output, costs_file=args.costs)
+    folders: dict[str, list[Path]] = {}
+    for name, folder in args.run:
+        folders.setdefault(name, []).append(folder)
+    write_run_report(folders, args.output, costs_file=args.costs)
     print((args.output / "results.md").read_text(), end="")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointrend_ext.engine.run_table import metrics_table
 from pointrend_ext.engine.side_by_side import last_results, read_metrics
 
-__all__ = ["metrics_table", "read_costs", "summarize_run", "write_run_report"]
+__all__ = ["read_costs", "summarize_run", "summarize_runs", "write_run_report"]
 
 LOSSES = (
     "total_loss",
@@ -20,19 +21,17 @@ LOSSES = (
     "loss_sem_seg",
     "loss_sem_seg_point",
 )
-_CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
-_FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
-_COST_TITLES = ("parameters (M)", "s per image")
 _MAX_CURVE_POINTS = 100
 
 
 def write_run_report(
-    runs: Mapping[str, Path], output_dir: Path, *, costs_file: Path | None = None
+    runs: Mapping[str, Sequence[Path]], output_dir: Path, *, costs_file: Path | None = None
 ) -> None:
     """Write ``runs.json``, ``results.md`` and ``losses.png``.
 
     Args:
-        runs: names of runs and their ``OUTPUT_DIR``, each with a ``metrics.json``.
+        runs: names of runs and their ``OUTPUT_DIR``, each with a ``metrics.json``; several of a
+            run that was repeated with other seeds.
         output_dir: created.
         costs_file: see ``read_costs``; adds parameters and time to the table.
 
@@ -40,7 +39,7 @@ def write_run_report(
         FileNotFoundError: a run without ``metrics.json``.
         ValueError: a run that was never evaluated, or that ``costs_file`` does not have.
     """
-    summaries = {name: summarize_run(folder) for name, folder in runs.items()}
+    summaries = {name: summarize_runs(folders) for name, folders in runs.items()}
     for name, cost in (read_costs(costs_file, list(runs)) if costs_file else {}).items():
         summaries[name]["cost"] = cost
     output_dir.mkdir(parents=True, exist_ok=True)
@@ -75,6 +74,46 @@ def summarize_run(folder: Path) -> dict[str, Any]:
     return {"results": results, "losses": {k: v for k, v in losses.items() if v}}
 
 
+def summarize_runs(folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what ``summarize_run`` does, of repetitions the means.
+
+    These have ``"ranges": {metric: [lowest, highest]}`` as well.
+
+    Args:
+        folders: one ``OUTPUT_DIR`` or more.
+
+    Raises:
+        FileNotFoundError: see ``summarize_run``.
+        ValueError: see ``summarize_run``.
+    """
+    summaries = [summarize_run(folder) for folder in folders]
+    if len(summaries) == 1:
+        return summaries[0]
+    results = [summary["results"] for summary in summaries]
+    values = {m: [r[m] for r in results] for m in results[0] if all(m in r for r in results)}
+    curves = [summary["losses"] for summary in summaries]
+    losses = {
+        name: _mean_curve([curve[name] for curve in curves])
+        for name in curves[0]
+        if all(name in curve for curve in curves)
+    }
+    return {
+        "results": {m: round(sum(v) / len(v), 2) for m, v in values.items()},
+        "ranges": {m: [min(v), max(v)] for m, v in values.items()},
+        "losses": losses,
+    }
+
+
+def _mean_curve(curves: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:
+    """Average curves of [iteration, value] over the iterations that all have."""
+    by_iteration = [dict(curve) for curve in curves]
+    return [
+        [i, round(sum(curve[i] for curve in by_iteration) / len(curves), 4)]
+        for i in by_iteration[0]
+        if all(i in curve for curve in by_iteration)
+    ]
+
+
 def read_costs(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Read what models cost.
 
@@ -106,60 +145,6 @@ def read_costs(path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         }
         for name in names
     }
-
-
-def metrics_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a Markdown table: a row per run, a column per metric that all runs have.
-
-    Of semantic models it has a row per class, and every run in each cell: per class there are too
-    many metrics for columns. If all have costs, a row per run with these and the means over the
-    classes comes first, in a table of its own.
-
-    Args:
-        summaries: by name, from ``summarize_run``, each with or without a ``"cost"`` as in
-            ``read_costs``.
-    """
-    common = set.intersection(*(set(s["results"]) for s in summaries.values()))
-    has_costs = all("cost" in summary for summary in summaries.values())
-    if "sem_seg/mIoU" in common:
-        means = [f"sem_seg/m{m}" for m in _CLASS_METRICS if f"sem_seg/m{m}" in common]
-        overview = f"{_run_table(summaries, means, has_costs)}\n" if has_costs else ""
-        return overview + _class_table(summaries, common)
-    first = next(iter(summaries.values()))["results"]
-    metrics = [m for m in first if m in common and not m.split("/")[1].startswith("AP-")]
-    return _run_table(summaries, metrics, has_costs)
-
-
-def _run_table(
-    summaries: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], has_costs: bool
-) -> str:
-    titles = [metric.removeprefix("sem_seg/") for metric in metrics]
-    rows = [["run", *titles, *(_COST_TITLES if has_costs else ())]]
-    rows.append(["---"] * len(rows[0]))
-    for name, summary in summaries.items():
-        row = [name, *(f"{summary['results'][m]:.2f}" for m in metrics)]
-        if has_costs:
-            cost = summary["cost"]
-            row += [f"{cost['parameters'] / 1e6:.2f}", f"{cost['seconds_per_image']:.3f}"]
-        rows.append(row)
-    return _markdown(rows)
-
-
-def _class_table(summaries: Mapping[str, Mapping[str, Any]], common: Set[str]) -> str:
-    results = [summary["results"] for summary in summaries.values()]
-    wanted = _CLASS_METRICS if len(results) <= 2 else _FEW_CLASS_METRICS  # a cell has every run
-    metrics = [m for m in wanted if f"sem_seg/m{m}" in common]
-    prefix = "sem_seg/IoU-"
-    classes = [name.removeprefix(prefix) for name in results[0] if name.startswith(prefix)]
-    lines = [[" / ".join(summaries), *metrics], ["---"] * (len(metrics) + 1)]
-    for label, suffix in [("mean", None), *((name, name) for name in classes)]:
-        names = [f"sem_seg/m{m}" if suffix is None else f"sem_seg/{m}-{suffix}" for m in metrics]
-        lines.append([label, *(" / ".join(f"{r[n]:.1f}" for r in results) for n in names)])
-    return _markdown(lines)
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _plot_losses(summaries: Mapping[str, Mapping[str, Any]], path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from pointrend_ext.engine.run_report import metrics_table, read_costs, write_run_report
+from pointrend_ext.engine.run_report import read_costs, summarize_runs, write_run_report
+from pointrend_ext.engine.run_table import metrics_table
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 NAMES = ["FPN", "FAM", "PointRend"]
@@ -25,9 +26,9 @@ def results(shift, metrics=("IoU", "TrimapIoU1", "BoundaryIoU")):
     return found
 
 
-def write_run(folder, values):
+def write_run(folder, values, loss=3.0):
     folder.mkdir()
-    records = [{"iteration": 19, "total_loss": 3.0}, values]
+    records = [{"iteration": 19, "total_loss": loss}, values]
     (folder / "metrics.json").write_text("".join(json.dumps(r) + "\n" for r in records))
     return folder
 
@@ -51,7 +52,7 @@ def costs_file(tmp_path):
 
 
 def test_one_table_of_means_and_costs_then_the_classes(tmp_path, costs_file):
-    runs = {name: write_run(tmp_path / name, results(i)) for i, name in enumerate(NAMES)}
+    runs = {name: [write_run(tmp_path / name, results(i))] for i, name in enumerate(NAMES)}
     write_run_report(runs, tmp_path / "report", costs_file=costs_file)
     text = (tmp_path / "report" / "results.md").read_text()
     assert text == (
@@ -76,6 +77,23 @@ def test_one_table_of_means_and_costs_then_the_classes(tmp_path, costs_file):
         "threads": 1,
         "processor": "a CPU",
     }
+
+
+def test_runs_of_one_name_are_averaged(tmp_path):
+    """Three seeds of one model, one of the other: means with their range, no classes."""
+    folders = [write_run(tmp_path / str(s), results(s * s), loss=1.0 + s) for s in range(3)]
+    other = write_run(tmp_path / "other", results(7))
+    write_run_report({"FPN": folders, "FAM": [other]}, tmp_path / "report")
+    assert (tmp_path / "report" / "results.md").read_text() == (
+        "| run | mIoU | mTrimapIoU1 | mBoundaryIoU |\n"
+        "| --- | --- | --- | --- |\n"
+        "| FPN | 51.67 (50.0 to 54.0) | 61.67 (60.0 to 64.0) | 71.67 (70.0 to 74.0) |\n"
+        "| FAM | 57.00 | 67.00 | 77.00 |\n"
+    )
+    summary = summarize_runs(folders)
+    assert summary["losses"] == {"total_loss": [[19, 2.0]]}
+    assert summary["ranges"]["sem_seg/IoU-sky"] == [40.0, 44.0]
+    assert "ranges" not in summarize_runs(folders[:1])
 
 
 def test_without_costs_two_runs_show_every_metric():

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pointrend_ext.engine.run_report import metrics_table, summarize_run, write_run_report
+from pointrend_ext.engine.run_report import summarize_run, write_run_report
+from pointrend_ext.engine.run_table import metrics_table
 from pointrend_ext.engine.side_by_side import TrainingJob, last_results, train_side_by_side
 
 FAKE = """
@@ -74,7 +75,7 @@ def test_run_report(tmp_path):
     }
     table = metrics_table({"ours": summarize_run(a), "theirs": summarize_run(b)})
     assert table == "| run | segm/AP |\n| --- | --- |\n| ours | 12.35 |\n| theirs | 7.00 |\n"
-    write_run_report({"ours": a, "theirs": b}, tmp_path / "report")
+    write_run_report({"ours": [a], "theirs": [b]}, tmp_path / "report")
     assert json.loads((tmp_path / "report" / "runs.json").read_text())["ours"]["results"] == {
         "segm/AP": 12.35,
         "segm/AP-cat": 1.0,
