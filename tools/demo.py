@@ -35,12 +35,18 @@ def parse_args() -> argparse.Namespace:
     add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
-    add("--input", nargs="+", default=[], help="pictures, videos, folders, or quoted patterns")
+    add(
+        "--input",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="pictures, videos, folders, or quoted patterns",
+    )
     add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
     add("--output", required=True, type=Path, help="folder for the results")
     add("--save", nargs="+", choices=OUTPUT_KINDS, default=["overlay"], help=kinds)
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
-    add("--classes", nargs="+", help="names or ids of the classes to keep")
+    add("--classes", nargs="+", action="extend", help="names or ids of the classes to keep")
     add("--image-ids", type=Path, help="COCO annotations that give images their ids, for json")
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--boxes", action="store_true", help="draw boxes, too")

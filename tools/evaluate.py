@@ -44,6 +44,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--predictions",
         nargs="+",
+        action="extend",
         required=True,
         metavar="[NAME=]PATH",
         help="COCO results JSON; or a folder of label maps, or sem_seg_predictions.json. The "
@@ -52,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--metrics",
         nargs="+",
+        action="extend",
         help="Instances: bbox segm boundary ap_star. Label maps: boundary_iou trimap boundary_f. "
         "By default all that are possible.",
     )

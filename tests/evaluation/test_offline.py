@@ -178,8 +178,8 @@ def test_the_tool(files, toy_json, tmp_path, capsys, monkeypatch):
     spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    words = f"evaluate.py --annotations {toy_json} --predictions old={files['old']} {files['new']}"
-    options = f" --metrics segm --draws 0 --output {tmp_path}"
+    words = f"evaluate.py --annotations {toy_json} --predictions old={files['old']}"
+    options = f" --predictions {files['new']} --metrics segm --draws 0 --output {tmp_path}"
     monkeypatch.setattr(sys, "argv", (words + options).split())
     tool.main()
     written = json.loads((tmp_path / "evaluation.json").read_text())
