@@ -36,7 +36,13 @@ def parse_arguments() -> argparse.Namespace:
     add("--weights", required=True, help="its trained weights; the original gets them as well")
     add("--mask-rcnn-config", default=f"{FOLDER}/mask_rcnn_R_50_FPN_1x_coco.yaml")
     add("--mask-rcnn-weights", help="without, it has PointRend's, and its masks are whole boxes")
-    add("--input", nargs="+", required=True, help="pictures, folders, or quoted patterns")
+    add(
+        "--input",
+        nargs="+",
+        action="extend",
+        required=True,
+        help="pictures, folders, or quoted patterns",
+    )
     add("--max-images", type=int, help="take the first ones alone")
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
     add("--rounds", type=int, default=5, help="measured rounds; one more does not count")

@@ -44,7 +44,13 @@ def parse_args() -> argparse.Namespace:
     )
     add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
     add("--output", required=True, type=Path, help="folder for the results")
-    add("--save", nargs="+", choices=OUTPUT_KINDS, default=["overlay"], help=kinds)
+    add(
+        "--save",
+        nargs="+",
+        action="extend",
+        choices=OUTPUT_KINDS,
+        help=f"{kinds}; default: overlay",
+    )
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
     add("--classes", nargs="+", action="extend", help="names or ids of the classes to keep")
     add("--image-ids", type=Path, help="COCO annotations that give images their ids, for json")
@@ -99,7 +105,9 @@ def main() -> int:
             raise ValueError("\n".join(problems) or "Nothing to do: pass --input or --webcam.")
         options = DemoOptions(
             predictors=build_predictors(args),
-            writer=OutputWriter(args.output, args.save, read_image_ids(args.image_ids)),
+            writer=OutputWriter(
+                args.output, args.save or ["overlay"], read_image_ids(args.image_ids)
+            ),
             classes=args.classes,
             color_by_class=args.color_by_class,
             show_boxes=args.boxes,

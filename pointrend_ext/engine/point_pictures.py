@@ -19,7 +19,7 @@ from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.visualization import (
     Layer,
     StepPicture,
-    distinct_colors,
+    class_colors,
     draw_training_points,
     label_layer,
     probability_layer,
@@ -124,7 +124,7 @@ def draw_map_refinement(
     Args:
         image_rgb: (H, W, 3) uint8, the image that the model saw.
         recording: of it.
-        colors: RGB per class; distinct ones if there are none.
+        colors: RGB per class, see ``class_colors``.
 
     Returns:
         As ``draw_object_refinement``.
@@ -132,9 +132,7 @@ def draw_map_refinement(
     recording = _without_padding(recording, image_rgb.shape[:2])
     rows, columns = recording.extent_px
     height, width = image_rgb.shape[:2]
-    palette = distinct_colors(max(len(recording.coarse), 2))
-    if len(colors):
-        palette = np.array(colors, np.uint8)
+    palette = class_colors(max(len(recording.coarse), 2), colors)
     scale = _MAP_CELL_PX / max(rows, columns)
     padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
 

@@ -26,8 +26,8 @@ from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["PyramidPooling", "SFNetHead"]
 
-SYNC_NORMS = (nn.SyncBatchNorm, NaiveSyncBatchNorm)
-BATCH_NORMS = (nn.BatchNorm2d, *SYNC_NORMS)
+_SYNC_NORMS = (nn.SyncBatchNorm, NaiveSyncBatchNorm)
+_BATCH_NORMS = (nn.BatchNorm2d, *_SYNC_NORMS)
 
 
 class PyramidPooling(nn.Module):
@@ -81,9 +81,9 @@ class PyramidPooling(nn.Module):
 
     def _check_batch(self, num_images: int) -> None:
         norm = self.stages[0].norm
-        if not (self.training and isinstance(norm, BATCH_NORMS) and norm.training):
+        if not (self.training and isinstance(norm, _BATCH_NORMS) and norm.training):
             return
-        is_shared = isinstance(norm, SYNC_NORMS) and comm.get_world_size() > 1
+        is_shared = isinstance(norm, _SYNC_NORMS) and comm.get_world_size() > 1
         if num_images == 1 and 1 in self.bins and not is_shared:
             raise ValueError(
                 "SFNetHead averages each image to one cell, whose statistics need two images or "
