@@ -171,7 +171,8 @@ def test_polygon_loaders_give_the_same_objects_up_to_holes(records, folders):
     assert compared > 2
 
 
-def test_instance_evaluator_finds_the_ground_truth_perfect(records):
+def test_instance_evaluator_finds_the_ground_truth_perfect(records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # cityscapesScripts leaves a file in the working folder
     classes = MetadataCatalog.get("toy_cityscapes_instance_val").thing_classes
     assert len(classes) == 8
     evaluator = CityscapesInstanceEvaluator("toy_cityscapes_instance_val")
