@@ -75,6 +75,7 @@ setup(
     # installs an import hook, which loses against a folder called pointrend_ext (a clone of this
     # repository) in the working directory.
     package_dir={"": "."},
+    package_data={PACKAGE: ["py.typed", "evaluation/report/templates/*"]},
     # Detectron2 is required too, but is not on the registry under its own name:
     # pointrend_ext._detectron2 asks for it.
     install_requires=[
@@ -87,6 +88,7 @@ setup(
         "opencv-python>=4.5",
         "pillow>=9.0",
         "pycocotools>=2.0.4",
+        "pydantic>=2",
         "pyyaml",
         "tabulate",
         "termcolor",
@@ -95,12 +97,17 @@ setup(
     ],
     extras_require={
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
-        "report": ["matplotlib"],
+        "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
+        "video": ["av>=12"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
+            "av>=12",
+            "jinja2>=3",
             "matplotlib",
+            "mypy>=1.11",
             "pytest>=7",
+            "pytest-xdist>=3",
             "ruff>=0.6",
             "safetensors>=0.4",
             "setuptools>=64,<81",

@@ -20,16 +20,16 @@ from pointrend_ext import modeling as _modeling  # noqa: E402, F401  (registers 
 from pointrend_ext.config import add_pointrend_config  # noqa: E402
 
 if TYPE_CHECKING:
-    from pointrend_ext.engine.prediction import Prediction
-    from pointrend_ext.engine.predictor import Predictor
+    from pointrend_ext.inference.prediction import Prediction
+    from pointrend_ext.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 
 __all__ = ["Prediction", "Predictor", "__version__", "add_pointrend_config"]
 
 _ON_DEMAND = {
-    "Prediction": "pointrend_ext.engine.prediction",
-    "Predictor": "pointrend_ext.engine.predictor",
+    "Prediction": "pointrend_ext.inference.prediction",
+    "Predictor": "pointrend_ext.inference.predictor",
 }
 
 

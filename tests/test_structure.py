@@ -24,8 +24,10 @@ LEVELS = {
     "evaluation": 2,
     "checkpoint": 2,
     "visualization": 2,
-    "export": 2,
     "engine": 3,
+    "inference": 4,
+    "inspection": 5,
+    "deploy": 5,
 }
 # Everything but `layers`, which needs torch alone, may import these; they import no sub-package.
 SHARED = {"_detectron2", "config", "model_zoo"}
@@ -84,6 +86,8 @@ def direction_faults(part: str, modules: set[str]) -> list[str]:
         ("modeling", {"pointrend_ext"}, ["pointrend_ext."]),
         ("data", {"pointrend_ext.evaluation", "pointrend_ext.model_zoo"}, []),
         ("model_zoo", {"pointrend_ext.layers"}, ["pointrend_ext.layers"]),
+        ("engine", {"pointrend_ext.inference.x"}, ["pointrend_ext.inference"]),
+        ("inspection", {"pointrend_ext.inference.x", "pointrend_ext.engine"}, []),
         ("engine", {"detectron2.projects.point_rend"}, ["detectron2.projects.point_rend"]),
         ("engine", {"tools.train_net"}, ["tools.train_net"]),
     ],
@@ -138,6 +142,35 @@ def test_package_does_not_print(name: str) -> None:
 
 def is_print(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and getattr(node.func, "id", None) == "print"
+
+
+@pytest.mark.parametrize("room", ["layers", "modeling/point_head"])
+def test_the_fast_forms_stand_behind_one_door(room: str) -> None:
+    """Other rooms import from ``fast`` itself, never from a file in it, nor from its plain room."""
+    door = f"{PACKAGE.name}.{room.replace('/', '.')}.fast"
+    for name in NAMES:
+        if name.startswith(f"{room}/"):
+            continue
+        modules = imported_modules(ast.parse((PACKAGE / name).read_text()), PACKAGE / name)
+        behind = [
+            m for m in modules if m.startswith(f"{door}.") and m.count(".") > door.count(".") + 1
+        ]
+        assert behind == [], f"{name} imports {behind}: take it from {door}"
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    graph = {module_name(PACKAGE / name): set() for name in NAMES}
+    for name in NAMES:
+        file = PACKAGE / name
+        for module in imported_modules(ast.parse(file.read_text()), file):
+            target = module if module in graph else module.rpartition(".")[0]
+            if target in graph and target != module_name(file):
+                graph[module_name(file)].add(target)
+    assert list(graphlib.TopologicalSorter(graph).static_order())  # CycleError otherwise
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def test_every_folder_with_modules_is_a_package() -> None:

@@ -23,7 +23,7 @@ from benchmarking_demo.models import build_models
 from benchmarking_demo.pipelines import Pipeline, detectron2_pipeline, our_pipeline
 from benchmarking_demo.report import described_machine, summary, write_results
 
-from pointrend_ext.engine.demo import find_inputs
+from pointrend_ext.inference.demo import find_inputs
 
 FOLDER = "COCO-InstanceSegmentation"
 

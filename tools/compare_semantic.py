@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pointrend_ext.data import register_description
 from pointrend_ext.engine.named_values import named_path
-from pointrend_ext.engine.semantic_comparison import write_semantic_comparisons
+from pointrend_ext.inspection.semantic_comparison import write_semantic_comparisons
 
 
 def main() -> None:

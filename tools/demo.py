@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 from pointrend_ext.engine import LoadOptions, add_load_options
-from pointrend_ext.engine.demo import (
+from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
     DemoOptions,
     OutputWriter,
     find_inputs,
     run_demo,
 )
-from pointrend_ext.engine.predictor import Predictor
+from pointrend_ext.inference.predictor import Predictor
 
 
 def parse_args() -> argparse.Namespace:

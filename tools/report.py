@@ -17,11 +17,11 @@ from typing import Any
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine.named_values import named_path
-from pointrend_ext.engine.predictor import Predictor
-from pointrend_ext.engine.report_points import record_shown_points
 from pointrend_ext.engine.run_report import summarize_run
 from pointrend_ext.evaluation.offline import find_data_set
 from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
+from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inspection.report_points import record_shown_points
 
 
 def parse_model(word: str) -> tuple[str, str, str]:

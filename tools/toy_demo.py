@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.comparison import write_comparisons
 from pointrend_ext.engine.side_by_side import TrainingJob, last_results, train_side_by_side
+from pointrend_ext.inspection.comparison import write_comparisons
 from pointrend_ext.model_zoo import get_config_file
 
 CONFIGS = {

@@ -21,7 +21,7 @@ from pointrend_ext.data.summary import summarize_dataset
 from pointrend_ext.data.toy import ensure_toy_data
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import find_classes
-from pointrend_ext.engine.sample_pictures import draw_sample
+from pointrend_ext.inspection.sample_pictures import draw_sample
 from pointrend_ext.visualization import write_image
 
 

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from pointrend_ext.engine import LoadOptions, add_load_options
-from pointrend_ext.engine.point_pictures import write_refinement
-from pointrend_ext.engine.predictor import Predictor
+from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inspection.point_pictures import write_refinement
 from pointrend_ext.visualization import read_image_rgb
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.coordinates import cells_to_coords
+from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.point_sample import point_sample
-from pointrend_ext.layers.selection import top_indices
 
 __all__ = ["get_uncertain_point_coords_on_grid", "get_uncertain_point_coords_with_randomness"]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.fast.top_two import top_two
 from pointrend_ext.layers.precision import at_least_float32
-from pointrend_ext.layers.top_two import top_two
 
 __all__ = [
     "class_uncertainty",

@@ -15,7 +15,7 @@ from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from pointrend_ext.data.summary import summarize_dataset
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
-from pointrend_ext.engine.sample_pictures import draw_sample
+from pointrend_ext.inspection.sample_pictures import draw_sample
 from pointrend_ext.visualization import write_image
 
 NAME = "summary_test_set"

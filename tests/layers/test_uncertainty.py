@@ -10,8 +10,8 @@ from pointrend_ext.layers import (
     exclude_padding,
     foreground_uncertainty,
     select_class,
-    top_two,
 )
+from pointrend_ext.layers.fast import top_two
 
 INF, NAN = float("inf"), float("nan")
 

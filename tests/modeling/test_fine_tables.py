@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from pointrend_ext.layers import sample_region_features
-from pointrend_ext.modeling.point_head import fine_tables
-from pointrend_ext.modeling.point_head.fine_tables import FineTables
-from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
+from pointrend_ext.modeling.point_head.fast import fine_tables
+from pointrend_ext.modeling.point_head.fast.fine_tables import FineTables
+from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 
 MANY, FEW = 10**6, 1  # points per region: more than a map has cells, and hardly any
 # how much of the map windows may repeat, points per region, and the layout to expect of a map:

@@ -12,14 +12,16 @@ from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head import (
     MapInputs,
     MapPointPredictor,
-    MapRowPredictor,
-    ProjectedRegionPredictor,
     RegionPointPredictor,
     inference_predictors,
     map_inference_predictor,
-    map_predictor,
     predictors,
     training_predictor,
+)
+from pointrend_ext.modeling.point_head.fast import (
+    MapRowPredictor,
+    ProjectedRegionPredictor,
+    map_row_predictor,
 )
 
 
@@ -91,7 +93,7 @@ def test_points_of_maps_are_predicted_in_bounded_chunks(regions, monkeypatch, li
     head = regions.point_head(regions.inputs())
     coords = torch.rand(2, 13, 2, dtype=torch.float64)
     expected = MapPointPredictor(head, inputs)(coords)
-    monkeypatch.setitem(map_predictor._MAX_POINTS, True, limit)
+    monkeypatch.setitem(map_row_predictor._MAX_POINTS, True, limit)
     got = map_inference_predictor(head, inputs)(coords)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 

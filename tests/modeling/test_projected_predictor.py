@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from pointrend_ext.modeling.point_head import (
-    ProjectedRegionPredictor,
     RegionPointPredictor,
     inference_predictors,
     predictors,
     training_predictor,
 )
+from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor
 
 SIZES = list(product([1, 2, 15, 16, 80], [(0, 0), (1, 0), (10, 11), (0, 22)]))
 LAYERS = list(product([True, False], [1, 2, 3]))

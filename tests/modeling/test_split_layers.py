@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
+from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 
 LEVELS = {("p2",): [6], ("p3", "p2"): [5, 6]}
 

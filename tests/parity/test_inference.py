@@ -9,7 +9,8 @@ import torch
 from detectron2.projects.point_rend import mask_head as upstream_mask_head
 
 from pointrend_ext.layers import subdivision
-from pointrend_ext.modeling.point_head import fine_tables, predictors
+from pointrend_ext.modeling.point_head import predictors
+from pointrend_ext.modeling.point_head.fast import fine_tables
 
 pytestmark = pytest.mark.parity
 

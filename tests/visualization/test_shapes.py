@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointrend_ext.engine.pasted_masks import PastedMasks
+from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.visualization import MaskCrop, distinct_colors, draw_instances, mask_contours
 from pointrend_ext.visualization.contours import binarize
 from pointrend_ext.visualization.raster import blend

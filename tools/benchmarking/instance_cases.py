@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from benchmarking.case import Case, Forms
 from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.layers import subdivision
-from pointrend_ext.modeling.point_head import fine_tables, predictors
+from pointrend_ext.modeling.point_head import predictors
+from pointrend_ext.modeling.point_head.fast import fine_tables
 
 __all__ = ["IMAGE_HW", "INSTANCE_CASES", "build_heads", "random_boxes", "random_map"]
 

@@ -15,8 +15,8 @@ from detectron2.structures import Boxes, Instances
 
 from benchmarking_demo.pipelines import draw_as_detectron2
 from pointrend_ext.engine.classes import Classes
-from pointrend_ext.engine.postprocess import with_instances
-from pointrend_ext.engine.prediction import Prediction
+from pointrend_ext.inference.postprocess import with_instances
+from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization import write_image
 
 __all__ = ["drawing_forms"]

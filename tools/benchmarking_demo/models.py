@@ -12,7 +12,7 @@ from detectron2.projects import point_rend
 from torch import nn
 
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.predictor import Predictor
+from pointrend_ext.inference.predictor import Predictor
 
 __all__ = ["ORIGINAL", "OURS", "PLAIN", "build_models", "upstream_cfg"]
 

@@ -15,9 +15,9 @@ from detectron2.engine import DefaultPredictor
 from detectron2.structures import Instances
 from detectron2.utils.visualizer import ColorMode, VisImage, Visualizer
 
-from pointrend_ext.engine.demo.same_objects import ObjectColors
-from pointrend_ext.engine.prediction import Prediction
-from pointrend_ext.engine.predictor import Predictor
+from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.visualization import read_image_rgb, write_image
 
 __all__ = ["STAGES", "Found", "Pipeline", "detectron2_pipeline", "our_pipeline"]
@@ -73,7 +73,7 @@ class Pipeline:
 
 
 def our_pipeline(predictor: Predictor) -> Pipeline:
-    """Return what ``pointrend_ext.engine.demo`` does with a picture.
+    """Return what ``pointrend_ext.inference.demo`` does with a picture.
 
     Masks are pasted when they are drawn, not when they are predicted.
     """

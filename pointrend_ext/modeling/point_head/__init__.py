@@ -4,7 +4,6 @@ from pointrend_ext.modeling.point_head.losses import mask_point_accuracy, mask_p
 from pointrend_ext.modeling.point_head.map_predictor import (
     MapInputs,
     MapPointPredictor,
-    MapRowPredictor,
     extent_px,
 )
 from pointrend_ext.modeling.point_head.predictors import (
@@ -12,7 +11,6 @@ from pointrend_ext.modeling.point_head.predictors import (
     map_inference_predictor,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.projected_predictor import ProjectedRegionPredictor
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY, build_point_head
@@ -22,8 +20,6 @@ __all__ = [
     "POINT_HEAD_REGISTRY",
     "MapInputs",
     "MapPointPredictor",
-    "MapRowPredictor",
-    "ProjectedRegionPredictor",
     "RegionInputs",
     "RegionPointPredictor",
     "StandardPointHead",

@@ -6,17 +6,20 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
 
-from pointrend_ext.layers import linear, sample_region_features
-from pointrend_ext.modeling.point_head.fine_tables import FineTables
+from pointrend_ext.layers import sample_region_features
+from pointrend_ext.layers.fast import linear
+from pointrend_ext.modeling.point_head.fast import (
+    FineTables,
+    MapRowPredictor,
+    ProjectedRegionPredictor,
+    SplitPointLayers,
+)
 from pointrend_ext.modeling.point_head.map_predictor import (
     MapInputs,
     MapPointPredictor,
-    MapRowPredictor,
 )
-from pointrend_ext.modeling.point_head.projected_predictor import ProjectedRegionPredictor
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
-from pointrend_ext.modeling.point_head.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = [

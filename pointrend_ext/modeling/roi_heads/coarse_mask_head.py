@@ -9,7 +9,7 @@ from detectron2.layers import Conv2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import Linear
+from pointrend_ext.layers.fast import Linear
 
 __all__ = ["CoarseMaskHead"]
 

@@ -10,7 +10,8 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
 
-from pointrend_ext.layers import bilinear_taps, px_to_map, tap_cells
+from pointrend_ext.layers import px_to_map
+from pointrend_ext.layers.fast import bilinear_taps, tap_cells
 
 __all__ = ["sample_mask_labels"]
 

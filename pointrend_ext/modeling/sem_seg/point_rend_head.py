@@ -12,7 +12,6 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 
 from pointrend_ext.layers import (
-    LabelGrid,
     at_least_float32,
     class_uncertainty,
     exclude_padding,
@@ -20,6 +19,7 @@ from pointrend_ext.layers import (
     refine,
     subdivide,
 )
+from pointrend_ext.layers.fast import LabelGrid
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.point_head import (
     MapInputs,

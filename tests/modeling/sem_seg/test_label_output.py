@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pointrend_ext.layers import label_grid, upsampled_labels
-from pointrend_ext.modeling.point_head import map_predictor
+from pointrend_ext.layers.fast import label_grid, upsampled_labels
+from pointrend_ext.modeling.point_head.fast import map_row_predictor
 from pointrend_ext.modeling.sem_seg import label_map
 
 
@@ -35,7 +35,7 @@ def test_is_the_arg_max_of_the_logits(semantic, monkeypatch, num_classes, stride
 def test_points_are_predicted_in_bounded_chunks(semantic, monkeypatch, limit):
     head, features = semantic.head(16).eval(), semantic.features((37, 53))
     expected = head(features)[0]
-    monkeypatch.setitem(map_predictor._MAX_POINTS, True, limit)
+    monkeypatch.setitem(map_row_predictor._MAX_POINTS, True, limit)
     torch.testing.assert_close(head(features)[0], expected, rtol=1e-12, atol=1e-12)
 
 

@@ -1,0 +1,176 @@
+"""What is written for an image: overlay, COCO results, masks, cut-outs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.visualization import encode_png
+from pointrend_ext.visualization.shapes import window_of
+
+__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
+
+OUTPUT_KINDS = {
+    "overlay": "the prediction drawn over the image",
+    "json": "coco_results.json, and coco_images.json with the ids of images and categories",
+    "masks": "masks/: a PNG per instance, label map or panoptic map",
+    "cutouts": "cutouts/: a PNG per instance with a transparent background",
+}
+_ALPHA_LOW, _ALPHA_HIGH = 0.25, 0.75
+_OVERLAY_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class OutputWriter:
+    """Writes below one folder; COCO's files are complete after ``close``."""
+
+    def __init__(
+        self, folder: Path, kinds: Collection[str], image_ids: Mapping[str, int] | None = None
+    ) -> None:
+        """Choose what to write.
+
+        Args:
+            folder: made when something is written.
+            kinds: some of ``OUTPUT_KINDS``.
+            image_ids: ids by file name, for evaluating the results; by default images are numbered
+                from 1.
+
+        Raises:
+            ValueError: another kind.
+        """
+        unknown = sorted(set(kinds) - set(OUTPUT_KINDS))
+        if unknown:
+            raise ValueError(f"There is no output {unknown}. Choose from {list(OUTPUT_KINDS)}.")
+        self.folder, self.kinds, self._image_ids = folder, set(kinds), image_ids
+        self._results: list[dict[str, Any]] = []
+        self._images: list[dict[str, Any]] = []
+        self._categories: list[dict[str, Any]] = []
+
+    def overlay_path(self, name: Path, source: Path) -> Path:
+        """Return where the overlay of a picture goes: its own format, or PNG.
+
+        Args:
+            name: of the output, without suffix.
+            source: the picture; never overwritten.
+        """
+        suffix = source.suffix if source.suffix.lower() in _OVERLAY_SUFFIXES else ".png"
+        path = self.folder / name.with_name(name.name + suffix)
+        if path.exists() and path.samefile(source):
+            raise ValueError(f"{source} would be overwritten: choose another --output.")
+        return path
+
+    def write(self, prediction: Prediction, name: Path, source: Path) -> None:
+        """Write everything but the overlay.
+
+        Args:
+            prediction: of an image.
+            name: of the output, without suffix.
+            source: the picture.
+
+        Raises:
+            ValueError: an image without an id.
+            OSError: a file cannot be written.
+        """
+        if "json" in self.kinds:
+            self._add_results(prediction, source)
+        if "masks" in self.kinds:
+            self._write_masks(prediction, self.folder / "masks" / name)
+        if "cutouts" in self.kinds and prediction.masks is not None:
+            for number, class_name in enumerate(prediction.class_names):
+                path = _numbered(self.folder / "cutouts" / name, number, class_name)
+                _write_bytes(path, encode_png(cut_out(prediction, number)))
+
+    def close(self) -> None:
+        """Write COCO's files."""
+        if "json" in self.kinds:
+            described = {"images": self._images, "categories": self._categories}
+            for name, content in (
+                ("coco_results.json", self._results),
+                ("coco_images.json", described),
+            ):
+                _write_bytes(self.folder / name, json.dumps(content).encode())
+
+    def _add_results(self, prediction: Prediction, source: Path) -> None:
+        if self._image_ids is None:
+            image_id = len(self._images) + 1
+        elif source.name in self._image_ids:
+            image_id = self._image_ids[source.name]
+        else:
+            raise ValueError(f"{source} has no id: its name is not in the file of image ids.")
+        height, width = prediction.image.shape[:2]
+        self._images.append(
+            {"id": image_id, "file_name": source.name, "height": height, "width": width}
+        )
+        info = prediction.class_info
+        self._categories = [
+            {"id": info.category_id(number), "name": name}
+            for number, name in enumerate(info.things)
+        ]
+        self._results += prediction.to_coco(image_id)
+
+    def _write_masks(self, prediction: Prediction, base: Path) -> None:
+        if prediction.panoptic is not None:
+            path = base.with_name(f"{base.name}_panoptic.png")
+            _write_bytes(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
+            segments = json.dumps(prediction.panoptic.segments)
+            _write_bytes(path.with_suffix(".json"), segments.encode())
+        if prediction.label_map is not None:
+            path = base.with_name(f"{base.name}_labels.png")
+            _write_bytes(path, encode_png(prediction.label_map))
+        for number, class_name in enumerate(prediction.class_names):
+            mask = prediction.masks[number]
+            _write_bytes(
+                _numbered(base, number, class_name), encode_png(255 * mask.astype(np.uint8))
+            )
+
+
+def cut_out(prediction: Prediction, number: int) -> np.ndarray:
+    """Cut an instance out of its image.
+
+    The opacity rises from nothing to full while the mask's probability rises from 0.25 to 0.75, so
+    that edges are as soft as the model is unsure of them, and the inside is opaque.
+
+    Args:
+        prediction: with instances.
+        number: of the instance.
+
+    Returns:
+        (h, w, 4) uint8, RGB and opacity, as large as what is visible of the object; 1 x 1 and
+        transparent of an empty mask.
+    """
+    values, top, left = prediction.masks.probability_crop(number)
+    probability = values.astype(np.float32) / 255
+    alpha = np.clip((probability - _ALPHA_LOW) / (_ALPHA_HIGH - _ALPHA_LOW), 0, 1)
+    alpha = np.rint(255 * alpha).astype(np.uint8)
+    y0, x0, y1, x1 = window_of(alpha > 0)
+    if y1 == 0:
+        return np.zeros((1, 1, 4), np.uint8)
+    pixels = prediction.image[top + y0 : top + y1, left + x0 : left + x1]
+    return np.dstack([pixels, alpha[y0:y1, x0:x1]])
+
+
+def panoptic_picture(ids: np.ndarray) -> np.ndarray:
+    """Write ids as COCO's panoptic PNGs do: R + 256 G + 65536 B.
+
+    Args:
+        ids: (H, W) integers.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
+    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=2)
+
+
+def _numbered(base: Path, number: int, class_name: str) -> Path:
+    plain = re.sub(r"[^\w-]+", "-", class_name)
+    return base.with_name(f"{base.name}_{number:02d}_{plain}.png")
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

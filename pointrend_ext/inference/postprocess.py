@@ -1,0 +1,109 @@
+"""From a model's raw output to a prediction in the size of the image, in bounded memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.structures import Instances
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pointrend_ext.inference.pasted_masks import PastedMasks
+from pointrend_ext.inference.prediction import Panoptic, Prediction
+from pointrend_ext.modeling.sem_seg.label_map import label_map
+
+__all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
+
+
+def with_instances(base: Prediction, raw: Instances) -> Prediction:
+    """Add instances to a prediction, in descending order of their scores.
+
+    Args:
+        base: of an image.
+        raw: what the model gives without post-processing, with ``pred_masks`` (R, 1, S, S).
+    """
+    size_hw = base.image.shape[:2]
+    fields = dict(raw.get_fields())
+    # Under another name Detectron2 does not paste them.
+    fields["probabilities"] = fields.pop("pred_masks")[:, 0]
+    x = detector_postprocess(Instances(raw.image_size, **fields), *size_hw).to(torch.device("cpu"))
+    x = x[x.scores.argsort(descending=True, stable=True)]
+    boxes = x.pred_boxes.tensor
+    return replace(
+        base,
+        boxes=boxes.numpy(),
+        scores=x.scores.numpy(),
+        classes=x.pred_classes.numpy(),
+        masks=PastedMasks(x.probabilities, boxes, size_hw),
+    )
+
+
+def with_labels(base: Prediction, labels: Tensor, num_classes: int) -> Prediction:
+    """Add a label map to a prediction.
+
+    Args:
+        base: of an image.
+        labels: (H, W).
+        num_classes: of the model; more than 255 need 16 bits.
+    """
+    dtype = np.uint8 if num_classes <= 255 else np.uint16
+    return replace(base, label_map=labels.cpu().numpy().astype(dtype))
+
+
+def with_segments(prediction: Prediction, model: nn.Module) -> Prediction:
+    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
+
+    Args:
+        prediction: with both.
+        model: a ``PanopticFPN``, whose thresholds are read.
+    """
+    # Weaker instances never become segments, so they need not be pasted.
+    strong = np.flatnonzero(prediction.scores >= model.combine_instances_score_thresh)
+    candidates = Instances(
+        prediction.image.shape[:2],
+        scores=torch.from_numpy(prediction.scores[strong]),
+        pred_classes=torch.from_numpy(prediction.classes[strong]),
+        pred_masks=torch.from_numpy(np.asarray(prediction.masks[strong])),
+    )
+    ids, segments = combine_semantic_and_instance_outputs(
+        candidates,
+        torch.from_numpy(prediction.label_map.astype(np.int64)),
+        model.combine_overlap_thresh,
+        model.combine_stuff_area_thresh,
+        model.combine_instances_score_thresh,
+    )
+    for segment in segments:
+        if segment["isthing"]:
+            segment["instance_id"] = int(strong[segment["instance_id"]])
+    return replace(prediction, panoptic=Panoptic(ids.numpy(), segments))
+
+
+def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return the arg max of logits in another size, one class at a time.
+
+    Args:
+        output: (C, h, w) logits; or labels (H, W) that have the size already.
+        size_hw: the wanted size.
+
+    Returns:
+        (H, W) labels, those of ``label_map`` of all classes' resized logits.
+    """
+    if output.dim() == 2:
+        return output
+    if tuple(output.shape[-2:]) == tuple(size_hw):
+        return label_map(output[None])[0]
+    best = labels = None
+    for number, plane in enumerate(output):
+        plane = F.interpolate(
+            plane[None, None], size=tuple(size_hw), mode="bilinear", align_corners=False
+        )[0, 0]
+        if best is None:
+            best, labels = plane, torch.zeros_like(plane, dtype=torch.int64)
+        else:
+            labels.masked_fill_(plane > best, number)
+            best = torch.maximum(best, plane)
+    return (best > 0).long() if len(output) == 1 else labels

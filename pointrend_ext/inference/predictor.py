@@ -1,0 +1,245 @@
+"""From a picture to a prediction, in three lines of Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, overload
+
+import cv2
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor, build_model
+from PIL import Image
+from torch import nn
+
+from pointrend_ext.checkpoint import PointRendCheckpointer
+from pointrend_ext.data import build_mapper
+from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.config_file import load_cfg
+from pointrend_ext.engine.loading import LoadOptions
+from pointrend_ext.engine.setup import check_weights
+from pointrend_ext.inference.postprocess import (
+    resized_labels,
+    with_instances,
+    with_labels,
+    with_segments,
+)
+from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
+from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.visualization import image_to_rgb, read_image_rgb
+from pointrend_ext.visualization.instances import check_image
+
+__all__ = ["ImageLike", "Predictor"]
+
+ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
+"""A file, (H, W, 3) uint8 RGB, or a Pillow image."""
+
+
+class Predictor:
+    """Runs a trained model on pictures: instances, semantics, or both.
+
+    Images are (H, W, 3) uint8 in RGB everywhere, whatever ``INPUT.FORMAT`` the model was trained
+    with. They are resized as in an evaluation, and predictions have the size of the image.
+
+    Example:
+        >>> predictor = Predictor.from_config("my.yaml", "model_final.pth")  # doctest: +SKIP
+        >>> prediction = predictor("street.jpg")  # doctest: +SKIP
+        >>> prediction.class_names, prediction.boxes, prediction.masks[0]  # doctest: +SKIP
+        >>> picture = prediction.draw()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, model: nn.Module, cfg: CfgNode, *, classes: Classes | None = None, batch_size: int = 1
+    ) -> None:
+        """Wrap a model that is built and loaded.
+
+        Args:
+            model: with instance masks, a label map, or both; put into evaluation mode.
+            cfg: its configuration; ``INPUT`` tells how images are resized.
+            classes: what its classes are called.
+            batch_size: images of a list that go through the model together. A batch is padded to
+                its largest image, which changes predictions by rounding, and at padded borders.
+
+        Raises:
+            ValueError: a model without masks.
+        """
+        if not isinstance(model, (GeneralizedRCNN, SemanticSegmentor)) or (
+            isinstance(model, GeneralizedRCNN) and not cfg.MODEL.MASK_ON
+        ):
+            raise ValueError(
+                f"The model ({cfg.MODEL.META_ARCHITECTURE}, MODEL.MASK_ON {cfg.MODEL.MASK_ON}) has "
+                "no masks. Use GeneralizedRCNN or PanopticFPN with MODEL.MASK_ON True, or a "
+                "semantic segmentor."
+            )
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
+        self.classes = classes or Classes()
+        self._augmentations = build_mapper(cfg, is_train=False).augmentations
+
+    @classmethod
+    def from_config(
+        cls,
+        config_file: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
+        *,
+        device: str | None = None,
+        opts: Sequence[Any] = (),
+        confidence: float | None = 0.5,
+        batch_size: int = 1,
+        load_options: LoadOptions | None = None,
+    ) -> Predictor:
+        """Build and load a model.
+
+        Args:
+            config_file: a path, or the name of a configuration that this package ships.
+            weights: a file or an address; by default ``MODEL.WEIGHTS``.
+            device: such as "cpu" or "cuda:1"; by default that of the configuration, or the CPU
+                where there is no GPU.
+            opts: alternating keys and values that change the configuration.
+            confidence: instances of a lower score are left out; None keeps the threshold of the
+                configuration (``MODEL.ROI_HEADS.SCORE_THRESH_TEST``), with which it is evaluated.
+            batch_size: see the constructor.
+            load_options: how the weights are loaded.
+
+        Raises:
+            FileNotFoundError: no such configuration or weights.
+            ValueError: an unknown key, no weights, weights that do not fill the model, or a number
+                out of its range.
+        """
+        cfg = load_cfg(config_file, opts)
+        _complete(cfg, weights, device, confidence)
+        model = build_model(cfg)
+        check_unread_keys(cfg, model)
+        checkpointer = PointRendCheckpointer(
+            model, class_names=find_classes(cfg).by_kind(), **vars(load_options or LoadOptions())
+        )
+        stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
+        return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)
+
+    @overload
+    def __call__(self, images: ImageLike) -> Prediction: ...
+
+    @overload
+    def __call__(self, images: Sequence[ImageLike]) -> list[Prediction]: ...
+
+    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> Prediction | list[Prediction]:
+        """Predict one image, or several.
+
+        Args:
+            images: a file, an array (H, W, 3) uint8 RGB, a Pillow image; or a list of these.
+
+        Returns:
+            A prediction, or a list of them in the same order.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: a file that is no picture, another array, or a picture that is too thin to
+                be resized.
+        """
+        if isinstance(images, (str, os.PathLike, np.ndarray, Image.Image)):
+            return self([images])[0]
+        predictions = []
+        for first in range(0, len(images), self.batch_size):
+            predictions += self._predict(images[first : first + self.batch_size])
+        return predictions
+
+    def model_input(self, image_rgb: np.ndarray) -> dict[str, Any]:
+        """Resize an image as in an evaluation.
+
+        Args:
+            image_rgb: (H, W, 3) uint8.
+
+        Returns:
+            ``image``: (3, h, w) in ``INPUT.FORMAT``.
+
+        Raises:
+            ValueError: a picture too thin to be resized.
+        """
+        is_rgb = self.cfg.INPUT.FORMAT == "RGB"
+        pixels = image_rgb if is_rgb else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
+        augmented = T.AugInput(pixels)
+        try:
+            self._augmentations(augmented)
+        except ValueError as error:  # of Pillow
+            height, width = image_rgb.shape[:2]
+            raise ValueError(
+                f"a picture of {height} x {width} (height x width) cannot be resized to a shorter "
+                f"side of {self.cfg.INPUT.MIN_SIZE_TEST} and a longer one of at most "
+                f"{self.cfg.INPUT.MAX_SIZE_TEST} pixels: {error}. Cut it into pieces."
+            ) from error
+        pixels = np.ascontiguousarray(augmented.image.transpose(2, 0, 1))
+        return {"image": torch.as_tensor(pixels)}
+
+    @torch.no_grad()
+    def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
+        bases = [Prediction(*_load(image), self.classes) for image in images]
+        inputs = [self.model_input(base.image) for base in bases]
+        if isinstance(self.model, SemanticSegmentor):
+            return self._label(bases, inputs)
+        raw = self.model.inference(inputs, do_postprocess=False)
+        if not isinstance(self.model, PanopticFPN):
+            return [with_instances(*pair) for pair in zip(bases, raw, strict=True)]
+        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        predictions = []
+        for base, instances, logits in zip(bases, *raw, strict=True):
+            rows, columns = instances.image_size
+            labels = resized_labels(logits[:, :rows, :columns], base.image.shape[:2])
+            prediction = with_labels(with_instances(base, instances), labels, num_classes)
+            predictions.append(with_segments(prediction, self.model))
+        return predictions
+
+    def _label(self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]) -> list[Prediction]:
+        if isinstance(self.model, PointRendSemanticSegmentor):
+            # Labels cost less than logits, but cannot be resized.
+            fits = all(
+                tuple(x["image"].shape[1:]) == base.image.shape[:2]
+                for x, base in zip(inputs, bases, strict=True)
+            )
+            self.model.output = "labels" if fits else "logits"
+        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        return [
+            with_labels(base, resized_labels(output["sem_seg"], base.image.shape[:2]), num_classes)
+            for base, output in zip(bases, self.model(inputs), strict=True)
+        ]
+
+
+def _load(image: ImageLike) -> tuple[np.ndarray, str]:
+    """Return pixels and name."""
+    if isinstance(image, (str, os.PathLike)):
+        return read_image_rgb(image), os.fspath(image)
+    if isinstance(image, Image.Image):
+        return image_to_rgb(image), getattr(image, "filename", "")
+    check_image(image, "Predictor")
+    return image, ""
+
+
+def _complete(
+    cfg: CfgNode,
+    weights: str | os.PathLike[str] | None,
+    device: str | None,
+    confidence: float | None,
+) -> None:
+    """Put what the user chose into a configuration that has just been read, and freeze it."""
+    if weights is not None:
+        cfg.MODEL.WEIGHTS = os.fspath(weights)
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError(
+            "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "
+            "as output/pointrend_rcnn_toy/model_final.pth."
+        )
+    check_weights(cfg.MODEL.WEIGHTS)
+    if device is not None:
+        cfg.MODEL.DEVICE = device
+    elif cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    if confidence is not None:
+        if not 0 <= confidence <= 1:
+            raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1.")
+        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
+        cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
+    cfg.freeze()

@@ -1,0 +1,195 @@
+"""Pictures of a recorded refinement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording
+from pointrend_ext.inspection.point_steps import record_map, record_object
+from pointrend_ext.modeling.sem_seg.label_map import label_map
+from pointrend_ext.visualization import (
+    Layer,
+    StepPicture,
+    class_colors,
+    draw_training_points,
+    label_layer,
+    probability_layer,
+    subdivision_frames,
+    subdivision_strip,
+    write_gif,
+    write_image,
+)
+
+__all__ = ["draw_map_refinement", "draw_object_refinement", "write_refinement"]
+
+_CELL_PX = 280  # of a picture in the strip, for an object: the mean of its sides,
+_LONGEST = 2.0  # of which a side is at most so many times as long
+_MAP_CELL_PX = 420  # and for a whole image
+_LARGE = 2  # the animation and the training picture are so much larger
+_SECONDS = {"start": 1.5, "doubled": 0.7, "points": 1.2, "corrected": 1.2, "last": 3.0}
+
+
+def write_refinement(
+    predictor: Predictor,
+    image_rgb: np.ndarray,
+    output_dir: Path,
+    *,
+    semantic: bool = False,
+    number: int = 0,
+    class_id: int | None = None,
+    seed: int = 0,
+) -> tuple[list[Path], ObjectRecording | MapRecording]:
+    """Record the refinement of an object, or of the whole class map, and draw it.
+
+    Args:
+        predictor: a PointRend model.
+        image_rgb: (H, W, 3) uint8.
+        output_dir: ``steps.png``, ``steps.gif`` and ``training_points.png`` go here.
+        semantic: the class map of the image instead of an object.
+        number: of the object, the best score first.
+        class_id: count objects of this class alone.
+        seed: of the training points.
+
+    Returns:
+        The files, and what was recorded.
+
+    Raises:
+        ValueError: a model without points, or no such object.
+    """
+    model_input = predictor.model_input(image_rgb)
+    generator = torch.Generator(device=predictor.model.device).manual_seed(seed)
+    if semantic:
+        recording = record_map(predictor.model, model_input, generator=generator)
+        draw = partial(draw_map_refinement, colors=predictor.classes.stuff_colors)
+    else:
+        recording = record_object(
+            predictor.model, model_input, number, class_id=class_id, generator=generator
+        )
+        draw = draw_object_refinement
+    pixels = model_input["image"].numpy().transpose(1, 2, 0)
+    pixels = pixels if predictor.cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
+    strip, frames, training = draw(np.ascontiguousarray(pixels), recording)
+    paths = [output_dir / name for name in ("steps.png", "steps.gif", "training_points.png")]
+    write_image(paths[0], strip)
+    write_gif(paths[1], frames, _durations(len(frames)))
+    write_image(paths[2], training)
+    return paths, recording
+
+
+def draw_object_refinement(
+    image_rgb: np.ndarray, recording: ObjectRecording
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Draw the refinement of a mask inside its box.
+
+    Args:
+        image_rgb: (H, W, 3) uint8, the image that the model saw.
+        recording: of an object in it.
+
+    Returns:
+        Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each.
+    """
+    x0, y0, x1, y1 = recording.box_px.tolist()
+    longer, shorter = max(x1 - x0, y1 - y0, 1e-6), max(min(x1 - x0, y1 - y0), 1e-6)
+    scale = _CELL_PX * min(1 / (longer * shorter) ** 0.5, _LONGEST / longer)
+
+    def crop(enlargement: int) -> np.ndarray:
+        size = [max(8, round(enlargement * scale * side)) for side in (x1 - x0, y1 - y0)]
+        # From pixel centres of the crop to those of the image.
+        zoom = np.array([(x1 - x0) / size[0], (y1 - y0) / size[1]])
+        shift = np.array([x0, y0]) + zoom / 2 - 0.5
+        matrix = np.column_stack([np.diag(zoom), shift])
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(image_rgb, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+    def layer(logits: Tensor) -> Layer:
+        return probability_layer(logits[0].sigmoid().numpy())
+
+    return _draw(crop, layer, recording)
+
+
+def draw_map_refinement(
+    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]] = ()
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Draw the refinement of a class map.
+
+    Args:
+        image_rgb: (H, W, 3) uint8, the image that the model saw.
+        recording: of it.
+        colors: RGB per class, see ``class_colors``.
+
+    Returns:
+        As ``draw_object_refinement``.
+    """
+    recording = _without_padding(recording, image_rgb.shape[:2])
+    rows, columns = recording.extent_px
+    height, width = image_rgb.shape[:2]
+    palette = class_colors(max(len(recording.coarse), 2), colors)
+    scale = _MAP_CELL_PX / max(rows, columns)
+    padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
+
+    def resized(enlargement: int) -> np.ndarray:
+        size = [round(enlargement * scale * side) for side in (columns, rows)]
+        return cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+
+    def layer(logits: Tensor) -> Layer:
+        return label_layer(label_map(logits[None])[0].numpy(), palette)
+
+    return _draw(resized, layer, recording)
+
+
+def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRecording:
+    """Cut maps to the whole coarse cells that show a part of the image."""
+    old_px = np.array(recording.extent_px)
+    stride = old_px[0] // recording.coarse.shape[-2]
+    new_px = -(-np.array(size_px) // stride) * stride
+
+    def cut(logits: Tensor) -> Tensor:
+        rows, columns = new_px * logits.shape[-2] // old_px[0]
+        return logits[:, :rows, :columns]
+
+    scale = torch.tensor((old_px / new_px)[::-1].copy(), dtype=torch.float32)
+    coords = recording.training_coords * scale
+    inside = (coords <= 1).all(dim=1)
+    return MapRecording(
+        extent_px=tuple(new_px.tolist()),
+        coarse=cut(recording.coarse),
+        steps=[
+            replace(s, before=cut(s.before), coords=s.coords * scale, after=cut(s.after))
+            for s in recording.steps
+        ],
+        training_coords=coords[inside],
+        num_important=int(inside[: recording.num_important].sum()),
+    )
+
+
+def _draw(
+    picture: Callable[[int], np.ndarray],
+    layer: Callable[[Tensor], Layer],
+    recording: ObjectRecording | MapRecording,
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    start = layer(recording.coarse)
+    steps = [
+        StepPicture(layer(s.before), s.coords.numpy(), s.scores.numpy(), layer(s.after))
+        for s in recording.steps
+    ]
+    coords, important = recording.training_coords.numpy(), recording.num_important
+    return (
+        subdivision_strip(picture(1), start, steps),
+        subdivision_frames(picture(_LARGE), start, steps),
+        draw_training_points(picture(_LARGE), coords[:important], coords[important:]),
+    )
+
+
+def _durations(count: int) -> list[float]:
+    cycle = [_SECONDS[name] for name in ("doubled", "points", "corrected")]
+    durations = [_SECONDS["start"], *(cycle[i % 3] for i in range(count - 1))]
+    return [*durations[:-1], _SECONDS["last"]]

@@ -1,0 +1,250 @@
+"""Watching a model refine: what each step of the subdivision saw, asked and wrote.
+
+``subdivide`` asks its two callables in every step, so recording wraps these; the code that runs
+without a recording is untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from detectron2.structures import Instances
+from torch import Tensor, nn
+
+from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording, Step
+from pointrend_ext.layers import (
+    at_least_float32,
+    class_uncertainty,
+    exclude_padding,
+    foreground_uncertainty,
+    get_uncertain_point_coords_with_randomness,
+    select_class,
+    subdivide,
+)
+from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
+from pointrend_ext.modeling.point_head import (
+    MapInputs,
+    RegionInputs,
+    inference_predictors,
+    map_inference_predictor,
+)
+from pointrend_ext.modeling.point_head.plans import TrainPointPlan
+
+__all__ = ["record_map", "record_object"]
+
+
+@torch.no_grad()
+def record_object(
+    model: nn.Module,
+    model_input: dict[str, Any],
+    number: int = 0,
+    *,
+    class_id: int | None = None,
+    generator: torch.Generator | None = None,
+) -> ObjectRecording:
+    """Record the refinement of one detection.
+
+    Unlike in the model's own path, which predicts densely as long as every cell would be corrected
+    anyway, all doublings from the coarse mask on are made; the final mask is the same.
+
+    Args:
+        model: with a ``PointRendROIMaskHead``, in evaluation mode.
+        model_input: ``image`` (3, H, W).
+        number: of the detection, the best score first.
+        class_id: count detections of this class alone.
+        generator: source of randomness of the training points.
+
+    Raises:
+        ValueError: another mask head, or no such detection.
+    """
+    head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
+    _check_head(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+    with _first_call(head) as call:
+        model.inference([model_input], do_postprocess=False)
+    features, (detections,) = call
+    index = _find(detections, number, class_id)
+    x = detections[index : index + 1]
+    inputs = RegionInputs(
+        features=head.point_levels.gather(features),
+        strides=head.point_levels.strides,
+        boxes_px=[x.pred_boxes.tensor],
+        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
+        classes=x.pred_classes,
+    )
+    coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
+    return ObjectRecording(
+        box_px=x.pred_boxes.tensor[0].cpu(),
+        class_id=int(x.pred_classes),
+        score=float(x.scores),
+        coarse=coarse[0].cpu(),
+        steps=_object_steps(head, inputs, coarse),
+        **_training_points(coarse, foreground_uncertainty, head.train_points, generator),
+    )
+
+
+@torch.no_grad()
+def record_map(
+    model: nn.Module, model_input: dict[str, Any], *, generator: torch.Generator | None = None
+) -> MapRecording:
+    """Record the refinement of a class map.
+
+    Args:
+        model: with a ``PointRendSemanticHead``, in evaluation mode.
+        model_input: ``image`` (3, H, W).
+        generator: source of randomness of the training points.
+
+    Raises:
+        ValueError: another head.
+    """
+    head = getattr(model, "sem_seg_head", None)
+    _check_head(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
+    with _first_call(head) as call, _logits_output(model):
+        model.eval()([model_input])
+    features = call[0]
+    inputs = MapInputs(
+        features=head.point_levels.gather(features),
+        strides=head.point_levels.strides,
+        coarse_logits=head.coarse_sem_seg_head.layers(features),
+        coarse_stride=head.common_stride,
+    )
+    coarse = at_least_float32(inputs.coarse_logits)
+    return MapRecording(
+        extent_px=inputs.extent_px,
+        coarse=coarse[0].cpu(),
+        steps=_map_steps(head, inputs, coarse, tuple(model_input["image"].shape[1:])),
+        **_training_points(coarse, class_uncertainty, head.train_points, generator),
+    )
+
+
+def _check_head(head: nn.Module | None, wanted: type[nn.Module], what: str, key: str) -> None:
+    if not isinstance(head, wanted):
+        raise ValueError(
+            f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
+            f"({key} {wanted.__name__})."
+        )
+
+
+@contextmanager
+def _first_call(head: nn.Module) -> Iterator[list[Any]]:
+    """Fill a list with the arguments that a head is first called with."""
+    arguments: list[Any] = []
+    hook = head.register_forward_pre_hook(lambda _, given: arguments.extend(given))
+    try:
+        yield arguments
+    finally:
+        hook.remove()
+
+
+@contextmanager
+def _logits_output(model: nn.Module) -> Iterator[None]:
+    """Make a model that can give labels give logits: labels are made without the head's forward."""
+    output = getattr(model, "output", None)
+    if output is None:
+        yield
+        return
+    model.output = "logits"
+    try:
+        yield
+    finally:
+        model.output = output
+
+
+def _object_steps(head: PointRendROIMaskHead, inputs: RegionInputs, coarse: Tensor) -> list[Step]:
+    plan = head.subdivision
+    doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
+    ((_, predict_points),) = inference_predictors(
+        head.point_head,
+        inputs,
+        points_per_step=plan.num_points,
+        points_per_region=doublings * plan.num_points,
+    )
+    return _record(coarse, predict_points, foreground_uncertainty, doublings, plan.num_points)
+
+
+def _map_steps(
+    head: PointRendSemanticHead, inputs: MapInputs, coarse: Tensor, size_px: tuple[int, int]
+) -> list[Step]:
+    def uncertainty(logits: Tensor) -> Tensor:
+        stride = inputs.extent_px[0] / logits.shape[-2]
+        return exclude_padding(class_uncertainty(logits), [size_px], stride)
+
+    plan = head.subdivision
+    predict_points = map_inference_predictor(head.point_head, inputs)
+    return _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
+
+
+def _find(detections: Instances, number: int, class_id: int | None) -> int:
+    """Return the index of a detection, counted from the best score on."""
+    order = detections.scores.argsort(descending=True, stable=True).tolist()
+    if class_id is not None:
+        order = [i for i in order if int(detections.pred_classes[i]) == class_id]
+    if not 0 <= number < len(order):
+        what = "objects" if class_id is None else f"objects of class {class_id}"
+        raise ValueError(
+            f"Object {number} was asked for, but {len(order)} {what} are detected, counted from 0. "
+            "Choose another, or a lower confidence."
+        )
+    return order[number]
+
+
+def _record(
+    coarse: Tensor,
+    predict_points: Callable[[Tensor], Tensor],
+    uncertainty: Callable[[Tensor], Tensor],
+    steps: int,
+    num_points: int,
+) -> list[Step]:
+    """Subdivide one map (1, K, H, W), keeping what each step saw and got."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    answered: list[tuple[Tensor, Tensor]] = []
+
+    def watched_uncertainty(logits: Tensor) -> Tensor:
+        scores = uncertainty(logits)
+        seen.append((logits[0].clone(), scores[0, 0].clone()))
+        return scores
+
+    def watched_points(coords_map: Tensor) -> Tensor:
+        point_logits = predict_points(coords_map)
+        answered.append((coords_map[0], point_logits[0]))
+        return point_logits
+
+    subdivide(
+        coarse,
+        watched_points,
+        steps=steps,
+        num_points=num_points,
+        uncertainty=watched_uncertainty,
+    )
+    recorded = []
+    for (before, scores), (coords, point_logits) in zip(seen, answered, strict=True):
+        rows, columns = before.shape[-2:]
+        x, y = (coords * coords.new_tensor([columns, rows])).long().unbind(1)
+        after = before.clone()
+        after[:, y, x] = point_logits.to(after.dtype)
+        parts = (before, coords, scores[y, x], after)
+        recorded.append(Step(*(part.cpu() for part in parts)))
+    return recorded
+
+
+def _training_points(
+    coarse: Tensor,
+    uncertainty: Callable[[Tensor], Tensor],
+    plan: TrainPointPlan,
+    generator: torch.Generator | None,
+) -> dict[str, Any]:
+    """Draw points as a training step does; return them as a recording's fields."""
+    coords = get_uncertain_point_coords_with_randomness(
+        coarse,
+        uncertainty,
+        plan.num_points,
+        plan.oversample_ratio,
+        plan.importance_sample_ratio,
+        generator=generator,
+    )
+    return {
+        "training_coords": coords[0].cpu(),
+        "num_important": int(plan.importance_sample_ratio * plan.num_points),
+    }

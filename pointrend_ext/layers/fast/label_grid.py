@@ -1,0 +1,206 @@
+"""Labels that are refined by subdivision without a full-resolution map of every class."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pointrend_ext.layers.coordinates import cells_to_coords
+from pointrend_ext.layers.fast.lazy_logits import LazyLogits
+from pointrend_ext.layers.fast.rows import planes_of_rows
+from pointrend_ext.layers.fast.selection import top_indices
+from pointrend_ext.layers.fast.top_two import labels_and_gaps_of_planes
+from pointrend_ext.layers.fast.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
+from pointrend_ext.layers.precision import at_least_float32
+
+__all__ = ["LabelGrid"]
+
+_DENSE_SHARE = 0.25
+"""Share of pixels to look at one by one from which looking at all of them at once is faster."""
+
+_SLACK = 1e-5
+"""Rounding of gaps, in logits."""
+
+_CHUNK_LOGITS = 2**20
+
+
+class LabelGrid:
+    """A class map of one image that ``refine`` doubles and corrects, kept as labels and gaps.
+
+    A pixel of a bilinearly doubled map is a weighted mean of four pixels of the smaller one, a
+    *cell*. If one class is the largest at all four, it is the largest there too, by at least the
+    smallest of the four gaps. So most pixels get their label without any logit being computed.
+    Logits are computed where the four labels differ, and where the bound does not exclude that a
+    pixel is among the most uncertain ones. The labels are those of the full logits, but for ties
+    within rounding. Where most labels differ, as in noise, all pixels are looked at, class by
+    class: that is the only form on a GPU, which then need not tell the host how many there are.
+
+    Attributes:
+        labels: (H, W), see ``label_dtype``.
+    """
+
+    def __init__(
+        self,
+        logits: Tensor,
+        size_px: tuple[int, int],
+        stride: int,
+        table: Tensor | None = None,
+    ) -> None:
+        """Start from a coarse map.
+
+        Args:
+            logits: (C, H, W); C of 1 is a binary model, positive on class 1.
+            size_px: rows and columns of the image; cells beyond are never the most uncertain.
+            stride: pixels per cell.
+            table: ``logits`` with one row per cell, (H * W, C), in at least 32 bits, if there is
+                one already.
+        """
+        is_binary = len(logits) == 1
+        logits = _with_background(at_least_float32(logits), 0)
+        self._logits: LazyLogits | None = LazyLogits(logits, None if is_binary else table)
+        self._num_classes = len(logits)
+        self._size_px, self._stride = size_px, stride
+        self.labels, self._gaps = labels_and_gaps(logits)
+        self._exact: Tensor | None = None  # pixels whose gap is no mere bound; None: all of them
+
+    def double(self) -> None:
+        """Double the resolution."""
+        self._stride /= 2
+        corners = _corners(self.labels)
+        mixed = torch.stack([corner != corners[0] for corner in corners[1:]]).any(0)
+        if mixed.device.type != "cpu" or mixed.float().mean() > _DENSE_SHARE:
+            self.labels, self._gaps = upsampled_labels_and_gaps(
+                self._logits.rows, self._num_classes, self._logits.size_hw, self._gaps
+            )
+            self._exact = None
+            if self._stride > 1:  # otherwise nobody will ask for logits any more
+                self._logits.double()
+            else:
+                self._logits = None
+            return
+        bounds = torch.stack(_corners(self._gaps)).amin(0)
+        self.labels, self._gaps = _spread(corners[0]), _spread(bounds)
+        self._logits.double()
+        self._exact = _pixels_of_cells(mixed)
+        self._look_at(self._exact)
+
+    def most_uncertain(self, num_points: int) -> tuple[Tensor, Tensor]:
+        """Choose pixels inside the image.
+
+        Args:
+            num_points: how many, at most.
+
+        Returns:
+            Their flat numbers (P,), ascending, and their centres (1, P, 2), (x, y) in (0, 1) of the
+            map.
+        """
+        rows, columns = (math.ceil(side / self._stride - 0.5) for side in self._size_px)
+        gaps = self._gaps
+        if gaps.shape != (rows, columns):
+            gaps = torch.full_like(gaps, torch.inf)
+            gaps[:rows, :columns] = self._gaps[:rows, :columns]
+        num_points = min(num_points, gaps.numel())
+        candidates = self._candidates(gaps.flatten(), num_points)
+        gaps = gaps.flatten() if candidates is None else gaps.flatten()[candidates]
+        chosen = top_indices(gaps.neg()[None], num_points)[0]
+        pixels = (chosen if candidates is None else candidates[chosen]).sort().values
+        size_hw = tuple(self.labels.shape)
+        return pixels, cells_to_coords(pixels, size_hw, self._gaps.dtype)[None]
+
+    def write(self, cells: Tensor, point_logits: Tensor) -> None:
+        """Replace the logits of pixels.
+
+        Args:
+            cells: (P,) flat numbers.
+            point_logits: (1, C, P).
+        """
+        rows = _with_background(point_logits[0].t().to(self._gaps.dtype), 1)  # (P, C)
+        if self._logits is not None:
+            self._logits.write(cells, rows)
+        self._set(cells, rows)
+
+    def _candidates(self, gaps: Tensor, num_points: int) -> Tensor | None:
+        """Return pixels with exact gaps, the most uncertain ones among them; None for all."""
+        if self._exact is None:
+            return None
+        if len(self._exact) < num_points:
+            self._look_further(top_indices(gaps.neg()[None], num_points)[0], gaps)
+        cut_off = gaps[self._exact].kthvalue(num_points).values
+        self._look_further((gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
+        return self._exact
+
+    def _look_further(self, pixels: Tensor, gaps: Tensor) -> None:
+        """Make the gaps of pixels exact, in ``gaps`` too."""
+        is_exact = torch.zeros(gaps.numel(), dtype=torch.bool, device=gaps.device)
+        is_exact[self._exact] = True
+        pixels = pixels[~is_exact[pixels]]
+        self._look_at(pixels)
+        inside = gaps[pixels] < torch.inf
+        gaps[pixels] = torch.where(inside, self._gaps.flatten()[pixels], torch.inf)
+        self._exact = torch.cat((self._exact, pixels))
+
+    def _look_at(self, pixels: Tensor) -> None:
+        """Compute labels and gaps of pixels from their logits."""
+        for chunk in pixels.split(max(_CHUNK_LOGITS // self._num_classes, 1)):
+            self._set(chunk, self._logits.read(chunk))
+
+    def _set(self, pixels: Tensor, rows: Tensor) -> None:
+        """Set labels and gaps of pixels (P,) from their logits (P, C)."""
+        # By planes: a maximum over rows of few numbers takes three times as long.
+        labels, gaps = labels_and_gaps_of_planes(planes_of_rows(rows))
+        self.labels.view(-1)[pixels] = labels.to(self.labels.dtype)
+        self._gaps.view(-1)[pixels] = gaps
+
+
+def _with_background(logits: Tensor, dim: int) -> Tensor:
+    """Give a binary model a class 0, whose logit is 0."""
+    if logits.shape[dim] > 1:
+        return logits
+    return torch.cat((torch.zeros_like(logits), logits), dim=dim)
+
+
+def _corners(grid: Tensor) -> list[Tensor]:
+    """Return the corners of the cells between the pixels of a map, its edges repeated.
+
+    Args:
+        grid: (H, W).
+
+    Returns:
+        Four (H + 1, W + 1).
+    """
+    grid = torch.cat((grid[:1], grid, grid[-1:]))
+    grid = torch.cat((grid[:, :1], grid, grid[:, -1:]), dim=1)
+    return [grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]]
+
+
+def _pixels_of_cells(is_chosen: Tensor) -> Tensor:
+    """Number the pixels of a doubled map that lie in chosen cells.
+
+    Args:
+        is_chosen: (H + 1, W + 1).
+
+    Returns:
+        (P,) flat numbers in (2 H, 2 W), those of a cell side by side.
+    """
+    height, width = (2 * (side - 1) for side in is_chosen.shape)
+    above, left = (2 * is_chosen.nonzero() - 1).unbind(1)  # the cells at the edges hang over
+    rows = torch.stack((above, above, above + 1, above + 1), dim=1)
+    columns = torch.stack((left, left + 1, left, left + 1), dim=1)
+    is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return (rows * width + columns)[is_inside]
+
+
+def _spread(cells: Tensor) -> Tensor:
+    """Give the four pixels of a doubled map that lie in a cell its value.
+
+    Args:
+        cells: (H + 1, W + 1).
+
+    Returns:
+        (2 H, 2 W).
+    """
+    rows, columns = cells.shape
+    doubled = cells[:, None, :, None].expand(-1, 2, -1, 2).reshape(2 * rows, 2 * columns)
+    return doubled[1:-1, 1:-1].contiguous()

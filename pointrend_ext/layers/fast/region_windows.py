@@ -1,0 +1,155 @@
+"""The parts of feature maps that regions lie in, as tables with one row per cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pointrend_ext.layers.coordinates import px_to_map
+from pointrend_ext.layers.fast.rows import copy_rows, rows_of_planes
+from pointrend_ext.layers.fast.taps import bilinear_taps, tap_cells
+from pointrend_ext.layers.precision import at_least_float32
+
+__all__ = ["RegionWindows", "Window", "region_window"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The cells of one map that points inside a box are read from.
+
+    Attributes:
+        top: first row.
+        left: first column.
+        height: rows; 0 for a box beyond the map.
+        width: columns; 0 for a box beyond the map.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def num_cells(self) -> int:
+        """Cells inside."""
+        return self.height * self.width
+
+
+def region_window(box_px: Sequence[float], stride: float, size_hw: tuple[int, int]) -> Window:
+    """Find the cells around a box.
+
+    Args:
+        box_px: (x0, y0, x1, y1) in pixels.
+        stride: pixels per cell.
+        size_hw: rows and columns of the map.
+    """
+    if not all(map(math.isfinite, box_px)):
+        return Window(0, 0, 0, 0)
+    left, width = _span(box_px[0], box_px[2], stride, size_hw[1])
+    top, height = _span(box_px[1], box_px[3], stride, size_hw[0])
+    return Window(top, left, height, width) if height and width else Window(0, 0, 0, 0)
+
+
+def _span(start_px: float, stop_px: float, stride: float, count: int) -> tuple[int, int]:
+    low_px, high_px = min(start_px, stop_px), max(start_px, stop_px)
+    # One more cell on either side: the rounding of coordinates may carry a point over its edge.
+    first = max(math.floor(low_px / stride - 0.5) - 1, 0)
+    last = min(math.floor(high_px / stride - 0.5) + 2, count - 1)
+    return first, max(last - first + 1, 0)
+
+
+class RegionWindows:
+    """A feature map around regions, laid out so that all channels of a point are read at once.
+
+    Attributes:
+        rows: (M, C), one row per cell, in at least 32 bits.
+    """
+
+    def __init__(
+        self,
+        rows: Tensor,
+        first: Tensor,
+        origin: tuple[Tensor, Tensor],
+        width: Tensor,
+        size_hw: tuple[int, int],
+        stride: float,
+    ) -> None:
+        """Keep a table; ``cut`` and ``whole`` make one.
+
+        Args:
+            rows: (M, C), M at least 1.
+            first: (R, 1, 1) row number of each window's first cell.
+            origin: row and column of that cell in the map, each (R, 1, 1).
+            width: (R, 1, 1) columns of the windows.
+            size_hw: rows and columns of the map.
+            stride: pixels per cell.
+        """
+        self.rows = at_least_float32(rows)
+        self._first, (self._top, self._left), self._width = first, origin, width
+        self._size_hw, self._stride = size_hw, stride
+
+    @classmethod
+    def cut(
+        cls, feature: Tensor, stride: float, images: Sequence[int], windows: Sequence[Window]
+    ) -> RegionWindows:
+        """Copy the cells around each region.
+
+        Args:
+            feature: (N, C, H, W).
+            stride: pixels per cell.
+            images: number of the image of each of the R regions.
+            windows: of each region.
+        """
+        total = sum(window.num_cells for window in windows)
+        rows = feature.new_empty(total + 1, feature.shape[1])
+        rows[-1] = 0  # what regions without a window read, never the window of another
+        layout, first = [], 0
+        for image, w in zip(images, windows, strict=True):
+            source = feature[image, :, w.top : w.top + w.height, w.left : w.left + w.width]
+            target = rows[first : first + w.num_cells].view(w.height, w.width, rows.shape[1])
+            copy_rows(target, source)
+            layout.append((first if w.num_cells else total, w.top, w.left, w.width))
+            first += w.num_cells
+        first, top, left, width = _columns(layout, feature.device)
+        return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)
+
+    @classmethod
+    def whole(cls, feature: Tensor, stride: float, images: Sequence[int]) -> RegionWindows:
+        """Read a map where it is, if its channels lie side by side; else copy it once.
+
+        Args:
+            feature: (N, C, H, W), best in ``channels_last``.
+            stride: pixels per cell.
+            images: number of the image of each of the R regions.
+        """
+        height, width = feature.shape[-2:]
+        rows = rows_of_planes(feature)
+        layout = [(image * height * width, 0, 0, width) for image in images]
+        first, top, left, width = _columns(layout, feature.device)
+        return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)
+
+    def taps(self, coords_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the rows to read at points.
+
+        Args:
+            coords_px: (R, P, 2), (x, y) in pixels, inside the boxes.
+
+        Returns:
+            (R * P, 4) row numbers and (R * P, 4) weights, for ``read_taps``.
+        """
+        coords_map = px_to_map(coords_px, self._size_hw, self._stride)
+        columns, rows, weights = bilinear_taps(coords_map, self._size_hw)
+        cells = tap_cells(columns - self._left, rows - self._top, self._width) + self._first
+        # A tap of weight 0, beside the map, may miss the window: any row will do for it.
+        cells = cells.clamp_(0, len(self.rows) - 1)
+        return cells.flatten(0, 1), weights.flatten(0, 1).to(self.rows.dtype)
+
+
+def _columns(layout: Sequence[tuple[int, ...]], device: torch.device) -> Iterator[Tensor]:
+    """Turn R tuples of 4 numbers into 4 tensors (R, 1, 1)."""
+    table = torch.tensor(layout, dtype=torch.int32).view(-1, 4, 1, 1)
+    return iter(table.to(device, non_blocking=True).unbind(1))

@@ -1,0 +1,65 @@
+"""The answers of ``MapPointPredictor``, with a row per point."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pointrend_ext.layers.fast import MapRows, linear
+from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
+from pointrend_ext.modeling.point_head.map_predictor import MapInputs
+
+__all__ = ["MapRowPredictor"]
+
+_MAX_POINTS = {True: 4096, False: 2**20}
+"""Points evaluated at once on a CPU, and elsewhere."""
+
+
+class MapRowPredictor:
+    """``MapPointPredictor`` for a ``StandardPointHead`` in inference, with a row per point.
+
+    Points outnumber neither the cells of the coarse map nor those of a fine one, so nothing is
+    projected; rows are read faster than planes, and multiplied faster (``layers.linear``).
+    """
+
+    def __init__(self, layers: SplitPointLayers, inputs: MapInputs) -> None:
+        """Lay the maps out.
+
+        Args:
+            layers: of the point head.
+            inputs: what it reads.
+        """
+        self._layers, self._inputs = layers, inputs
+        self._fine = [MapRows(feature) for feature in inputs.features]
+        self._coarse = inputs.coarse_rows
+
+    def __call__(self, coords_map: Tensor) -> Tensor:
+        """Predict all classes: see ``MapPointPredictor``. The result is a view of rows."""
+        limit = max(_MAX_POINTS[coords_map.device.type == "cpu"] // len(coords_map), 1)
+        rows = [self._predict(part) for part in coords_map.split(limit, dim=1)]  # each (N, P, C)
+        return torch.cat(rows, dim=1).transpose(1, 2)
+
+    def _predict(self, coords_map: Tensor) -> Tensor:
+        layers = self._layers
+        coords = self._inputs.coords_of_maps(coords_map)
+        coarse = self._coarse.read(coords_map)  # (N * P, C)
+        hidden = None
+        for rows, coords_of_map, weight in zip(self._fine, coords, layers.fine, strict=True):
+            part = linear(rows.read(coords_of_map), weight)
+            hidden = part if hidden is None else hidden.add_(part)
+        hidden = hidden.add_(layers.biases[0])
+        width = hidden.shape[1]
+        for number, weight_of_coarse in enumerate(layers.coarse.split(width)):
+            if number > 0:
+                hidden = self._next(hidden, number)
+            hidden = hidden.add_(linear(coarse, weight_of_coarse)).relu_()
+        for number in range(len(layers.coarse) // width, len(layers.biases)):
+            hidden = self._next(hidden, number).relu_()
+        logits = linear(hidden, layers.out, layers.out_bias)
+        if layers.out_coarse is not None:
+            logits = logits + linear(coarse, layers.out_coarse)
+        num_images, num_points, _ = coords_map.shape
+        return logits.view(num_images, num_points, -1)
+
+    def _next(self, hidden: Tensor, number: int) -> Tensor:
+        return linear(hidden, self._layers.hidden[number - 1], self._layers.biases[number])

@@ -1,0 +1,196 @@
+"""The Python interface gives what an evaluation gives."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling.postprocessing import sem_seg_postprocess
+from PIL import Image
+
+from pointrend_ext import Predictor
+from pointrend_ext.data import build_mapper
+from pointrend_ext.evaluation.semantic_output import predicted_labels
+from pointrend_ext.inference.pasted_masks import PastedMasks
+from pointrend_ext.inference.postprocess import resized_labels
+from pointrend_ext.visualization import write_image
+
+
+def evaluated(predictor, path, pixels):
+    """What an evaluator is given for this file."""
+    height, width = pixels.shape[:2]
+    record = {"file_name": str(path), "height": height, "width": width, "image_id": 1}
+    with torch.no_grad():
+        return predictor.model([build_mapper(predictor.cfg, is_train=False)(record)])[0]
+
+
+@pytest.fixture
+def saved(tmp_path, make_picture):
+    pixels = make_picture()
+    write_image(tmp_path / "a.png", pixels)
+    return tmp_path / "a.png", pixels
+
+
+def test_instances_are_those_of_an_evaluation(predictors, saved):
+    predictor = predictors("instance")
+    got, expected = predictor(saved[0]), evaluated(predictor, *saved)["instances"]
+    assert len(got.boxes) > 1
+    np.testing.assert_array_equal(got.boxes, expected.pred_boxes.tensor.numpy())
+    np.testing.assert_array_equal(got.scores, expected.scores.numpy())
+    np.testing.assert_array_equal(got.classes, expected.pred_classes.numpy())
+    masks = expected.pred_masks.numpy()
+    assert 0 < masks.mean() < 0.9
+    np.testing.assert_array_equal(np.asarray(got.masks), masks)
+    np.testing.assert_array_equal(got.masks[-1], masks[-1])
+    assert got.label_map is None
+    assert got.panoptic is None
+
+
+@pytest.mark.parametrize("output", ["logits", "labels"])
+@pytest.mark.parametrize("size", [(120, 170), (96, 128)], ids=["resized", "same size"])
+def test_labels_are_those_of_an_evaluation(predictors, tmp_path, make_picture, output, size):
+    predictor = predictors("semantic")
+    path, pixels = tmp_path / "a.png", make_picture(*size)
+    write_image(path, pixels)
+    got = predictor(path)
+    predictor.model.output = output
+    expected = predicted_labels(evaluated(predictor, path, pixels), 10)
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(got.label_map, expected)
+    assert got.label_map.dtype == np.uint8
+
+
+def test_segments_are_those_of_an_evaluation(predictors, saved):
+    predictor = predictors("panoptic")
+    got, expected = predictor(saved[0]), evaluated(predictor, *saved)
+    ids, segments = expected["panoptic_seg"]
+    assert {s["isthing"] for s in segments} == {True, False}
+    np.testing.assert_array_equal(got.panoptic.ids, ids.numpy())
+    assert got.panoptic.segments == segments
+    np.testing.assert_array_equal(got.label_map, expected["sem_seg"].argmax(0).numpy())
+    np.testing.assert_array_equal(np.asarray(got.masks), expected["instances"].pred_masks.numpy())
+
+
+def test_files_arrays_and_pillow_images_agree(predictors, saved):
+    predictor = predictors("instance")
+    path, pixels = saved
+    of_file, *others = predictor([str(path), pixels, Image.fromarray(pixels)])
+    assert of_file.name == str(path)
+    for other in others:
+        np.testing.assert_array_equal(of_file.boxes, other.boxes)
+        np.testing.assert_array_equal(np.asarray(of_file.masks), np.asarray(other.masks))
+    again = predictor(pixels)
+    np.testing.assert_array_equal(again.draw(), of_file.draw())
+
+
+def test_channel_order_is_that_of_the_model(predictors, make_picture):
+    pixels = make_picture()
+    bgr = predictors("instance").model_input(pixels)["image"]
+    rgb = predictors("instance", "INPUT.FORMAT", "RGB").model_input(pixels)["image"]
+    torch.testing.assert_close(bgr, rgb.flip(0), rtol=0, atol=0)
+    assert bgr.float().std() > 10
+
+
+def test_names_come_from_the_data_set(predictors, make_picture):
+    prediction = predictors("instance")(make_picture())
+    assert set(prediction.class_names) <= {"blob", "star", "gear", "ring", "letter", "plate"}
+    assert prediction.class_info.category_id(0) == 1
+
+
+def test_one_class_at_a_time_gives_the_arg_max_of_all():
+    for channels in (1, 7):
+        logits = torch.randn(channels, 11, 13).round(decimals=1)  # ties, too
+        resized = sem_seg_postprocess(logits, (11, 13), 40, 31)
+        expected = resized.argmax(0) if channels > 1 else (resized[0] > 0).long()
+        torch.testing.assert_close(resized_labels(logits, (40, 31)), expected)
+
+
+def test_masks_are_a_sequence():
+    masks = PastedMasks(torch.rand(3, 8, 8), torch.tensor([[2.0, 1, 9, 7]] * 3), (10, 12))
+    whole = np.asarray(masks)
+    assert whole.shape == (3, 10, 12)
+    np.testing.assert_array_equal(np.stack(list(masks)), whole)
+    np.testing.assert_array_equal(np.asarray(masks[1:]), whole[1:])
+    np.testing.assert_array_equal(np.asarray(masks[np.array([2, 0])]), whole[[2, 0]])
+    np.testing.assert_array_equal(masks.probability(0) >= 128, whole[0])
+    with pytest.raises(IndexError):
+        masks[3]
+
+
+def test_filter_keeps_classes_and_scores(predictors, make_picture):
+    prediction = predictors("panoptic")(make_picture())
+    limit = float(np.median(prediction.scores))
+    strong = prediction.filter(min_score=limit)
+    assert (strong.scores >= limit).all()
+    assert 0 < len(strong.boxes) < 5
+    number = int(prediction.classes[0])
+    chosen = prediction.filter([prediction.class_info.thing(number)])
+    assert set(chosen.classes) == {number}
+    assert {s["category_id"] for s in chosen.panoptic.segments} <= {number}
+    assert set(np.unique(chosen.label_map)) == {prediction.void_label}
+    stuff = int(np.bincount(prediction.label_map.ravel()).argmax())
+    kept = prediction.filter([prediction.class_info.stuff_name(stuff)]).label_map
+    np.testing.assert_array_equal(kept == stuff, prediction.label_map == stuff)
+    assert set(np.unique(kept)) <= {stuff, prediction.void_label}
+    with pytest.raises(ValueError, match=r"no class \['ster'\].*star"):
+        prediction.filter(["ster"])
+
+
+@pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
+def test_drawing_and_notebook(predictors, make_picture, kind):
+    prediction = predictors(kind)(make_picture())
+    drawn = prediction.draw(show_labels=False, contour_px=0, alpha=0.5)
+    assert (drawn != prediction.image).any()
+    shown = cv2.imdecode(np.frombuffer(prediction._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(shown[:, :, ::-1], prediction.draw())
+    assert repr(prediction).startswith("Prediction(array: 120 x 170, ")
+    nothing = prediction.filter([], 1.0)
+    np.testing.assert_array_equal(nothing.draw(), prediction.image)
+
+
+def test_batches_give_the_same_objects(predictors, make_picture):
+    predictor = predictors("instance")
+    pictures = [make_picture(seed=n) for n in range(3)]
+    together = Predictor(predictor.model, predictor.cfg, batch_size=2)(pictures)
+    for one, other in zip(predictor(pictures), together, strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)
+        assert (np.asarray(one.masks) != np.asarray(other.masks)).mean() < 0.001
+
+
+def test_no_weights_and_a_wrong_confidence():
+    arguments = {"opts": ["MODEL.WEIGHTS", ""], "device": "cpu"}
+    with pytest.raises(ValueError, match=r"names none in MODEL\.WEIGHTS"):
+        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", **arguments)
+    with pytest.raises(ValueError, match=r"confidence is 1\.5"):
+        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", __file__, confidence=1.5)
+
+
+def test_missing_weights_and_wrong_arrays(predictors):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
+        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", "nowhere.pth")
+    with pytest.raises(ValueError, match=r"\(5, 6\).*RGB"):
+        predictors("instance")(np.zeros((5, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"3 x 20000.*Cut it"):
+        predictors("instance")(np.zeros((3, 20000, 3), np.uint8))
+    predictor = predictors("instance")
+    cfg = predictor.cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.MASK_ON = False
+    with pytest.raises(ValueError, match="no masks"):
+        Predictor(predictor.model, cfg)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        Predictor(predictor.model, predictor.cfg, batch_size=0)
+
+
+def test_importing_the_package_does_not_import_the_predictor():
+    code = (
+        "import sys, pointrend_ext\n"
+        "assert 'pointrend_ext.engine' not in sys.modules\n"
+        "assert pointrend_ext.Predictor.__name__ == 'Predictor'\n"
+        "assert not hasattr(pointrend_ext, 'Predictr')\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

@@ -1,0 +1,204 @@
+"""The fully connected layer: the same numbers from either library, and a gradient where asked."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pointrend_ext.layers.fast import Linear, linear
+from pointrend_ext.layers.fast.linear import _has_fast_product
+
+
+def check(inputs, weight, bias, tolerance=1e-5):
+    exact = F.linear(inputs.double(), weight.double(), None if bias is None else bias.double())
+    got = linear(inputs, weight, bias)
+    assert got.dtype == weight.dtype
+    torch.testing.assert_close(got.double(), exact, rtol=tolerance, atol=tolerance)
+    return got
+
+
+@pytest.fixture
+def drawn(rng):
+    """(Q, I) inputs, (O, I) weight and (O,) bias."""
+
+    def draw(rows=33, inputs=21, outputs=13, dtype=torch.float32):
+        sizes = (rows, inputs), (outputs, inputs), (outputs,)
+        return [torch.randn(size, generator=rng, dtype=torch.float64).to(dtype) for size in sizes]
+
+    return draw
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (33, 21, 13), (3136, 256, 256), (5, 337, 1)])
+@torch.no_grad()
+def test_equals_the_plain_product(drawn, sizes, has_bias):
+    inputs, weight, bias = drawn(*sizes)
+    check(inputs, weight, bias if has_bias else None, 1e-4 if sizes[0] > 1000 else 1e-5)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_inference_takes_the_fast_product_where_there_is_one(drawn, context):
+    inputs, weight, bias = drawn()
+    with context():
+        has_one = torch.backends.mkldnn.is_available() and hasattr(
+            torch.ops.mkldnn, "_linear_pointwise"
+        )
+        assert _has_fast_product(inputs) == has_one
+        check(inputs, weight, bias)
+
+
+@torch.no_grad()
+def test_without_onednn(drawn):
+    inputs, weight, bias = drawn()
+    expected = linear(inputs, weight, bias)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not _has_fast_product(inputs)
+        torch.testing.assert_close(linear(inputs, weight, bias), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_module_multiplies_a_wide_weight_by_slabs_in_inference(monkeypatch, drawn, has_bias):
+    inputs, weight, bias = drawn(inputs=5, outputs=18)
+    layer = Linear(weight.shape[1], len(weight), bias=has_bias)
+    layer.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
+    module = sys.modules["pointrend_ext.layers.fast.linear"]  # the package holds the function
+    monkeypatch.setattr(module, "_SLAB_WEIGHTS", 4 * weight.shape[1] + 1)
+    rows = []
+
+    def product(inputs, weight, bias):
+        rows.append(len(weight))
+        return F.linear(inputs, weight, bias)
+
+    monkeypatch.setattr(module, "linear", product)
+    expected = F.linear(inputs, weight, bias if has_bias else None)
+    torch.testing.assert_close(layer(inputs), expected)
+    assert rows == [len(weight)]
+    with torch.no_grad():
+        torch.testing.assert_close(layer(inputs), expected)
+    assert rows[1:] == [4, 4, 4, 4, 2]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 4), (24, 20)])
+def test_the_module_is_left_as_it_is_if_it_is_not_wide(monkeypatch, drawn, inputs, outputs):
+    inputs, weight, bias = drawn(inputs=inputs, outputs=outputs)
+    layer = Linear(weight.shape[1], len(weight))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    module = sys.modules["pointrend_ext.layers.fast.linear"]
+    monkeypatch.setattr(module, "_SLAB_WEIGHTS", 5 * weight.shape[1])
+    monkeypatch.setattr(module, "linear", None)
+    assert torch.equal(layer(inputs), F.linear(inputs, weight, bias))
+
+
+@torch.no_grad()
+def test_slices_and_transposes(drawn):
+    inputs, weight, bias = drawn(rows=40, inputs=24, outputs=24)
+    for some_inputs, some_weight in [
+        (inputs[:, :10], weight[:, :10]),
+        (inputs[:, 3:13], weight[:, 14:]),
+        (inputs[:, ::2], weight[:, ::2]),
+        (inputs[::2], weight.t()),
+        (inputs.t()[:, :24], weight),
+        (inputs[5:], weight[::3]),
+        (inputs[:1].expand(6, -1), weight[:, :1].expand(-1, 24)),
+    ]:
+        some_bias = torch.stack([bias, bias], dim=1)[: len(some_weight), 0]  # strided
+        check(some_inputs, some_weight, some_bias)
+        check(some_inputs, some_weight, None)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_no_rows(drawn, has_bias):
+    inputs, weight, bias = drawn(rows=0)
+    assert linear(inputs, weight, bias if has_bias else None).shape == (0, 13)
+
+
+def test_the_inputs_are_not_modified(drawn):
+    inputs, weight, bias = drawn()
+    before = [x.clone() for x in (inputs, weight, bias)]
+    with torch.no_grad():
+        linear(inputs, weight, bias).add_(1)
+    assert all(torch.equal(a, b) for a, b in zip((inputs, weight, bias), before, strict=True))
+
+
+def gradients(layer, arguments):
+    """The answer, and the gradients of those arguments that need one."""
+    leaves = [x.detach().requires_grad_(x.requires_grad) for x in arguments]
+    answer = layer(*leaves)
+    wanted = torch.cos(torch.arange(answer.numel(), dtype=answer.dtype)).view_as(answer)
+    (answer * wanted).sum().backward()
+    return [answer.detach(), *(x.grad for x in leaves if x.requires_grad)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 33])
+@pytest.mark.parametrize("needed", [(0, 1, 2), (1, 2), (0,), (1,), (2,)])
+def test_gradients_are_those_of_the_plain_product(drawn, needed, rows):
+    arguments = drawn(rows=rows)
+    for number in needed:
+        arguments[number].requires_grad_()
+    exact = gradients(
+        F.linear, [x.detach().double().requires_grad_(x.requires_grad) for x in arguments]
+    )
+    for got, expected in zip(gradients(linear, arguments), exact, strict=True):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_slices_through_what_follows_in_place(drawn):
+    inputs, weight, bias = drawn(rows=40, inputs=24, outputs=24)
+
+    def layer_by(product):
+        def layer(inputs, weight, bias):
+            hidden = product(inputs[:, 3:13], weight[:, ::2][:, :10], bias).add_(1).relu_()
+            hidden = product(hidden, weight.t(), None).mul_(2)
+            return hidden.sum(1, keepdim=True).expand(-1, 3)  # its gradient is expanded, too
+
+        return layer
+
+    arguments = [x.requires_grad_() for x in (inputs, weight, bias)]
+    exact = gradients(layer_by(F.linear), [x.detach().double().requires_grad_() for x in arguments])
+    for got, expected in zip(gradients(layer_by(linear), arguments), exact, strict=True):
+        torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_nothing_to_differentiate(drawn):
+    assert not linear(*drawn()).requires_grad
+
+
+def test_gradcheck_in_float64(drawn):
+    arguments = [
+        x.requires_grad_() for x in drawn(rows=3, inputs=4, outputs=2, dtype=torch.float64)
+    ]
+    assert torch.autograd.gradcheck(linear, arguments)
+
+
+@torch.no_grad()
+def test_float64_keeps_its_digits(drawn):
+    check(*drawn(dtype=torch.float64), tolerance=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_the_weight_gives_the_type(drawn, dtype):
+    inputs, weight, bias = drawn()
+    got = linear(inputs, weight.to(dtype), bias.to(dtype))
+    assert got.dtype == dtype
+    assert (got.float() - F.linear(inputs, weight, bias)).abs().max() < 0.15
+    got = linear(inputs.to(dtype), weight, bias)
+    assert got.dtype == torch.float32
+    expected = F.linear(inputs.to(dtype).float(), weight, bias)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_autocast_decides_by_itself(drawn):
+    inputs, weight, bias = drawn()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not _has_fast_product(inputs)
+        got = linear(inputs, weight, bias)
+    assert got.dtype == torch.bfloat16
+    assert (got.float() - F.linear(inputs, weight, bias)).abs().max() < 0.15

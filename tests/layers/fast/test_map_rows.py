@@ -1,0 +1,77 @@
+"""Reading all channels of a map at points: one value whatever the layout."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.layers import point_sample
+from pointrend_ext.layers.fast import MapRows, map_rows
+
+
+@pytest.fixture
+def drawn(rng):
+    """A map (N, C, H, W) and points (N, P, 2), some outside."""
+
+    def draw(dtype=torch.float32, size=(2, 5, 7, 9), layout=torch.contiguous_format):
+        feature = torch.randn(size, generator=rng, dtype=torch.float64).to(dtype)
+        coords = 1.4 * torch.rand(size[0], 50, 2, generator=rng, dtype=torch.float64) - 0.2
+        wide = torch.promote_types(dtype, torch.float32)
+        return feature.to(memory_format=layout), coords.to(wide)
+
+    return draw
+
+
+def plain(feature, coords):
+    """(N * P, C) in at least 32 bits."""
+    wide = feature.to(coords.dtype)
+    return point_sample(wide, coords).transpose(1, 2).flatten(0, 1)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("limit", [0, 2**25])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_point_sample(drawn, monkeypatch, layout, limit, dtype):
+    monkeypatch.setattr(map_rows, "_MAX_COPY_BYTES", limit)
+    feature, coords = drawn(dtype, layout=layout)
+    got = MapRows(feature).read(coords)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-6
+    assert got.dtype == dtype
+    torch.testing.assert_close(got, plain(feature, coords), rtol=0, atol=tolerance)
+
+
+def test_each_image_reads_its_own_map():
+    feature = torch.arange(3.0).view(3, 1, 1, 1).expand(3, 2, 4, 4).contiguous()
+    got = MapRows(feature).read(torch.full((3, 2, 2), 0.5))
+    assert got.tolist() == [[0, 0], [0, 0], [1, 1], [1, 1], [2, 2], [2, 2]]
+
+
+def test_channels_last_is_read_in_place(drawn, monkeypatch):
+    monkeypatch.setattr(map_rows, "_MAX_COPY_BYTES", 0)
+    feature, _ = drawn(layout=torch.channels_last)
+    table = MapRows(feature).table
+    assert table.untyped_storage().data_ptr() == feature.untyped_storage().data_ptr()
+
+
+def test_a_large_map_is_not_copied(drawn, monkeypatch):
+    feature, _ = drawn()
+    monkeypatch.setattr(map_rows, "_MAX_COPY_BYTES", 4 * feature.numel() - 1)
+    assert MapRows(feature).table is None
+    monkeypatch.setattr(map_rows, "_MAX_COPY_BYTES", 4 * feature.numel())
+    assert MapRows(feature).table is not None
+
+
+@pytest.mark.parametrize("limit", [0, 2**25])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_maps_give_32_bits(drawn, monkeypatch, dtype, limit):
+    monkeypatch.setattr(map_rows, "_MAX_COPY_BYTES", limit)
+    feature, coords = drawn(dtype)
+    got = MapRows(feature).read(coords)
+    assert got.dtype == torch.float32
+    rough = torch.finfo(dtype).eps * feature.abs().max()
+    assert (got - plain(feature, coords)).abs().max() <= (1e-6 if limit else rough)
+
+
+def test_no_points(drawn):
+    feature, _ = drawn()
+    assert MapRows(feature).read(torch.zeros(2, 0, 2)).shape == (0, 5)

@@ -1,0 +1,58 @@
+"""Rows of cells: the values of the planes, whatever the layout, type and number of channels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.layers.fast import copy_rows, rows_of_planes
+from pointrend_ext.layers.fast.rows import planes_of_rows
+
+
+@pytest.mark.parametrize("channels", [1, 15, 16, 17, 33])
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 4), (5, 7)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_every_cell_keeps_its_channels(rng, channels, size, layout):
+    planes = torch.randn(2, channels, *size, generator=rng).to(memory_format=layout)
+    rows = rows_of_planes(planes)
+    height, width = size
+    for image in range(2):
+        for row in range(height):
+            for column in range(width):
+                cell = (image * height + row) * width + column
+                assert torch.equal(rows[cell], planes[image, :, row, column])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_at_least_32_bits(rng, dtype, layout):
+    planes = torch.randn(1, 20, 3, 4, generator=rng).to(dtype).to(memory_format=layout)
+    rows = rows_of_planes(planes)
+    assert rows.dtype == torch.promote_types(dtype, torch.float32)
+    assert torch.equal(rows, planes[0].flatten(1).t().to(rows.dtype))
+
+
+def test_channels_last_is_a_view(rng):
+    planes = torch.randn(2, 20, 3, 4, generator=rng).to(memory_format=torch.channels_last)
+    assert rows_of_planes(planes).data_ptr() == planes.data_ptr()
+
+
+def test_copy_into_a_part(rng):
+    planes = torch.randn(20, 6, 8, generator=rng)
+    table = torch.full((13, 20), -1.0)
+    copy_rows(table[1:7].view(2, 3, 20), planes[:, 4:, 5:])
+    assert torch.equal(table[1:7], planes[:, 4:, 5:].reshape(20, 6).t())
+    assert torch.equal(table[[0, *range(7, 13)]], torch.full((7, 20), -1.0))
+
+
+@pytest.mark.parametrize("size", [(0, 3), (1, 1), (3, 0), (500, 150), (70000, 2), (1, 70000)])
+def test_planes_of_rows_are_the_transpose(rng, size):
+    rows = torch.randn(size, generator=rng)
+    planes = planes_of_rows(rows)
+    assert torch.equal(planes, rows.t())
+    assert planes.is_contiguous()
+    assert not len(rows) or not rows.numel() or planes.data_ptr() != rows.data_ptr()
+
+
+def test_no_images():
+    assert rows_of_planes(torch.zeros(0, 20, 3, 4)).shape == (0, 20)

@@ -1,0 +1,70 @@
+"""The largest of many numbers: those of a full search, whatever the sample says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.layers.fast import selection
+from pointrend_ext.layers.fast.selection import top_indices
+
+
+def check(scores, count):
+    got = top_indices(scores, count)
+    assert got.shape == (len(scores), count)
+    assert got.dtype == torch.int64
+    for row, chosen in zip(scores, got, strict=True):
+        assert len(chosen.unique()) == count
+        values = row[chosen].sort(descending=True).values
+        assert torch.equal(values, row.topk(count).values)
+
+
+@pytest.fixture(params=[False, True], ids=["small", "large"])
+def _size(request, monkeypatch):
+    if request.param:
+        monkeypatch.setattr(selection, "_LARGE", 0)
+        monkeypatch.setattr(selection, "_SAMPLES", 50)
+
+
+@pytest.mark.usefixtures("_size")
+@pytest.mark.parametrize("count", [0, 1, 2, 30, 249, 250, 1000])
+@pytest.mark.parametrize("kind", ["noise", "ties", "equal", "mostly minus infinity", "ascending"])
+def test_equals_a_full_search(rng, kind, count):
+    scores = torch.randn(3, 1000, generator=rng)
+    scores = {
+        "noise": scores,
+        "ties": scores.round(),
+        "equal": torch.zeros(3, 1000),
+        "mostly minus infinity": scores.where(scores > 1.5, -torch.inf),
+        "ascending": torch.arange(3000.0).view(3, 1000),
+    }[kind]
+    check(scores, count)
+
+
+@pytest.mark.parametrize("sampled", [1000.0, -1000.0])
+def test_a_misleading_sample(rng, monkeypatch, sampled):
+    monkeypatch.setattr(selection, "_LARGE", 0)
+    monkeypatch.setattr(selection, "_SAMPLES", 50)
+    scores = torch.randn(1, 1000, generator=rng)
+    scores[:, ::20] += sampled  # the very places that are looked at
+    check(scores, 100)
+
+
+def test_at_the_usual_size(rng, monkeypatch):
+    scores = torch.randn(1, selection._LARGE + 1, generator=rng)
+    searched, topk = [], torch.Tensor.topk
+
+    def spy(x, *args, **options):
+        searched.append(x.numel())
+        return topk(x, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "topk", spy)
+    got = top_indices(scores, 2000)
+    assert max(searched) < scores.numel() / 10  # else it saves nothing
+    monkeypatch.undo()
+    assert set(got[0].tolist()) == set(scores[0].topk(2000).indices.tolist())
+
+
+def test_no_map():
+    assert top_indices(torch.zeros(0, 9), 3).shape == (0, 3)
+    assert top_indices(torch.zeros(0, selection._LARGE + 1), 3).shape == (0, 3)

@@ -1,0 +1,120 @@
+"""Labels and gaps by running maxima and row by row: those of arg max and top-k, bit for bit.
+
+``top_two`` itself is tested with the uncertainty that it serves, in ``test_uncertainty.py``.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pointrend_ext.layers.fast import label_dtype
+from pointrend_ext.layers.fast.top_two import RunningTopTwo, labels_and_gaps_of_planes
+
+INF, NAN = float("inf"), float("nan")
+CLASSES = [2, 3, 19, 255, 256, 257, 300]
+
+
+def running(rows):
+    """``RunningTopTwo`` over the columns of (Q, C)."""
+    top = RunningTopTwo((len(rows),), rows.shape[1], rows)
+    for label, plane in enumerate(rows.t()):
+        top.update(label, plane)
+    return top
+
+
+def both(rows):
+    """Labels and gaps by either form."""
+    top = running(rows)
+    return [(top.labels, top.gap()), labels_and_gaps_of_planes(rows.t())]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_is_bit_identical_to_topk(rng, num_classes, dtype):
+    rows = torch.randn(2000, num_classes, generator=rng, dtype=dtype)
+    (first, second), labels = rows.topk(2, dim=1).values.unbind(1), rows.argmax(1)
+    top = running(rows)
+    assert torch.equal(top.first, first)
+    assert torch.equal(top.second, second)
+    for got_labels, gaps in both(rows):
+        assert torch.equal(got_labels.long(), labels)
+        assert torch.equal(gaps, first - second)
+        assert gaps.dtype == dtype
+
+
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_every_class_can_win(num_classes):
+    rows = torch.eye(num_classes)
+    for labels, gaps in both(rows):
+        assert labels.tolist() == list(range(num_classes))
+        assert torch.equal(gaps, torch.ones(num_classes))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 11, 300])
+def test_of_equal_logits_the_lower_class(rng, num_classes):
+    rows = torch.randint(-1, 2, (2000, num_classes), generator=rng).float()
+    best = rows.amax(1, keepdim=True)
+    first_best = (rows == best).int().argmax(1)
+    values = rows.topk(2, dim=1).values
+    for labels, gaps in both(rows):
+        assert torch.equal(labels.long(), first_best)
+        assert torch.equal(gaps, values[:, 0] - values[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "gap"),
+    [
+        ([1.0, 5, 3], 1, 2),
+        ([3.0, 1, 3], 0, 0),
+        ([-7.0, -9, -8], 0, 1),
+        ([0.0, -0.0, -1], 0, 0),
+        ([INF, 0, 1], 0, INF),
+        ([0, INF, INF], 1, 0),
+        ([-INF, -INF, -INF], 0, 0),
+        ([-INF, 2, -INF], 1, INF),
+        ([-INF, 2, 1], 1, 1),
+        ([0.0, 1e-45, 0], 1, 1e-45),
+    ],
+)
+def test_by_hand(row, label, gap):
+    for labels, gaps in both(torch.tensor([row])):
+        assert labels.tolist() == [label]
+        assert torch.equal(gaps, torch.tensor([gap], dtype=torch.float32))
+
+
+@pytest.mark.parametrize("where", [0, 1, 3])
+@pytest.mark.parametrize("num_classes", [4, 5])
+def test_what_is_no_number_leaves_no_gap(where, num_classes):
+    rows = torch.arange(num_classes, dtype=torch.float32).repeat(3, 1)
+    rows[1, where] = NAN
+    for labels, gaps in both(rows):
+        assert gaps.tolist() == [1, 0, 1]
+        assert labels[[0, 2]].tolist() == [num_classes - 1] * 2
+        assert labels[1] < num_classes
+
+
+def test_all_nan():
+    for labels, gaps in both(torch.full((3, 4), NAN)):
+        assert labels.tolist() == gaps.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "dtype"),
+    [(1, torch.uint8), (256, torch.uint8), (257, torch.int64), (1203, torch.int64)],
+)
+def test_label_type(num_classes, dtype):
+    assert label_dtype(num_classes) == dtype
+    assert RunningTopTwo((3,), num_classes, torch.zeros(1)).labels.dtype == dtype
+
+
+def test_the_logits_are_not_modified(rng):
+    rows = torch.randn(9, 4, generator=rng)
+    before = rows.clone()
+    both(rows)
+    assert torch.equal(rows, before)
+
+
+def test_no_pixels():
+    for labels, gaps in both(torch.zeros(0, 3)):
+        assert labels.shape == gaps.shape == (0,)

@@ -1,0 +1,124 @@
+"""Labels and gaps of doubled logits against the doubled logits themselves."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pointrend_ext.layers.fast import upsampled_labels
+from pointrend_ext.layers.fast.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
+
+SIZES = [(1, 1), (1, 5), (5, 1), (7, 9), (16, 3), (33, 20)]
+
+
+def doubled(logits):
+    return F.interpolate(logits[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+
+
+def upsampled(logits):
+    def read_rows(start, stop):
+        assert 0 <= start < stop <= logits.shape[1]
+        return logits[:, start:stop]
+
+    return upsampled_labels_and_gaps(read_rows, len(logits), tuple(logits.shape[1:]), logits)
+
+
+def expected(logits):
+    best = logits.topk(2, dim=0).values
+    return logits.argmax(0), best[0] - best[1]
+
+
+def check(got, logits, tolerance):
+    labels, gaps = expected(logits)
+    torch.testing.assert_close(got[1], gaps, rtol=0, atol=tolerance)
+    assert got[1].dtype == logits.dtype
+    # where the two best differ by rounding alone, either may win
+    assert torch.equal(got[0].long()[gaps > tolerance], labels[gaps > tolerance])
+    assert (gaps > tolerance).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("band_cells", [1, 24, 10**6])
+@pytest.mark.parametrize("num_classes", [2, 3, 19])
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_equals_interpolation(rng, monkeypatch, size_hw, num_classes, band_cells):
+    monkeypatch.setattr(upsampled_labels, "_BAND_CELLS", band_cells)
+    logits = torch.randn(num_classes, *size_hw, generator=rng, dtype=torch.float64)
+    check(labels_and_gaps(logits), logits, 0)
+    check(upsampled(logits), doubled(logits), 1e-12)
+    check(upsampled(logits.float()), doubled(logits).float(), 2e-6)
+
+
+def test_equals_a_loop(oracle, rng):
+    logits = torch.randn(3, 4, 5, generator=rng, dtype=torch.float64)
+    planes = torch.stack([torch.from_numpy(oracle.upsample(plane)) for plane in logits.numpy()])
+    check(upsampled(logits), planes, 1e-12)
+
+
+def test_several_bands_at_the_usual_size(rng):
+    logits = torch.randn(3, 90, 400, generator=rng)
+    assert len(upsampled_labels._bands(2**14, 90, 400, logits.device)) == 3
+    check(upsampled(logits), doubled(logits), 2e-6)
+
+
+@pytest.mark.parametrize(("num_classes", "dtype"), [(256, torch.uint8), (257, torch.int64)])
+def test_every_label_fits(num_classes, dtype):
+    logits = torch.eye(num_classes).view(num_classes, num_classes, 1)
+    for (labels, _), factor in [
+        (labels_and_gaps(logits), 1),
+        (upsampled(logits), 2),
+    ]:
+        assert labels.dtype == dtype
+        rows = torch.arange(num_classes).repeat_interleave(factor)
+        assert torch.equal(labels.long(), rows[:, None].expand(-1, factor))
+
+
+def test_ties_take_the_lower_class():
+    labels, gaps = upsampled(torch.ones(4, 3, 5))
+    assert not labels.any()
+    assert not gaps.any()
+
+
+def test_what_is_no_number_leaves_no_gap():
+    logits = torch.zeros(3, 4, 4)
+    logits[0], logits[2, 3, 3] = 1, float("nan")
+    labels, gaps = upsampled(logits)
+    assert not labels[:5, :5].any()
+    assert (gaps[:5, :5] == 1).all()
+    assert not gaps[5:, 5:].any()
+
+
+def test_a_class_that_is_ruled_out_by_minus_infinity(rng):
+    logits = torch.randn(4, 3, 5, generator=rng)
+    logits[3] = -torch.inf
+    check(upsampled(logits), doubled(logits[:3]), 2e-6)
+
+
+def test_bands_of_many_classes_are_lower(rng):
+    logits = torch.randn(300, 12, 500, generator=rng)
+    check(upsampled(logits), doubled(logits), 2e-6)
+    assert upsampled_labels._bands(500, 3, 500, logits.device) == [
+        slice(i, i + 1) for i in range(3)
+    ]
+    assert upsampled_labels._bands(500, 3, 500, torch.device("meta")) == [slice(0, 3)]
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
+def test_layout_does_not_matter(rng, layout):
+    logits = torch.randn(3, 6, 8, generator=rng)
+    other = (
+        logits.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+        if layout == "channels_last"
+        else logits.repeat_interleave(2, dim=2)[..., ::2]
+    )
+    for form in (labels_and_gaps, upsampled):
+        for got, wanted in zip(form(other), form(logits), strict=True):
+            assert torch.equal(got, wanted)
+
+
+def test_the_logits_are_not_modified(rng):
+    logits = torch.randn(3, 6, 8, generator=rng)
+    before = logits.clone()
+    upsampled(logits)
+    labels_and_gaps(logits)
+    assert torch.equal(logits, before)
