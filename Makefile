@@ -1,6 +1,7 @@
 # `make` lists the targets. VENV= names another environment, PYTHON= the interpreter to build one with, and ARGS= more
-# arguments for pytest or the demo: make test ARGS="-k layers". How the environment is built: requirements/install.sh.
+# arguments for pytest or the demo: make test JOBS=8 ARGS="-k layers". How the environment is built: requirements/install.sh.
 VENV ?= .venv
+JOBS ?= 2
 PY = $(VENV)/bin/python
 # One stamp per checkout and place: an environment shared by two checkouts holds only the last one's package.
 STAMP = $(VENV)/.pointrend_ext-$(shell pwd -P | cksum | cut -d' ' -f1)
@@ -16,14 +17,14 @@ env: $(STAMP) ## build .venv with the tested packages, or bring it up to date
 demo: $(STAMP) ## toy data, training, AP and pictures of PointRend and Mask R-CNN; no GPU, no download
 	$(PY) tools/toy_demo.py $(ARGS)
 
-test: $(STAMP) ## the test suite without its slow and GPU tests
-	$(PY) -m pytest -m "not slow and not gpu" $(ARGS)
+test: $(STAMP) ## the test suite without its slow and GPU tests, in JOBS processes of one thread
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-all: $(STAMP) ## every test; those that need what is absent are skipped
 	$(PY) -m pytest $(ARGS)
 
-lint: $(STAMP) ## ruff: lint and format, changing nothing
-	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+lint: $(STAMP) ## ruff (lint and format) and mypy, changing nothing
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 $(STAMP): $(wildcard requirements/*) setup.py
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash requirements/install.sh

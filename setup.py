@@ -58,10 +58,13 @@ setup(
     description="PointRend (CVPR 2020) as a Detectron2 extension: crisp masks",
     long_description=read_long_description(),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
     keywords="pointrend detectron2 instance-segmentation semantic-segmentation pytorch",
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.10",

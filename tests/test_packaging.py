@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("pointrend_ext", "configs", "tests", "tools")
 # The file that `import pointrend_ext` runs, without the seconds that running it takes.
 WHERE = "from importlib.util import find_spec; print(find_spec('pointrend_ext').origin)"
-FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "Makefile")
+FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "Makefile", "LICENSE")
 
 
 def run_python(code: str, cwd: Path, *first_on_path: Path) -> subprocess.CompletedProcess[str]:
@@ -82,7 +82,11 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_package_and_every_config_and_nothing_else(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
-    modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "pointrend_ext").rglob("*.py")}
+    modules = {
+        p.relative_to(ROOT).as_posix()
+        for pattern in ("*.py", "*.j2", "py.typed")
+        for p in (ROOT / "pointrend_ext").rglob(pattern)
+    }
     configs = {
         f"pointrend_ext/model_zoo/configs/{p.relative_to(ROOT / 'configs').as_posix()}"
         for p in (ROOT / "configs").rglob("*.yaml")
@@ -97,6 +101,8 @@ def test_wheel_metadata(wheel: Path) -> None:
     lines = archive.read(name).decode().splitlines()
     assert "Name: pointrend-ext" in lines
     assert "Requires-Python: >=3.10" in lines
+    assert "License: Apache-2.0" in lines
+    assert [n for n in archive.namelist() if n.endswith(".dist-info/licenses/LICENSE")]
     assert {f"Provides-Extra: {extra}" for extra in ("eval", "export", "dev")} <= set(lines)
     required = {line.split()[1].rstrip("<>=0123456789.") for line in lines if "Requires-D" in line}
     assert {"torch", "torchvision", "numpy", "pycocotools", "opencv-python"} <= required
