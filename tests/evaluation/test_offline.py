@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import math
@@ -14,14 +15,24 @@ import pytest
 
 from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.offline import (
+    Evaluation,
     EvaluationOptions,
     data_set_of_annotations,
     evaluate_files,
     find_data_set,
     name_predictions,
+    read_evaluation,
     write_csv,
-    write_json,
+    write_evaluation,
     written_tables,
+)
+from pointrend_ext.evaluation.offline.record import (
+    DataSetRecord,
+    Difference,
+    FoundObject,
+    Intervals,
+    ModelRecord,
+    Score,
 )
 
 TOOL = Path(__file__).parents[2] / "tools" / "evaluate.py"
@@ -51,65 +62,64 @@ def evaluation(data, files):
 
 
 def values(scores):
-    return {k: math.nan if v["value"] is None else v["value"] for k, v in scores.items()}
+    return {k: math.nan if v.value is None else v.value for k, v in scores.items()}
 
 
 def test_values_are_the_evaluators(evaluation, toy_truth, files):
     tasks = ("bbox", "segm", "boundary")
-    for model in evaluation["models"]:
-        predictions = json.loads(Path(files[model["name"]]).read_text())
-        assert model["num_predictions"] == len(predictions)
-        assert tuple(model["scores"]) == tasks
+    for model in evaluation.models:
+        predictions = json.loads(Path(files[model.name]).read_text())
+        assert model.num_predictions == len(predictions)
+        assert tuple(model.scores) == tasks
         for task, table in score_instances(toy_truth, predictions, tasks).items():
-            own = values(model["scores"][task])
+            own = values(model.scores[task])
             expected = table.metrics(high_ious=task != "bbox")
             assert {k: own[k] for k in expected} == pytest.approx(expected, nan_ok=True)
             assert own["AP65"] == pytest.approx(table.average_precision(iou=0.65))
 
 
 def test_differences_are_paired(evaluation, data, files):
-    old, new = (model["scores"]["segm"] for model in evaluation["models"])
-    (difference,) = evaluation["differences"]
-    assert (difference["model"], difference["against"]) == ("new", "old")
-    gain = difference["scores"]["segm"]["AP"]
-    assert gain["value"] == pytest.approx(new["AP"]["value"] - old["AP"]["value"])
-    assert gain["value"] > 0
-    assert gain["low"] < gain["value"] < gain["high"]
+    old, new = (model.scores["segm"]["AP"] for model in evaluation.models)
+    (difference,) = evaluation.differences
+    assert (difference.model, difference.against) == ("new", "old")
+    gain = difference.scores["segm"]["AP"]
+    assert gain.value == pytest.approx(new.value - old.value)
+    assert gain.value > 0
+    assert gain.low < gain.value < gain.high
     same = evaluate_files(data, {"a": files["old"], "b": files["old"]}, FEW)
-    for scores in same["differences"][0]["scores"].values():
-        for entry in scores.values():
-            assert set(entry.values()) in ({0.0}, {None})
-    assert same["models"][0]["scores"]["segm"]["AP"]["low"] < old["AP"]["value"]  # it has one
+    for scores in same.differences[0].scores.values():
+        assert set(scores.values()) <= {Score(0.0, 0.0, 0.0), Score(0.0), Score(None)}
+        assert scores["AP"] == Score(0.0, 0.0, 0.0)
+    assert same.models[0].scores["segm"]["AP"].low < old.value  # it has one
 
 
-def test_reliability_counts_every_prediction(evaluation, toy_truth, files):
-    model = evaluation["models"][0]
-    bins = model["reliability"]
-    assert [b["low"] for b in bins] == pytest.approx(np.arange(10) / 10)
-    assert sum(b["predictions"] for b in bins) == model["num_predictions"]
-    for entry in bins:
-        assert entry["low"] <= entry["mean_score"] <= entry["high"]
-        assert 1 >= entry["precision"]["0.50"] >= entry["precision"]["0.90"] >= 0
+def test_reliability_counts_every_prediction(evaluation):
+    model = evaluation.models[0]
+    assert [r.low for r in model.reliability] == pytest.approx(np.arange(10) / 10)
+    assert sum(r.predictions for r in model.reliability) == model.num_predictions
+    for entry in model.reliability:
+        assert entry.low <= entry.mean_score <= entry.high
+        assert 1 >= entry.precision["0.50"] >= entry.precision["0.90"] >= 0
 
 
 def test_examples_name_object_and_prediction(evaluation, toy_truth, files):
     annotations = {a["id"]: a for a in toy_truth.dataset["annotations"]}
     results = {name: json.loads(Path(path).read_text()) for name, path in files.items()}
     spreads = []
-    for example in evaluation["examples"]:
-        annotation = annotations[example["annotation_id"]]
-        assert annotation["image_id"] == example["image_id"]
-        assert Path(example["image_file"]).is_file()
-        for name, found in example["models"].items():
-            assert (found is None) <= (not example["found_by_all"])
+    for example in evaluation.examples:
+        annotation = annotations[example.annotation_id]
+        assert annotation["image_id"] == example.image_id
+        assert Path(example.image_file).is_file()
+        assert example.found_by_all == (None not in example.models.values())
+        for name, found in example.models.items():
             if found is not None:
-                prediction = results[name][found["prediction"]]
-                assert prediction["image_id"] == example["image_id"]
+                prediction = results[name][found.prediction]
+                assert prediction["image_id"] == example.image_id
                 assert prediction["category_id"] == annotation["category_id"]
-                assert prediction["score"] == found["score"]
-                assert found["iou"] >= 0.5
-        if example["found_by_all"]:
-            both = [found["boundary_iou"] for found in example["models"].values()]
+                assert prediction["score"] == found.score
+                assert found.iou >= 0.5
+        if example.found_by_all:
+            both = [found.boundary_iou for found in example.models.values()]
             spreads.append(abs(both[0] - both[1]))
     assert len(spreads) > 3
     assert spreads == sorted(spreads, reverse=True)
@@ -123,30 +133,49 @@ def test_boundary_iou_of_an_example_by_hand(instances, write_json):
     truth = instances.truth([(40, 30)], [(0, 0, true, False), (0, 0, true[::-1], False)])
     predictions = write_json([instances.prediction(0, 0, found, 0.5)], "results.json")
     data = data_set_of_annotations(write_json(truth.dataset, "truth.json"))
-    evaluation = evaluate_files(data, {"a": str(predictions)}, FEW)
-    first, second = evaluation["examples"]
-    assert first["models"]["a"] == pytest.approx(
-        {"prediction": 0, "score": 0.5, "iou": 0.64, "boundary_iou": 0}
-    )
-    assert second["models"]["a"] is None
-    assert not second["found_by_all"]
+    first, second = evaluate_files(data, {"a": str(predictions)}, FEW).examples
+    assert first.models["a"] == FoundObject(0, 0.5, pytest.approx(0.64), 0)
+    assert second.models["a"] is None
+    assert not second.found_by_all
 
 
 def test_files_and_table(evaluation, tmp_path):
-    write_json(evaluation, tmp_path / "a" / "e.json")
-    assert json.loads((tmp_path / "a" / "e.json").read_text()) == evaluation
+    write_evaluation(evaluation, tmp_path / "a" / "e.json")
+    assert read_evaluation(tmp_path / "a" / "e.json") == evaluation
+    model = json.loads((tmp_path / "a" / "e.json").read_text())["models"][1]
     write_csv(evaluation, tmp_path / "b" / "e.csv")
     with (tmp_path / "b" / "e.csv").open() as file:
         rows = {(r["task"], r["metric"], r["model"]): r for r in csv.DictReader(file)}
-    row, entry = rows["segm", "AP75", "new"], evaluation["models"][1]["scores"]["segm"]["AP75"]
-    assert [float(row[k]) for k in ("value", "low", "high")] == list(entry.values())
-    gain = evaluation["differences"][0]["scores"]["segm"]["AP75"]["value"]
+    row, entry = rows["segm", "AP75", "new"], evaluation.models[1].scores["segm"]["AP75"]
+    assert model["scores"]["segm"]["AP75"] == dataclasses.asdict(entry)
+    assert [float(row[k]) for k in ("value", "low", "high")] == [*dataclasses.astuple(entry)]
+    gain = evaluation.differences[0].scores["segm"]["AP75"].value
     assert float(row["difference"]) == gain
     assert rows["segm", "AP75", "old"]["difference"] == ""
     text = written_tables(evaluation)
-    assert f"{entry['value']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]" in text
+    assert f"{entry.value:.2f} [{entry.low:.2f}, {entry.high:.2f}]" in text
     assert "AP-gear" not in text
     assert "new - old" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, r"version: Input should be 1"),
+        ({"version": None, "models": []}, r"models: Tuple should have at least 1 item"),
+        ({"intervals": {"draws": 20, "seed": 0}}, r"intervals\.level: Field required"),
+        ({"examples": [{"image_id": 3}]}, r"examples\..*: Field required"),
+    ],
+)
+def test_evaluations_of_another_shape_are_refused(evaluation, tmp_path, change, message):
+    path = tmp_path / "e.json"
+    write_evaluation(evaluation, path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({key: v for key, v in content.items() if key != "version"}))
+    assert read_evaluation(path) == evaluation  # as it was written before there were versions
+    path.write_text(json.dumps({**content, **change}))
+    with pytest.raises(ValueError, match=rf"^Evaluation '.*e\.json': {message}.*\.$"):
+        read_evaluation(path)
 
 
 @pytest.mark.parametrize(
@@ -159,48 +188,54 @@ def test_files_and_table(evaluation, tmp_path):
 )
 def test_a_star_marks_what_excludes_zero(low, high, cell):
     def of(value):
-        return {"segm": {"AP": {"value": value, "low": low, "high": high}}}
+        return {"segm": {"AP": Score(value, low, high)}}
 
     table = written_tables(
-        {
-            "data_set": {"name": "mine", "num_images": 3},
-            "intervals": {"draws": 0, "level": 0.95},
-            "models": [{"name": "a", "scores": of(1)}, {"name": "b", "scores": of(3)}],
-            "differences": [{"model": "b", "against": "a", "scores": of(2)}],
-        }
+        Evaluation(
+            DataSetRecord("mine", "instances", "mine.json", 3, ("x",)),
+            Intervals(0, 0, 0.95),
+            (ModelRecord("a", "a.json", 1, of(1)), ModelRecord("b", "b.json", 1, of(3))),
+            (Difference("b", "a", of(2)),),
+            (),
+        )
     )
     row = next(line for line in table.splitlines() if line.startswith("AP"))
     assert row.rstrip().endswith(cell)
     assert ("*" in row) == ("*" in cell)
 
 
-def test_the_tool(files, toy_json, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
     spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    words = f"evaluate.py --annotations {toy_json} --predictions old={files['old']}"
+
+    def run(words):
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *words.split()])
+        return tool.main(), capsys.readouterr()
+
+    return run
+
+
+def test_the_tool(run_tool, files, toy_json, tmp_path):
+    words = f"--annotations {toy_json} --predictions old={files['old']}"
     options = f" --predictions {files['new']} --metrics segm --draws 0 --output {tmp_path}"
-    monkeypatch.setattr(sys, "argv", (words + options).split())
-    tool.main()
-    written = json.loads((tmp_path / "evaluation.json").read_text())
-    assert [model["name"] for model in written["models"]] == ["old", "new"]
-    assert written["models"][0]["scores"]["segm"]["AP"]["low"] is None
-    value = written["models"][0]["scores"]["segm"]["AP"]["value"]
-    assert f"{value:.2f}" in capsys.readouterr().out
+    code, printed = run_tool(words + options)
+    assert code == 0
+    written = read_evaluation(tmp_path / "evaluation.json")
+    assert [model.name for model in written.models] == ["old", "new"]
+    score = written.models[0].scores["segm"]["AP"]
+    assert score.low is None
+    assert f"{score.value:.2f}" in printed.out
     assert (tmp_path / "evaluation.csv").is_file()
 
 
-def test_the_tool_names_mistakes(files, toy_json, write_json, capsys, monkeypatch):
-    spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def test_the_tool_names_mistakes(run_tool, files, toy_json, write_json):
     predictions = json.loads(Path(files["old"]).read_text())[:3]
     predictions[2]["image_id"] = 17
     bad = write_json(predictions, "bad.json")
-    words = f"evaluate.py --annotations {toy_json} --predictions good={files['old']} {bad}"
-    monkeypatch.setattr(sys, "argv", words.split())
-    assert tool.main() == 2
-    printed = capsys.readouterr()
+    code, printed = run_tool(f"--annotations {toy_json} --predictions good={files['old']} {bad}")
+    assert code == 2
     assert printed.out == ""
     assert printed.err.startswith(f"evaluate.py: Results file '{bad}': entry 2 (image_id 17): its")
 
@@ -227,18 +262,19 @@ def test_ap_star_and_lvis(data, files, toy_truth, write_json):
     expected = ApStar(path, toy_truth).precision(predictions)
     options = EvaluationOptions(("ap_star",), str(path), num_draws=5)
     found = evaluate_files(data, {"old": files["old"]}, options)
-    star = values(found["models"][0]["scores"]["ap_star"])
+    star = values(found.models[0].scores["ap_star"])
     metrics = expected.metrics(high_ious=True)
     assert {k: star[k] for k in metrics} == pytest.approx(metrics, nan_ok=True)
     lvis = data_set_of_annotations(path)
     assert lvis.has_lvis_rules
     found = evaluate_files(lvis, {"old": files["old"]}, EvaluationOptions(num_draws=5))
-    scores = values(found["models"][0]["scores"]["segm"])
+    scores = values(found.models[0].scores["segm"])
     assert {k: scores[k] for k in metrics} == pytest.approx(metrics, nan_ok=True)
     rare = [f"AP-{c['name']}" for c in toy_truth.dataset["categories"][::3]]
     assert scores["APr"] == pytest.approx(np.nanmean([scores[name] for name in rare]))
-    with pytest.raises(ValueError, match="LVIS's rules: choose from 'bbox' and 'segm'"):
-        evaluate_files(lvis, files, EvaluationOptions(("boundary",)))
+    for refused in (EvaluationOptions(("boundary",)), EvaluationOptions(None, str(path))):
+        with pytest.raises(ValueError, match=r"LVIS's rules: choose from \['bbox', 'segm'\]"):
+            evaluate_files(lvis, files, refused)
     with pytest.raises(ValueError, match=r"AP\* needs annotations in LVIS's format"):
         evaluate_files(data, files, EvaluationOptions(("ap_star",)))
 
@@ -264,7 +300,7 @@ def test_bad_predictions_are_named(data, files, write_json, change, message):
 
 
 def test_bad_requests_are_refused(data, files):
-    with pytest.raises(ValueError, match=r"no metrics \['segn'\] of instances; choose from"):
+    with pytest.raises(ValueError, match=r"choose from \['bbox', .*no metrics \['segn'\]"):
         evaluate_files(data, files, EvaluationOptions(("segn",)))
     with pytest.raises(FileNotFoundError, match=r"no results file 'gone\.json'"):
         evaluate_files(data, {"a": "gone.json"}, FEW)
@@ -289,9 +325,8 @@ def test_names_of_predictions(tmp_path):
 
 def test_nothing_predicted(data, write_json):
     found = evaluate_files(data, {"none": str(write_json([], "none.json"))}, FEW)
-    assert values(found["models"][0]["scores"]["bbox"])["AP"] == 0
+    assert values(found.models[0].scores["bbox"])["AP"] == 0
     options = EvaluationOptions(("segm", "boundary"), num_draws=5)
     found = evaluate_files(data, {"none": str(write_json([], "none.json"))}, options)
-    assert values(found["models"][0]["scores"]["boundary"])["AP"] == 0
-    assert all(not example["found_by_all"] for example in found["examples"])
-    json.dumps(found, allow_nan=False)
+    assert values(found.models[0].scores["boundary"])["AP"] == 0
+    assert not any(example.found_by_all for example in found.examples)

@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 from pointrend_ext.evaluation import SemanticEvaluator
-from pointrend_ext.evaluation.offline import EvaluationOptions, evaluate_files, find_data_set
+from pointrend_ext.evaluation.offline import (
+    EvaluationOptions,
+    evaluate_files,
+    find_data_set,
+    read_evaluation,
+    write_evaluation,
+)
+from pointrend_ext.evaluation.offline.record import Score
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
 FEW = EvaluationOptions(num_draws=10)
@@ -50,36 +57,37 @@ def saved(data, tmp_path_factory):
     return root, scores
 
 
+def scores_of(evaluation):
+    return evaluation.models[0].scores["sem_seg"]
+
+
 def test_folder_and_file_have_the_evaluators_scores(data, saved):
     root, expected = saved
     files = {"folder": str(root / "new"), "file": str(root / "sem_seg_predictions.json")}
     found = evaluate_files(data, files, FEW)
-    for model in found["models"]:
-        own = {k: v["value"] for k, v in model["scores"]["sem_seg"].items()}
+    for model in found.models:
+        own = {k: v.value for k, v in model.scores["sem_seg"].items()}
         assert own == pytest.approx({k: None if v != v else v for k, v in expected.items()})
-    difference = found["differences"][0]["scores"]["sem_seg"]["mIoU"]
-    assert difference == {"value": 0, "low": 0, "high": 0}
-    assert found["data_set"]["classes"] == list(data.class_names)
+    assert found.differences[0].scores["sem_seg"]["mIoU"] == Score(0, 0, 0)
+    assert found.data_set.classes == data.class_names
 
 
-def test_two_models(data, saved):
+def test_two_models(data, saved, tmp_path):
     root, _ = saved
     found = evaluate_files(data, {n: str(root / n) for n in ("old", "new")}, FEW)
-    gain = found["differences"][0]["scores"]["sem_seg"]["mBoundaryIoU"]
-    assert 0 < gain["low"] < gain["value"] < gain["high"]
-    spreads = [
-        abs(e["models"]["new"]["mBoundaryIoU"] - e["models"]["old"]["mBoundaryIoU"])
-        for e in found["examples"]
-    ]
+    gain = found.differences[0].scores["sem_seg"]["mBoundaryIoU"]
+    assert 0 < gain.low < gain.value < gain.high
+    scores = [[e.models[n]["mBoundaryIoU"] for n in ("new", "old")] for e in found.examples]
+    spreads = [abs(new - old) for new, old in scores]
     assert len(spreads) == 8
     assert spreads == sorted(spreads, reverse=True)
-    areas = evaluate_files(
-        data, {"old": str(root / "old")}, EvaluationOptions(("trimap",), num_draws=0)
-    )
-    scores = areas["models"][0]["scores"]["sem_seg"]
+    write_evaluation(found, tmp_path / "e.json")
+    assert read_evaluation(tmp_path / "e.json") == found
+    options = EvaluationOptions(("trimap",), num_draws=0)
+    scores = scores_of(evaluate_files(data, {"old": str(root / "old")}, options))
     assert "mTrimapIoU1" in scores
     assert "mBoundaryIoU" not in scores
-    assert scores["mIoU"]["low"] is None
+    assert scores["mIoU"].low is None
 
 
 def test_bad_folders(data, saved, tmp_path):
@@ -89,8 +97,8 @@ def test_bad_folders(data, saved, tmp_path):
         with pytest.raises(error, match=message):
             evaluate_files(data, {"bad": str(path)}, FEW)
 
-    refused(r"\(0 label maps\) has no prediction for image '.*\.jpg': none of")
-    refused("no results file and no folder", FileNotFoundError, tmp_path / "gone")
+    refused(r"Folder '.*' has no prediction for image '.*\.jpg' \(8 such images of 8\)")
+    refused("No such file or directory: '.*gone'", FileNotFoundError, tmp_path / "gone")
     for file in (root / "old").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     Image.new("L", (4, 4)).save(tmp_path / "zebra.png")
@@ -99,7 +107,7 @@ def test_bad_folders(data, saved, tmp_path):
     victim = sorted(tmp_path.iterdir())[3]
     good = victim.read_bytes()
     Image.new("L", (4, 5)).save(victim)
-    refused(rf"{victim.name}', image '.*jpg': its \(height, width\) is \(5, 4\), that of the image")
+    refused(rf"{victim.name}', image '.*jpg': the prediction has \(height, width\) \(5, 4\), the")
     labels = np.array(Image.open(root / "old" / victim.name))
     labels[0, 0] = 77
     Image.fromarray(labels).save(victim)
@@ -108,17 +116,21 @@ def test_bad_folders(data, saved, tmp_path):
     refused(rf"{victim.name}' is truncated or corrupt")
     victim.write_bytes(good)
     Image.fromarray(labels).save(victim.with_suffix(".tif"))
-    refused(r"leave one for each image")
+    refused(rf"'{victim.stem}\.png' and '{victim.stem}\.tif'.*leave one for each image")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"file_name": "x.jpg"}, r"entry 1: its file_name 'x\.jpg' is no image of data set"),
+        (
+            {"file_name": "x.jpg"},
+            r"entry 1: its file_name 'x\.jpg' belongs to no image of data set",
+        ),
         ({"category_id": 999}, r"entry 1 \(.*its category_id 999 is none of data set"),
         ({"segmentation": {"size": [2, 2], "counts": "4"}}, r"entry 1: .*\(2, 2\), the image"),
         ({"segmentation": {"counts": "4"}}, r"entry 1: the run-length mask has the keys"),
-        ({"segmentation": [[1, 2, 3, 4]]}, r"entry 1: "),
+        ({"segmentation": [[1, 2, 3, 4]]}, r"1\.segmentation: Input should be"),
+        ({"file_name": None}, r"1\.file_name: Input should be"),
     ],
 )
 def test_bad_entries(data, saved, write_json, change, message):
@@ -138,14 +150,14 @@ def test_other_bad_files(data, saved, write_json, tmp_path):
     few = write_json([e for e in entries if e["file_name"] != last], "few.json")
     with pytest.raises(ValueError, match=r"no prediction for image .*\(1 such images of 8\)"):
         evaluate_files(data, {"few": str(few)}, FEW)
-    (tmp_path / "broken.json").write_text("[{")
-    with pytest.raises(ValueError, match="is not valid JSON"):
-        evaluate_files(data, {"broken": str(tmp_path / "broken.json")}, FEW)
-    with pytest.raises(ValueError, match="holds a dict, not a list"):
-        evaluate_files(data, {"dict": str(write_json({}, "dict.json"))}, FEW)
-    with pytest.raises(ValueError, match=r"has not the keys"):
-        evaluate_files(data, {"keys": str(write_json([{}], "keys.json"))}, FEW)
+    for content, message in (
+        ("[{", "Invalid JSON: EOF while parsing"),
+        ("{}", "Input should be a valid array"),
+        ("[{}]", r"0\.file_name: Field required"),
+    ):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(ValueError, match=rf"Results file '.*bad\.json': {message}"):
+            evaluate_files(data, {"bad": str(tmp_path / "bad.json")}, FEW)
     elsewhere = [{**e, "file_name": "/other/" + e["file_name"].rsplit("/", 1)[1]} for e in entries]
     moved = evaluate_files(data, {"moved": str(write_json(elsewhere, "moved.json"))}, FEW)
-    here = evaluate_files(data, {"here": str(root / "new")}, FEW)
-    assert moved["models"][0]["scores"] == here["models"][0]["scores"]
+    assert scores_of(moved) == scores_of(evaluate_files(data, {"here": str(root / "new")}, FEW))

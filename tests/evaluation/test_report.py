@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
 from pointrend_ext.evaluation.coco import score_instances
@@ -23,11 +26,11 @@ from pointrend_ext.evaluation.offline import (
     evaluate_files,
     find_data_set,
 )
+from pointrend_ext.evaluation.offline.record import FoundObject, ModelRecord, ObjectExample, Score
 from pointrend_ext.evaluation.report import (
     RefinedPoints,
     ShownObject,
     object_gallery,
-    page,
     plots,
     write_report,
 )
@@ -36,8 +39,10 @@ from pointrend_ext.evaluation.report.point_cells import point_row, points_senten
 from pointrend_ext.visualization import pick_zoom_window
 
 FEW = EvaluationOptions(num_draws=20)
+SEEN = ObjectExample(3, 1, None, "x", False, {"a": None, "b": None})
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CURVES = {"a": {"total_loss": [[0, 2.0], [10, 1.0]]}, "b & <c>": {"loss_mask": [[0, 0.7]]}}
+OTHER = "b & <script>"  # a name that must not become HTML
+CURVES = {"a": {"total_loss": [[0, 2.0], [10, 1.0]]}, OTHER: {"loss_mask": [[0, 0.7]]}}
 
 
 class Tables(HTMLParser):
@@ -78,7 +83,7 @@ def evaluation(tmp_path_factory, instances, toy_json, toy_truth, toy_predictions
     folder = tmp_path_factory.mktemp("results")
     better = instances.spoiled(toy_truth, np.random.default_rng(8), share_missing=0.02)
     files = {}
-    for name, predictions in (("a", toy_predictions), ("b & <c>", better)):
+    for name, predictions in (("a", toy_predictions), (OTHER, better)):
         files[name] = str(folder / f"{name[0]}.json")
         Path(files[name]).write_text(json.dumps(predictions))
     data = data_set_of_annotations(toy_json, str(toy_json.parents[1] / "val"))
@@ -93,17 +98,17 @@ def report(evaluation, tmp_path_factory):
 
 
 def check_numbers(tables, evaluation):
-    for task, first in evaluation["models"][0]["scores"].items():
+    for task, first in evaluation.models[0].scores.items():
         head, *rows = tables.tables[f"scores-{task}"]
-        assert head[1:3] == [model["name"] for model in evaluation["models"]]
+        assert head[1:3] == [model.name for model in evaluation.models]
         assert {"AP", "AP75", "APl"} <= {row[0] for row in rows} or task == "sem_seg"
         for metric, *cells in rows:
             assert metric in first
-            entries = [model["scores"][task][metric] for model in evaluation["models"]]
-            entries += [d["scores"][task][metric] for d in evaluation["differences"]]
-            for cell, entry in zip(cells, entries, strict=True):
+            scores = [model.scores[task][metric] for model in evaluation.models]
+            scores += [d.scores[task][metric] for d in evaluation.differences]
+            for cell, score in zip(cells, scores, strict=True):
                 found = [float(n) for n in re.findall(r"[-+]?\d+\.\d+", cell)]
-                expected = [entry[k] for k in ("value", "low", "high") if entry[k] is not None]
+                expected = [n for n in dataclasses.astuple(score) if n is not None]
                 assert found == pytest.approx(expected, abs=0.0051)
 
 
@@ -111,8 +116,8 @@ def test_every_number_is_the_evaluators(report, evaluation, toy_truth):
     tables = read(report.read_text(encoding="utf-8"))
     assert set(tables.tables) == {"scores-bbox", "scores-segm", "scores-boundary"}
     check_numbers(tables, evaluation)
-    for column, model in enumerate(evaluation["models"], start=1):
-        predictions = json.loads(Path(model["predictions"]).read_text())
+    for column, model in enumerate(evaluation.models, start=1):
+        predictions = json.loads(Path(model.predictions).read_text())
         scored = score_instances(toy_truth, predictions, ("bbox", "segm", "boundary"))
         for task, table in scored.items():
             expected = table.metrics(high_ious=task != "bbox")
@@ -126,13 +131,28 @@ def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
     captions = re.findall("<figcaption>(.*?)</figcaption>", report.read_text(encoding="utf-8"))
     captions = [html.unescape(caption) for caption in captions if "has score" in caption]
     assert len(captions) in (3, 4)
-    results = {m["name"]: json.loads(Path(m["predictions"]).read_text())
-               for m in evaluation["models"]}  # fmt: skip
-    examples = [e for e in evaluation["examples"] if e["found_by_all"]][:3]
+    results = {m.name: json.loads(Path(m.predictions).read_text()) for m in evaluation.models}
+    examples = [e for e in evaluation.examples if e.found_by_all][:3]
     for caption, example in zip(captions[:3], examples, strict=True):
-        for name, found in example["models"].items():
-            score = results[name][found["prediction"]]["score"]
-            assert f"{name} has score {score:.2f}" in caption
+        for name, found in example.models.items():
+            assert f"{name} has score {results[name][found.prediction]['score']:.2f}" in caption
+
+
+@pytest.mark.parametrize(
+    ("score", "kind"),
+    [(Score(2, 1, 3), "better"), (Score(-2, -3, -1), "worse"), (Score(2, -1, 5), "")],
+)
+def test_a_difference_is_coloured_when_its_interval_excludes_zero(
+    evaluation, tmp_path, score, kind
+):
+    (difference,) = evaluation.differences
+    changed = dataclasses.replace(
+        difference, scores={"bbox": {"AP": score}, "segm": {}, "boundary": {}}
+    )
+    changed = dataclasses.replace(evaluation, differences=(changed,))
+    write_report(changed, tmp_path / "r.html", num_pictures=0)
+    kinds = re.findall('<td class="(.*?)">', (tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert kinds == [kind] * bool(kind)
 
 
 @pytest.fixture
@@ -142,54 +162,61 @@ def figures(monkeypatch):
 
 
 def test_plots_show_the_evaluators_numbers(evaluation, figures):
-    tasks, models = ("bbox", "segm", "boundary"), evaluation["models"]
-    titles = {task: task for task in tasks}
-    of_tasks = zip(tasks, plots.plot_over_iou(evaluation, tasks, titles), strict=True)
-    for task, axes in of_tasks:
+    models = evaluation.models
+    for task, axes in zip(models[0].scores, plots.plot_over_iou(evaluation).uri, strict=True):
         for line, model in zip(axes.lines, models, strict=True):
-            scores = [model["scores"][task][f"AP{iou}"]["value"] for iou in range(50, 100, 5)]
+            scores = [model.scores[task][f"AP{iou}"].value for iou in range(50, 100, 5)]
             np.testing.assert_allclose(line.get_xdata(), np.arange(0.5, 0.96, 0.05))
             np.testing.assert_allclose(line.get_ydata(), scores)
-            assert line.get_label() == model["name"]
-    sizes = plots.plot_by_size(evaluation, tasks, titles)[1].containers
+            assert line.get_label() == model.name
+    sizes = plots.plot_by_size(evaluation).uri[1].containers
     for bars, model in zip(bars_of(sizes), models, strict=True):
-        values = [model["scores"]["segm"][k]["value"] or 0 for k in ("APs", "APm", "APl")]
+        values = [model.scores["segm"][k].value or 0 for k in ("APs", "APm", "APl")]
         assert [bar.get_height() for bar in bars] == pytest.approx(values)
-    (axes,) = plots.plot_classes(evaluation, "segm", "AP-", "by class")
+    ((axes,),) = (p.uri for p in plots.plot_classes(evaluation, "segm", "AP-", "by class"))
     names = [label.get_text() for label in axes.get_yticklabels()]
     gains = []
     for bars, model in zip(bars_of(axes.containers), models, strict=True):
-        values = [model["scores"]["segm"][f"AP-{name}"]["value"] for name in names]
+        values = [model.scores["segm"][f"AP-{name}"].value for name in names]
         assert [bar.get_width() for bar in bars] == pytest.approx(values)
         gains.append(np.array(values))
     assert (np.diff(gains[1] - gains[0]) >= 0).all()  # the largest gain on top
-    for number, axes in enumerate(plots.plot_reliability(evaluation)):
-        iou = ("0.50", "0.75", "0.90")[number]
+    for iou, axes in zip(
+        ("0.50", "0.75", "0.90"), plots.plot_reliability(evaluation).uri, strict=True
+    ):
         for line, model in zip(axes.lines[1:], models, strict=True):
-            bins = [b for b in model["reliability"] if b["precision"][iou] is not None]
-            assert list(line.get_xdata()) == [b["mean_score"] for b in bins]
-            assert list(line.get_ydata()) == [b["precision"][iou] for b in bins]
+            known = [r for r in model.reliability if r.precision[iou] is not None]
+            assert list(line.get_xdata()) == [r.mean_score for r in known]
+            assert list(line.get_ydata()) == [r.precision[iou] for r in known]
 
 
-def test_classes_that_say_nothing_are_left_out(figures, monkeypatch):
-    def scores(**values):
-        return {"segm": {f"AP-{k}": {"value": v, "low": None, "high": None}
-                         for k, v in values.items()}}  # fmt: skip
+def test_classes_that_say_nothing_are_left_out(evaluation, figures, monkeypatch):
+    def shown(*models):
+        records = tuple(
+            ModelRecord(name, "", 0, {"segm": {f"AP-{k}": Score(v) for k, v in values.items()}})
+            for name, values in zip("xy", models, strict=False)
+        )
+        changed = dataclasses.replace(evaluation, models=records)
+        (picture,) = plots.plot_classes(changed, "segm", "AP-", "by class")
+        names = [label.get_text() for label in picture.uri[0].get_yticklabels()]
+        return "".join(names), picture.caption
 
-    first = scores(a=1.0, b=0.0, c=5.0, d=None, e=0.0, f=9.0)
-    second = scores(a=4.0, b=0.0, c=3.0, d=None, e=0.5, f=9.0)
-    evaluation = {"models": [{"name": "x", "scores": first}, {"name": "y", "scores": second}]}
-    expected = ["AP-c", "AP-f", "AP-e", "AP-a"]  # by gain
-    assert plots.shown_classes(evaluation, "segm", "AP-") == (expected, (1, 0))
-    (axes,) = plots.plot_classes(evaluation, "segm", "AP-", "by class")
-    assert [label.get_text() for label in axes.get_yticklabels()] == list("cfea")
-    caption = page._class_caption(evaluation, "segm", "AP-")
-    assert caption.startswith("The class in which y gains most on top")
-    assert caption.endswith("Classes in which every score is 0 are left out (1).")
+    zero, middle = "in which every score is 0 are left out", "in the middle are left out"
+    first = {"a": 1.0, "b": 0.0, "c": 5.0, "d": None, "e": 0.0, "f": 9.0}
+    second = {"a": 4.0, "b": 0.0, "c": 3.0, "d": None, "e": 0.5, "f": 9.0}
+    names, caption = shown(first, second)
+    assert names == "cfea"  # by gain
+    assert caption == (
+        f"The class in which y gains most on top; the lines are the intervals. Classes {zero} (1)."
+    )
     monkeypatch.setattr(plots, "_MOST_CLASSES", 2)
-    assert plots.shown_classes(evaluation, "segm", "AP-") == (["AP-c", "AP-a"], (1, 2))
-    alone = {"models": evaluation["models"][:1]}
-    assert plots.shown_classes(alone, "segm", "AP-") == (["AP-a", "AP-f"], (2, 1))
+    names, caption = shown(first, second)
+    assert names == "ca"
+    assert caption.endswith(f"Classes {zero} (1). Classes {middle} (2).")
+    names, caption = shown(first)
+    assert names == "af"
+    assert caption.startswith("The best class on top;")
+    assert caption.endswith(f"Classes {zero} (2). Classes {middle} (1).")
 
 
 def bars_of(containers):
@@ -201,12 +228,12 @@ def test_it_needs_nothing_else(report):
     uris = read(text).uris
     assert uris
     assert all(uri.startswith("data:") for uri in uris)
-    assert "<script" not in text
     style = re.search("<style>(.*?)</style>", text, re.DOTALL).group(1)
+    assert "figcaption {" in style
     assert "url(" not in style
     assert "@import" not in style
-    assert html.escape("b & <c>") in text
-    assert "<c>" not in text
+    assert html.escape(OTHER) in text
+    assert "<script" not in text
     for title in ("Scores", "AP over the IoU", "AP by object size", "Classes", "Reliability",
                   "Where they differ", "Training"):  # fmt: skip
         assert f"<h2>{title}" in text
@@ -215,13 +242,13 @@ def test_it_needs_nothing_else(report):
 def test_pictures_show_the_objects(evaluation):
     found = list(object_pictures(evaluation, 3))
     assert len(found) in (3, 4)
-    example, picture = found[0]
-    assert example == evaluation["examples"][0]
+    (caption, picture), example = found[0], evaluation.examples[0]
+    assert caption.startswith(f"{example.class_name}, image {example.image_id}. a has score")
     assert picture.shape[1] == 3 * 300 + 2 * 6
     thirds = [picture[:, i * 306 : i * 306 + 300].astype(int) for i in range(3)]
     assert abs(thirds[1] - thirds[2]).mean() > 1  # the models differ there
-    without = {**evaluation, "examples": [{**example, "image_file": None}]}
-    ((_, grey),) = object_pictures(without, 1)
+    without = dataclasses.replace(example, image_file=None)
+    ((_, grey),) = object_pictures(dataclasses.replace(evaluation, examples=(without,)), 1)
     assert grey.shape == picture.shape
 
 
@@ -233,7 +260,7 @@ def test_the_frame_lies_where_the_zoom_is(size_hw):
     true[unit : 5 * unit, 2 * unit : 6 * unit] = True
     found = true.copy()
     found[3 * unit :, 4 * unit :] = False
-    example = {"models": {"a": {"iou": 0.75, "boundary_iou": 0.5}}}
+    example = ObjectExample(1, 1, None, "x", True, {"a": FoundObject(0, 1.0, 0.75, 0.5)})
     image = np.full((*size_hw, 3), 90, np.uint8)
     picture = object_gallery._picture(image, ShownObject(example, true, {"a": found}), None)
     window = object_gallery._around(true, [found])
@@ -256,7 +283,7 @@ def test_the_frame_lies_where_the_zoom_is(size_hw):
 def test_points_are_drawn_where_they_are():
     window, colors = (10, 20, 30, 40), ([250, 204, 21], [74, 222, 128])  # finest, coarser
     black = np.zeros((100, 100, 3), np.uint8)
-    shown = ShownObject({"annotation_id": 3}, np.ones((60, 60), bool), {"a": None, "b": None})
+    shown = ShownObject(SEEN, np.ones((60, 60), bool), {"a": None, "b": None})
     points = RefinedPoints(
         np.array([[15.0, 25.0], [22.5, 35.0], [9.0, 25.0], [15.0, 25.0]]), np.array([8, 4, 8, 4])
     )
@@ -278,16 +305,16 @@ def test_points_are_drawn_where_they_are():
 def test_points_in_words():
     found = RefinedPoints(np.zeros((3, 2)), np.array([56, 28, 56]))
     points = {"a": {}, "b": None, "c": {3: found}}
-    assert points_sentence({"annotation_id": 3}, points) == (
+    assert points_sentence(SEEN, points) == (
         "a does not detect it. b has no points: its mask head does not refine. c refines its box "
         "at 1 of 28 x 28, 2 of 56 x 56 cells."
     )
 
 
 def test_a_row_of_points_below_the_others(evaluation, tmp_path):
-    key = evaluation["examples"][0]["annotation_id"]
+    key = evaluation.examples[0].annotation_id
     everywhere = np.stack(np.meshgrid(np.arange(400), np.arange(400)), axis=2).reshape(-1, 2) + 0.5
-    points = {"a": None, "b & <c>": {key: RefinedPoints(everywhere, np.full(len(everywhere), 224))}}
+    points = {"a": None, OTHER: {key: RefinedPoints(everywhere, np.full(len(everywhere), 224))}}
     (_, without), *_ = object_pictures(evaluation, 1)
     (_, drawn), *_ = object_pictures(evaluation, 1, points)
     rows = len(without)
@@ -299,23 +326,28 @@ def test_a_row_of_points_below_the_others(evaluation, tmp_path):
     write_report(evaluation, tmp_path / "r.html", points=points, num_pictures=1)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "a has no points: its mask head does not refine." in text
-    counted = html.escape("b & <c> refines its box at 160000 of 224 x 224 cells.")
+    counted = html.escape(f"{OTHER} refines its box at 160000 of 224 x 224 cells.")
     assert text.count(counted) == 2  # caption, and text for those who do not see the picture
     if len(list(object_pictures(evaluation, 1))) > 1:
-        assert html.escape("b & <c> does not detect it.") in text
+        assert html.escape(f"{OTHER} does not detect it.") in text
 
 
 def test_one_model_without_intervals(evaluation, tmp_path):
-    file = evaluation["models"][0]["predictions"]
-    data = data_set_of_annotations(evaluation["data_set"]["source"])
+    file = evaluation.models[0].predictions
+    data = data_set_of_annotations(evaluation.data_set.source)
     alone = evaluate_files(data, {"a": file}, EvaluationOptions(("segm",), num_draws=0))
     write_report(alone, tmp_path / "r.html", num_pictures=1)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert f"{alone['models'][0]['scores']['segm']['AP']['value']:.2f}" in text
+    assert alone.models[0].scores["segm"]["AP"].text() in text
     assert "<h2>Training" not in text
-    worst = alone["examples"][0]["models"]["a"]["boundary_iou"]
-    assert worst == min(e["models"]["a"]["boundary_iou"] for e in alone["examples"]
-                        if e["found_by_all"])  # fmt: skip
+    worst = alone.examples[0].models["a"].boundary_iou
+    assert worst == min(e.models["a"].boundary_iou for e in alone.examples if e.found_by_all)
+
+
+def test_without_the_libraries(evaluation, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r"needs jinja2 and matplotlib: pip install .*\[report\]"):
+        write_report(evaluation, tmp_path / "r.html")
 
 
 def test_label_maps(toy_root, tmp_path):

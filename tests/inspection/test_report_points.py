@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import importlib.util
 import json
@@ -17,7 +18,9 @@ from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
     data_set_of_annotations,
     evaluate_files,
+    write_evaluation,
 )
+from pointrend_ext.evaluation.offline.record import ObjectExample
 from pointrend_ext.evaluation.report import ShownObject
 from pointrend_ext.inspection.point_steps import record_object
 from pointrend_ext.inspection.report_points import record_shown_points
@@ -44,14 +47,10 @@ def show(predictors, image_file):
 
     def make(number, *, is_found=True, **changes):
         mask = np.asarray(prediction.masks[number])
-        example = {
-            "annotation_id": 7,
-            "image_file": image_file,
-            "class": NAMES[prediction.classes[number]],
-        }
+        example = ObjectExample(7, 1, image_file, NAMES[prediction.classes[number]], is_found, {})
         masks = {"ours": mask if is_found else None}
         true = ~mask if is_found else mask  # is not looked at where a mask is shown
-        return ShownObject({**example, **changes}, true, masks)
+        return ShownObject(dataclasses.replace(example, **changes), true, masks)
 
     make.prediction = prediction
     return make
@@ -85,7 +84,7 @@ def test_points_are_those_of_the_shown_detection(predictors, make_picture, show,
 def test_without_a_matching_detection(predictors, show):
     predictor = predictors("instance")
     (absent, *_) = set(range(6)) - set(show.prediction.classes.tolist())
-    other_class = show(0, **{"class": NAMES[absent]})
+    other_class = show(0, class_name=NAMES[absent])
     speck = np.zeros((120, 170), bool)
     speck[0, 0] = True
     elsewhere = ShownObject(show(0).example, speck, {"ours": None})
@@ -146,6 +145,7 @@ def evaluated(predictors, image_file, tmp_path):
 
 @pytest.fixture
 def run_tool(predictors, evaluated, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
     spec = importlib.util.spec_from_file_location("report_tool", TOOL)
     tool = importlib.util.module_from_spec(spec)
@@ -158,7 +158,7 @@ def run_tool(predictors, evaluated, tmp_path, monkeypatch, capsys):
         return built[config]
 
     monkeypatch.setattr(tool.Predictor, "from_config", from_config)
-    (tmp_path / "evaluation.json").write_text(json.dumps(evaluated))
+    write_evaluation(evaluated, tmp_path / "evaluation.json")
 
     def run(*words):
         paths = ["--evaluation", str(tmp_path / "evaluation.json"), "--output"]
@@ -169,7 +169,7 @@ def run_tool(predictors, evaluated, tmp_path, monkeypatch, capsys):
     return run
 
 
-def test_the_tool_shows_the_points(run_tool, evaluated, tmp_path):
+def test_the_tool_shows_the_points(run_tool, tmp_path):
     models = ["--model", "rend=rend.yaml,a.pth", "--model", "plain=plain.yaml,b.pth"]
     code, _, asked = run_tool(*models, "--pictures", "2", "--device", "cpu")
     assert code == 0

@@ -33,10 +33,13 @@ class InstanceData:
     image_root: str | None
     has_lvis_rules: bool
 
-    def image_files(self) -> dict[int, str]:
-        """Return the image files by image id, relative to ``image_root``."""
-        images = self.truth.dataset["images"]
-        return {image["id"]: _file_of(image) for image in images}
+    def image_files(self) -> dict[int, str | None]:
+        """Return the path of every image by its id, None where the folder is not known."""
+        root = self.image_root
+        return {
+            image["id"]: os.path.join(root, _file_of(image)) if root else None
+            for image in self.truth.dataset["images"]
+        }
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pycocotools.mask as mask_util
 
 from pointrend_ext.data.reading import LABEL_ENDINGS, read_label_map
-from pointrend_ext.data.rle import compress_rle
+from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
+from pointrend_ext.evaluation.offline.typed_json import read_typed_json
 
 __all__ = ["PredictedLabels", "open_predicted_labels"]
 
@@ -26,7 +27,7 @@ class PredictedLabels(Protocol):
 
         Args:
             index: of the image in the data set.
-            size_hw: (H, W) of the image.
+            size_hw: (H, W) of the image; a label map from a folder has the size of its file.
         """
 
     def source(self, index: int) -> str:
@@ -46,126 +47,104 @@ def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> P
         ValueError: Images without a prediction, predictions without an image, or an entry that
             cannot be used; the message names the file and the entry, counted from 0.
     """
-    path = Path(path)
-    if path.is_dir():
-        return _LabelFolder(path, data)
-    if path.is_file():
-        return _LabelResults(path, data)
-    raise FileNotFoundError(f"There is no results file and no folder of label maps {str(path)!r}.")
+    return _LabelFolder(Path(path), data) if os.path.isdir(path) else _LabelResults(path, data)
 
 
 class _LabelFolder:
     def __init__(self, folder: Path, data: SemanticData) -> None:
-        files: dict[str, list[Path]] = {}
+        source = f"Folder {str(folder)!r}"
+        numbers = _numbers_of_images(data)
+        self._files: dict[int, Path] = {}
         for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in LABEL_ENDINGS and not file.name.startswith("."):
-                stem = file.relative_to(folder).with_suffix("").as_posix()
-                files.setdefault(stem, []).append(file)
-        twice = [stem for stem, found in files.items() if len(found) > 1]
-        if twice:
-            names = " and ".join(repr(file.name) for file in files[twice[0]])
-            raise ValueError(f"Folder {str(folder)!r} holds {names}; leave one for each image.")
-        self._files = []
-        for image, truth in zip(data.image_files, data.truth_files, strict=True):
-            wanted = [*_stems(image, data.image_root), *_stems(truth, data.label_root)]
-            stem = next((stem for stem in wanted if stem in files), None)
-            if stem is None:
+            if file.suffix.lower() not in LABEL_ENDINGS or file.name.startswith("."):
+                continue
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            what = f"{source} holds {file.name!r}, which"
+            number = _known(numbers.get(name), what, data)
+            other = self._files.setdefault(number, file)
+            if other != file:
                 raise ValueError(
-                    f"Folder {str(folder)!r} ({len(files)} label maps) has no prediction for image "
-                    f"{image!r}: none of {', '.join(f'{s}.png' for s in dict.fromkeys(wanted))}."
+                    f"{source} holds {other.name!r} and {file.name!r} for one image; leave one for "
+                    "each image."
                 )
-            self._files.append(files[stem][0])
-        strange = {file[0] for file in files.values()} - set(self._files)
-        if strange:
-            raise ValueError(
-                f"Folder {str(folder)!r} holds {min(strange).name!r}, which belongs to no image of "
-                f"data set {data.name!r} ({len(strange)} such files of {len(files)}). Were the "
-                "predictions made for this data set?"
-            )
+        _check_complete(self._files, source, data)
 
     def labels(self, index: int, size_hw: tuple[int, int]) -> np.ndarray:
-        labels = read_label_map(str(self._files[index]))
-        if labels.shape != size_hw:
-            raise ValueError(f"its (height, width) is {labels.shape}, that of the image {size_hw}")
-        return labels
+        return read_label_map(str(self._files[index]))
 
     def source(self, index: int) -> str:
         return f"Label map {str(self._files[index])!r}"
 
 
-class _LabelResults:
-    def __init__(self, file: Path, data: SemanticData) -> None:
-        self._source = f"Results file {str(file)!r}"
-        self._data = data
-        self._entries: list[list[tuple[int, int, Any]]] = [[] for _ in data.image_files]
-        numbers = _numbers_of_names(data.image_files)
-        for index, entry in enumerate(_entries(file, self._source)):
-            number, label = self._checked(index, entry, numbers)
-            self._entries[number].append((index, label, entry["segmentation"]))
-        without = [f for f, e in zip(data.image_files, self._entries, strict=True) if not e]
-        if without:
-            raise ValueError(
-                f"{self._source} has no prediction for image {without[0]!r} ({len(without)} such "
-                f"images of {len(data.image_files)}). Evaluate on the whole data set."
-            )
+@dataclass(frozen=True)
+class _Entry:
+    file_name: str
+    category_id: int
+    segmentation: dict[str, Any]
 
-    def _checked(self, index: int, entry: Any, numbers: dict[str, int]) -> tuple[int, int]:
-        keys = {"file_name", "category_id", "segmentation"}
-        if not isinstance(entry, dict) or not keys <= entry.keys():
-            raise ValueError(f"{self._source}: entry {index} has not the keys {sorted(keys)}.")
-        name, category = str(entry["file_name"]), entry["category_id"]
-        number = numbers.get(name, numbers.get(os.path.basename(name)))
-        if number is None:
-            raise ValueError(
-                f"{self._source}: entry {index}: its file_name {name!r} is no image of data set "
-                f"{self._data.name!r}."
-            )
-        labels = self._data.label_of_category
-        if not isinstance(category, int) or category not in {*labels, self._data.ignore_label}:
-            raise ValueError(
-                f"{self._source}: entry {index} ({name!r}): its category_id {category!r} is none "
-                f"of data set {self._data.name!r} ({sorted(labels)[:5]}, ...)."
-            )
-        return number, labels.get(category, category)
+
+class _LabelResults:
+    def __init__(self, file: str | os.PathLike[str], data: SemanticData) -> None:
+        self._source = f"Results file {os.fspath(file)!r}"
+        self._ignore_label = data.ignore_label
+        self._masks: dict[int, list[tuple[int, int, dict[str, Any]]]] = defaultdict(list)
+        numbers = _numbers_of_images(data)
+        labels = {data.ignore_label: data.ignore_label, **data.label_of_category}
+        for index, entry in enumerate(read_typed_json(file, list[_Entry], "Results file")):
+            what = f"{self._source}: entry {index}: its file_name {entry.file_name!r}"
+            moved = numbers.get(Path(entry.file_name).stem)
+            number = _known(numbers.get(entry.file_name, moved), what, data)
+            if entry.category_id not in labels:
+                raise ValueError(
+                    f"{self._source}: entry {index} ({entry.file_name!r}): its category_id "
+                    f"{entry.category_id!r} is none of data set {data.name!r} ("
+                    f"{sorted(data.label_of_category)[:5]}, ...)."
+                )
+            self._masks[number].append((index, labels[entry.category_id], entry.segmentation))
+        _check_complete(self._masks, self._source, data)
 
     def labels(self, index: int, size_hw: tuple[int, int]) -> np.ndarray:
-        labels = np.full(size_hw, self._data.ignore_label, dtype=np.int32)  # where nothing is said
-        for entry, label, rle in self._entries[index]:
+        labels = np.full(size_hw, self._ignore_label, dtype=np.int32)  # where nothing is said
+        for entry, label, segmentation in self._masks[index]:
             try:
-                mask = mask_util.decode(compress_rle(rle, size_hw))
-            except (ValueError, TypeError, AttributeError) as error:
+                labels[decode_mask(segmentation, size_hw)] = label
+            except (ValueError, TypeError) as error:
                 raise ValueError(f"entry {entry}: {error}") from error
-            labels[mask > 0] = label
         return labels
 
     def source(self, index: int) -> str:
         return self._source
 
 
-def _entries(file: Path, source: str) -> list[Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is not valid JSON ({error}). Write it again.") from error
-    if not isinstance(content, list):
-        raise ValueError(f"{source} holds a {type(content).__name__}, not a list of predictions.")
-    return content
+def _numbers_of_images(data: SemanticData) -> dict[str, int]:
+    """Return the position of each image by the names that are its alone.
+
+    These are its path, its path below the folder of the images, and its mere name, the last two
+    without ending; and the same of its true label map.
+    """
+    owners: dict[str, set[int]] = defaultdict(set)
+    for number, files in enumerate(zip(data.image_files, data.truth_files, strict=True)):
+        for file, root in zip(files, (data.image_root, data.label_root), strict=True):
+            path = Path(file)
+            below = path.relative_to(root) if root and path.is_relative_to(root) else path
+            for name in (file, below.with_suffix("").as_posix(), path.stem):
+                owners[name].add(number)
+    return {name: number for name, (number, *others) in owners.items() if not others}
 
 
-def _stems(file: str, root: str | None) -> list[str]:
-    """Return the path below the root and the mere name, both without ending."""
-    stems = [Path(file).stem]
-    if root is not None and Path(file).is_relative_to(root):
-        stems.insert(0, Path(file).relative_to(root).with_suffix("").as_posix())
-    return stems
+def _known(number: int | None, what: str, data: SemanticData) -> int:
+    if number is None:
+        raise ValueError(
+            f"{what} belongs to no image of data set {data.name!r}. Were the predictions made for "
+            "this data set?"
+        )
+    return number
 
 
-def _numbers_of_names(image_files: Iterable[str]) -> dict[str, int]:
-    """Return positions by whole path, and by mere name where only one image has it."""
-    numbers: dict[str, int] = {}
-    names: dict[str, list[int]] = {}
-    for number, file in enumerate(image_files):
-        numbers[file] = number
-        names.setdefault(os.path.basename(file), []).append(number)
-    numbers.update({name: n[0] for name, n in names.items() if len(n) == 1})
-    return numbers
+def _check_complete(found: Mapping[int, Any], source: str, data: SemanticData) -> None:
+    without = [file for number, file in enumerate(data.image_files) if number not in found]
+    if without:
+        raise ValueError(
+            f"{source} has no prediction for image {without[0]!r} ({len(without)} such images of "
+            f"{len(data.image_files)}). Give one label map per image, named like it."
+        )

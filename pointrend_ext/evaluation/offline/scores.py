@@ -1,20 +1,26 @@
-"""Scores of models with intervals, and how they are written down."""
+"""Scores of models on draws of the images, and the intervals that follow."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from pointrend_ext.evaluation.bootstrap import Estimate, estimate
+from pointrend_ext.evaluation.bootstrap import estimate
+from pointrend_ext.evaluation.offline.record import (
+    Difference,
+    ModelRecord,
+    Score,
+    ScoreRange,
+    TaskScores,
+)
 
-__all__ = ["ModelScores", "TaskScores", "difference_entries", "estimate_entry", "model_entry"]
+__all__ = ["ModelScores", "Sampled", "differences_from_first", "with_intervals"]
 
-TaskScores = dict[str, tuple[float, np.ndarray]]
-"""Metric -> its value and its values (B,) on the draws, in per cent."""
+Sampled = tuple[float, np.ndarray]
+"""A score in per cent, and what it is on each draw, (B,)."""
 
 
 @dataclass(frozen=True)
@@ -25,34 +31,27 @@ class ModelScores:
         name: of the model.
         file: where its predictions are.
         num_predictions: how many there are.
-        tasks: scores by task.
+        tasks: task -> metric -> score.
         reliability: how often predictions were right, by score; masks only.
     """
 
     name: str
     file: str
     num_predictions: int
-    tasks: dict[str, TaskScores]
-    reliability: list[dict[str, Any]] = field(default_factory=list)
+    tasks: Mapping[str, Mapping[str, Sampled]]
+    reliability: tuple[ScoreRange, ...] = ()
 
 
-def model_entry(model: ModelScores, level: float) -> dict[str, Any]:
-    """Return what the evaluation file says of one model."""
-    return {
-        "name": model.name,
-        "predictions": model.file,
-        "num_predictions": model.num_predictions,
-        "scores": {
-            task: {
-                m: estimate_entry(estimate(v, s, level, (0, 100))) for m, (v, s) in scores.items()
-            }
-            for task, scores in model.tasks.items()
-        },
-        "reliability": model.reliability,
+def with_intervals(model: ModelScores, level: float) -> ModelRecord:
+    """Return the record of a model; ``level`` as in ``estimate``."""
+    scores: TaskScores = {
+        task: {metric: _score(*sampled, level, (0, 100)) for metric, sampled in metrics.items()}
+        for task, metrics in model.tasks.items()
     }
+    return ModelRecord(model.name, model.file, model.num_predictions, scores, model.reliability)
 
 
-def difference_entries(models: Sequence[ModelScores], level: float) -> list[dict[str, Any]]:
+def differences_from_first(models: Sequence[ModelScores], level: float) -> tuple[Difference, ...]:
     """Return how much better each model is than the first, on the same draws.
 
     Args:
@@ -60,23 +59,27 @@ def difference_entries(models: Sequence[ModelScores], level: float) -> list[dict
         level: see ``estimate``.
     """
     first, *others = models
-    entries = []
-    for other in others:
-        scores: dict[str, dict[str, Any]] = {}
-        for task, own in other.tasks.items():
-            base = first.tasks[task]
-            scores[task] = {
-                metric: estimate_entry(
-                    estimate(value - base[metric][0], samples - base[metric][1], level)
-                )
-                for metric, (value, samples) in own.items()
-                if metric in base
-            }
-        entries.append({"model": other.name, "against": first.name, "scores": scores})
-    return entries
+    return tuple(
+        Difference(other.name, first.name, _difference(other, first, level)) for other in others
+    )
 
 
-def estimate_entry(found: Estimate) -> dict[str, float | None]:
-    """Return an estimate as JSON knows it: null for what there is not."""
-    numbers = {"value": found.value, "low": found.low, "high": found.high}
-    return {key: None if math.isnan(number) else number for key, number in numbers.items()}
+def _difference(model: ModelScores, base: ModelScores, level: float) -> TaskScores:
+    scores: TaskScores = {}
+    for task, metrics in model.tasks.items():
+        both = {
+            m: (own, base.tasks[task][m]) for m, own in metrics.items() if m in base.tasks[task]
+        }
+        scores[task] = {
+            metric: _score(own[0] - other[0], own[1] - other[1], level)
+            for metric, (own, other) in both.items()
+        }
+    return scores
+
+
+def _score(
+    value: float, samples: np.ndarray, level: float, bounds: tuple[float, float] | None = None
+) -> Score:
+    found = estimate(value, samples, level, bounds)
+    numbers = (found.value, found.low, found.high)
+    return Score(*(None if math.isnan(number) else number for number in numbers))

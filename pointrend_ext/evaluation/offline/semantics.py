@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.bootstrap import semantic_scores
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.offline.record import ImageExample
 from pointrend_ext.evaluation.offline.scores import ModelScores
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
@@ -25,7 +25,7 @@ def score_label_files(
     files: Mapping[str, str],
     metrics: Sequence[str] | None,
     weights: np.ndarray,
-) -> tuple[list[ModelScores], list[dict[str, Any]]]:
+) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
     """Score folders of label maps or results files, image by image.
 
     Args:
@@ -61,8 +61,9 @@ def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str
     counts: list[dict[str, np.ndarray]] = []
     for index, truth_file in enumerate(data.truth_files):
         truth = read_label_map(truth_file)
+        height, width = truth.shape
         try:
-            counts.append(counter.counts(predictions.labels(index, truth.shape), truth))
+            counts.append(counter.counts(predictions.labels(index, (height, width)), truth))
         except ValueError as error:
             raise ValueError(
                 f"{predictions.source(index)}, image {data.image_files[index]!r}: {error}"
@@ -75,19 +76,18 @@ def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str
 
 def _compare_images(
     counter: SemanticMetrics, data: SemanticData, counts: Mapping[str, dict[str, np.ndarray]]
-) -> list[dict[str, Any]]:
+) -> tuple[ImageExample, ...]:
     """List the images in which the models differ most; with one model those it scores worst."""
     metric = "mBoundaryIoU" if "boundary_iou" in counter.boundary else "mIoU"
-    images = []
-    for index, file in enumerate(data.image_files):
+    ranked = []
+    for index, files in enumerate(zip(data.image_files, data.truth_files, strict=True)):
         models = {}
         for name, arrays in counts.items():
             scores = counter.scores({key: array[index] for key, array in arrays.items()})
             models[name] = {key: scores[key] for key in dict.fromkeys(("mIoU", metric))}
-        if any(math.isnan(scores[metric]) for scores in models.values()):
-            continue  # all of it is ignored
         values = [scores[metric] for scores in models.values()]
+        if any(map(math.isnan, values)):
+            continue  # all of it is ignored
         spread = max(values) - min(values) if len(values) > 1 else 100 - values[0]
-        entry = {"image_file": file, "truth_file": data.truth_files[index], "index": index}
-        images.append((-spread, index, {**entry, "models": models}))
-    return [image for _, _, image in sorted(images)[:_IMAGES]]
+        ranked.append((-spread, index, ImageExample(*files, index, models)))
+    return tuple(example for *_, example in sorted(ranked, key=lambda r: r[:2])[:_IMAGES])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from pointrend_ext.evaluation.offline.record import ObjectExample
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.visualization import draw_points, titled_columns
 from pointrend_ext.visualization.raster import paint_text
 
 __all__ = ["PointsByModel", "point_row", "points_sentence"]
 
-PointsByModel = Mapping[str, Mapping[Any, RefinedPoints] | None]
+PointsByModel = Mapping[str, "Mapping[int | str, RefinedPoints] | None"]
 """By model the points of each object (by annotation id); None for a model that has no points."""
 
 _LEGEND_LEFT_PX, _LEGEND_LINE_PX, _LEGEND_CAP_PX = 20, 28, 10
@@ -51,7 +51,7 @@ def point_row(
     corner, size = np.array(window[:2]), np.array(window[2:]) - window[:2]
     titles, cells = [""], [_legend(backgrounds[0].shape, sides)]
     for name, background in zip(shown.masks, backgrounds, strict=True):
-        found = (points.get(name) or {}).get(shown.example["annotation_id"])
+        found = (points.get(name) or {}).get(shown.example.annotation_id)
         cell = background
         if found is None:
             cell = 255 - (255 - background) // 3  # faded
@@ -67,16 +67,16 @@ def point_row(
     return titled_columns(titles, cells, bar_px=title_px, gap_px=gap_px)
 
 
-def points_sentence(example: Mapping[str, Any], points: PointsByModel) -> str:
+def points_sentence(example: ObjectExample, points: PointsByModel) -> str:
     """Say in words what the row shows.
 
     Args:
-        example: entry of ``evaluation.json``.
+        example: the object.
         points: see ``PointsByModel``.
     """
     parts = []
     for name, of_objects in points.items():
-        found = (of_objects or {}).get(example["annotation_id"])
+        found = (of_objects or {}).get(example.annotation_id)
         if of_objects is None:
             parts.append(f"{name} has no points: its mask head does not refine.")
         elif found is None:
@@ -92,17 +92,18 @@ def points_sentence(example: Mapping[str, Any], points: PointsByModel) -> str:
 
 def _all_found(shown: ShownObject, points: PointsByModel) -> list[RefinedPoints]:
     of_models = [of_objects or {} for of_objects in points.values()]
-    key = shown.example["annotation_id"]
+    key = shown.example.annotation_id
     return [of_objects[key] for of_objects in of_models if key in of_objects]
 
 
 def _title(name: str, shown: ShownObject, points: PointsByModel) -> str:
     if name not in points:
         return f"{name}: not run again"
-    if points[name] is None:
+    of_objects = points[name]
+    if of_objects is None:
         return f"{name}: no points"
-    found = points[name].get(shown.example["annotation_id"])
-    return f"{name}: not detected" if found is None else f"{name}: refined points"
+    is_detected = shown.example.annotation_id in of_objects
+    return f"{name}: refined points" if is_detected else f"{name}: not detected"
 
 
 def _legend(shape: tuple[int, ...], sides: Sequence[int]) -> np.ndarray:
