@@ -97,12 +97,12 @@ def test_bad_folders(data, saved, tmp_path):
         with pytest.raises(error, match=message):
             evaluate_files(data, {"bad": str(path)}, FEW)
 
-    refused(r"Folder '.*' has no prediction for image '.*\.jpg' \(8 such images of 8\)")
+    refused(r".* has no prediction for image '.*\.jpg' \(8 such images of 8\)")
     refused("No such file or directory: '.*gone'", FileNotFoundError, tmp_path / "gone")
     for file in (root / "old").iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     Image.new("L", (4, 4)).save(tmp_path / "zebra.png")
-    refused(r"holds 'zebra\.png', which belongs to no image of data set 'toy_sem_seg_val'")
+    refused(r"zebra\.png. belongs to no image of data set 'toy_sem_seg_val'")
     (tmp_path / "zebra.png").unlink()
     victim = sorted(tmp_path.iterdir())[3]
     good = victim.read_bytes()
@@ -116,7 +116,7 @@ def test_bad_folders(data, saved, tmp_path):
     refused(rf"{victim.name}' is truncated or corrupt")
     victim.write_bytes(good)
     Image.fromarray(labels).save(victim.with_suffix(".tif"))
-    refused(rf"'{victim.stem}\.png' and '{victim.stem}\.tif'.*leave one for each image")
+    refused(rf"{victim.stem}\.png. and .*{victim.stem}\.tif. are for one image")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_bad_folders(data, saved, tmp_path):
     [
         (
             {"file_name": "x.jpg"},
-            r"entry 1: its file_name 'x\.jpg' belongs to no image of data set",
+            r"entry 1 \(.x\.jpg.\) belongs to no image of data set",
         ),
         ({"category_id": 999}, r"entry 1 \(.*its category_id 999 is none of data set"),
         ({"segmentation": {"size": [2, 2], "counts": "4"}}, r"entry 1: .*\(2, 2\), the image"),

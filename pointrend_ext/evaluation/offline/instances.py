@@ -17,7 +17,7 @@ from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.objects import compare_objects
 from pointrend_ext.evaluation.offline.record import ObjectExample, ScoreRange
-from pointrend_ext.evaluation.offline.scores import ModelScores, Sampled
+from pointrend_ext.evaluation.offline.scores import ModelScores, Samples
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 from pointrend_ext.evaluation.results_file import load_results, tasks_of
 
@@ -65,7 +65,7 @@ def score_instance_files(
     models, evaluations = [], {}
     for name, predictions in results.items():
         _LOGGER.info("Scoring %d predictions of %s", len(predictions), name)
-        scores: dict[str, dict[str, Sampled]] = {}
+        scores: dict[str, Samples] = {}
         reliability: tuple[ScoreRange, ...] = ()
         for task in tasks:
             by_lvis = star if task == "ap_star" else lvis
@@ -122,24 +122,21 @@ def _tasks(
 
 def _task_scores(
     table: PrecisionTable, matches: MatchTable, weights: np.ndarray, task: str
-) -> dict[str, Sampled]:
+) -> Samples:
     high = task != "bbox"
     values = table.metrics(high_ious=high, every_iou=True)
     samples = instance_scores(matches, weights, high_ious=high, every_iou=True)
-    return {name: (value, samples[name]) for name, value in values.items()}
+    return {name: np.append(value, samples[name]) for name, value in values.items()}
 
 
-def _add_frequencies(
-    scores: dict[str, Sampled], names: Sequence[str], groups: Sequence[str]
-) -> None:
+def _add_frequencies(scores: Samples, names: Sequence[str], groups: Sequence[str]) -> None:
     """Add LVIS's APr, APc and APf, means over rare, common and frequent classes."""
     for group in _FREQUENCIES:
         parts = [f"AP-{n}" for n, g in zip(names, groups, strict=True) if g == group]
         known = [scores[n] for n in parts if n in scores and not np.isnan(scores[n][0])]
         if known:
-            samples = np.ma.masked_invalid(np.stack([s for _, s in known])).mean(axis=0)
-            value = float(np.mean([v for v, _ in known]))
-            scores[f"AP{group}"] = (value, np.ma.filled(samples, np.nan))
+            means = np.ma.masked_invalid(np.stack(known)).mean(axis=0)
+            scores[f"AP{group}"] = np.ma.filled(means, np.nan)
 
 
 def _reliability(matches: MatchTable) -> tuple[ScoreRange, ...]:

@@ -37,32 +37,31 @@ def compare_objects(
     found = {name: _found(evaluation) for name, evaluation in evaluations.items()}
     truths = next(iter(evaluations.values())).cocoGt.anns  # with positions of images
     image_ids, image_files = list(data.truth.sizes_hw), data.image_files()
-    outlines, missed = [], []
+    outlines: list[tuple[float, str, ObjectExample]] = []
+    missed: list[tuple[float, str, ObjectExample]] = []
     for annotation_id, truth in truths.items():
         if truth.get("iscrowd", 0):
             continue
         models = {name: by_id.get(annotation_id) for name, by_id in found.items()}
-        image_id = image_ids[truth["image_id"]]
+        ious = [found_by.boundary_iou for found_by in models.values() if found_by is not None]
         example = ObjectExample(
             annotation_id,
-            image_id,
-            image_files[image_id],
+            image_ids[truth["image_id"]],
+            image_files[image_ids[truth["image_id"]]],
             data.truth.class_names[truth["category_id"]],
-            None not in models.values(),
+            len(ious) == len(models),
             models,
         )
-        ious = [found_by.boundary_iou for found_by in models.values() if found_by]
         if example.found_by_all:
             spread = max(ious) - min(ious) if len(ious) > 1 else 1 - ious[0]
             outlines.append((-spread, str(annotation_id), example))
         elif ious or len(models) == 1:
             missed.append((-truth["area"], str(annotation_id), example))
-    ranked = sorted(outlines, key=_rank)[:_OUTLINES] + sorted(missed, key=_rank)[:_MISSED]
+    ranked = [
+        *sorted(outlines, key=lambda entry: entry[:2])[:_OUTLINES],
+        *sorted(missed, key=lambda entry: entry[:2])[:_MISSED],
+    ]
     return tuple(example for *_, example in ranked)
-
-
-def _rank(entry: tuple[float, str, ObjectExample]) -> tuple[float, str]:
-    return entry[:2]
 
 
 def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:

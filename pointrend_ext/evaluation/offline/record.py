@@ -5,27 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
-from pointrend_ext.evaluation.offline.typed_json import read_typed_json
-
-__all__ = [
-    "DataSetRecord",
-    "Difference",
-    "Evaluation",
-    "FoundObject",
-    "ImageExample",
-    "Intervals",
-    "ModelRecord",
-    "ObjectExample",
-    "Score",
-    "ScoreRange",
-    "TaskScores",
-    "read_evaluation",
-    "write_evaluation",
-]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -175,6 +159,9 @@ class ImageExample:
     models: dict[str, dict[str, float]]
 
 
+Examples = tuple[ObjectExample, ...] | tuple[ImageExample, ...]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Everything; ``docs/evaluation.md`` describes it.
@@ -192,7 +179,7 @@ class Evaluation:
     intervals: Intervals
     models: Annotated[tuple[ModelRecord, ...], Field(min_length=1)]
     differences: tuple[Difference, ...]
-    examples: tuple[ObjectExample, ...] | tuple[ImageExample, ...]
+    examples: Examples
     version: Literal[1] = 1
 
     @property
@@ -221,3 +208,23 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         ValueError: It is not JSON, or not of this version; the message names the first wrong place.
     """
     return read_typed_json(path, Evaluation, "Evaluation")
+
+
+def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -> T:
+    """Read a file.
+
+    Args:
+        path: of the file.
+        content: its type, such as a dataclass or a list of dataclasses.
+        what: it is, the beginning of the message.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is not JSON, or of another type; the message names the first wrong place.
+    """
+    try:
+        return TypeAdapter(content).validate_json(Path(path).read_bytes())
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = "".join(f"{key}: " for key in (".".join(map(str, wrong["loc"])),) if key)
+        raise ValueError(f"{what} {str(path)!r}: {place}{wrong['msg']}.") from error

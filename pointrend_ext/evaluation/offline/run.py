@@ -10,14 +10,7 @@ from pathlib import Path
 from pointrend_ext.evaluation.bootstrap import draw_images
 from pointrend_ext.evaluation.offline.data_sets import InstanceData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
-from pointrend_ext.evaluation.offline.record import (
-    DataSetRecord,
-    Evaluation,
-    ImageExample,
-    Intervals,
-    ObjectExample,
-)
-from pointrend_ext.evaluation.offline.scores import differences_from_first, with_intervals
+from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
 from pointrend_ext.evaluation.offline.semantics import score_label_files
 
 __all__ = ["EvaluationOptions", "evaluate_files", "name_predictions"]
@@ -72,34 +65,20 @@ def evaluate_files(
         ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
             file and the entry.
     """
-    examples: tuple[ObjectExample, ...] | tuple[ImageExample, ...]
+    described = data.record
+    weights = draw_images(described.num_images, options.num_draws, options.seed)
+    examples: Examples
     if isinstance(data, InstanceData):
-        described = DataSetRecord(
-            data.name,
-            "instances",
-            data.truth.source,
-            len(data.truth.sizes_hw),
-            tuple(data.truth.class_names.values()),
-        )
-        weights = draw_images(described.num_images, options.num_draws, options.seed)
         models, examples = score_instance_files(
             data, files, options.metrics, options.ap_star_file, weights
         )
     else:
-        described = DataSetRecord(
-            data.name,
-            "semantic",
-            data.label_root or "",
-            len(data.image_files),
-            data.class_names,
-        )
-        weights = draw_images(described.num_images, options.num_draws, options.seed)
         models, examples = score_label_files(data, files, options.metrics, weights)
     return Evaluation(
         described,
         Intervals(options.num_draws, options.seed, options.level),
-        tuple(with_intervals(model, options.level) for model in models),
-        differences_from_first(models, options.level),
+        tuple(model.record(options.level) for model in models),
+        tuple(other.minus(models[0], options.level) for other in models[1:]),
         examples,
     )
 

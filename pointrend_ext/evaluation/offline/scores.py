@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,10 @@ from pointrend_ext.evaluation.offline.record import (
     TaskScores,
 )
 
-__all__ = ["ModelScores", "Sampled", "differences_from_first", "with_intervals"]
+__all__ = ["ModelScores", "Samples"]
 
-Sampled = tuple[float, np.ndarray]
-"""A score in per cent, and what it is on each draw, (B,)."""
+Samples = dict[str, np.ndarray]
+"""Metric -> its value in per cent, and behind it what it is on each draw; (1 + B,)."""
 
 
 @dataclass(frozen=True)
@@ -31,55 +31,40 @@ class ModelScores:
         name: of the model.
         file: where its predictions are.
         num_predictions: how many there are.
-        tasks: task -> metric -> score.
+        tasks: scores by task.
         reliability: how often predictions were right, by score; masks only.
     """
 
     name: str
     file: str
     num_predictions: int
-    tasks: Mapping[str, Mapping[str, Sampled]]
+    tasks: Mapping[str, Samples]
     reliability: tuple[ScoreRange, ...] = ()
 
+    def record(self, level: float) -> ModelRecord:
+        """Return the scores with intervals; ``level`` as in ``estimate``."""
+        scores = _with_intervals(self.tasks, level, (0, 100))
+        return ModelRecord(self.name, self.file, self.num_predictions, scores, self.reliability)
 
-def with_intervals(model: ModelScores, level: float) -> ModelRecord:
-    """Return the record of a model; ``level`` as in ``estimate``."""
-    scores: TaskScores = {
-        task: {metric: _score(*sampled, level, (0, 100)) for metric, sampled in metrics.items()}
-        for task, metrics in model.tasks.items()
-    }
-    return ModelRecord(model.name, model.file, model.num_predictions, scores, model.reliability)
-
-
-def differences_from_first(models: Sequence[ModelScores], level: float) -> tuple[Difference, ...]:
-    """Return how much better each model is than the first, on the same draws.
-
-    Args:
-        models: at least one.
-        level: see ``estimate``.
-    """
-    first, *others = models
-    return tuple(
-        Difference(other.name, first.name, _difference(other, first, level)) for other in others
-    )
+    def minus(self, base: ModelScores, level: float) -> Difference:
+        """Return how much better this model is than ``base`` on the same draws."""
+        gains = {
+            task: {
+                m: own - base.tasks[task][m] for m, own in scores.items() if m in base.tasks[task]
+            }
+            for task, scores in self.tasks.items()
+        }
+        return Difference(self.name, base.name, _with_intervals(gains, level))
 
 
-def _difference(model: ModelScores, base: ModelScores, level: float) -> TaskScores:
+def _with_intervals(
+    tasks: Mapping[str, Samples], level: float, bounds: tuple[float, float] | None = None
+) -> TaskScores:
     scores: TaskScores = {}
-    for task, metrics in model.tasks.items():
-        both = {
-            m: (own, base.tasks[task][m]) for m, own in metrics.items() if m in base.tasks[task]
-        }
-        scores[task] = {
-            metric: _score(own[0] - other[0], own[1] - other[1], level)
-            for metric, (own, other) in both.items()
-        }
+    for task, metrics in tasks.items():
+        scores[task] = {}
+        for metric, (value, *samples) in metrics.items():
+            found = estimate(value, samples, level, bounds)
+            numbers = (found.value, found.low, found.high)
+            scores[task][metric] = Score(*(None if math.isnan(n) else n for n in numbers))
     return scores
-
-
-def _score(
-    value: float, samples: np.ndarray, level: float, bounds: tuple[float, float] | None = None
-) -> Score:
-    found = estimate(value, samples, level, bounds)
-    numbers = (found.value, found.low, found.high)
-    return Score(*(None if math.isnan(number) else number for number in numbers))

@@ -44,34 +44,29 @@ def score_label_files(
     """
     chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
+    every_image_once = np.ones((1, weights.shape[1]), weights.dtype)
     models, counts = [], {}
     for name, file in files.items():
         counts[name] = _counts(counter, data, file)
-        values = counter.scores({key: array.sum(axis=0) for key, array in counts[name].items()})
-        samples = semantic_scores(counter, counts[name], weights) if len(weights) else {}
-        none = np.zeros(0)
-        scores = {m: (value, samples.get(m, none)) for m, value in values.items()}
+        scores = semantic_scores(counter, counts[name], np.concatenate([every_image_once, weights]))
         models.append(ModelScores(name, file, len(data.image_files), {"sem_seg": scores}))
     return models, _compare_images(counter, data, counts)
 
 
 def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str, np.ndarray]:
     """Return the counts of all images, stacked."""
-    predictions = open_predicted_labels(file, data)
     counts: list[dict[str, np.ndarray]] = []
-    for index, truth_file in enumerate(data.truth_files):
+    predictions = open_predicted_labels(file, data)
+    for image, predicted, truth_file in zip(
+        data.image_files, predictions, data.truth_files, strict=True
+    ):
         truth = read_label_map(truth_file)
         height, width = truth.shape
         try:
-            counts.append(counter.counts(predictions.labels(index, (height, width)), truth))
+            counts.append(counter.counts(predicted.labels((height, width)), truth))
         except ValueError as error:
-            raise ValueError(
-                f"{predictions.source(index)}, image {data.image_files[index]!r}: {error}"
-            ) from error
-    zero = counter.zero_counts()
-    return {
-        name: np.stack([c[name] for c in counts]) if counts else zero[name][None] for name in zero
-    }
+            raise ValueError(f"{predicted.source}, image {image!r}: {error}") from error
+    return {name: np.stack([c[name] for c in counts]) for name in counter.zero_counts()}
 
 
 def _compare_images(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from dataclasses import astuple
 from pathlib import Path
 
 from tabulate import tabulate
@@ -83,9 +83,9 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
             entry = differences.get(model.name)
             for task, scores in model.scores.items():
                 for metric, score in scores.items():
-                    other = entry.scores[task].get(metric, _NOTHING) if entry else _NOTHING
-                    row = [task, metric, model.name, *_numbers(score)]
-                    writer.writerow([*row, entry.against if entry else "", *_numbers(other)])
+                    row = [task, metric, model.name, *astuple(score), entry and entry.against]
+                    gain = entry.scores[task].get(metric, _NOTHING) if entry else _NOTHING
+                    writer.writerow([*row, *astuple(gain)])
 
 
 def _is_detail(name: str) -> bool:
@@ -94,10 +94,5 @@ def _is_detail(name: str) -> bool:
 
 def _cell(score: Score, *, signed: bool = False) -> str:
     star = "*" if signed and score.side_of_zero else ""
-    return " ".join(
-        filter(None, (score.text(signed=signed), score.interval_text(signed=signed), star))
-    )
-
-
-def _numbers(score: Score) -> Iterable[float | str]:
-    return ("" if value is None else value for value in (score.value, score.low, score.high))
+    words = (score.text(signed=signed), score.interval_text(signed=signed), star)
+    return " ".join(filter(None, words))

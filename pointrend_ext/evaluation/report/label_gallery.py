@@ -54,7 +54,7 @@ def label_pictures(
         height, width = true.shape
         maps = {}
         for name, found in models.items():
-            labels = found.labels(example.index, (height, width))
+            labels = found[example.index].labels((height, width))
             maps[name] = np.where(true == data.ignore_label, true, labels)
         label = _differing_label(list(maps.values()), true, data)
         picture = _picture(true, maps, label, example, colors)

@@ -78,15 +78,18 @@ def write_report(
         raise ImportError(
             "The report needs jinja2 and matplotlib: pip install 'pointrend-ext[report]'."
         ) from error
+    drawn: Iterable[tuple[str, np.ndarray]] = ()
     if evaluation.data_set.kind == "instances":
         sections = _instance_plots(evaluation)
         drawn = object_pictures(evaluation, num_pictures, points)
         note = _OBJECTS_NOTE + (_POINTS_NOTE if points else "")
     else:
         sections = [_Section("Classes", plots.plot_label_classes(evaluation), in_a_row=True)]
-        drawn = label_pictures(evaluation, data, num_pictures) if data else iter(())
         note = _LABELS_NOTE
-    sections.append(_Section("Where they differ", _embedded(drawn), note))
+        if data is not None:
+            drawn = label_pictures(evaluation, data, num_pictures)
+    pictures = [Picture(jpeg_uri(picture), caption) for caption, picture in drawn]
+    sections.append(_Section("Where they differ", pictures, note))
     if curves:
         sections.append(_Section("Training", [plots.plot_curves(curves)]))
     environment = jinja2.Environment(
@@ -120,7 +123,3 @@ def _instance_plots(evaluation: Evaluation) -> list[_Section]:
         _Section("Classes", classes),
         _Section("Reliability of the scores of masks", reliability, _RELIABILITY_NOTE),
     ]
-
-
-def _embedded(pictures: Iterable[tuple[str, np.ndarray]]) -> list[Picture]:
-    return [Picture(jpeg_uri(picture), caption) for caption, picture in pictures]
