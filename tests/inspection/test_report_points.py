@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pycocotools import mask as mask_util
 
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
@@ -30,7 +28,6 @@ PLAIN = (
     *("MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead"),
     *("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlignV2"),
 )
-TOOL = Path(__file__).parents[2] / "tools" / "report.py"
 
 
 @pytest.fixture
@@ -107,34 +104,18 @@ def test_mistakes(predictors, show):
 # ---- the tool
 
 
-def rle(mask):
-    encoded = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
-
-
 @pytest.fixture
-def evaluated(predictors, image_file, tmp_path):
+def evaluated(predictors, image_file, instances, tmp_path):
     """An evaluation of both models in which the first one's masks are the truth."""
-    predictor = predictors("instance")
-    prediction = predictor(image_file)
+    prediction = predictors("instance")(image_file)
     objects = [
-        {
-            "image_id": 1,
-            "category_id": int(class_id) + 1,
-            "segmentation": rle(mask),
-            "bbox": mask_util.toBbox(rle(mask)).tolist(),
-        }
-        for mask, class_id in zip(prediction.masks, prediction.classes, strict=True)
+        (0, int(k), np.asarray(m))
+        for k, m in zip(prediction.classes, prediction.masks, strict=True)
     ]
-    truth = {
-        "images": [{"id": 1, "height": 120, "width": 170, "file_name": Path(image_file).name}],
-        "categories": [{"id": k, "name": name} for k, name in enumerate(NAMES, start=1)],
-        "annotations": [
-            {**o, "id": n, "iscrowd": 0, "area": o["bbox"][2] * o["bbox"][3]}
-            for n, o in enumerate(objects, start=1)
-        ],
-    }
-    scored = [{**o, "score": float(s)} for o, s in zip(objects, prediction.scores, strict=True)]
+    truth = instances.truth([(120, 170)], [(*o, False) for o in objects], NAMES).dataset
+    truth["images"][0]["file_name"] = Path(image_file).name
+    scores = prediction.scores.tolist()
+    scored = [instances.prediction(*o, s) for o, s in zip(objects, scores, strict=True)]
     files = {}
     for name, content in (("truth", truth), ("rend", scored), ("plain", scored)):
         files[name] = str(tmp_path / f"{name}.json")
@@ -144,12 +125,10 @@ def evaluated(predictors, image_file, tmp_path):
 
 
 @pytest.fixture
-def run_tool(predictors, evaluated, tmp_path, monkeypatch, capsys):
+def run_tool(load_tool, predictors, evaluated, tmp_path, monkeypatch, capsys):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
-    spec = importlib.util.spec_from_file_location("report_tool", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool("report")
     built = {"rend.yaml": predictors("instance"), "plain.yaml": predictors("instance", *PLAIN)}
     asked = []
 

@@ -41,13 +41,9 @@ class InstanceData:
         num_images = len(self.truth.sizes_hw)
         return DataSetRecord(self.name, "instances", self.truth.source, num_images, classes)
 
-    def image_files(self) -> dict[int, str | None]:
-        """Return the path of every image by its id, None where the folder is not known."""
-        root = self.image_root
-        return {
-            image["id"]: os.path.join(root, _file_of(image)) if root else None
-            for image in self.truth.dataset["images"]
-        }
+    def image_files(self) -> dict[int, str]:
+        """Return the image files by image id, relative to ``image_root``."""
+        return {image["id"]: _file_of(image) for image in self.truth.dataset["images"]}
 
 
 @dataclass(frozen=True)

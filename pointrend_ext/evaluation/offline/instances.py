@@ -39,7 +39,7 @@ def score_instance_files(
     ap_star_file: str,
     weights: np.ndarray,
 ) -> tuple[list[ModelScores], tuple[ObjectExample, ...]]:
-    """Score results files in COCO's format.
+    """Score results files in COCO's format; errors are those of ``evaluate_files``.
 
     Args:
         data: what they are scored against.
@@ -50,11 +50,6 @@ def score_instance_files(
 
     Returns:
         The scores of each model, and the objects in which they differ most.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: An unknown metric, one that the data set or the predictions do not allow, or a
-            prediction that cannot be scored; the message names the file and the entry.
     """
     _check_metrics(data, metrics, ap_star_file)
     needed = [("segm" if m == "ap_star" else m) for m in metrics] if metrics else None

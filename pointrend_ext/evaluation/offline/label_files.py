@@ -23,15 +23,11 @@ _BELONGS_TO_NO_IMAGE = (
 )
 
 
-@dataclass
-class PredictedLabels:
-    """The prediction for one image, read when it is asked for.
+@dataclass(frozen=True)
+class _ImageLabels:
+    """What is predicted for one image: a label map, or masks over a background label.
 
-    Attributes:
-        source: the file, for messages.
-        file: a label map; None if there are masks instead.
-        masks: (entry of the results file, label, segmentation) each.
-        background: label where no mask is.
+    Each mask is (entry of the results file, label, segmentation).
     """
 
     source: str
@@ -39,35 +35,47 @@ class PredictedLabels:
     masks: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
     background: int = 0
 
-    def labels(self, size_hw: tuple[int, int]) -> np.ndarray:
-        """Return the label map, (H, W) integers, of an image of this size.
+
+@dataclass(frozen=True)
+class PredictedLabels:
+    """The predictions of one model, one per image of the data set, read when asked for."""
+
+    images: list[_ImageLabels]
+
+    def labels(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
+        """Return the label map of an image, (H, W) integers.
+
+        Args:
+            index: of the image in the data set.
+            size_hw: (H, W) of the image; a label map that is a file has the size of the file.
 
         Raises:
-            ValueError: It cannot be read; where it is a file, its size is not checked.
+            ValueError: It cannot be read.
         """
-        if self.file is not None:
-            return read_label_map(str(self.file))
-        labels = np.full(size_hw, self.background, dtype=np.int32)
-        for entry, label, segmentation in self.masks:
+        image = self.images[index]
+        if image.file is not None:
+            return read_label_map(str(image.file))
+        height, width = size_hw
+        labels = np.full(size_hw, image.background, dtype=np.int32)
+        for entry, label, segmentation in image.masks:
             try:
-                labels[decode_mask(segmentation, size_hw)] = label
+                labels[decode_mask(segmentation, (height, width))] = label
             except (ValueError, TypeError) as error:
                 raise ValueError(f"entry {entry}: {error}") from error
         return labels
 
+    def source(self, index: int) -> str:
+        """Name the file of an image, for messages."""
+        return self.images[index].source
 
-def open_predicted_labels(
-    path: str | os.PathLike[str], data: SemanticData
-) -> list[PredictedLabels]:
+
+def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> PredictedLabels:
     """Find the prediction of every image.
 
     Args:
         path: a folder of label maps, one per image under the name of the image or of its true label
             map up to the ending; or a results file of Detectron2, ``sem_seg_predictions.json``.
         data: what they will be scored against.
-
-    Returns:
-        One per image of the data set, in its order.
 
     Raises:
         FileNotFoundError: No such file or folder.
@@ -81,12 +89,12 @@ def open_predicted_labels(
             f"{os.fspath(path)!r} has no prediction for image {without[0]!r} ({len(without)} such "
             f"images of {len(data.image_files)}). Give one label map per image, named like it."
         )
-    return [found[number] for number in range(len(data.image_files))]
+    return PredictedLabels([found[number] for number in range(len(data.image_files))])
 
 
-def _in_folder(folder: Path, data: SemanticData) -> dict[int, PredictedLabels]:
+def _in_folder(folder: Path, data: SemanticData) -> dict[int, _ImageLabels]:
     numbers = _numbers_of_images(data)
-    found: dict[int, PredictedLabels] = {}
+    found: dict[int, _ImageLabels] = {}
     for file in sorted(folder.rglob("*")):
         if file.suffix.lower() not in LABEL_ENDINGS or file.name.startswith("."):
             continue
@@ -94,7 +102,7 @@ def _in_folder(folder: Path, data: SemanticData) -> dict[int, PredictedLabels]:
         source = f"Label map {str(file)!r}"
         if name not in numbers:
             raise ValueError(f"{source} {_BELONGS_TO_NO_IMAGE.format(data.name)}")
-        predicted = found.setdefault(numbers[name], PredictedLabels(source, file))
+        predicted = found.setdefault(numbers[name], _ImageLabels(source, file))
         if predicted.file != file:
             raise ValueError(f"{predicted.source} and {source} are for one image; leave one.")
     return found
@@ -107,11 +115,11 @@ class _Entry:
     segmentation: dict[str, Any]
 
 
-def _in_results(file: str | os.PathLike[str], data: SemanticData) -> dict[int, PredictedLabels]:
+def _in_results(file: str | os.PathLike[str], data: SemanticData) -> dict[int, _ImageLabels]:
     source = f"Results file {os.fspath(file)!r}"
     numbers = _numbers_of_images(data)
     labels = {data.ignore_label: data.ignore_label, **data.label_of_category}
-    found: dict[int, PredictedLabels] = {}
+    found: dict[int, _ImageLabels] = {}
     for index, entry in enumerate(read_typed_json(file, list[_Entry], "Results file")):
         what = f"{source}: entry {index} ({entry.file_name!r})"
         number = numbers.get(entry.file_name, numbers.get(Path(entry.file_name).stem))
@@ -122,7 +130,7 @@ def _in_results(file: str | os.PathLike[str], data: SemanticData) -> dict[int, P
                 f"{what}: its category_id {entry.category_id} is none of data set {data.name!r} ("
                 f"{sorted(data.label_of_category)[:5]}, ...)."
             )
-        predicted = found.setdefault(number, PredictedLabels(source, background=data.ignore_label))
+        predicted = found.setdefault(number, _ImageLabels(source, background=data.ignore_label))
         predicted.masks.append((index, labels[entry.category_id], entry.segmentation))
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,10 +45,11 @@ def compare_objects(
             continue
         models = {name: by_id.get(annotation_id) for name, by_id in found.items()}
         ious = [found_by.boundary_iou for found_by in models.values() if found_by is not None]
+        image_id = image_ids[truth["image_id"]]
         example = ObjectExample(
             annotation_id,
-            image_ids[truth["image_id"]],
-            image_files[image_ids[truth["image_id"]]],
+            image_id,
+            os.path.join(data.image_root, image_files[image_id]) if data.image_root else None,
             data.truth.class_names[truth["category_id"]],
             len(ious) == len(models),
             models,

@@ -14,13 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Score:
-    """A score, or the difference of two, in per cent; None stands for what there is not.
-
-    Attributes:
-        value: the score.
-        low: lower end of its interval.
-        high: upper end.
-    """
+    """A score, or the difference of two, and its interval in per cent; None where there is none."""
 
     value: float | None
     low: float | None = None
@@ -71,13 +65,10 @@ class Intervals:
 
 @dataclass(frozen=True)
 class ScoreRange:
-    """The predictions whose score lies in one range.
+    """How many predictions have a score between ``low`` and ``high``, in [0, 1].
 
     Attributes:
-        low: lower end of the range, in [0, 1].
-        high: upper end.
-        predictions: how many there are.
-        mean_score: their mean score, None of no predictions.
+        mean_score: None of no predictions.
         precision: share of right ones by IoU threshold ("0.50"), None where none counts.
     """
 
@@ -110,13 +101,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class FoundObject:
-    """The prediction that a model has for an object.
+    """The prediction of a model for an object: its position in the results file, and its score.
 
-    Attributes:
-        prediction: its position in the results file.
-        score: in [0, 1].
-        iou: of the masks, in [0, 1].
-        boundary_iou: of their boundaries, in [0, 1].
+    ``iou`` is that of the masks, ``boundary_iou`` that of their boundaries; all in [0, 1].
     """
 
     prediction: int
@@ -129,13 +116,7 @@ class FoundObject:
 class ObjectExample:
     """One true object as each model sees it, None where a model did not find it.
 
-    Attributes:
-        annotation_id: in the annotation file.
-        image_id: likewise.
-        image_file: None if the folder of the images is not known.
-        class_name: of the object.
-        found_by_all: whether every model found it.
-        models: by name.
+    ``image_file`` is None if the folder of the images is not known.
     """
 
     annotation_id: int | str

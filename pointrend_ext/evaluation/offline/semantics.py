@@ -26,7 +26,7 @@ def score_label_files(
     metrics: Sequence[str] | None,
     weights: np.ndarray,
 ) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
-    """Score folders of label maps or results files, image by image.
+    """Score folders of label maps or results files; errors are those of ``evaluate_files``.
 
     Args:
         data: what they are scored against.
@@ -36,11 +36,6 @@ def score_label_files(
 
     Returns:
         The scores of each model, and the images in which they differ most.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
-            file and the entry.
     """
     chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
@@ -57,15 +52,13 @@ def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str
     """Return the counts of all images, stacked."""
     counts: list[dict[str, np.ndarray]] = []
     predictions = open_predicted_labels(file, data)
-    for image, predicted, truth_file in zip(
-        data.image_files, predictions, data.truth_files, strict=True
-    ):
+    for index, truth_file in enumerate(data.truth_files):
         truth = read_label_map(truth_file)
-        height, width = truth.shape
         try:
-            counts.append(counter.counts(predicted.labels((height, width)), truth))
+            counts.append(counter.counts(predictions.labels(index, truth.shape), truth))
         except ValueError as error:
-            raise ValueError(f"{predicted.source}, image {image!r}: {error}") from error
+            image = data.image_files[index]
+            raise ValueError(f"{predictions.source(index)}, image {image!r}: {error}") from error
     return {name: np.stack([c[name] for c in counts]) for name in counter.zero_counts()}
 
 

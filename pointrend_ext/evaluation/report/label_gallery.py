@@ -51,11 +51,9 @@ def label_pictures(
     colors = class_colors(len(data.class_names), data.class_colors)
     for example in evaluation.images[:count]:
         true = read_label_map(example.truth_file)
-        height, width = true.shape
-        maps = {}
-        for name, found in models.items():
-            labels = found[example.index].labels((height, width))
-            maps[name] = np.where(true == data.ignore_label, true, labels)
+        maps = {name: m.labels(example.index, true.shape) for name, m in models.items()}
+        ignored = true == data.ignore_label
+        maps = {name: np.where(ignored, true, labels) for name, labels in maps.items()}
         label = _differing_label(list(maps.values()), true, data)
         picture = _picture(true, maps, label, example, colors)
         name = os.path.basename(example.image_file)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,32 +18,8 @@ from pointrend_ext.evaluation.report.point_cells import PointsByModel
 
 __all__ = ["write_report"]
 
-_COLOR_NOTE = ": the ground truth in white, each model in its colour of the plots."
-_OBJECTS_NOTE = (
-    "Objects that all models found, the largest difference of Boundary IoU first; then large "
-    "objects that not all found. Below each object, a piece of its outline where the masks differ "
-    f"most{_COLOR_NOTE}"
-)
-_POINTS_NOTE = (
-    " In the last row, the cells that the point head predicted anew in the same piece, from maps "
-    "of which not every cell was; the models were run again for it."
-)
-_LABELS_NOTE = (
-    "Images in which the models differ most. Below each image, the place where the masks of one "
-    f"class differ most{_COLOR_NOTE}"
-)
-_RELIABILITY_NOTE = (
-    "Of the predictions with a score around x, the share that is right. Points on the dashed line: "
-    "the score says how likely a mask is right."
-)
-
-
-@dataclass(frozen=True)
-class _Section:
-    title: str
-    pictures: Sequence[Picture]
-    note: str = ""
-    in_a_row: bool = False
+Sections = dict[str, list[Picture]]
+"""Pictures by the title of their section; the template knows what else to say there."""
 
 
 def write_report(
@@ -82,16 +57,13 @@ def write_report(
     if evaluation.data_set.kind == "instances":
         sections = _instance_plots(evaluation)
         drawn = object_pictures(evaluation, num_pictures, points)
-        note = _OBJECTS_NOTE + (_POINTS_NOTE if points else "")
     else:
-        sections = [_Section("Classes", plots.plot_label_classes(evaluation), in_a_row=True)]
-        note = _LABELS_NOTE
+        sections = {"Classes": plots.plot_label_classes(evaluation)}
         if data is not None:
             drawn = label_pictures(evaluation, data, num_pictures)
     pictures = [Picture(jpeg_uri(picture), caption) for caption, picture in drawn]
-    sections.append(_Section("Where they differ", pictures, note))
-    if curves:
-        sections.append(_Section("Training", [plots.plot_curves(curves)]))
+    sections["Where they differ"] = pictures
+    sections["Training"] = [plots.plot_curves(curves)] if curves else []
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pointrend_ext.evaluation.report"),
         autoescape=True,
@@ -100,7 +72,8 @@ def write_report(
     )
     page = environment.get_template("report.html.j2").render(
         evaluation=evaluation,
-        sections=[section for section in sections if section.pictures],
+        sections={title: pictures for title, pictures in sections.items() if pictures},
+        has_points=bool(points),
         task_titles=TASK_TITLES,
         score_rows=score_rows,
     )
@@ -108,18 +81,14 @@ def write_report(
     path.write_text(page, encoding="utf-8")
 
 
-def _instance_plots(evaluation: Evaluation) -> list[_Section]:
+def _instance_plots(evaluation: Evaluation) -> Sections:
     first = evaluation.models[0]
     task = "segm" if "segm" in first.scores else "bbox"
-    classes = plots.plot_classes(evaluation, task, "AP-", f"{TASK_TITLES[task]} by class")
-    reliability = [plots.plot_reliability(evaluation)] if first.reliability else []
-    return [
-        _Section(
-            "AP over the IoU threshold",
-            [plots.plot_over_iou(evaluation)],
-            "A model with coarse outlines falls early.",
+    return {
+        "AP over the IoU threshold": [plots.plot_over_iou(evaluation)],
+        "AP by object size": [plots.plot_by_size(evaluation)],
+        "Classes": plots.plot_classes(evaluation, task, "AP-", f"{TASK_TITLES[task]} by class"),
+        "Reliability of the scores of masks": (
+            [plots.plot_reliability(evaluation)] if first.reliability else []
         ),
-        _Section("AP by object size", [plots.plot_by_size(evaluation)]),
-        _Section("Classes", classes),
-        _Section("Reliability of the scores of masks", reliability, _RELIABILITY_NOTE),
-    ]
+    }

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "Curves",
-    "plot_by_size",
-    "plot_classes",
-    "plot_curves",
-    "plot_label_classes",
-    "plot_over_iou",
-    "plot_reliability",
-]
-
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 """Training losses by run: loss -> [[iteration, value], ...]."""
 
