@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import sys
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from pointrend_ext.evaluation.offline import (
     write_evaluation,
     written_tables,
 )
-from pointrend_ext.evaluation.offline.record import FoundObject, Intervals, Score
+from pointrend_ext.evaluation.offline.record import FoundObject, Score
 
 
 def values(scores):
@@ -150,31 +150,6 @@ def test_evaluations_of_another_shape_are_refused(evaluation, tmp_path, change, 
         read_evaluation(path)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "cell"),
-    [
-        (0.5, 3.5, "+2.00 [+0.50, +3.50] *"),
-        (-0.5, 4.5, "+2.00 [-0.50, +4.50]"),
-        (None, None, "+2.00"),
-    ],
-)
-def test_a_star_marks_what_excludes_zero(evaluation, low, high, cell):
-    def of(entry, value):
-        return replace(entry, scores={"segm": {"AP": Score(value, low, high)}})
-
-    changed = replace(
-        evaluation,
-        intervals=Intervals(0, 0, 0.95),
-        models=tuple(
-            of(model, value) for model, value in zip(evaluation.models, (1, 3), strict=True)
-        ),
-        differences=(of(evaluation.differences[0], 2),),
-    )
-    row = next(line for line in written_tables(changed).splitlines() if line.startswith("AP"))
-    assert row.rstrip().endswith(cell)
-    assert ("*" in row) == ("*" in cell)
-
-
 @pytest.fixture
 def run_tool(load_tool, monkeypatch, capsys):
     def run(*words):
@@ -206,7 +181,8 @@ def test_the_tool_names_mistakes(run_tool, results_files, toy_json, write_json):
     code, printed = run_tool("--annotations", toy_json, *files)
     assert code == 2
     assert printed.out == ""
-    assert printed.err.startswith(f"evaluate.py: Results file '{bad}': entry 2 (image_id 17): its")
+    assert printed.err.startswith("evaluate.py: ")
+    assert f"Results file '{bad}': entry 2 (image_id 17): its" in printed.err
 
 
 def as_lvis(dataset):
@@ -243,28 +219,6 @@ def test_ap_star_and_lvis(instance_data, results_files, toy_truth, write_json):
             evaluate_files(lvis, old, refused)
     with pytest.raises(ValueError, match=r"AP\* needs annotations in LVIS's format"):
         evaluate_files(instance_data, old, EvaluationOptions(("ap_star",)))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"image_id": 17}, r"'.*bad\.json': entry 1 \(image_id 17\): its image_id 17 is not among"),
-        ({"category_id": 77}, r"entry 1 .*its category_id 77 is not among"),
-        ({"score": None}, r"entry 1 .*its score (is )?None"),
-        ({"segmentation": {"size": [5, 5], "counts": "0"}}, r"entry 1 .*\(5, 5\), the image"),
-        ({"segmentation": {"size": None, "counts": "~~"}}, r"entry 1 .*COCO's compressed format"),
-    ],
-)
-def test_bad_predictions_are_named(
-    instance_data, results_files, few_draws, write_json, change, message
-):
-    predictions = json.loads(Path(results_files["old"]).read_text())[:3]
-    if change.get("segmentation", {}).get("size", 0) is None:
-        change["segmentation"]["size"] = predictions[1]["segmentation"]["size"]
-    predictions[1].update(change)
-    files = {"good": results_files["old"], "bad": str(write_json(predictions, "bad.json"))}
-    with pytest.raises(ValueError, match=message):
-        evaluate_files(instance_data, files, few_draws)
 
 
 def test_bad_requests_are_refused(instance_data, results_files, few_draws):

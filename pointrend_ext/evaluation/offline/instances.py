@@ -26,6 +26,7 @@ __all__ = ["INSTANCE_METRICS", "score_instance_files"]
 INSTANCE_METRICS = ("bbox", "segm", "boundary", "ap_star")
 """What can be asked for; "boundary" is Boundary AP."""
 
+_LVIS_METRICS = ("bbox", "segm")  # Boundary AP and AP* are defined for COCO's rules
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)
 _FREQUENCIES = ("r", "c", "f")
@@ -83,7 +84,7 @@ def score_instance_files(
 
 
 def _check_metrics(data: InstanceData, metrics: Sequence[str] | None, ap_star_file: str) -> None:
-    allowed = INSTANCE_METRICS[:2] if data.has_lvis_rules else INSTANCE_METRICS
+    allowed = _LVIS_METRICS if data.has_lvis_rules else INSTANCE_METRICS
     asked = [*(metrics or ()), *(["ap_star"] if ap_star_file else [])]
     unknown = [name for name in asked if name not in allowed]
     if unknown:
