@@ -58,7 +58,9 @@ def write_report(
         sections = _instance_plots(evaluation)
         drawn = object_pictures(evaluation, num_pictures, points)
     else:
-        sections = {"Classes": plots.plot_label_classes(evaluation)}
+        area = plots.plot_classes(evaluation, "sem_seg", "IoU-", "IoU by class")
+        outline = plots.plot_classes(evaluation, "sem_seg", "BoundaryIoU-", "Boundary IoU by class")
+        sections = {"Classes": area + outline}
         if data is not None:
             drawn = label_pictures(evaluation, data, num_pictures)
     pictures = [Picture(jpeg_uri(picture), caption) for caption, picture in drawn]

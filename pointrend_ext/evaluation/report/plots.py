@@ -51,13 +51,6 @@ def plot_by_size(evaluation: Evaluation) -> Picture:
     return Picture(uri, "Small is below 32 x 32 pixels, large is above 96 x 96.")
 
 
-def plot_label_classes(evaluation: Evaluation) -> list[Picture]:
-    """Plot the scores of classes of label maps."""
-    titles = {"IoU-": "IoU by class", "BoundaryIoU-": "Boundary IoU by class"}
-    pictures = (plot_classes(evaluation, "sem_seg", *entry) for entry in titles.items())
-    return [picture for found in pictures for picture in found]
-
-
 def plot_classes(evaluation: Evaluation, task: str, prefix: str, title: str) -> list[Picture]:
     """Plot the score of each class as horizontal bars, the largest gain on top.
 
@@ -170,20 +163,20 @@ def _bars(
 ) -> None:
     """Draw groups of bars: a group per metric (metric -> its name), a bar per model."""
     places, thickness = np.arange(len(names)), 0.8 / len(evaluation.models)
+    draw = axes.barh if horizontal else axes.bar
     for number, model in enumerate(evaluation.models):
         shift = (number - (len(evaluation.models) - 1) / 2) * thickness
         values, low, high = _columns(model.scores[task][metric] for metric in names)
         error = np.nan_to_num(np.stack([values - low, high - values])).clip(0)
-        look: dict[str, Any] = {
-            "color": model_color(number),
-            "label": model.name,
-            "error_kw": {"elinewidth": 0.8, "ecolor": "#3f3f46"},
-        }
-        lengths = np.nan_to_num(values)
-        if horizontal:  # the first model on top
-            axes.barh(places - shift, lengths, thickness, xerr=error, **look)
-        else:
-            axes.bar(places + shift, lengths, thickness, yerr=error, **look)
+        draw(
+            places + (-shift if horizontal else shift),  # the first model on top
+            np.nan_to_num(values),
+            thickness,
+            color=model_color(number),
+            label=model.name,
+            error_kw={"elinewidth": 0.8, "ecolor": "#3f3f46"},
+            **{"xerr" if horizontal else "yerr": error},
+        )
     if horizontal:
         axes.set_yticks(places, list(names.values()))
         axes.set_ylim(-0.6, len(names) - 0.4)
