@@ -60,7 +60,7 @@ def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
     if not examples:
         return
     truth = json.loads(Path(evaluation.data_set.source).read_bytes())
-    annotations = {a["id"]: a["segmentation"] for a in truth["annotations"]}
+    annotations = {a["id"]: a for a in truth["annotations"]}
     sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
     results = {m.name: json.loads(Path(m.predictions).read_bytes()) for m in evaluation.models}
     for example in examples:
@@ -71,4 +71,5 @@ def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
             else None
             for name, found in example.models.items()
         }
-        yield ShownObject(example, decode_mask(annotations[example.annotation_id], size_hw), masks)
+        true = decode_mask(annotations[example.annotation_id]["segmentation"], size_hw)
+        yield ShownObject(example, true, masks)
