@@ -146,6 +146,8 @@ def test_plots_show_the_evaluators_numbers(evaluation, figures):
         assert [bar.get_width() for bar in bars] == pytest.approx(values)
         gains.append(np.array(values))
     assert (np.diff(gains[1] - gains[0]) >= 0).all()  # the largest gain on top
+    first, second = (bars[0].get_y() for bars in bars_of(axes.containers))
+    assert first > second  # in each group the first model is on top
     for iou, axes in zip(
         ("0.50", "0.75", "0.90"), plots.plot_reliability(evaluation).uri, strict=True
     ):
