@@ -13,18 +13,18 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation.offline import (
+    Evaluation,
     EvaluationOptions,
     data_set_of_annotations,
     evaluate_files,
     find_data_set,
     name_predictions,
     write_csv,
-    write_json,
+    write_evaluation,
     written_tables,
 )
 
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate(args: argparse.Namespace) -> dict[str, Any]:
+def evaluate(args: argparse.Namespace) -> Evaluation:
     """Score what the command line names."""
     register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     for description in args.description:
@@ -94,7 +94,7 @@ def main() -> int:
         return 2
     print(written_tables(evaluation))
     if args.output:
-        write_json(evaluation, args.output / "evaluation.json")
+        write_evaluation(evaluation, args.output / "evaluation.json")
         write_csv(evaluation, args.output / "evaluation.csv")
         print(f"Written to {args.output}: evaluation.json, evaluation.csv")
     return 0

@@ -8,17 +8,20 @@ Example: python tools/report.py --evaluation out/evaluation.json --run ours=outp
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine.named_values import named_path
 from pointrend_ext.engine.run_report import summarize_run
-from pointrend_ext.evaluation.offline import find_data_set
+from pointrend_ext.evaluation.offline import (
+    Evaluation,
+    SemanticData,
+    find_data_set,
+    read_evaluation,
+)
 from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.report_points import record_shown_points
@@ -63,23 +66,22 @@ def parse_args() -> argparse.Namespace:
 
 
 def points_of_models(
-    evaluation: dict[str, Any], args: argparse.Namespace
-) -> dict[str, dict[Any, RefinedPoints] | None]:
+    evaluation: Evaluation, args: argparse.Namespace
+) -> dict[str, dict[int | str, RefinedPoints] | None]:
     """Run the models of --model on the images of the examples."""
-    known = [model["name"] for model in evaluation["models"]]
+    known = [model.name for model in evaluation.models]
     points = {}
     for name, config, weights in args.model:
         if name not in known:
             raise ValueError(f"--model {name}: the evaluation has the models {known}.")
-        if evaluation["data_set"]["kind"] != "instances":
+        if evaluation.data_set.kind != "instances":
             raise ValueError(
                 f"--model {name}: points are shown for instances alone. For a label map, use "
                 "tools/visualize_points.py --semantic."
             )
         predictor = Predictor.from_config(config, weights, device=args.device, confidence=None)
         objects = shown_objects(evaluation, args.pictures)
-        classes = evaluation["data_set"]["classes"]
-        points[name] = record_shown_points(predictor, name, objects, classes)
+        points[name] = record_shown_points(predictor, name, objects, evaluation.data_set.classes)
     return points
 
 
@@ -90,12 +92,13 @@ def main() -> int:
     try:
         for description in args.description:
             register_description(description)
-        evaluation = json.loads(args.evaluation.read_text(encoding="utf-8"))
-        described = evaluation["data_set"]
+        evaluation = read_evaluation(args.evaluation)
+        described = evaluation.data_set
+        data = find_data_set(described.name) if described.kind == "semantic" else None
         write_report(
             evaluation,
             args.output,
-            data=find_data_set(described["name"]) if described["kind"] == "semantic" else None,
+            data=data if isinstance(data, SemanticData) else None,
             curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
             points=points_of_models(evaluation, args),
             num_pictures=args.pictures,

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from pycocotools import mask as mask_util
 
+from pointrend_ext.evaluation.masks import decode_mask, mask_iou
 from pointrend_ext.visualization import (
     Column,
     compare_panel,
@@ -41,8 +41,7 @@ class _Objects:
 
     def ious(self, mask: np.ndarray) -> np.ndarray:
         """Return the IoU (R,) of each mask with ``mask`` (H, W)."""
-        intersection = (self.masks & mask).sum((1, 2))
-        return intersection / (self.masks | mask).sum((1, 2))
+        return np.array([mask_iou(own, mask) for own in self.masks])
 
     def match(self, mask: np.ndarray) -> np.ndarray:
         """Return the mask that overlaps ``mask`` (H, W) most."""
@@ -150,10 +149,10 @@ def _read_predictions(path: Path, score_threshold: float) -> dict[int, list[dict
 def _decode(
     entries: Sequence[dict[str, Any]], record: Mapping[str, Any], names: Mapping[int, str]
 ) -> _Objects:
-    masks = [mask_util.decode(e["segmentation"]).astype(bool) for e in entries]
-    empty = np.zeros((0, record["height"], record["width"]), dtype=bool)
+    size_hw = (record["height"], record["width"])
+    masks = [decode_mask(e["segmentation"], size_hw) for e in entries]
     return _Objects(
-        np.stack(masks) if masks else empty,
+        np.stack(masks) if masks else np.zeros((0, *size_hw), dtype=bool),
         [e["category_id"] for e in entries],
         [f"{names[e['category_id']]} {e['score']:.2f}" for e in entries],
     )
@@ -166,13 +165,7 @@ def _truth(record: Mapping[str, Any], names: Mapping[int, str]) -> _Objects:
     for annotation in record["annotations"]:
         if annotation.get("iscrowd", 0):
             continue
-        shape = annotation["segmentation"]
-        rle = (
-            mask_util.merge(mask_util.frPyObjects(shape, *size_hw))
-            if isinstance(shape, list)
-            else shape
-        )
-        masks.append(mask_util.decode(rle).astype(bool)[None])
+        masks.append(decode_mask(annotation["segmentation"], size_hw)[None])
         category_ids.append(known[annotation["category_id"]])
     return _Objects(np.concatenate(masks), category_ids, [names[i] for i in category_ids])
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointrend_ext.evaluation.masks import mask_iou
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -23,7 +24,7 @@ __all__ = ["record_shown_points"]
 
 def record_shown_points(
     predictor: Predictor, name: str, objects: Iterable[ShownObject], class_names: Sequence[str]
-) -> dict[Any, RefinedPoints] | None:
+) -> dict[int | str, RefinedPoints] | None:
     """Run a model again on the images of a report, and take the points of the shown objects.
 
     The detection is that of the object's class which overlaps most with the mask that the report
@@ -43,7 +44,7 @@ def record_shown_points(
         ValueError: The images are not known, or the model has another number of classes.
         FileNotFoundError: An image is not there.
     """
-    heads = getattr(predictor.model, "roi_heads", None)
+    heads: Any = getattr(predictor.model, "roi_heads", None)
     if not isinstance(getattr(heads, "mask_head", None), PointRendROIMaskHead):
         return None
     if heads.num_classes != len(class_names):
@@ -53,24 +54,27 @@ def record_shown_points(
         )
     found = {}
     for shown in objects:
-        points = _points_of(predictor, name, shown, list(class_names).index(shown.example["class"]))
+        points = _points_of(
+            predictor, name, shown, list(class_names).index(shown.example.class_name)
+        )
         if points is not None:
-            found[shown.example["annotation_id"]] = points
+            found[shown.example.annotation_id] = points
     return found
 
 
 def _points_of(
     predictor: Predictor, name: str, shown: ShownObject, class_id: int
 ) -> RefinedPoints | None:
-    if shown.example["image_file"] is None:
+    if shown.example.image_file is None:
         raise ValueError(
             "The evaluation names no image files, so that no model can be run again. Evaluate with "
             "--images, or a registered data set."
         )
-    model_input = predictor.model_input(read_image_rgb(shown.example["image_file"]))
+    model_input = predictor.model_input(read_image_rgb(shown.example.image_file))
     rows, columns = shown.true.shape
     scale = np.array([columns, rows]) / model_input["image"].shape[:0:-1]  # (x, y)
-    wanted = shown.true if shown.masks[name] is None else shown.masks[name]
+    mask = shown.masks[name]
+    wanted = shown.true if mask is None else mask
     number = _matching_detection(predictor, model_input, class_id, wanted, scale)
     if number is None:
         return None
@@ -90,14 +94,12 @@ def _matching_detection(
     (raw,) = predictor.model.inference([model_input], do_postprocess=False)
     raw = raw[raw.scores.argsort(descending=True, stable=True)].to(torch.device("cpu"))
     boxes_px = raw.pred_boxes.tensor * torch.as_tensor(np.tile(scale, 2), dtype=torch.float32)
-    masks = PastedMasks(raw.pred_masks[:, 0], boxes_px, wanted.shape)
-    best, best_iou = None, MATCH_IOU
-    for number in torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist():
-        mask = masks[number]
-        iou = np.count_nonzero(mask & wanted) / max(np.count_nonzero(mask | wanted), 1)
-        if iou >= best_iou and (best is None or iou > best_iou):
-            best, best_iou = number, iou
-    return best
+    height, width = wanted.shape
+    masks = PastedMasks(raw.pred_masks[:, 0], boxes_px, (height, width))
+    candidates = torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist()
+    ious = {number: mask_iou(np.asarray(masks[number]), wanted) for number in candidates}
+    best = max(ious, key=ious.__getitem__, default=None)  # of equal ones the best score
+    return best if best is not None and ious[best] >= MATCH_IOU else None
 
 
 def _in_image(recording: ObjectRecording, scale: np.ndarray) -> RefinedPoints:

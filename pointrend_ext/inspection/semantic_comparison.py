@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from pycocotools import mask as mask_util
 
 from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.visualization import (
     class_colors,
     draw_label_map,
@@ -100,5 +100,5 @@ def _read_predictions(path: Path) -> dict[str, list[dict]]:
 def _paint(entries: list[dict], size_hw: tuple[int, int]) -> np.ndarray:
     labels = np.full(size_hw, 255, dtype=np.uint8)
     for entry in entries:
-        labels[mask_util.decode(entry["segmentation"]).astype(bool)] = entry["category_id"]
+        labels[decode_mask(entry["segmentation"], size_hw)] = entry["category_id"]
     return labels

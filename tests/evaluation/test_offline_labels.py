@@ -2,105 +2,81 @@
 
 from __future__ import annotations
 
-import copy
+import dataclasses
 import json
+import shutil
+from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from pointrend_ext.evaluation import SemanticEvaluator
-from pointrend_ext.evaluation.offline import EvaluationOptions, evaluate_files, find_data_set
-from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
-
-FEW = EvaluationOptions(num_draws=10)
-
-
-@pytest.fixture(scope="module")
-def data(toy_root):
-    from pointrend_ext.data.toy import register_toy_datasets
-
-    register_toy_datasets(toy_root)
-    return find_data_set("toy_sem_seg_val")
+from pointrend_ext.evaluation.offline import (
+    EvaluationOptions,
+    evaluate_files,
+    read_evaluation,
+    write_evaluation,
+)
+from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.offline.record import Score
 
 
-def coarse(truth, cell):
-    height, width = truth.shape
-    small = cv2.resize(truth, (width // cell, height // cell), interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+@pytest.fixture
+def evaluate(label_data, few_draws):
+    def run(options=few_draws, **files):
+        return evaluate_files(label_data, {n: str(path) for n, path in files.items()}, options)
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def saved(data, tmp_path_factory):
-    """Two models as folders, and the second as the file that the evaluator writes; its scores."""
-    root = tmp_path_factory.mktemp("maps")
-    evaluator = SemanticEvaluator(data.name, str(root), boundary=BOUNDARY_METRICS)
-    evaluator.reset()
-    for file, truth_file in zip(data.image_files, data.truth_files, strict=True):
-        truth = np.array(Image.open(truth_file))
-        for name, cell in (("old", 9), ("new", 3)):
-            labels = coarse(truth, cell)
-            labels[labels == 255] = 0
-            path = root / name / truth_file.rsplit("/", 1)[1]
-            path.parent.mkdir(exist_ok=True)
-            Image.fromarray(labels).save(path)
-        evaluator.process([{"file_name": file}], [{"sem_seg": labels.astype(np.int64)}])
-    scores = evaluator.evaluate()["sem_seg"]
-    return root, scores
+@pytest.fixture
+def entries(label_files):
+    return json.loads(Path(label_files[0]["json"]).read_text())
 
 
-def test_folder_and_file_have_the_evaluators_scores(data, saved):
-    root, expected = saved
-    files = {"folder": str(root / "new"), "file": str(root / "sem_seg_predictions.json")}
-    found = evaluate_files(data, files, FEW)
-    for model in found["models"]:
-        own = {k: v["value"] for k, v in model["scores"]["sem_seg"].items()}
+def test_folder_and_file_have_the_evaluators_scores(evaluate, label_data, label_files):
+    files, expected = label_files
+    found = evaluate(folder=files["new"], file=files["json"])
+    for model in found.models:
+        own = {k: v.value for k, v in model.scores["sem_seg"].items()}
         assert own == pytest.approx({k: None if v != v else v for k, v in expected.items()})
-    difference = found["differences"][0]["scores"]["sem_seg"]["mIoU"]
-    assert difference == {"value": 0, "low": 0, "high": 0}
-    assert found["data_set"]["classes"] == list(data.class_names)
+    assert found.differences[0].scores["sem_seg"]["mIoU"] == Score(0, 0, 0)
+    assert found.data_set.classes == label_data.class_names
 
 
-def test_two_models(data, saved):
-    root, _ = saved
-    found = evaluate_files(data, {n: str(root / n) for n in ("old", "new")}, FEW)
-    gain = found["differences"][0]["scores"]["sem_seg"]["mBoundaryIoU"]
-    assert 0 < gain["low"] < gain["value"] < gain["high"]
-    spreads = [
-        abs(e["models"]["new"]["mBoundaryIoU"] - e["models"]["old"]["mBoundaryIoU"])
-        for e in found["examples"]
-    ]
+def test_two_models(evaluate, label_files, tmp_path):
+    files, _ = label_files
+    found = evaluate(old=files["old"], new=files["new"])
+    gain = found.differences[0].scores["sem_seg"]["mBoundaryIoU"]
+    assert 0 < gain.low < gain.value < gain.high
+    scores = [[e.models[n]["mBoundaryIoU"] for n in ("new", "old")] for e in found.examples]
+    spreads = [abs(new - old) for new, old in scores]
     assert len(spreads) == 8
     assert spreads == sorted(spreads, reverse=True)
-    areas = evaluate_files(
-        data, {"old": str(root / "old")}, EvaluationOptions(("trimap",), num_draws=0)
-    )
-    scores = areas["models"][0]["scores"]["sem_seg"]
+    write_evaluation(found, tmp_path / "e.json")
+    assert read_evaluation(tmp_path / "e.json") == found
+    found = evaluate(EvaluationOptions(("trimap",), num_draws=0), old=files["old"])
+    scores = found.models[0].scores["sem_seg"]
     assert "mTrimapIoU1" in scores
     assert "mBoundaryIoU" not in scores
-    assert scores["mIoU"]["low"] is None
+    assert scores["mIoU"].low is None
 
 
-def test_bad_folders(data, saved, tmp_path):
-    root, _ = saved
-
-    def refused(message, error=ValueError, path=tmp_path):
+def test_bad_folders(evaluate, label_files, tmp_path):
+    def refused(message, error=ValueError, folder=tmp_path / "maps"):
         with pytest.raises(error, match=message):
-            evaluate_files(data, {"bad": str(path)}, FEW)
+            evaluate(bad=folder)
 
-    refused(r"\(0 label maps\) has no prediction for image '.*\.jpg': none of")
-    refused("no results file and no folder", FileNotFoundError, tmp_path / "gone")
-    for file in (root / "old").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    Image.new("L", (4, 4)).save(tmp_path / "zebra.png")
-    refused(r"holds 'zebra\.png', which belongs to no image of data set 'toy_sem_seg_val'")
-    (tmp_path / "zebra.png").unlink()
-    victim = sorted(tmp_path.iterdir())[3]
-    good = victim.read_bytes()
+    refused(r"has no prediction for image '.*\.jpg' \(8 such images of 8\)", folder=tmp_path)
+    refused("No such file or directory: '.*gone'", FileNotFoundError, tmp_path / "gone")
+    shutil.copytree(label_files[0]["old"], tmp_path / "maps")
+    victim = sorted((tmp_path / "maps").iterdir())[3]
+    good, labels = victim.read_bytes(), np.array(Image.open(victim))
+    Image.new("L", (4, 4)).save(victim.with_name("zebra.png"))
+    refused(r"zebra\.png' belongs to no image of data set 'toy_sem_seg_val'")
+    victim.with_name("zebra.png").unlink()
     Image.new("L", (4, 5)).save(victim)
-    refused(rf"{victim.name}', image '.*jpg': its \(height, width\) is \(5, 4\), that of the image")
-    labels = np.array(Image.open(root / "old" / victim.name))
+    refused(rf"{victim.name}', image '.*jpg': the prediction has \(height, width\) \(5, 4\), the")
     labels[0, 0] = 77
     Image.fromarray(labels).save(victim)
     refused(rf"{victim.name}', image '.*: the prediction contains the values 77 \(1 pixels\)")
@@ -108,44 +84,58 @@ def test_bad_folders(data, saved, tmp_path):
     refused(rf"{victim.name}' is truncated or corrupt")
     victim.write_bytes(good)
     Image.fromarray(labels).save(victim.with_suffix(".tif"))
-    refused(r"leave one for each image")
+    refused(rf"{victim.name}' and .*{victim.stem}\.tif' are for one image")
+
+
+def test_names_that_two_images_share(label_data, tmp_path):
+    """They say which image is meant only with their folder."""
+    files = {"image_files": ("i/a/x.jpg", "i/b/x.jpg"), "truth_files": ("t/a/x.png", "t/b/x.png")}
+    data = dataclasses.replace(label_data, **files, image_root="i", label_root="t")
+    for value, folder in enumerate("ab"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (4, 4), value).save(tmp_path / folder / "x.png")
+    found = open_predicted_labels(tmp_path, data)
+    assert [found.labels(i, (4, 4)).max() for i in range(2)] == [0, 1]
+    with pytest.raises(ValueError, match=r"x\.png' belongs to no image"):
+        open_predicted_labels(tmp_path / "a", data)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"file_name": "x.jpg"}, r"entry 1: its file_name 'x\.jpg' is no image of data set"),
+        ({"file_name": "x.jpg"}, r"entry 1 \('x\.jpg'\) belongs to no image of data set"),
         ({"category_id": 999}, r"entry 1 \(.*its category_id 999 is none of data set"),
         ({"segmentation": {"size": [2, 2], "counts": "4"}}, r"entry 1: .*\(2, 2\), the image"),
-        ({"segmentation": {"counts": "4"}}, r"entry 1: the run-length mask has the keys"),
-        ({"segmentation": [[1, 2, 3, 4]]}, r"entry 1: "),
+        ({"segmentation": {"counts": "4"}}, "entry 1: the run-length mask has the keys"),
+        ({"segmentation": [[1, 2, 3, 4]]}, r"1\.segmentation: Input should be"),
+        ({"file_name": None}, r"1\.file_name: Input should be"),
     ],
 )
-def test_bad_entries(data, saved, write_json, change, message):
-    root, _ = saved
-    entries = json.loads((root / "sem_seg_predictions.json").read_text())
-    bad = copy.deepcopy(entries)
-    bad[1].update(change)
-    path = write_json(bad, "bad.json")
+def test_bad_entries(evaluate, entries, write_json, change, message):
+    entries[1].update(change)
     with pytest.raises(ValueError, match=rf"Results file '.*bad\.json'.*{message}"):
-        evaluate_files(data, {"bad": str(path)}, FEW)
+        evaluate(bad=write_json(entries, "bad.json"))
 
 
-def test_other_bad_files(data, saved, write_json, tmp_path):
-    root, _ = saved
-    entries = json.loads((root / "sem_seg_predictions.json").read_text())
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{", "Invalid JSON: EOF while parsing"),
+        ("{}", "Input should be a valid array"),
+        ("[{}]", r"0\.file_name: Field required"),
+    ],
+)
+def test_files_of_another_kind(evaluate, tmp_path, content, message):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"Results file '.*bad\.json': {message}"):
+        evaluate(bad=tmp_path / "bad.json")
+
+
+def test_files_of_other_images(evaluate, entries, label_files, write_json):
     last = entries[-1]["file_name"]
     few = write_json([e for e in entries if e["file_name"] != last], "few.json")
     with pytest.raises(ValueError, match=r"no prediction for image .*\(1 such images of 8\)"):
-        evaluate_files(data, {"few": str(few)}, FEW)
-    (tmp_path / "broken.json").write_text("[{")
-    with pytest.raises(ValueError, match="is not valid JSON"):
-        evaluate_files(data, {"broken": str(tmp_path / "broken.json")}, FEW)
-    with pytest.raises(ValueError, match="holds a dict, not a list"):
-        evaluate_files(data, {"dict": str(write_json({}, "dict.json"))}, FEW)
-    with pytest.raises(ValueError, match=r"has not the keys"):
-        evaluate_files(data, {"keys": str(write_json([{}], "keys.json"))}, FEW)
-    elsewhere = [{**e, "file_name": "/other/" + e["file_name"].rsplit("/", 1)[1]} for e in entries]
-    moved = evaluate_files(data, {"moved": str(write_json(elsewhere, "moved.json"))}, FEW)
-    here = evaluate_files(data, {"here": str(root / "new")}, FEW)
-    assert moved["models"][0]["scores"] == here["models"][0]["scores"]
+        evaluate(few=few)
+    elsewhere = [{**e, "file_name": f"/other/{Path(e['file_name']).name}"} for e in entries]
+    found = evaluate(moved=write_json(elsewhere, "moved.json"), here=label_files[0]["new"])
+    assert found.models[0].scores == found.models[1].scores

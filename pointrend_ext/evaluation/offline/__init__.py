@@ -6,14 +6,20 @@ from pointrend_ext.evaluation.offline.data_sets import (
     data_set_of_annotations,
     find_data_set,
 )
+from pointrend_ext.evaluation.offline.record import (
+    Evaluation,
+    read_evaluation,
+    write_evaluation,
+)
 from pointrend_ext.evaluation.offline.run import (
     EvaluationOptions,
     evaluate_files,
     name_predictions,
 )
-from pointrend_ext.evaluation.offline.tables import write_csv, write_json, written_tables
+from pointrend_ext.evaluation.offline.tables import write_csv, written_tables
 
 __all__ = [
+    "Evaluation",
     "EvaluationOptions",
     "InstanceData",
     "SemanticData",
@@ -21,7 +27,8 @@ __all__ = [
     "evaluate_files",
     "find_data_set",
     "name_predictions",
+    "read_evaluation",
     "write_csv",
-    "write_json",
+    "write_evaluation",
     "written_tables",
 ]

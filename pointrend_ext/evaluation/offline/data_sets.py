@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.offline.record import DataSetRecord
 
 __all__ = ["InstanceData", "SemanticData", "data_set_of_annotations", "find_data_set"]
 
@@ -33,10 +34,16 @@ class InstanceData:
     image_root: str | None
     has_lvis_rules: bool
 
+    @property
+    def record(self) -> DataSetRecord:
+        """What an evaluation says of it."""
+        classes = tuple(self.truth.class_names.values())
+        num_images = len(self.truth.sizes_hw)
+        return DataSetRecord(self.name, "instances", self.truth.source, num_images, classes)
+
     def image_files(self) -> dict[int, str]:
         """Return the image files by image id, relative to ``image_root``."""
-        images = self.truth.dataset["images"]
-        return {image["id"]: _file_of(image) for image in images}
+        return {image["id"]: _file_of(image) for image in self.truth.dataset["images"]}
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,12 @@ class SemanticData:
     label_of_category: dict[int, int]
     image_root: str | None
     label_root: str | None
+
+    @property
+    def record(self) -> DataSetRecord:
+        """What an evaluation says of it."""
+        source, num_images = self.label_root or "", len(self.image_files)
+        return DataSetRecord(self.name, "semantic", source, num_images, self.class_names)
 
 
 def find_data_set(name: str) -> InstanceData | SemanticData:

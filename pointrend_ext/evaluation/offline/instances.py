@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,8 @@ from pointrend_ext.evaluation.coco_matches import coco_matches
 from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.objects import compare_objects
-from pointrend_ext.evaluation.offline.scores import ModelScores, TaskScores
+from pointrend_ext.evaluation.offline.record import ObjectExample, ScoreRange
+from pointrend_ext.evaluation.offline.scores import ModelScores, Samples
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 from pointrend_ext.evaluation.results_file import load_results, tasks_of
 
@@ -26,6 +26,7 @@ __all__ = ["INSTANCE_METRICS", "score_instance_files"]
 INSTANCE_METRICS = ("bbox", "segm", "boundary", "ap_star")
 """What can be asked for; "boundary" is Boundary AP."""
 
+_LVIS_METRICS = ("bbox", "segm")  # Boundary AP and AP* are defined for COCO's rules
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)
 _FREQUENCIES = ("r", "c", "f")
@@ -38,8 +39,8 @@ def score_instance_files(
     metrics: Sequence[str] | None,
     ap_star_file: str,
     weights: np.ndarray,
-) -> tuple[list[ModelScores], list[dict[str, Any]]]:
-    """Score results files in COCO's format.
+) -> tuple[list[ModelScores], tuple[ObjectExample, ...]]:
+    """Score results files in COCO's format; errors are those of ``evaluate_files``.
 
     Args:
         data: what they are scored against.
@@ -50,11 +51,6 @@ def score_instance_files(
 
     Returns:
         The scores of each model, and the objects in which they differ most.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: An unknown metric, one that the data set or the predictions do not allow, or a
-            prediction that cannot be scored; the message names the file and the entry.
     """
     _check_metrics(data, metrics, ap_star_file)
     needed = [("segm" if m == "ap_star" else m) for m in metrics] if metrics else None
@@ -65,13 +61,13 @@ def score_instance_files(
     models, evaluations = [], {}
     for name, predictions in results.items():
         _LOGGER.info("Scoring %d predictions of %s", len(predictions), name)
-        scores: dict[str, TaskScores] = {}
-        reliability: list[dict[str, Any]] = []
+        scores: dict[str, Samples] = {}
+        reliability: tuple[ScoreRange, ...] = ()
         for task in tasks:
-            if task == "ap_star" or lvis is not None:
-                scored = star if task == "ap_star" else lvis
+            by_lvis = star if task == "ap_star" else lvis
+            if by_lvis is not None:
                 kind = "segm" if task == "ap_star" else task
-                table, matches = scored.precision_and_matches(predictions, kind)
+                table, matches = by_lvis.precision_and_matches(predictions, kind)
             else:
                 evaluation = coco_evaluation(data.truth, predictions, task)
                 table = precision_of(evaluation, data.truth)
@@ -84,24 +80,21 @@ def score_instance_files(
             if task == "segm":
                 reliability = _reliability(matches)
         models.append(ModelScores(name, files[name], len(predictions), scores, reliability))
-    objects = compare_objects(evaluations) if evaluations else []
-    return models, [_described(o, data) for o in objects]
+    return models, compare_objects(evaluations, data) if evaluations else ()
 
 
 def _check_metrics(data: InstanceData, metrics: Sequence[str] | None, ap_star_file: str) -> None:
-    asked = list(metrics or ())
-    unknown = [name for name in asked if name not in INSTANCE_METRICS]
+    allowed = _LVIS_METRICS if data.has_lvis_rules else INSTANCE_METRICS
+    asked = [*(metrics or ()), *(["ap_star"] if ap_star_file else [])]
+    unknown = [name for name in asked if name not in allowed]
     if unknown:
+        rules = "LVIS's" if data.has_lvis_rules else "COCO's"
         raise ValueError(
-            f"There are no metrics {unknown} of instances; choose from {list(INSTANCE_METRICS)}."
+            f"Data set {data.name!r} has {rules} rules: choose from {list(allowed)}; there are no "
+            f"metrics {unknown}."
         )
     if "ap_star" in asked and not ap_star_file:
         raise ValueError("AP* needs annotations in LVIS's format: give them (--ap-star-file).")
-    if data.has_lvis_rules and ({"boundary", "ap_star"} & set(asked) or ap_star_file):
-        raise ValueError(
-            f"Data set {data.name!r} has LVIS's rules: choose from 'bbox' and 'segm'. Boundary AP "
-            "and AP* are defined for COCO's."
-        )
 
 
 def _tasks(
@@ -112,7 +105,7 @@ def _tasks(
 ) -> list[str]:
     if metrics:
         return [task for task in INSTANCE_METRICS if task in metrics]
-    known = [set(tasks_of(r)) for r in results if r]
+    known = [tasks_of(r) for r in results if r]
     tasks = [t for t in ("bbox", "segm") if all(t in k for k in known)] if known else ["bbox"]
     if "segm" in tasks and not data.has_lvis_rules:
         tasks += ["boundary", *(["ap_star"] if ap_star_file else [])]
@@ -125,32 +118,31 @@ def _tasks(
 
 def _task_scores(
     table: PrecisionTable, matches: MatchTable, weights: np.ndarray, task: str
-) -> TaskScores:
+) -> Samples:
     high = task != "bbox"
     values = table.metrics(high_ious=high, every_iou=True)
     samples = instance_scores(matches, weights, high_ious=high, every_iou=True)
-    return {name: (value, samples[name]) for name, value in values.items()}
+    return {name: np.append(value, samples[name]) for name, value in values.items()}
 
 
-def _add_frequencies(scores: TaskScores, names: Sequence[str], groups: Sequence[str]) -> None:
+def _add_frequencies(scores: Samples, names: Sequence[str], groups: Sequence[str]) -> None:
     """Add LVIS's APr, APc and APf, means over rare, common and frequent classes."""
     for group in _FREQUENCIES:
         parts = [f"AP-{n}" for n, g in zip(names, groups, strict=True) if g == group]
         known = [scores[n] for n in parts if n in scores and not np.isnan(scores[n][0])]
         if known:
-            samples = np.ma.masked_invalid(np.stack([s for _, s in known])).mean(axis=0)
-            value = float(np.mean([v for v, _ in known]))
-            scores[f"AP{group}"] = (value, np.ma.filled(samples, np.nan))
+            means = np.ma.masked_invalid(np.stack(known)).mean(axis=0)
+            scores[f"AP{group}"] = np.ma.filled(means, np.nan)
 
 
-def _reliability(matches: MatchTable) -> list[dict[str, Any]]:
+def _reliability(matches: MatchTable) -> tuple[ScoreRange, ...]:
     """Return, per range of scores, how many predictions were right, all classes together."""
     scores = np.concatenate([m.scores for m in matches.classes])
     rows = [int(np.argmin(abs(matches.iou_thresholds - iou))) for iou in _RELIABILITY_IOUS]
     is_true = np.concatenate([m.is_true[rows, 0] for m in matches.classes], axis=1)
     is_wrong = np.concatenate([m.is_wrong[rows, 0] for m in matches.classes], axis=1)
     bins = np.clip(np.digitize(scores, _SCORE_BINS) - 1, 0, len(_SCORE_BINS) - 2)
-    table = []
+    ranges = []
     for number, (low, high) in enumerate(itertools.pairwise(_SCORE_BINS)):
         inside = bins == number
         right = is_true[:, inside].sum(axis=1)
@@ -159,28 +151,7 @@ def _reliability(matches: MatchTable) -> list[dict[str, Any]]:
             f"{iou:.2f}": float(r / c) if c else None
             for iou, r, c in zip(_RELIABILITY_IOUS, right, counted, strict=True)
         }
-        table.append(
-            {
-                "low": round(float(low), 2),
-                "high": round(float(high), 2),
-                "predictions": int(inside.sum()),
-                "mean_score": float(scores[inside].mean()) if inside.any() else None,
-                "precision": precision,
-            }
-        )
-    return table
-
-
-def _described(compared: dict[str, Any], data: InstanceData) -> dict[str, Any]:
-    """Replace positions by what a reader knows."""
-    image_id = list(data.truth.sizes_hw)[compared["image"]]
-    file = data.image_files()[image_id]
-    path = os.path.join(data.image_root, file) if data.image_root else None
-    return {
-        "annotation_id": compared["annotation_id"],
-        "image_id": image_id,
-        "image_file": path,
-        "class": data.truth.class_names[compared["category_id"]],
-        "found_by_all": compared["found_by_all"],
-        "models": compared["models"],
-    }
+        mean = float(scores[inside].mean()) if inside.any() else None
+        bounds = round(float(low), 2), round(float(high), 2)
+        ranges.append(ScoreRange(*bounds, int(inside.sum()), mean, precision))
+    return tuple(ranges)

@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 
-from pointrend_ext.data.reading import read_label_map
-from pointrend_ext.data.rle import compress_rle
+from pointrend_ext.data.reading import LABEL_ENDINGS, read_label_map
+from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
+from pointrend_ext.evaluation.offline.record import read_typed_json
 
 __all__ = ["PredictedLabels", "open_predicted_labels"]
 
-_LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
+
+_BELONGS_TO_NO_IMAGE = (
+    "belongs to no image of data set {!r}. Were the predictions made for this data set?"
+)
 
 
-class PredictedLabels(Protocol):
-    """The predictions of one model, read when they are asked for."""
+@dataclass(frozen=True)
+class _ImageLabels:
+    """What is predicted for one image: a label map, or masks over a background label.
 
-    def labels(self, index: int, size_hw: tuple[int, int]) -> np.ndarray:
+    Each mask is (entry of the results file, label, segmentation).
+    """
+
+    source: str
+    file: Path | None = None
+    masks: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
+    background: int = 0
+
+
+@dataclass(frozen=True)
+class PredictedLabels:
+    """The predictions of one model, one per image of the data set, read when asked for."""
+
+    images: list[_ImageLabels]
+
+    def labels(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
         """Return the label map of an image, (H, W) integers.
 
         Args:
             index: of the image in the data set.
-            size_hw: (H, W) of the image.
+            size_hw: (H, W) of the image; a label map that is a file has the size of the file.
+
+        Raises:
+            ValueError: It cannot be read.
         """
+        image = self.images[index]
+        if image.file is not None:
+            return read_label_map(str(image.file))
+        height, width = size_hw
+        labels = np.full(size_hw, image.background, dtype=np.int32)
+        for entry, label, segmentation in image.masks:
+            try:
+                labels[decode_mask(segmentation, (height, width))] = label
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"entry {entry}: {error}") from error
+        return labels
 
     def source(self, index: int) -> str:
-        """Name the file, for messages."""
+        """Name the file of an image, for messages."""
+        return self.images[index].source
 
 
 def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> PredictedLabels:
@@ -48,126 +82,70 @@ def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> P
         ValueError: Images without a prediction, predictions without an image, or an entry that
             cannot be used; the message names the file and the entry, counted from 0.
     """
-    path = Path(path)
-    if path.is_dir():
-        return _LabelFolder(path, data)
-    if path.is_file():
-        return _LabelResults(path, data)
-    raise FileNotFoundError(f"There is no results file and no folder of label maps {str(path)!r}.")
+    found = _in_folder(Path(path), data) if os.path.isdir(path) else _in_results(path, data)
+    without = [file for number, file in enumerate(data.image_files) if number not in found]
+    if without:
+        raise ValueError(
+            f"{os.fspath(path)!r} has no prediction for image {without[0]!r} ({len(without)} such "
+            f"images of {len(data.image_files)}). Give one label map per image, named like it."
+        )
+    return PredictedLabels([found[number] for number in range(len(data.image_files))])
 
 
-class _LabelFolder:
-    def __init__(self, folder: Path, data: SemanticData) -> None:
-        files: dict[str, list[Path]] = {}
-        for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in _LABEL_ENDINGS and not file.name.startswith("."):
-                stem = file.relative_to(folder).with_suffix("").as_posix()
-                files.setdefault(stem, []).append(file)
-        twice = [stem for stem, found in files.items() if len(found) > 1]
-        if twice:
-            names = " and ".join(repr(file.name) for file in files[twice[0]])
-            raise ValueError(f"Folder {str(folder)!r} holds {names}; leave one for each image.")
-        self._files = []
-        for image, truth in zip(data.image_files, data.truth_files, strict=True):
-            wanted = [*_stems(image, data.image_root), *_stems(truth, data.label_root)]
-            stem = next((stem for stem in wanted if stem in files), None)
-            if stem is None:
-                raise ValueError(
-                    f"Folder {str(folder)!r} ({len(files)} label maps) has no prediction for image "
-                    f"{image!r}: none of {', '.join(f'{s}.png' for s in dict.fromkeys(wanted))}."
-                )
-            self._files.append(files[stem][0])
-        strange = {file[0] for file in files.values()} - set(self._files)
-        if strange:
-            raise ValueError(
-                f"Folder {str(folder)!r} holds {min(strange).name!r}, which belongs to no image of "
-                f"data set {data.name!r} ({len(strange)} such files of {len(files)}). Were the "
-                "predictions made for this data set?"
-            )
-
-    def labels(self, index: int, size_hw: tuple[int, int]) -> np.ndarray:
-        labels = read_label_map(str(self._files[index]))
-        if labels.shape != size_hw:
-            raise ValueError(f"its (height, width) is {labels.shape}, that of the image {size_hw}")
-        return labels
-
-    def source(self, index: int) -> str:
-        return f"Label map {str(self._files[index])!r}"
+def _in_folder(folder: Path, data: SemanticData) -> dict[int, _ImageLabels]:
+    numbers = _numbers_of_images(data)
+    found: dict[int, _ImageLabels] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() not in LABEL_ENDINGS or file.name.startswith("."):
+            continue
+        name = file.relative_to(folder).with_suffix("").as_posix()
+        source = f"Label map {str(file)!r}"
+        if name not in numbers:
+            raise ValueError(f"{source} {_BELONGS_TO_NO_IMAGE.format(data.name)}")
+        predicted = found.setdefault(numbers[name], _ImageLabels(source, file))
+        if predicted.file != file:
+            raise ValueError(f"{predicted.source} and {source} are for one image; leave one.")
+    return found
 
 
-class _LabelResults:
-    def __init__(self, file: Path, data: SemanticData) -> None:
-        self._source = f"Results file {str(file)!r}"
-        self._data = data
-        self._entries: list[list[tuple[int, int, Any]]] = [[] for _ in data.image_files]
-        numbers = _numbers_of_names(data.image_files)
-        for index, entry in enumerate(_entries(file, self._source)):
-            number, label = self._checked(index, entry, numbers)
-            self._entries[number].append((index, label, entry["segmentation"]))
-        without = [f for f, e in zip(data.image_files, self._entries, strict=True) if not e]
-        if without:
-            raise ValueError(
-                f"{self._source} has no prediction for image {without[0]!r} ({len(without)} such "
-                f"images of {len(data.image_files)}). Evaluate on the whole data set."
-            )
+@dataclass(frozen=True)
+class _Entry:
+    file_name: str
+    category_id: int
+    segmentation: dict[str, Any]
 
-    def _checked(self, index: int, entry: Any, numbers: dict[str, int]) -> tuple[int, int]:
-        keys = {"file_name", "category_id", "segmentation"}
-        if not isinstance(entry, dict) or not keys <= entry.keys():
-            raise ValueError(f"{self._source}: entry {index} has not the keys {sorted(keys)}.")
-        name, category = str(entry["file_name"]), entry["category_id"]
-        number = numbers.get(name, numbers.get(os.path.basename(name)))
+
+def _in_results(file: str | os.PathLike[str], data: SemanticData) -> dict[int, _ImageLabels]:
+    source = f"Results file {os.fspath(file)!r}"
+    numbers = _numbers_of_images(data)
+    labels = {data.ignore_label: data.ignore_label, **data.label_of_category}
+    found: dict[int, _ImageLabels] = {}
+    for index, entry in enumerate(read_typed_json(file, list[_Entry], "Results file")):
+        what = f"{source}: entry {index} ({entry.file_name!r})"
+        number = numbers.get(entry.file_name, numbers.get(Path(entry.file_name).stem))
         if number is None:
+            raise ValueError(f"{what} {_BELONGS_TO_NO_IMAGE.format(data.name)}")
+        if entry.category_id not in labels:
             raise ValueError(
-                f"{self._source}: entry {index}: its file_name {name!r} is no image of data set "
-                f"{self._data.name!r}."
+                f"{what}: its category_id {entry.category_id} is none of data set {data.name!r} ("
+                f"{sorted(data.label_of_category)[:5]}, ...)."
             )
-        labels = self._data.label_of_category
-        if not isinstance(category, int) or category not in {*labels, self._data.ignore_label}:
-            raise ValueError(
-                f"{self._source}: entry {index} ({name!r}): its category_id {category!r} is none "
-                f"of data set {self._data.name!r} ({sorted(labels)[:5]}, ...)."
-            )
-        return number, labels.get(category, category)
-
-    def labels(self, index: int, size_hw: tuple[int, int]) -> np.ndarray:
-        labels = np.full(size_hw, self._data.ignore_label, dtype=np.int32)  # where nothing is said
-        for entry, label, rle in self._entries[index]:
-            try:
-                mask = mask_util.decode(compress_rle(rle, size_hw))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise ValueError(f"entry {entry}: {error}") from error
-            labels[mask > 0] = label
-        return labels
-
-    def source(self, index: int) -> str:
-        return self._source
+        predicted = found.setdefault(number, _ImageLabels(source, background=data.ignore_label))
+        predicted.masks.append((index, labels[entry.category_id], entry.segmentation))
+    return found
 
 
-def _entries(file: Path, source: str) -> list[Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is not valid JSON ({error}). Write it again.") from error
-    if not isinstance(content, list):
-        raise ValueError(f"{source} holds a {type(content).__name__}, not a list of predictions.")
-    return content
+def _numbers_of_images(data: SemanticData) -> dict[str, int]:
+    """Return the position of each image by the names that are its alone.
 
-
-def _stems(file: str, root: str | None) -> list[str]:
-    """Return the path below the root and the mere name, both without ending."""
-    stems = [Path(file).stem]
-    if root is not None and Path(file).is_relative_to(root):
-        stems.insert(0, Path(file).relative_to(root).with_suffix("").as_posix())
-    return stems
-
-
-def _numbers_of_names(image_files: Iterable[str]) -> dict[str, int]:
-    """Return positions by whole path, and by mere name where only one image has it."""
-    numbers: dict[str, int] = {}
-    names: dict[str, list[int]] = {}
-    for number, file in enumerate(image_files):
-        numbers[file] = number
-        names.setdefault(os.path.basename(file), []).append(number)
-    numbers.update({name: n[0] for name, n in names.items() if len(n) == 1})
-    return numbers
+    These are its path, its path below the folder of the images, and its mere name, the last two
+    without ending; and the same of its true label map.
+    """
+    owners: dict[str, set[int]] = defaultdict(set)
+    for number, files in enumerate(zip(data.image_files, data.truth_files, strict=True)):
+        for file, root in zip(files, (data.image_root, data.label_root), strict=True):
+            path = Path(file)
+            below = path.relative_to(root) if root and path.is_relative_to(root) else path
+            for name in (file, below.with_suffix("").as_posix(), path.stem):
+                owners[name].add(number)
+    return {name: number for name, (number, *others) in owners.items() if not others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from faster_coco_eval import COCOeval_faster
 
 from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_matches import image_matches, match
+from pointrend_ext.evaluation.offline.data_sets import InstanceData
+from pointrend_ext.evaluation.offline.record import FoundObject, ObjectExample
 
 __all__ = ["MATCH_IOU", "compare_objects"]
 
@@ -19,7 +22,9 @@ MATCH_IOU = 0.5
 _OUTLINES, _MISSED = 60, 20  # how many objects are listed
 
 
-def compare_objects(evaluations: Mapping[str, COCOeval_faster]) -> list[dict[str, Any]]:
+def compare_objects(
+    evaluations: Mapping[str, COCOeval_faster], data: InstanceData
+) -> tuple[ObjectExample, ...]:
     """List the objects in which the models differ most.
 
     Objects are matched as COCO does at mask IoU 0.5; crowds are left out. First come those that all
@@ -27,42 +32,41 @@ def compare_objects(evaluations: Mapping[str, COCOeval_faster]) -> list[dict[str
     first), then those that not all found, large ones first.
 
     Args:
-        evaluations: of masks ("segm"), by model, from ``coco_ap.coco_evaluation`` on the same
-            ground truth.
-
-    Returns:
-        Dicts with ``annotation_id``, ``image`` (position), ``category_id``, ``found_by_all`` and
-        ``models``: per model ``prediction`` (position in its results), ``score``, ``iou`` and
-        ``boundary_iou`` in [0, 1], or None where it found nothing.
+        evaluations: of masks ("segm"), by model, from ``coco_ap.coco_evaluation``; at least one.
+        data: the ground truth of all of them.
     """
     found = {name: _found(evaluation) for name, evaluation in evaluations.items()}
-    truths = next(iter(evaluations.values())).cocoGt.anns
-    objects = [
-        {
-            "annotation_id": i,
-            "image": truth["image_id"],
-            "category_id": truth["category_id"],
-            "found_by_all": all(i in by_id for by_id in found.values()),
-            "models": {name: by_id.get(i) for name, by_id in found.items()},
-        }
-        for i, truth in truths.items()
-        if not truth.get("iscrowd", 0)
+    truths = next(iter(evaluations.values())).cocoGt.anns  # with positions of images
+    image_ids, image_files = list(data.truth.sizes_hw), data.image_files()
+    outlines: list[tuple[float, str, ObjectExample]] = []
+    missed: list[tuple[float, str, ObjectExample]] = []
+    for annotation_id, truth in truths.items():
+        if truth.get("iscrowd", 0):
+            continue
+        models = {name: by_id.get(annotation_id) for name, by_id in found.items()}
+        ious = [found_by.boundary_iou for found_by in models.values() if found_by is not None]
+        image_id = image_ids[truth["image_id"]]
+        example = ObjectExample(
+            annotation_id,
+            image_id,
+            os.path.join(data.image_root, image_files[image_id]) if data.image_root else None,
+            data.truth.class_names[truth["category_id"]],
+            len(ious) == len(models),
+            models,
+        )
+        if example.found_by_all:
+            spread = max(ious) - min(ious) if len(ious) > 1 else 1 - ious[0]
+            outlines.append((-spread, str(annotation_id), example))
+        elif ious or len(models) == 1:
+            missed.append((-truth["area"], str(annotation_id), example))
+    ranked = [
+        *sorted(outlines, key=lambda entry: entry[:2])[:_OUTLINES],
+        *sorted(missed, key=lambda entry: entry[:2])[:_MISSED],
     ]
-    outlines = sorted((o for o in objects if o["found_by_all"]), key=_outline_rank)
-    missed = [o for o in objects if not o["found_by_all"] and any(o["models"].values())]
-    if len(evaluations) == 1:
-        missed = [o for o in objects if not o["found_by_all"]]
-    missed.sort(key=lambda o: (-truths[o["annotation_id"]]["area"], str(o["annotation_id"])))
-    return outlines[:_OUTLINES] + missed[:_MISSED]
+    return tuple(example for *_, example in ranked)
 
 
-def _outline_rank(compared: dict[str, Any]) -> tuple[float, str]:
-    ious = [found["boundary_iou"] for found in compared["models"].values()]
-    spread = max(ious) - min(ious) if len(ious) > 1 else 1 - ious[0]
-    return -spread, str(compared["annotation_id"])
-
-
-def _found(evaluation: COCOeval_faster) -> dict[Any, dict[str, Any]]:
+def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:
     """Return what one model found, by annotation id."""
     found = {}
     for number, _, predictions, truths, ious in image_matches(evaluation):
@@ -75,12 +79,12 @@ def _found(evaluation: COCOeval_faster) -> dict[Any, dict[str, Any]]:
             if is_crowd[matched[row]]:
                 continue
             masks = [evaluation.cocoGt.annToRLE(truth), evaluation.cocoDt.annToRLE(prediction)]
-            found[truth["id"]] = {
-                "prediction": prediction["id"] - 1,
-                "score": float(prediction["score"]),
-                "iou": float(ious[row, matched[row]]),
-                "boundary_iou": _boundary_iou(masks, width),
-            }
+            found[truth["id"]] = FoundObject(
+                prediction["id"] - 1,
+                float(prediction["score"]),
+                float(ious[row, matched[row]]),
+                _boundary_iou(masks, width),
+            )
     return found
 
 

@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pointrend_ext.evaluation.bootstrap import draw_images
 from pointrend_ext.evaluation.offline.data_sets import InstanceData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
-from pointrend_ext.evaluation.offline.scores import difference_entries, model_entry
+from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
 from pointrend_ext.evaluation.offline.semantics import score_label_files
 
 __all__ = ["EvaluationOptions", "evaluate_files", "name_predictions"]
@@ -44,15 +43,16 @@ class EvaluationOptions:
         Raises:
             ValueError: Fewer than 0 draws, or a level outside 0..1.
         """
-        if self.num_draws < 0:
-            raise ValueError(f"The number of draws is {self.num_draws}; 0 gives no intervals.")
-        if not 0 < self.level < 1:
-            raise ValueError(f"The level of an interval lies between 0 and 1, not {self.level}.")
+        if self.num_draws < 0 or not 0 < self.level < 1:
+            raise ValueError(
+                f"The number of draws is {self.num_draws} and the level {self.level}: draws are 0 "
+                "(no intervals) or more, and the level lies between 0 and 1."
+            )
 
 
 def evaluate_files(
     data: InstanceData | SemanticData, files: Mapping[str, str], options: EvaluationOptions
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score saved predictions of one or several models.
 
     Args:
@@ -60,40 +60,27 @@ def evaluate_files(
         files: file or folder by name of the model; differences are taken from the first.
         options: what is computed.
 
-    Returns:
-        What ``evaluation.json`` holds; docs/evaluation.md describes it.
-
     Raises:
         FileNotFoundError: A file does not exist.
         ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
             file and the entry.
     """
-    is_instance = isinstance(data, InstanceData)
-    num_images = len(data.truth.sizes_hw if is_instance else data.image_files)
-    weights = draw_images(num_images, options.num_draws, options.seed)
-    if is_instance:
+    described = data.record
+    weights = draw_images(described.num_images, options.num_draws, options.seed)
+    examples: Examples
+    if isinstance(data, InstanceData):
         models, examples = score_instance_files(
             data, files, options.metrics, options.ap_star_file, weights
         )
-        source, classes = data.truth.source, list(data.truth.class_names.values())
     else:
         models, examples = score_label_files(data, files, options.metrics, weights)
-        source, classes = data.label_root or "", list(data.class_names)
-    return {
-        "data_set": {
-            "name": data.name,
-            "kind": "instances" if is_instance else "semantic",
-            "source": source,
-            "num_images": num_images,
-            "classes": classes,
-        },
-        "intervals": {
-            "draws": options.num_draws, "seed": options.seed, "level": options.level,
-        },
-        "models": [model_entry(model, options.level) for model in models],
-        "differences": difference_entries(models, options.level),
-        "examples": examples,
-    }  # fmt: skip
+    return Evaluation(
+        described,
+        Intervals(options.num_draws, options.seed, options.level),
+        tuple(model.record(options.level) for model in models),
+        tuple(other.minus(models[0], options.level) for other in models[1:]),
+        examples,
+    )
 
 
 def name_predictions(words: Sequence[str]) -> dict[str, str]:

@@ -1,20 +1,26 @@
-"""Scores of models with intervals, and how they are written down."""
+"""Scores of models on draws of the images, and the intervals that follow."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from pointrend_ext.evaluation.bootstrap import Estimate, estimate
+from pointrend_ext.evaluation.bootstrap import estimate
+from pointrend_ext.evaluation.offline.record import (
+    Difference,
+    ModelRecord,
+    Score,
+    ScoreRange,
+    TaskScores,
+)
 
-__all__ = ["ModelScores", "TaskScores", "difference_entries", "estimate_entry", "model_entry"]
+__all__ = ["ModelScores", "Samples"]
 
-TaskScores = dict[str, tuple[float, np.ndarray]]
-"""Metric -> its value and its values (B,) on the draws, in per cent."""
+Samples = dict[str, np.ndarray]
+"""Metric -> its value in per cent, and behind it what it is on each draw; (1 + B,)."""
 
 
 @dataclass(frozen=True)
@@ -32,51 +38,33 @@ class ModelScores:
     name: str
     file: str
     num_predictions: int
-    tasks: dict[str, TaskScores]
-    reliability: list[dict[str, Any]] = field(default_factory=list)
+    tasks: Mapping[str, Samples]
+    reliability: tuple[ScoreRange, ...] = ()
 
+    def record(self, level: float) -> ModelRecord:
+        """Return the scores with intervals; ``level`` as in ``estimate``."""
+        scores = _with_intervals(self.tasks, level, (0, 100))
+        return ModelRecord(self.name, self.file, self.num_predictions, scores, self.reliability)
 
-def model_entry(model: ModelScores, level: float) -> dict[str, Any]:
-    """Return what the evaluation file says of one model."""
-    return {
-        "name": model.name,
-        "predictions": model.file,
-        "num_predictions": model.num_predictions,
-        "scores": {
+    def minus(self, base: ModelScores, level: float) -> Difference:
+        """Return how much better this model is than ``base`` on the same draws."""
+        gains = {
             task: {
-                m: estimate_entry(estimate(v, s, level, (0, 100))) for m, (v, s) in scores.items()
+                m: own - base.tasks[task][m] for m, own in scores.items() if m in base.tasks[task]
             }
-            for task, scores in model.tasks.items()
-        },
-        "reliability": model.reliability,
-    }
+            for task, scores in self.tasks.items()
+        }
+        return Difference(self.name, base.name, _with_intervals(gains, level))
 
 
-def difference_entries(models: Sequence[ModelScores], level: float) -> list[dict[str, Any]]:
-    """Return how much better each model is than the first, on the same draws.
-
-    Args:
-        models: at least one.
-        level: see ``estimate``.
-    """
-    first, *others = models
-    entries = []
-    for other in others:
-        scores: dict[str, dict[str, Any]] = {}
-        for task, own in other.tasks.items():
-            base = first.tasks[task]
-            scores[task] = {
-                metric: estimate_entry(
-                    estimate(value - base[metric][0], samples - base[metric][1], level)
-                )
-                for metric, (value, samples) in own.items()
-                if metric in base
-            }
-        entries.append({"model": other.name, "against": first.name, "scores": scores})
-    return entries
-
-
-def estimate_entry(found: Estimate) -> dict[str, float | None]:
-    """Return an estimate as JSON knows it: null for what there is not."""
-    numbers = {"value": found.value, "low": found.low, "high": found.high}
-    return {key: None if math.isnan(number) else number for key, number in numbers.items()}
+def _with_intervals(
+    tasks: Mapping[str, Samples], level: float, bounds: tuple[float, float] | None = None
+) -> TaskScores:
+    scores: TaskScores = {}
+    for task, metrics in tasks.items():
+        scores[task] = {}
+        for metric, (value, *samples) in metrics.items():
+            found = estimate(value, samples, level, bounds)
+            numbers = (found.value, found.low, found.high)
+            scores[task][metric] = Score(*(None if math.isnan(n) else n for n in numbers))
+    return scores

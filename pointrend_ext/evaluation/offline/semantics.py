@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.bootstrap import semantic_scores
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.offline.record import ImageExample
 from pointrend_ext.evaluation.offline.scores import ModelScores
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
@@ -25,8 +25,8 @@ def score_label_files(
     files: Mapping[str, str],
     metrics: Sequence[str] | None,
     weights: np.ndarray,
-) -> tuple[list[ModelScores], list[dict[str, Any]]]:
-    """Score folders of label maps or results files, image by image.
+) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
+    """Score folders of label maps or results files; errors are those of ``evaluate_files``.
 
     Args:
         data: what they are scored against.
@@ -36,58 +36,46 @@ def score_label_files(
 
     Returns:
         The scores of each model, and the images in which they differ most.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
-            file and the entry.
     """
     chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
+    every_image_once = np.ones((1, weights.shape[1]), weights.dtype)
     models, counts = [], {}
     for name, file in files.items():
         counts[name] = _counts(counter, data, file)
-        values = counter.scores({key: array.sum(axis=0) for key, array in counts[name].items()})
-        samples = semantic_scores(counter, counts[name], weights) if len(weights) else {}
-        none = np.zeros(0)
-        scores = {m: (value, samples.get(m, none)) for m, value in values.items()}
+        scores = semantic_scores(counter, counts[name], np.concatenate([every_image_once, weights]))
         models.append(ModelScores(name, file, len(data.image_files), {"sem_seg": scores}))
     return models, _compare_images(counter, data, counts)
 
 
 def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str, np.ndarray]:
     """Return the counts of all images, stacked."""
-    predictions = open_predicted_labels(file, data)
     counts: list[dict[str, np.ndarray]] = []
+    predictions = open_predicted_labels(file, data)
     for index, truth_file in enumerate(data.truth_files):
         truth = read_label_map(truth_file)
         try:
             counts.append(counter.counts(predictions.labels(index, truth.shape), truth))
         except ValueError as error:
-            raise ValueError(
-                f"{predictions.source(index)}, image {data.image_files[index]!r}: {error}"
-            ) from error
-    zero = counter.zero_counts()
-    return {
-        name: np.stack([c[name] for c in counts]) if counts else zero[name][None] for name in zero
-    }
+            image = data.image_files[index]
+            raise ValueError(f"{predictions.source(index)}, image {image!r}: {error}") from error
+    return {name: np.stack([c[name] for c in counts]) for name in counter.zero_counts()}
 
 
 def _compare_images(
     counter: SemanticMetrics, data: SemanticData, counts: Mapping[str, dict[str, np.ndarray]]
-) -> list[dict[str, Any]]:
+) -> tuple[ImageExample, ...]:
     """List the images in which the models differ most; with one model those it scores worst."""
     metric = "mBoundaryIoU" if "boundary_iou" in counter.boundary else "mIoU"
-    images = []
-    for index, file in enumerate(data.image_files):
+    ranked = []
+    for index, files in enumerate(zip(data.image_files, data.truth_files, strict=True)):
         models = {}
         for name, arrays in counts.items():
             scores = counter.scores({key: array[index] for key, array in arrays.items()})
             models[name] = {key: scores[key] for key in dict.fromkeys(("mIoU", metric))}
-        if any(math.isnan(scores[metric]) for scores in models.values()):
-            continue  # all of it is ignored
         values = [scores[metric] for scores in models.values()]
+        if any(map(math.isnan, values)):
+            continue  # all of it is ignored
         spread = max(values) - min(values) if len(values) > 1 else 100 - values[0]
-        entry = {"image_file": file, "truth_file": data.truth_files[index], "index": index}
-        images.append((-spread, index, {**entry, "models": models}))
-    return [image for _, _, image in sorted(images)[:_IMAGES]]
+        ranked.append((-spread, index, ImageExample(*files, index, models)))
+    return tuple(example for *_, example in sorted(ranked, key=lambda r: r[:2])[:_IMAGES])

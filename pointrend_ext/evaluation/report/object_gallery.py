@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
-from pointrend_ext.evaluation.report.html import model_colors_rgb
-from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row
+from pointrend_ext.evaluation.offline.record import Evaluation, FoundObject
+from pointrend_ext.evaluation.report.pictures import model_colors_rgb, resized
+from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row, points_sentence
 from pointrend_ext.evaluation.report.shown_objects import ShownObject, shown_objects
 from pointrend_ext.visualization import (
     mark_window,
@@ -28,23 +28,31 @@ _SMALLEST_ZOOM_PX, _MARGIN = 20, 0.25
 
 
 def object_pictures(
-    evaluation: Mapping[str, Any], count: int, points: PointsByModel | None = None
-) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    evaluation: Evaluation, count: int, points: PointsByModel | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the first examples: the object as each model sees it, and a piece of its outline.
 
     Args:
-        evaluation: content of ``evaluation.json``; the files that it names are read.
+        evaluation: what is shown; the files that it names are read.
         count: how many examples.
         points: where models refined these objects; drawn in a row of their own.
 
     Yields:
-        The example and its picture, (H, W, 3) uint8 RGB.
+        A caption, and the picture (H, W, 3) uint8 RGB.
 
     Raises:
         FileNotFoundError: A file of the evaluation is not there.
     """
     for shown in shown_objects(evaluation, count):
-        yield shown.example, _picture(_image(shown.example, shown.true.shape), shown, points)
+        example = shown.example
+        if example.image_file is None:
+            image = np.full((*shown.true.shape, 3), 128, np.uint8)
+        else:
+            image = read_image_rgb(example.image_file)
+        found = [f"{n} has score {f.score:.2f}" for n, f in example.models.items() if f is not None]
+        caption = f"{example.class_name}, image {example.image_id}. "
+        caption += f"{', '.join(found) or 'Not found'}. {points_sentence(example, points or {})}"
+        yield caption.strip(), _picture(image, shown, points)
 
 
 def _picture(image: np.ndarray, shown: ShownObject, points: PointsByModel | None) -> np.ndarray:
@@ -54,7 +62,7 @@ def _picture(image: np.ndarray, shown: ShownObject, points: PointsByModel | None
     # Where one model alone is shown, it is compared with the truth.
     pair = (found[0], found[-1] if len(found) > 1 else true) if found else (true, true)
     zoom = pick_zoom_window(*pair, true, size)
-    titles = ["ground truth", *(_title(n, shown.example["models"][n]) for n in masks)]
+    titles = ["ground truth", *(_title(n, shown.example.models[n]) for n in masks)]
     columns = list(zip(titles, [true, *masks.values()], strict=True))
     plain = [("", mask) for _, mask in columns]
     colors = model_colors_rgb(len(masks))
@@ -76,7 +84,10 @@ def _picture(image: np.ndarray, shown: ShownObject, points: PointsByModel | None
 
 
 def _cells(
-    image: np.ndarray, columns: list, window: tuple[int, int, int, int], **drawing: Any
+    image: np.ndarray,
+    columns: Sequence[tuple[str, np.ndarray | None]],
+    window: tuple[int, int, int, int],
+    **drawing: Any,
 ) -> np.ndarray:
     """Draw a window so that a column is about ``_CELL_PX`` wide."""
     width = window[2] - window[0]
@@ -91,9 +102,8 @@ def _cells(
         gap_px=_GAP_PX,
         **drawing,
     )
-    size = (len(columns) * (_CELL_PX + _GAP_PX) - _GAP_PX, max(1, round(panel.shape[0] * shrink)))
-    how = cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC
-    return cv2.resize(panel, size, interpolation=how)
+    total = len(columns) * (_CELL_PX + _GAP_PX) - _GAP_PX
+    return resized(panel, total, round(panel.shape[0] * shrink))
 
 
 def _framed(
@@ -121,14 +131,7 @@ def _around(true: np.ndarray, found: list[np.ndarray]) -> tuple[int, int, int, i
     return left, top, left + side, top + side
 
 
-def _title(name: str, found: Mapping[str, float] | None) -> str:
+def _title(name: str, found: FoundObject | None) -> str:
     if found is None:
         return f"{name}: not found at IoU {MATCH_IOU}"
-    return f"{name}: IoU {100 * found['iou']:.0f}, boundary {100 * found['boundary_iou']:.0f}"
-
-
-def _image(example: Mapping[str, Any], size_hw: tuple[int, int]) -> np.ndarray:
-    """Read the image; without one the masks are drawn on grey."""
-    if example["image_file"] is None:
-        return np.full((*size_hw, 3), 128, np.uint8)
-    return read_image_rgb(example["image_file"])
+    return f"{name}: IoU {100 * found.iou:.0f}, boundary {100 * found.boundary_iou:.0f}"

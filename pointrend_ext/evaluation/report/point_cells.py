@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from pointrend_ext.evaluation.offline.record import ObjectExample
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.visualization import draw_points, titled_columns
 from pointrend_ext.visualization.raster import paint_text
 
 __all__ = ["PointsByModel", "point_row", "points_sentence"]
 
-PointsByModel = Mapping[str, Mapping[Any, RefinedPoints] | None]
+PointsByModel = Mapping[str, "Mapping[int | str, RefinedPoints] | None"]
 """By model the points of each object (by annotation id); None for a model that has no points."""
 
 _LEGEND_LEFT_PX, _LEGEND_LINE_PX, _LEGEND_CAP_PX = 20, 28, 10
@@ -47,36 +47,31 @@ def point_row(
     Returns:
         (title_px + h, (1 + models) * (w + gap_px) - gap_px, 3) uint8, RGB.
     """
-    sides = sorted({int(side) for found in _all_found(shown, points) for side in found.sides})[::-1]
-    corner, size = np.array(window[:2]), np.array(window[2:]) - window[:2]
+    key = shown.example.annotation_id
+    found = {name: (points.get(name) or {}).get(key) for name in shown.masks}
+    sides = sorted({int(s) for f in found.values() if f is not None for s in f.sides})[::-1]
     titles, cells = [""], [_legend(backgrounds[0].shape, sides)]
-    for name, background in zip(shown.masks, backgrounds, strict=True):
-        found = (points.get(name) or {}).get(shown.example["annotation_id"])
-        cell = background
-        if found is None:
-            cell = 255 - (255 - background) // 3  # faded
+    for (name, refined), background in zip(found.items(), backgrounds, strict=True):
+        if refined is not None:
+            state, cell = "refined points", _with_points(background, window, refined, sides)
         else:
-            inside = ((found.points_px >= corner) & (found.points_px < corner + size)).all(axis=1)
-            for rank, side in reversed(list(enumerate(sides))):  # fine ones on top
-                chosen = found.points_px[inside & (found.sides == side)]
-                color = _STEP_COLORS[min(rank, len(_STEP_COLORS) - 1)]
-                radius = _FINEST_PX + _COARSER_PX * rank
-                cell = draw_points(cell, (chosen - corner) / size, color, radius_px=radius)
+            state = "not detected" if points.get(name) is not None else "no points"
+            cell = 255 - (255 - background) // 3  # faded
+        titles.append(f"{name}: {state if name in points else 'not run again'}")
         cells.append(cell)
-        titles.append(_title(name, shown, points))
     return titled_columns(titles, cells, bar_px=title_px, gap_px=gap_px)
 
 
-def points_sentence(example: Mapping[str, Any], points: PointsByModel) -> str:
+def points_sentence(example: ObjectExample, points: PointsByModel) -> str:
     """Say in words what the row shows.
 
     Args:
-        example: entry of ``evaluation.json``.
+        example: the object.
         points: see ``PointsByModel``.
     """
     parts = []
     for name, of_objects in points.items():
-        found = (of_objects or {}).get(example["annotation_id"])
+        found = (of_objects or {}).get(example.annotation_id)
         if of_objects is None:
             parts.append(f"{name} has no points: its mask head does not refine.")
         elif found is None:
@@ -90,19 +85,19 @@ def points_sentence(example: Mapping[str, Any], points: PointsByModel) -> str:
     return " ".join(parts)
 
 
-def _all_found(shown: ShownObject, points: PointsByModel) -> list[RefinedPoints]:
-    of_models = [of_objects or {} for of_objects in points.values()]
-    key = shown.example["annotation_id"]
-    return [of_objects[key] for of_objects in of_models if key in of_objects]
-
-
-def _title(name: str, shown: ShownObject, points: PointsByModel) -> str:
-    if name not in points:
-        return f"{name}: not run again"
-    if points[name] is None:
-        return f"{name}: no points"
-    found = points[name].get(shown.example["annotation_id"])
-    return f"{name}: not detected" if found is None else f"{name}: refined points"
+def _with_points(
+    cell: np.ndarray,
+    window: tuple[int, int, int, int],
+    refined: RefinedPoints,
+    sides: Sequence[int],
+) -> np.ndarray:
+    corner, size = np.array(window[:2]), np.array(window[2:]) - window[:2]
+    places = (refined.points_px - corner) / size
+    inside = ((places >= 0) & (places < 1)).all(axis=1)
+    for rank, side in reversed(list(enumerate(sides))):  # fine ones on top
+        chosen = places[inside & (refined.sides == side)]
+        cell = draw_points(cell, chosen, _color(rank), radius_px=_FINEST_PX + _COARSER_PX * rank)
+    return cell
 
 
 def _legend(shape: tuple[int, ...], sides: Sequence[int]) -> np.ndarray:
@@ -112,8 +107,11 @@ def _legend(shape: tuple[int, ...], sides: Sequence[int]) -> np.ndarray:
     for rank, side in enumerate(sides):
         middle = height / 2 + (rank - (len(sides) - 1) / 2) * _LEGEND_LINE_PX
         dot = np.array([[_LEGEND_LEFT_PX / width, middle / height]])
-        color = _STEP_COLORS[min(rank, len(_STEP_COLORS) - 1)]
-        cell = draw_points(cell, dot, color, radius_px=_FINEST_PX + _COARSER_PX * rank)
+        cell = draw_points(cell, dot, _color(rank), radius_px=_FINEST_PX + _COARSER_PX * rank)
         start = (2 * _LEGEND_LEFT_PX, middle + _LEGEND_CAP_PX / 2)
         paint_text(cell, f"cells of the {side} x {side} map", start, _LEGEND_CAP_PX, _INK)
     return cell
+
+
+def _color(rank: int) -> np.ndarray:
+    return _STEP_COLORS[min(rank, len(_STEP_COLORS) - 1)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
+
+from pointrend_ext.evaluation.masks import decode_mask
+from pointrend_ext.evaluation.offline.record import Evaluation, ObjectExample
 
 __all__ = ["RefinedPoints", "ShownObject", "shown_objects"]
 
@@ -19,12 +20,12 @@ class ShownObject:
     """One example of an evaluation of instances.
 
     Attributes:
-        example: its entry in ``evaluation.json``.
+        example: which object it is, and how well models found it.
         true: (H, W) bool, the ground truth.
         masks: (H, W) bool by model, None where the model did not find it.
     """
 
-    example: dict[str, Any]
+    example: ObjectExample
     true: np.ndarray
     masks: dict[str, np.ndarray | None]
 
@@ -43,43 +44,32 @@ class RefinedPoints:
     sides: np.ndarray
 
 
-def shown_objects(evaluation: Mapping[str, Any], count: int) -> Iterator[ShownObject]:
+def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
     """Read the first examples: those that all models found, then a quarter as many others.
 
     Args:
-        evaluation: content of ``evaluation.json``; the files that it names are read.
+        evaluation: what is shown; the files that it names are read.
         count: how many examples; 0 for none.
 
     Raises:
         FileNotFoundError: A file of the evaluation is not there.
     """
-    examples = [e for e in evaluation["examples"] if e["found_by_all"]][:count]
-    missed = [e for e in evaluation["examples"] if not e["found_by_all"]]
+    examples = [e for e in evaluation.objects if e.found_by_all][:count]
+    missed = [e for e in evaluation.objects if not e.found_by_all]
     examples += missed[: max(1, count // 4) if count else 0]
     if not examples:
         return
-    truth = json.loads(Path(evaluation["data_set"]["source"]).read_text(encoding="utf-8"))
+    truth = json.loads(Path(evaluation.data_set.source).read_bytes())
     annotations = {a["id"]: a for a in truth["annotations"]}
     sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
-    results = {
-        model["name"]: json.loads(Path(model["predictions"]).read_text(encoding="utf-8"))
-        for model in evaluation["models"]
-    }
+    results = {m.name: json.loads(Path(m.predictions).read_bytes()) for m in evaluation.models}
     for example in examples:
-        size_hw = sizes[example["image_id"]]
-        masks = {}
-        for name, found in example["models"].items():
-            masks[name] = None
-            if found is not None:
-                masks[name] = _mask(results[name][found["prediction"]]["segmentation"], size_hw)
-        true = _mask(annotations[example["annotation_id"]]["segmentation"], size_hw)
+        size_hw = sizes[example.image_id]
+        masks = {
+            name: decode_mask(results[name][found.prediction]["segmentation"], size_hw)
+            if found is not None
+            else None
+            for name, found in example.models.items()
+        }
+        true = decode_mask(annotations[example.annotation_id]["segmentation"], size_hw)
         yield ShownObject(example, true, masks)
-
-
-def _mask(segmentation: Any, size_hw: tuple[int, int]) -> np.ndarray:
-    """Decode polygons or run lengths, (H, W) bool."""
-    if isinstance(segmentation, list):
-        segmentation = mask_util.merge(mask_util.frPyObjects(segmentation, *size_hw))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = mask_util.frPyObjects(segmentation, *size_hw)
-    return mask_util.decode(segmentation) > 0
