@@ -95,6 +95,11 @@ def spoiled(coco_truth, rng, share_missing=0.15):
     return predictions
 
 
+def ap(table, name="AP"):
+    """AP in per cent under Detectron2's name."""
+    return table.metrics(high_ious=True, every_iou=True)[name]
+
+
 @pytest.fixture(scope="session")
 def instances():
     """Making annotations and predictions of instances."""

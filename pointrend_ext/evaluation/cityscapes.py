@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from detectron2.evaluation import CityscapesInstanceEvaluator, CityscapesSemSegEvaluator
@@ -37,7 +38,18 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
         Raises:
             ValueError: cityscapesScripts gave up, such as when an image has no prediction.
         """
-        with _matches_written_to(self._output_dir), _errors_instead_of_exit(self._metadata.name):
+        from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as scripts
+
+        original = scripts.writeDict2JSON
+
+        def write(content: Any, file_name: str) -> None:
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            original(content, str(self._output_dir / file_name))  # an absolute name stays
+
+        with (
+            mock.patch.object(scripts, "writeDict2JSON", write),
+            _errors_instead_of_exit(self._metadata.name),
+        ):
             return super().evaluate()
 
 
@@ -120,20 +132,3 @@ def _errors_instead_of_exit(dataset_name: str) -> Iterator[None]:
             f"cityscapesScripts could not evaluate {dataset_name!r} and has printed why. It needs "
             "one prediction for every label map below gt_dir: evaluate the whole data set."
         ) from error
-
-
-@contextlib.contextmanager
-def _matches_written_to(output_dir: Path) -> Iterator[None]:
-    from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as scripts
-
-    original = scripts.writeDict2JSON
-
-    def write(content: Any, file_name: str) -> None:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        original(content, str(output_dir / file_name))  # an absolute name stays as it is
-
-    scripts.writeDict2JSON = write
-    try:
-        yield
-    finally:
-        scripts.writeDict2JSON = original

@@ -22,7 +22,7 @@ def pair(prediction, truth, num_classes=3):
 
 
 def two_halves():
-    """reference.md, U21: left half class 2, right half class 7; a hole of 20 x 20 is predicted."""
+    """The left half is class 2, the right half class 7; a hole of 20 x 20 is predicted."""
     truth = np.full((100, 100), 7)
     truth[:, :50] = 2
     prediction = truth.copy()
@@ -310,11 +310,11 @@ def test_bad_label_maps():
         label_pair(np.array([[0, 3, 9]]), np.array([[0, 0, 0]]), 3, IGNORE)
     with pytest.raises(ValueError, match=r"the ground truth contains the values -1"):
         label_pair(np.array([[0, 0]]), np.array([[0, -1]]), 3, IGNORE)
-    with pytest.raises(ValueError, match=r"\(4, 5\), the ground truth \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"\(4, 5\) of uint8, the ground truth \(5, 4\)"):
         label_pair(good, good.T, 3, IGNORE)
     with pytest.raises(ValueError, match=r"\(4, 5\) of float32"):
         label_pair(good.astype(np.float32), good, 3, IGNORE)
-    with pytest.raises(ValueError, match=r"ground truth is an array \(1, 4, 5\)"):
+    with pytest.raises(ValueError, match=r"ground truth \(1, 4, 5\)"):
         label_pair(good, good[None], 3, IGNORE)
 
 
@@ -362,8 +362,6 @@ def test_example_in_the_docstring():
     assert metrics.scores(counts)["mIoU"] == pytest.approx(50)
 
 
-def test_unknown_metrics_and_widths():
+def test_unknown_metrics():
     with pytest.raises(ValueError, match=r"\['boundary_ap'\] of label maps; known are"):
         SemanticMetrics(["a"], IGNORE, ["trimap", "boundary_ap"])
-    with pytest.raises(ValueError, match=r"found \[0\.5, 3\]"):
-        SemanticMetrics(["a"], IGNORE, ["trimap"], [0.5, 3])

@@ -167,7 +167,7 @@ def test_unknown_type_and_unknown_name(tmp_path):
     if "odd_type" not in DatasetCatalog:
         DatasetCatalog.register("odd_type", list)
     MetadataCatalog.get("odd_type").evaluator_type = "odd"
-    with pytest.raises(ValueError, match=r"'odd_type' has the evaluator_type 'odd'.*'coco'"):
+    with pytest.raises(ValueError, match=r"'odd_type': its evaluator_type is 'odd'.*'coco'"):
         build_evaluator(load_cfg(), "odd_type", str(tmp_path))
-    with pytest.raises(ValueError, match="'toy_vla' is not a registered data set"):
+    with pytest.raises(ValueError, match=r"'toy_vla': .* Is the data set registered"):
         build_evaluator(load_cfg(), "toy_vla", str(tmp_path))
