@@ -61,42 +61,23 @@ class ApStar:
         self._image_ids = self._common_images()
 
     def precision(self, results: list[dict[str, Any]]) -> PrecisionTable:
-        """Score mask predictions with LVIS's rules.
-
-        Args:
-            results: predictions in COCO's results format with the ids of the data set, checked
-                (``results_file.check_results``); not changed.
-
-        Returns:
-            Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file.
-        """
-        return self._precision_of(self._evaluated(results, "segm"))
+        """Score mask predictions with LVIS's rules, see ``precision_and_matches``."""
+        return self.precision_and_matches(results)[0]
 
     def precision_and_matches(
         self, results: list[dict[str, Any]], task: str = "segm"
     ) -> tuple[PrecisionTable, MatchTable]:
-        """Do what ``precision`` does and give the matches as well.
+        """Score predictions with LVIS's rules.
 
         Args:
-            results: as for ``precision``.
+            results: predictions in COCO's results format with the ids of the data set, checked
+                (``results_file.check_results``); not changed.
             task: "segm", or "bbox" for boxes.
 
         Returns:
-            Precision, and matches with the positions of the images in the data set.
+            Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file; and
+            matches with the positions of the images in the data set.
         """
-        evaluation = self._evaluated(results, task)
-        table = self._precision_of(evaluation)
-        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
-        return table, lvis_matches(evaluation, positions, table.class_names)
-
-    @property
-    def frequencies(self) -> list[str]:
-        """LVIS's group of every class, in the order of the results: "r", "c" or "f"."""
-        categories = self._lvis_truth.dataset["categories"]
-        return [c["frequency"] for c in sorted(categories, key=lambda c: c["id"])]
-
-    def _evaluated(self, results: list[dict[str, Any]], task: str) -> Any:
-        """Return an ``LVISEval``, evaluated and accumulated."""
         # Without the box of a mask: lvis would take the size of the box for that of the mask.
         shape = "bbox" if task == "bbox" else "segmentation"
         predictions = [
@@ -118,14 +99,18 @@ class ApStar:
             evaluation.params.img_ids = sorted(self._image_ids)
             evaluation.evaluate()
             evaluation.accumulate()
-        return evaluation
-
-    def _precision_of(self, evaluation: Any) -> PrecisionTable:
         own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
-        names = [self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids]
-        return PrecisionTable(
-            evaluation.eval["precision"], np.asarray(evaluation.params.iou_thrs), tuple(names)
-        )
+        names = tuple(self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids)
+        thresholds = np.asarray(evaluation.params.iou_thrs)
+        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
+        table = PrecisionTable(evaluation.eval["precision"], thresholds, names)
+        return table, lvis_matches(evaluation, positions, names)
+
+    @property
+    def frequencies(self) -> list[str]:
+        """LVIS's group of every class, in the order of the results: "r", "c" or "f"."""
+        categories = self._lvis_truth.dataset["categories"]
+        return [c["frequency"] for c in sorted(categories, key=lambda c: c["id"])]
 
     def _check_format(self) -> None:
         problems = (

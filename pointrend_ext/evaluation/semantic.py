@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from detectron2.utils import comm
 
 from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
-from pointrend_ext.evaluation.semantic_output import ResultsFile, predicted_labels
+from pointrend_ext.evaluation.semantic_output import predicted_labels, result_entries
 
 __all__ = ["SemanticEvaluator"]
 
@@ -58,16 +61,16 @@ class SemanticEvaluator(SemSegEvaluator):
                 f"{sorted(ids)}, but stuff_classes has {len(names)} classes. Add the others."
             )
         self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
-        self._results: ResultsFile | None = None
-        if output_dir:
-            self._results = ResultsFile(Path(output_dir), comm.get_rank(), ids or {})
-        self._counts = self.metrics.zero_counts()
+        self._category_ids: dict[int, int] = ids or {}
+        self.reset()
 
     def reset(self) -> None:
         """Forget all images."""
         self._counts = self.metrics.zero_counts()
-        if self._results is not None:
-            self._results.start()
+        self._entries: TextIO = io.StringIO()  # of the results file, one a line
+        if self._output_dir:
+            Path(self._output_dir).mkdir(parents=True, exist_ok=True)
+            self._entries = tempfile.TemporaryFile("w+", dir=self._output_dir)  # noqa: SIM115
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count some images.
@@ -99,8 +102,9 @@ class SemanticEvaluator(SemSegEvaluator):
                 ) from error
             for name, array in counts.items():
                 self._counts[name] += array
-            if self._results is not None:
-                self._results.add(file_name, labels)
+            if self._output_dir:
+                for entry in result_entries(file_name, labels, self._category_ids):
+                    self._entries.write(json.dumps(entry) + "\n")
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what all processes have counted.
@@ -109,11 +113,13 @@ class SemanticEvaluator(SemSegEvaluator):
             ``{"sem_seg": scores}``, see ``SemanticMetrics.scores``; None on other processes than
             the first.
         """
-        comm.synchronize()  # all parts of the results file are complete
-        gathered = comm.gather(self._counts)
+        self._entries.seek(0)
+        gathered = comm.gather((self._counts, self._entries.read()))
         if not comm.is_main_process():
             return None
-        counts = {name: np.sum([part[name] for part in gathered], axis=0) for name in self._counts}
+        counts = {
+            name: np.sum([part[name] for part, _ in gathered], axis=0) for name in self._counts
+        }
         if not counts["area"][:, 2].any():
             _LOGGER.warning(
                 "No pixel of %s was evaluated: all scores are NaN. Was process called, and are "
@@ -121,9 +127,11 @@ class SemanticEvaluator(SemSegEvaluator):
                 self._dataset_name,
             )
         scores = self.metrics.scores(counts)
-        if self._results is not None:
-            self._results.finish(comm.get_world_size())
-            torch.save(scores, self._results.folder / "sem_seg_evaluation.pth")
+        if self._output_dir:
+            folder, lines = Path(self._output_dir), "".join(lines for _, lines in gathered)
+            entries = ", ".join(lines.splitlines())
+            (folder / "sem_seg_predictions.json").write_text(f"[{entries}]")
+            torch.save(scores, folder / "sem_seg_evaluation.pth")
         means = {name: round(value, 2) for name, value in scores.items() if "-" not in name}
         _LOGGER.info("Semantic scores: %s", means)
         return {"sem_seg": scores}

@@ -20,14 +20,7 @@ from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from tests.toy_instances import ap
-
-
-def columns(number, first=0):
-    """A mask of 20 x 100 pixels that fills some columns."""
-    mask = np.zeros((20, 100), dtype=np.uint8)
-    mask[:, first : first + number] = 1
-    return mask
+from tests.toy_instances import ap, columns
 
 
 def official_precision(truth, predictions, task):

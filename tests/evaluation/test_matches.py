@@ -10,7 +10,7 @@ from pointrend_ext.evaluation.coco_ap import coco_evaluation, coco_precision, pr
 from pointrend_ext.evaluation.coco_matches import coco_matches, match
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
-from tests.toy_instances import ap
+from tests.toy_instances import ap, as_lvis, columns
 
 
 def ap_of(table):
@@ -48,16 +48,10 @@ def test_equal_to_the_evaluator_on_coco(coco_truth, coco_predictions, task):
     check_equal(coco_truth, coco_predictions, task)
 
 
-def columns(number, first=0):
-    mask = np.zeros((40, 100), np.uint8)
-    mask[:, first : first + number] = 1
-    return mask
-
-
 def test_crowds_and_sizes_are_left_out(instances):
     # A crowd takes any number of predictions; the small true object is none of the large ones.
     truth = instances.truth(
-        [(40, 100)],
+        [(20, 100)],
         [(0, 0, columns(20), False), (0, 0, columns(50, 50), True), (0, 0, columns(1, 30), False)],
     )
     found = [(columns(10, 50), 0.9), (columns(10, 60), 0.8), (columns(20), 0.7)]
@@ -72,7 +66,7 @@ def test_crowds_and_sizes_are_left_out(instances):
 @TASKS
 @pytest.mark.parametrize(("number", "expected"), [(99, 1 / 100), (100, 0)])
 def test_the_best_100_of_an_image_and_class_count(instances, task, number, expected):
-    truth = instances.truth([(40, 100)], [(0, 0, columns(20), False)])
+    truth = instances.truth([(20, 100)], [(0, 0, columns(20), False)])
     wrong, right = columns(20, 60), instances.prediction(0, 0, columns(20), 0.1)
     predictions = [*[instances.prediction(0, 0, wrong, 0.9)] * number, right]
     for found in from_matches(truth, predictions, task):
@@ -143,19 +137,11 @@ def test_no_predictions_and_no_truth():
 
 def test_equal_to_lvis(toy_truth, toy_predictions, write_json):
     pytest.importorskip("lvis")
-    rng = np.random.default_rng(3)
-    content = {
-        "images": [
-            {**i, "neg_category_ids": [1, 2], "not_exhaustive_category_ids": [int(rng.integers(6))]}
-            for i in reversed(toy_truth.dataset["images"][1:])  # lvis sorts them
-        ],
-        "categories": [{**c, "frequency": "f"} for c in toy_truth.dataset["categories"]],
-        "annotations": [
-            a
-            for a in toy_truth.dataset["annotations"]
-            if not a.get("iscrowd") and a["image_id"] != toy_truth.dataset["images"][0]["id"]
-        ],
-    }
+    first = toy_truth.dataset["images"][0]["id"]
+    part = toy_truth.of_images(image_id for image_id in toy_truth.sizes_hw if image_id != first)
+    inside = [a for a in toy_truth.dataset["annotations"] if a["image_id"] != first]
+    content = as_lvis({**part.dataset, "annotations": inside}, np.random.default_rng(3))
+    content["images"].reverse()  # lvis sorts them
     ap_star = ApStar(write_json(content), toy_truth)
     for task in ("segm", "bbox"):
         table, matches = ap_star.precision_and_matches(toy_predictions, task)
