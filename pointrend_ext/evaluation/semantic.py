@@ -62,10 +62,9 @@ class SemanticEvaluator(SemSegEvaluator):
             )
         self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
         self._category_ids: dict[int, int] = ids or {}
-        self.reset()
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Forget all images; needed before the first one as well."""
         self._counts = self.metrics.zero_counts()
         self._entries: TextIO = io.StringIO()  # of the results file, one a line
         if self._output_dir:
@@ -102,9 +101,13 @@ class SemanticEvaluator(SemSegEvaluator):
                 ) from error
             for name, array in counts.items():
                 self._counts[name] += array
-            if self._output_dir:
-                for entry in result_entries(file_name, labels, self._category_ids):
-                    self._entries.write(json.dumps(entry) + "\n")
+            self._keep(file_name, labels)
+
+    def _keep(self, file_name: str, labels: np.ndarray) -> None:
+        """Keep the prediction of one image for the results file, outside the memory."""
+        if self._output_dir:
+            for entry in result_entries(file_name, labels, self._category_ids):
+                self._entries.write(json.dumps(entry) + "\n")
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what all processes have counted.

@@ -234,6 +234,7 @@ def test_bad_predictions_are_named(output, message, register, tmp_path):
 def test_bad_label_maps_are_named(register, tmp_path):
     name, inputs = register(tmp_path, [np.full((6, 7), 77, dtype=np.uint8)])
     evaluator = SemanticEvaluator(name)
+    evaluator.reset()
     output = {"sem_seg": torch.zeros(6, 7, dtype=torch.int64)}
     with pytest.raises(ValueError, match=r"truth_0\.png.*ground truth contains the values 77 \(42"):
         evaluator.process(inputs, [output])
