@@ -136,6 +136,11 @@ def ap(table, name="AP"):
     return table.metrics(high_ious=True, every_iou=True)[name]
 
 
+def ap_array(table):
+    """AP (T, K, A) in 0..1, NaN where there is nothing to find."""
+    return np.where(table.precision < 0, np.nan, table.precision).mean(axis=1)
+
+
 @pytest.fixture(scope="session")
 def instances():
     """Making annotations and predictions of instances."""

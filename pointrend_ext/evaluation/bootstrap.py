@@ -68,9 +68,10 @@ def instance_scores(
     Returns:
         (B,) per cent by name, see ``ap_metrics``; NaN where a sample has no ground truth.
     """
-    names = {"high_ious": high_ious, "every_iou": every_iou}
     ap = average_precisions(table, weights)
-    return ap_metrics(ap, table.iou_thresholds, table.class_names, **names)
+    return ap_metrics(
+        ap, table.iou_thresholds, table.class_names, high_ious=high_ious, every_iou=every_iou
+    )
 
 
 def semantic_scores(

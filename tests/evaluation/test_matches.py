@@ -10,13 +10,7 @@ from pointrend_ext.evaluation.coco_ap import coco_evaluation, coco_precision, pr
 from pointrend_ext.evaluation.coco_matches import coco_matches, match
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
-from tests.toy_instances import ap, as_lvis, columns
-
-
-def ap_of(table):
-    """AP (T, K, A) of an evaluator's precision."""
-    known = (table.precision > -1).all(axis=1)
-    return np.where(known, table.precision.mean(axis=1), np.nan)
+from tests.toy_instances import ap, ap_array, as_lvis, columns
 
 
 def from_matches(truth, predictions, task, weights=None):
@@ -24,7 +18,7 @@ def from_matches(truth, predictions, task, weights=None):
     if weights is None:
         weights = np.ones((1, len(truth.sizes_hw)), int)
     found = average_precisions(coco_matches(evaluation, truth.class_names), np.asarray(weights))
-    return found, ap_of(precision_of(evaluation, truth))
+    return found, ap_array(precision_of(evaluation, truth))
 
 
 def check_equal(truth, predictions, task):
@@ -111,7 +105,7 @@ def test_weights_are_copies_of_images(toy_truth, toy_predictions, task):
     ap, _ = from_matches(toy_truth, predictions, task, weights)
     for row, own in zip(ap, weights, strict=True):
         table = coco_precision(*copied(toy_truth, predictions, own), task)
-        np.testing.assert_allclose(row, ap_of(table), atol=1e-6)
+        np.testing.assert_allclose(row, ap_array(table), atol=1e-6)
 
 
 def test_many_samples_at_once_are_those_one_by_one(toy_truth, toy_predictions, monkeypatch):
@@ -147,7 +141,7 @@ def test_equal_to_lvis(toy_truth, toy_predictions, write_json):
         table, matches = ap_star.precision_and_matches(toy_predictions, task)
         assert 5 < ap(table) < 95
         found = average_precisions(matches, np.ones((1, 8), int))[0]
-        np.testing.assert_allclose(found, ap_of(table), atol=1e-6)
+        np.testing.assert_allclose(found, ap_array(table), atol=1e-6)
     # The first image of the data set is not in the file.
     only_first = average_precisions(matches, np.eye(8, dtype=int)[:1])
     assert np.isnan(only_first).all()
