@@ -51,9 +51,9 @@ def label_pair(
     is_map = prediction.ndim == 2 and {prediction.dtype.kind, truth.dtype.kind} <= {"i", "u"}
     if not is_map or prediction.shape != truth.shape:
         raise ValueError(
-            f"the prediction is {prediction.shape} of {prediction.dtype}, the ground truth "
-            f"{truth.shape} of {truth.dtype}; both are (height, width) of integers, in the size of "
-            "the image."
+            f"the prediction has (height, width) {prediction.shape}, the ground truth "
+            f"{truth.shape}, of {prediction.dtype} and {truth.dtype}; both must be maps of "
+            "integers in the size of the image."
         )
     encoded_truth = _encode(truth, num_classes, ignore_label, "ground truth")
     encoded_truth[truth == ignore_label] = num_classes

@@ -272,8 +272,8 @@ def test_boundary_f_scores_of_missing_contours():
     [
         ([[0, 3, 9]], [[0, 0, 0]], r"the prediction contains the values 3, 9 \(2 pixels\)"),
         ([[0, 0]], [[0, -1]], "the ground truth contains the values -1"),
-        ([[0, 0]], [[0], [0]], r"is \(1, 2\) of int64, the ground truth \(2, 1\)"),
-        ([[0.0]], [[0]], r"is \(1, 1\) of float64"),
+        ([[0, 0]], [[0], [0]], r"has \(height, width\) \(1, 2\), the ground truth \(2, 1\)"),
+        ([[0.0]], [[0]], "of float64 and int64"),
         ([[0]], [[[0]]], r"the ground truth \(1, 1, 1\)"),
     ],
 )

@@ -219,7 +219,7 @@ def test_nothing_evaluated(register, tmp_path, caplog):
         ({"sem_seg": torch.zeros(4, 6, 7)}, r"\(4, 6, 7\) of torch.float32; the 5 classes.*\(5, H"),
         ({"sem_seg": torch.zeros(1, 6, 7)}, r"\(1, 6, 7\)"),
         ({"sem_seg": torch.zeros(6, 7)}, r"\(6, 7\) of torch.float32"),
-        ({"sem_seg": torch.zeros(5, 6, 8)}, r"prediction is \(6, 8\) of .*\(6, 7\)"),
+        ({"sem_seg": torch.zeros(5, 6, 8)}, r"prediction has \(height, width\) \(6, 8\).*\(6, 7\)"),
         ({"sem_seg": torch.full((6, 7), 5)}, r"the prediction contains the values 5 \(42 pixels\)"),
     ],
 )
