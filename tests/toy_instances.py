@@ -95,6 +95,52 @@ def spoiled(coco_truth, rng, share_missing=0.15):
     return predictions
 
 
+def columns(number, first=0):
+    """A mask of 20 x 100 pixels that fills some columns."""
+    mask = np.zeros((20, 100), dtype=np.uint8)
+    mask[:, first : first + number] = 1
+    return mask
+
+
+def as_lvis(dataset, rng=None, *, names=None, new_id=lambda k: k):
+    """The annotations in LVIS's format; with rng, some classes are unknown or incomplete."""
+    content = {
+        "images": [
+            {**i, "neg_category_ids": [], "not_exhaustive_category_ids": []}
+            for i in dataset["images"]
+        ],
+        "categories": [
+            {"id": new_id(c["id"]), "name": (names or {}).get(c["id"], c["name"]), "frequency": "f"}
+            for c in dataset["categories"]
+        ],
+        "annotations": [
+            {**a, "category_id": new_id(a["category_id"])}
+            for a in dataset["annotations"]
+            if not a.get("iscrowd", 0)
+        ],
+    }
+    if rng is not None:
+        classes = [c["id"] for c in content["categories"]]
+        for image in content["images"]:
+            own = [a for a in content["annotations"] if a["image_id"] == image["id"]]
+            here = {a["category_id"] for a in own}
+            absent = [k for k in classes if k not in here]
+            image["neg_category_ids"] = [k for k in absent if rng.random() < 0.5]
+            image["not_exhaustive_category_ids"] = [k for k in sorted(here) if rng.random() < 0.3]
+        content["annotations"] = [a for a in content["annotations"] if rng.random() < 0.8]
+    return content
+
+
+def ap(table, name="AP"):
+    """AP in per cent under Detectron2's name."""
+    return table.metrics(high_ious=True, every_iou=True)[name]
+
+
+def ap_array(table):
+    """AP (T, K, A) in 0..1, NaN where there is nothing to find."""
+    return np.where(table.precision < 0, np.nan, table.precision).mean(axis=1)
+
+
 @pytest.fixture(scope="session")
 def instances():
     """Making annotations and predictions of instances."""

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 
 from pointrend_ext.data.coco_audit import audit_coco_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.lvis_matches import lvis_matches
-from pointrend_ext.evaluation.lvis_package import imported_lvis
+from pointrend_ext.evaluation.lvis_package import imported_lvis, lvis_matches
 from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
@@ -54,54 +51,60 @@ class ApStar:
                 the data set by id or else by name.
             truth: the data set that predictions are made for.
         """
-        self._path = os.fspath(json_file)
-        if not os.path.isfile(self._path):
-            raise FileNotFoundError(f"There is no annotation file {self._path!r} for AP*.")
-        audit_coco_file(self._path)
+        self.path = os.fspath(json_file)
+        audit_coco_file(self.path)
         with imported_lvis() as lvis:
-            self._lvis_truth = lvis.LVIS(self._path)
-        self._check_keys()
+            self._lvis_truth = lvis.LVIS(self.path)
         self._truth = truth
+        self._check_format()
         self._file_ids = self._match_classes()
         self._image_ids = self._common_images()
 
-    def precision(
-        self,
-        results: list[dict[str, Any]],
-        *,
-        max_detections: int = 300,
-        image_ids: Iterable[int] | None = None,
-    ) -> PrecisionTable:
-        """Score mask predictions with LVIS's rules.
+    def precision(self, results: list[dict[str, Any]]) -> PrecisionTable:
+        """Score mask predictions with LVIS's rules, see ``precision_and_matches``."""
+        return self.precision_and_matches(results)[0]
+
+    def precision_and_matches(
+        self, results: list[dict[str, Any]], task: str = "segm"
+    ) -> tuple[PrecisionTable, MatchTable]:
+        """Score predictions with LVIS's rules.
 
         Args:
             results: predictions in COCO's results format with the ids of the data set, checked
                 (``results_file.check_results``); not changed.
-            max_detections: how many predictions per image count.
-            image_ids: restricts the images.
-
-        Returns:
-            Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file.
-        """
-        return self._precision_of(self._evaluated(results, "segm", max_detections, image_ids))
-
-    def precision_and_matches(
-        self, results: list[dict[str, Any]], task: str = "segm", *, max_detections: int = 300
-    ) -> tuple[PrecisionTable, MatchTable]:
-        """Do what ``precision`` does and give the matches as well.
-
-        Args:
-            results: as for ``precision``.
             task: "segm", or "bbox" for boxes.
-            max_detections: as for ``precision``.
 
         Returns:
-            Precision, and matches with the positions of the images in the data set.
+            Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file; and
+            matches with the positions of the images in the data set.
         """
-        evaluation = self._evaluated(results, task, max_detections, None)
-        table = self._precision_of(evaluation)
+        # Without the box of a mask: lvis would take the size of the box for that of the mask.
+        shape = "bbox" if task == "bbox" else "segmentation"
+        predictions = [
+            {
+                "image_id": result["image_id"],
+                "category_id": self._file_ids.get(result["category_id"], _NOT_IN_FILE),
+                "score": result["score"],
+                shape: result[shape],
+            }
+            for result in results
+            if result["image_id"] in self._image_ids
+        ]
+        if not predictions:  # lvis does not accept none
+            nothing = {"image_id": min(self._image_ids), "category_id": _NOT_IN_FILE}
+            predictions = [{**nothing, "score": 0.0, "bbox": [0, 0, 1, 1]}]
+        with imported_lvis() as lvis:
+            found = lvis.LVISResults(self._lvis_truth, predictions)
+            evaluation = lvis.LVISEval(self._lvis_truth, found, task)
+            evaluation.params.img_ids = sorted(self._image_ids)
+            evaluation.evaluate()
+            evaluation.accumulate()
+        own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
+        names = tuple(self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids)
+        thresholds = np.asarray(evaluation.params.iou_thrs)
         positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
-        return table, lvis_matches(evaluation, positions, table.class_names)
+        table = PrecisionTable(evaluation.eval["precision"], thresholds, names)
+        return table, lvis_matches(evaluation, positions, names)
 
     @property
     def frequencies(self) -> list[str]:
@@ -109,76 +112,37 @@ class ApStar:
         categories = self._lvis_truth.dataset["categories"]
         return [c["frequency"] for c in sorted(categories, key=lambda c: c["id"])]
 
-    def _evaluated(
-        self,
-        results: list[dict[str, Any]],
-        task: str,
-        max_detections: int,
-        image_ids: Iterable[int] | None,
-    ) -> Any:
-        """Return an ``LVISEval``, evaluated and accumulated."""
-        scored = self._image_ids if image_ids is None else self._image_ids & set(image_ids)
-        predictions = [self._for_lvis(r, task) for r in results if r["image_id"] in scored]
-        if not predictions:  # lvis does not accept none
-            predictions = [_prediction_of_nothing(min(self._image_ids), self._truth)]
-        with imported_lvis() as lvis:
-            found = lvis.LVISResults(self._lvis_truth, predictions, max_dets=max_detections)
-            evaluation = lvis.LVISEval(self._lvis_truth, found, task)
-            evaluation.params.img_ids = sorted(scored)
-            evaluation.evaluate()
-            evaluation.accumulate()
-        return evaluation
-
-    def _precision_of(self, evaluation: Any) -> PrecisionTable:
-        own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
-        names = [self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids]
-        return PrecisionTable(
-            evaluation.eval["precision"], np.asarray(evaluation.params.iou_thrs), tuple(names)
+    def _check_format(self) -> None:
+        problems = (
+            f"entry {entry['id']} of {what!r} has no {key!r}. COCO's own annotations do not serve; "
+            "take those of LVIS"
+            for what, keys in _NEEDED.items()
+            for entry in self._lvis_truth.dataset.get(what, [])
+            for key in keys
+            if key not in entry
         )
-
-    def _for_lvis(self, result: dict[str, Any], task: str) -> dict[str, Any]:
-        # Without the box: lvis would take the size of the box for that of the mask.
-        shape = "bbox" if task == "bbox" else "segmentation"
-        return {
-            "image_id": result["image_id"],
-            "category_id": self._file_ids.get(result["category_id"], _NOT_IN_FILE),
-            "score": result["score"],
-            shape: result[shape],
-        }
-
-    def _check_keys(self) -> None:
-        for what, needed in _NEEDED.items():
-            for entry in self._lvis_truth.dataset.get(what, []):
-                missing = [key for key in needed if key not in entry]
-                if missing:
-                    raise ValueError(
-                        f"The file for AP* {self._path!r} is not in LVIS's format: entry "
-                        f"{entry['id']} of {what!r} has no {missing[0]!r}. COCO's own annotations "
-                        "do not serve; take those of LVIS."
-                    )
+        problem = next(problems, None)
         if 0 in self._lvis_truth.anns:
-            raise ValueError(
-                f"The file for AP* {self._path!r} has an annotation with the id 0, which lvis "
-                "takes for 'not found': number them from 1."
-            )
+            problem = "an annotation has the id 0, lvis's 'not found': number them from 1"
+        if problem is not None:
+            raise ValueError(f"The file for AP* {self.path!r} is not in LVIS's format: {problem}.")
 
     def _match_classes(self) -> dict[int, int]:
         """Return the class ids of the file by those of the data set."""
         in_file = {c["id"]: _plain(c["name"]) for c in self._lvis_truth.dataset["categories"]}
         own = {class_id: _plain(name) for class_id, name in self._truth.class_names.items()}
         by_name = {name: class_id for class_id, name in own.items()}
-        if in_file.keys() <= own.keys():
-            # LVIS calls some of COCO's classes otherwise; the name of another class is a mistake.
-            wrong = [i for i, name in in_file.items() if by_name.get(name, i) != i]
-            if not wrong:
-                return {class_id: class_id for class_id in in_file}
+        # LVIS calls some of COCO's classes otherwise; the name of another class is a mistake.
+        if in_file.keys() <= own.keys() and all(by_name.get(n, i) == i for i, n in in_file.items()):
+            return {class_id: class_id for class_id in in_file}
         if set(in_file.values()) <= by_name.keys():
             return {by_name[name]: class_id for class_id, name in in_file.items()}
-        strange = [f"{i} {n!r}" for i, n in in_file.items() if n not in by_name and i not in own]
-        strange = strange or [f"{i} {n!r}" for i, n in in_file.items() if own.get(i) != n]
+        unlike = [i for i, name in in_file.items() if own.get(i) != name]
+        unlike.sort(key=lambda i: i in own or in_file[i] in by_name)
+        examples = ", ".join(f"{i} {in_file[i]!r}" for i in unlike[:5])
         raise ValueError(
-            f"The classes of the file for AP* {self._path!r} are not those of "
-            f"{self._truth.source!r}, neither by id nor by name, such as {', '.join(strange[:5])} "
+            f"The classes of the file for AP* {self.path!r} are not those of "
+            f"{self._truth.source!r}, neither by id nor by name, such as {examples} "
             f"({len(in_file)} classes in the file, {len(own)} in the data set). Reduce it to the "
             "data set's classes first, as Detectron2's datasets/prepare_cocofied_lvis.py does for "
             "COCO."
@@ -186,37 +150,24 @@ class ApStar:
 
     def _common_images(self) -> set[int]:
         sizes = {i: (d["height"], d["width"]) for i, d in self._lvis_truth.imgs.items()}
-        common = sizes.keys() & self._truth.sizes_hw.keys()
-        if not common:
-            raise ValueError(
-                f"The file for AP* {self._path!r} has none of the {len(self._truth.sizes_hw)} "
-                f"images of {self._truth.source!r} (by id)."
+        own = self._truth.sizes_hw
+        common = sizes.keys() & own.keys()
+        wrong = sorted(i for i in common if sizes[i] != own[i])
+        if wrong or not common:
+            sizes_hw = (
+                f"; image {wrong[0]} is {sizes[wrong[0]]}, not {own[wrong[0]]}" if wrong else ""
             )
-        for image_id in sorted(common):
-            if sizes[image_id] != self._truth.sizes_hw[image_id]:
-                raise ValueError(
-                    f"Image {image_id} has (height, width) {sizes[image_id]} in the file for AP* "
-                    f"{self._path!r}, but {self._truth.sizes_hw[image_id]} in "
-                    f"{self._truth.source!r}."
-                )
-        if len(common) < len(self._truth.sizes_hw):
+            raise ValueError(
+                f"The file for AP* {self.path!r} has {len(common)} of the {len(own)} images of "
+                f"{self._truth.source!r} (by id){sizes_hw}."
+            )
+        if len(common) < len(own):
             _LOGGER.warning(
                 "AP* is computed on %d images: %r has %d, the data set %d.",
-                len(common), self._path, len(sizes), len(self._truth.sizes_hw),
+                len(common), self.path, len(sizes), len(own),
             )  # fmt: skip
-        return set(common)
+        return common
 
 
 def _plain(name: Any) -> str:
     return str(name).strip().lower().replace("_", " ")
-
-
-def _prediction_of_nothing(image_id: int, truth: CocoTruth) -> dict[str, Any]:
-    height, width = truth.sizes_hw[image_id]
-    empty = mask_util.encode(np.zeros((height, width), np.uint8, order="F"))
-    return {
-        "image_id": image_id,
-        "category_id": _NOT_IN_FILE,
-        "score": 0.0,
-        "segmentation": empty,
-    }

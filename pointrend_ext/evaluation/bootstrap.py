@@ -62,12 +62,11 @@ def instance_scores(
     Args:
         table: the matches.
         weights: (B, I), see ``draw_images``.
-        high_ious: see ``ap_metrics``.
-        every_iou: see ``ap_metrics``.
+        high_ious: as in ``ap_metrics``.
+        every_iou: as in ``ap_metrics``.
 
     Returns:
-        (B,) per cent by name, the names of ``PrecisionTable.metrics``; NaN where a sample has no
-        ground truth.
+        (B,) per cent by name, see ``ap_metrics``; NaN where a sample has no ground truth.
     """
     ap = average_precisions(table, weights)
     return ap_metrics(
@@ -118,15 +117,13 @@ def estimate(
         The score and its interval. There is none from fewer than two samples, nor where samples
         say nothing because all are alike, as when one image has all objects of a class.
     """
-    samples = np.asarray(samples, dtype=np.float64)
-    samples = samples[~np.isnan(samples)]
-    if len(samples) < 2 or np.isnan(value):
-        return Estimate(float(value))
-    spread = float(samples.std(ddof=1))
+    value, known = float(value), np.asarray(samples, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    if len(known) < 2 or np.isnan(value):
+        return Estimate(value)
+    spread = float(known.std(ddof=1))
     if spread < _NO_SPREAD and value not in (0, 100):
-        return Estimate(float(value))
+        return Estimate(value)
     reach = NormalDist().inv_cdf((1 + level) / 2) * spread
-    low, high = float(value) - reach, float(value) + reach
-    if bounds is not None:
-        low, high = max(low, bounds[0]), min(high, bounds[1])
-    return Estimate(float(value), low, high)
+    lowest, highest = bounds or (-np.inf, np.inf)
+    return Estimate(value, max(value - reach, lowest), min(value + reach, highest))

@@ -1,4 +1,9 @@
-"""The boundary of a binary mask (Boundary IoU: Cheng et al., CVPR 2021, section 4)."""
+"""The boundary of masks (Boundary IoU: Cheng et al., CVPR 2021, section 4) and of label maps.
+
+All distances are Chebyshev distances (the larger of the row and column offset) between the centres
+of pixels. What lies beyond the image belongs to no mask, so that a mask that fills the image has a
+boundary along its border.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,20 @@ import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["DILATION_RATIO", "boundary_width", "mask_boundary", "rle_boundary"]
+__all__ = [
+    "DILATION_RATIO",
+    "boundary_width",
+    "label_boundary",
+    "mask_boundary",
+    "rle_boundary",
+    "square",
+]
 
 DILATION_RATIO = 0.02
 """Width of the boundary in units of the image diagonal, as in the paper."""
 
 
-def boundary_width(size_hw: tuple[int, int], ratio: float = DILATION_RATIO) -> int:
+def boundary_width(size_hw: tuple[int, ...], ratio: float = DILATION_RATIO) -> int:
     """Return the boundary width d of an image, in pixels, at least 1.
 
     Halves are rounded to even, as in the authors' implementation: d is 12 for the 12.5 of a
@@ -31,27 +43,33 @@ def boundary_width(size_hw: tuple[int, int], ratio: float = DILATION_RATIO) -> i
 def mask_boundary(mask: np.ndarray, width: int) -> np.ndarray:
     """Keep the pixels of a mask that lie within a distance of a pixel outside the mask.
 
-    Distances are Chebyshev (the larger of the row and column offset). What lies beyond the image
-    counts as outside the mask, so a mask that fills the image has a boundary along its border.
-
     Args:
         mask: (H, W) bool or uint8 of zeros and ones.
         width: the distance d in pixels, at least 1; see ``boundary_width``.
 
     Returns:
         (H, W) uint8 of zeros and ones, a part of the mask.
-
-    Raises:
-        ValueError: the width is below 1.
     """
-    if width < 1:
-        raise ValueError(f"A boundary is at least 1 pixel wide, not {width}.")
     mask = np.ascontiguousarray(mask, dtype=np.uint8)
-    if min(mask.shape) <= 2 * width:
-        return mask.copy()  # no pixel is further than that from both ends
-    window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
-    interior = cv2.erode(mask, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask - interior
+    window = square(width, mask)
+    return mask - cv2.erode(mask, window, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+
+
+def label_boundary(labels: np.ndarray, width: int) -> np.ndarray:
+    """Find the boundaries of all masks of a label map at once.
+
+    Args:
+        labels: (H, W) unsigned integers.
+        width: as in ``mask_boundary``.
+
+    Returns:
+        (H, W) bool, another label or the outside of the image is within the distance. Without
+        meaning for the highest value that the type has.
+    """
+    window, outside = square(width, labels), float(np.iinfo(labels.dtype).max)
+    lowest = cv2.erode(labels, window)  # without the outside
+    highest = cv2.dilate(labels, window, borderType=cv2.BORDER_CONSTANT, borderValue=(outside,))
+    return (lowest != labels) | (highest != labels)
 
 
 def rle_boundary(rle: dict[str, Any], width: int) -> dict[str, Any]:
@@ -67,8 +85,14 @@ def rle_boundary(rle: dict[str, Any], width: int) -> dict[str, Any]:
     # Beyond its box a mask is empty: as good as the end of the image, and much less to erode.
     x, y, w, h = mask_util.toBbox(rle).astype(int)
     if min(w, h) <= 2 * width:
-        return rle
+        return rle  # no pixel is further than that from both ends
     mask = mask_util.decode(rle)
     part = mask[y : y + h, x : x + w]
     part[...] = mask_boundary(part, width)
     return mask_util.encode(mask)
+
+
+def square(distance: int, image: np.ndarray) -> np.ndarray:
+    """Return the window of all pixels within a distance, not larger than the image needs."""
+    side = 2 * min(distance, max(image.shape)) + 1
+    return np.ones((side, side), dtype=np.uint8)

@@ -23,8 +23,18 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pointrend_ext.evaluation.boundary import DILATION_RATIO, boundary_width
-from pointrend_ext.evaluation.label_pair import LabelPair, class_counts, label_histogram
+from pointrend_ext.evaluation.boundary import (
+    DILATION_RATIO,
+    boundary_width,
+    label_boundary,
+    square,
+)
+from pointrend_ext.evaluation.label_pair import (
+    LabelPair,
+    class_counts,
+    label_histogram,
+    ratio_or_nan,
+)
 
 __all__ = [
     "boundary_f_counts",
@@ -51,16 +61,12 @@ def boundary_iou_counts(pair: LabelPair, ratio: float = DILATION_RATIO) -> np.nd
         (C, 3) int64: pixels in both boundaries, in that of the prediction, in that of the truth.
         ``class_iou`` makes Boundary IoU of them, or of their sum over images.
     """
-    distance = boundary_width(pair.truth.shape, ratio)
-    boundaries = [_own_boundary(labels, distance) for labels in (pair.prediction, pair.truth)]
-    rest = pair.num_classes
-    return class_counts(
-        LabelPair(
-            np.where(boundaries[0], pair.prediction, rest),
-            np.where(boundaries[1], pair.truth, rest),
-            rest,
-        )
+    distance, nothing = boundary_width(pair.truth.shape, ratio), pair.num_classes
+    prediction, truth = (
+        np.where(label_boundary(labels, distance), labels, nothing)
+        for labels in (pair.prediction, pair.truth)
     )
+    return class_counts(LabelPair(prediction, truth, nothing))
 
 
 def trimap_counts(pair: LabelPair, widths: Sequence[int]) -> np.ndarray:
@@ -120,26 +126,11 @@ def boundary_f_scores(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     matched_predicted, predicted, matched_true, true = np.moveaxis(
         np.asarray(counts, dtype=np.float64), -1, 0
     )
-    nothing = np.full(true.shape, np.nan)
-    is_true = true > 0
-    recall = np.divide(matched_true, true, out=nothing.copy(), where=is_true)
-    precision = np.divide(
-        matched_predicted, predicted, out=nothing.copy(), where=is_true & (predicted > 0)
-    )
-    total = np.nan_to_num(precision) + recall
-    f = np.where(is_true, 0.0, np.nan)
-    np.divide(2 * np.nan_to_num(precision) * recall, total, out=f, where=total > 0)
-    return precision, recall, f
-
-
-def _own_boundary(labels: np.ndarray, distance: int) -> np.ndarray:
-    """(H, W) bool: another label, or the outside, at Chebyshev distance ``distance`` or less."""
-    # No window needs to be larger than the image with a ring around it. The ring holds a value
-    # that no pixel has; all that is further out is ignored by OpenCV's filters.
-    outside = np.iinfo(labels.dtype).max
-    ringed = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=outside)
-    lowest, highest = (f(ringed, _window(distance, ringed)) for f in (cv2.erode, cv2.dilate))
-    return ((lowest != ringed) | (highest != ringed))[1:-1, 1:-1]
+    recall = ratio_or_nan(matched_true, true)
+    precision = ratio_or_nan(matched_predicted, predicted * (true > 0))
+    found = np.nan_to_num(precision)
+    f = np.nan_to_num(ratio_or_nan(2 * found * recall, found + recall))
+    return precision, recall, np.where(true > 0, f, np.nan)
 
 
 def _near_other_class(labels: np.ndarray, num_classes: int, distance: int) -> np.ndarray:
@@ -149,13 +140,8 @@ def _near_other_class(labels: np.ndarray, num_classes: int, distance: int) -> np
     """
     # C, the highest value, cannot be a minimum beside a class, nor can 0 be a maximum.
     shifted = np.where(labels == num_classes, 0, labels + 1).astype(labels.dtype)
-    window = _window(distance, labels)
+    window = square(distance, labels)
     return (cv2.erode(labels, window) != labels) | (cv2.dilate(shifted, window) != shifted)
-
-
-def _window(distance: int, image: np.ndarray) -> np.ndarray:
-    side = 2 * min(distance, max(image.shape)) + 1
-    return np.ones((side, side), dtype=np.uint8)
 
 
 def _count_far(
@@ -170,7 +156,7 @@ def _count_far(
     reach_hw = [min(tolerance, side - 1) for side in contours.shape]
     (top, left), width = reach_hw, contours.shape[1] + 2 * reach_hw[1]
     padded = cv2.copyMakeBorder(
-        others, top, top, left, left, cv2.BORDER_CONSTANT, value=num_classes
+        others, top, top, left, left, cv2.BORDER_CONSTANT, value=(num_classes,)
     ).reshape(-1)
     rows, columns = np.nonzero(contours != num_classes)
     labels = contours[rows, columns]

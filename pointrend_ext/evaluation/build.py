@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 
 from pointrend_ext.evaluation.cityscapes import CityscapesInstances, CityscapesSemantics
@@ -31,13 +31,11 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
         ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not
             known; an unknown name in ``TEST.BOUNDARY``.
     """
-    if dataset_name not in DatasetCatalog:
-        raise ValueError(f"{dataset_name!r} is not a registered data set; nothing evaluates it.")
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type", None)
     if evaluator_type not in _BUILDERS:
         raise ValueError(
-            f"Data set {dataset_name!r} has the evaluator_type {evaluator_type!r}; known are "
-            f"{sorted(_BUILDERS)}. Set it with "
+            f"Nothing evaluates {dataset_name!r}: its evaluator_type is {evaluator_type!r}, and "
+            f"known are {sorted(_BUILDERS)}. Is the data set registered? Set the type with "
             f"MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
         )
     known = (_INSTANCE_BOUNDARY_METRIC, *BOUNDARY_METRICS)
@@ -48,44 +46,31 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
 
 
 def _coco(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    # Named here, since Detectron2 would infer them from the predictions and find no masks where
-    # there are none.
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
     return InstanceEvaluator(
         dataset_name,
-        tasks=tasks,
+        tasks=_tasks(cfg),
         output_dir=output_dir,
         boundary_ap=_INSTANCE_BOUNDARY_METRIC in cfg.TEST.BOUNDARY,
         ap_star_file=cfg.TEST.AP_STAR_FILE,
     )
 
 
-def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    tasks = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
-    return LvisInstanceEvaluator(dataset_name, tasks=tasks, output_dir=output_dir)
+def _tasks(cfg: CfgNode) -> tuple[str, ...]:
+    # Named, since Detectron2 would infer them from the predictions and find no masks where there
+    # are none.
+    return ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
 
 
-def _cityscapes_instance(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return CityscapesInstances(dataset_name, output_dir)
-
-
-def _cityscapes_sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return CityscapesSemantics(dataset_name, boundary=_semantic_boundary_metrics(cfg))
-
-
-def _sem_seg(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return SemanticEvaluator(dataset_name, output_dir, boundary=_semantic_boundary_metrics(cfg))
-
-
-def _semantic_boundary_metrics(cfg: CfgNode) -> list[str]:
+def _outlines(cfg: CfgNode) -> list[str]:
     # The config may be used with data sets of both kinds.
     return [name for name in cfg.TEST.BOUNDARY if name in BOUNDARY_METRICS]
 
 
 _BUILDERS: dict[str, Callable[[CfgNode, str, str], DatasetEvaluator]] = {
     "coco": _coco,
-    "lvis": _lvis,
-    "cityscapes_instance": _cityscapes_instance,
-    "cityscapes_sem_seg": _cityscapes_sem_seg,
-    "sem_seg": _sem_seg,
+    "lvis": lambda cfg, name, folder: LvisInstanceEvaluator(name, _tasks(cfg), output_dir=folder),
+    "cityscapes_instance": lambda cfg, name, folder: CityscapesInstances(name, folder),
+    "cityscapes_sem_seg": lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
+    "sem_seg": lambda cfg, name, folder: SemanticEvaluator(name, folder, boundary=_outlines(cfg)),
 }
+"""By ``evaluator_type``."""

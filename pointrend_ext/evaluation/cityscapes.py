@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from detectron2.evaluation import CityscapesInstanceEvaluator, CityscapesSemSegEvaluator
 from PIL import Image
 
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
-from pointrend_ext.evaluation.semantic_output import predicted_labels
 
 __all__ = ["CityscapesInstances", "CityscapesSemantics"]
 
@@ -37,17 +37,28 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
         Raises:
             ValueError: cityscapesScripts gave up, such as when an image has no prediction.
         """
-        with _matches_written_to(self._output_dir), _errors_instead_of_exit(self._metadata.name):
+        from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as scripts
+
+        original = scripts.writeDict2JSON
+
+        def write(content: Any, file_name: str) -> None:
+            self._output_dir.mkdir(parents=True, exist_ok=True)
+            original(content, str(self._output_dir / file_name))  # an absolute name stays
+
+        with (
+            mock.patch.object(scripts, "writeDict2JSON", write),
+            _errors_instead_of_exit(self._metadata.name),
+        ):
             return super().evaluate()
 
 
-class CityscapesSemantics(CityscapesSemSegEvaluator):
-    """Detectron2's evaluator for logits and label maps, with the scores of single classes.
+class CityscapesSemantics(SemanticEvaluator):
+    """The scores of ``SemanticEvaluator`` with those of Detectron2's evaluator of Cityscapes.
 
-    ``IoU``, ``iIoU``, ``IoU_sup`` and ``iIoU_sup`` are those of cityscapesScripts, the other scores
-    those of ``SemanticEvaluator``, which reads the ``labelTrainIds`` maps. ``IoU`` and ``mIoU``
-    differ only when a class is predicted that is nowhere in the data set: cityscapesScripts
-    gives it 0, Detectron2 leaves it out.
+    ``IoU``, ``iIoU``, ``IoU_sup`` and ``iIoU_sup`` are those of cityscapesScripts, the others are
+    counted on the ``labelTrainIds`` maps. ``IoU`` and ``mIoU`` differ only when a class is
+    predicted that is nowhere in the data set: cityscapesScripts gives it 0, Detectron2 leaves it
+    out.
     """
 
     def __init__(self, dataset_name: str, *, boundary: Sequence[str] = ()) -> None:
@@ -57,33 +68,24 @@ class CityscapesSemantics(CityscapesSemSegEvaluator):
             dataset_name: a registered data set with the 19 Cityscapes classes.
             boundary: further metrics, out of ``BOUNDARY_METRICS``.
         """
-        super().__init__(dataset_name)
-        self._by_class = SemanticEvaluator(dataset_name, boundary=boundary)
+        super().__init__(dataset_name, boundary=boundary)
+        self._scripts = CityscapesSemSegEvaluator(dataset_name)
 
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
-        self._by_class.reset()
+        self._scripts.reset()
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Count some images and write their label maps for cityscapesScripts.
+    def _keep(self, file_name: str, labels: np.ndarray) -> None:
+        """Write a label map of Cityscapes' ids, 0 ("unlabeled") where there is no class."""
+        from cityscapesscripts.helpers.labels import trainId2label
 
-        Args:
-            inputs: one dict per image with its ``file_name``.
-            outputs: one dict per image with ``sem_seg``: logits (19, H, W) or a label map (H, W)
-                of train ids, in the size of the image.
-
-        Raises:
-            FileNotFoundError: A label map does not exist.
-            ValueError: A prediction or a label map does not fit; the message names the image.
-        """
-        self._by_class.process(inputs, outputs)  # also checks them
-        ids = _ids_by_train_id()
-        num_classes = len(self._metadata.stuff_classes)
-        for single_input, output in zip(inputs, outputs, strict=True):
-            labels = predicted_labels(output, num_classes)
-            name = Path(single_input["file_name"]).stem + "_pred.png"
-            Image.fromarray(ids[labels]).save(Path(self._temp_dir) / name)
+        ids = np.zeros(256, dtype=np.uint8)
+        for train_id, label in trainId2label.items():
+            if not label.ignoreInEval:
+                ids[train_id] = label.id
+        file = Path(self._scripts._temp_dir) / f"{Path(file_name).stem}_pred.png"
+        Image.fromarray(ids[labels]).save(file)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what ``process`` has collected; None on other processes than the first.
@@ -91,23 +93,12 @@ class CityscapesSemantics(CityscapesSemSegEvaluator):
         Raises:
             ValueError: cityscapesScripts gave up, such as when an image has no prediction.
         """
-        by_class = self._by_class.evaluate()
-        with _errors_instead_of_exit(self._metadata.name):
-            results = super().evaluate()
-        if results is None or by_class is None:
+        scores = super().evaluate()
+        with _errors_instead_of_exit(self._dataset_name):
+            official = self._scripts.evaluate()
+        if scores is None or official is None:
             return None
-        return {"sem_seg": {**results["sem_seg"], **by_class["sem_seg"]}}
-
-
-def _ids_by_train_id() -> np.ndarray:
-    """Return (256,) uint8, the label id of each train id, 0 ("unlabeled") where there is none."""
-    from cityscapesscripts.helpers.labels import trainId2label
-
-    ids = np.zeros(256, dtype=np.uint8)
-    for train_id, label in trainId2label.items():
-        if not label.ignoreInEval:
-            ids[train_id] = label.id
-    return ids
+        return {"sem_seg": {**official["sem_seg"], **scores["sem_seg"]}}
 
 
 @contextlib.contextmanager
@@ -120,20 +111,3 @@ def _errors_instead_of_exit(dataset_name: str) -> Iterator[None]:
             f"cityscapesScripts could not evaluate {dataset_name!r} and has printed why. It needs "
             "one prediction for every label map below gt_dir: evaluate the whole data set."
         ) from error
-
-
-@contextlib.contextmanager
-def _matches_written_to(output_dir: Path) -> Iterator[None]:
-    from cityscapesscripts.evaluation import evalInstanceLevelSemanticLabeling as scripts
-
-    original = scripts.writeDict2JSON
-
-    def write(content: Any, file_name: str) -> None:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        original(content, str(output_dir / file_name))  # an absolute name stays as it is
-
-    scripts.writeDict2JSON = write
-    try:
-        yield
-    finally:
-        scripts.writeDict2JSON = original

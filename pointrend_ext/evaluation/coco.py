@@ -28,10 +28,7 @@ def score_instances(
     truth: CocoTruth,
     results: list[dict[str, Any]],
     tasks: Sequence[str],
-    *,
     ap_star: ApStar | None = None,
-    max_detections: int = 100,
-    image_ids: Iterable[int] | None = None,
 ) -> dict[str, PrecisionTable]:
     """Score checked predictions, whether they come from a model or from a file.
 
@@ -40,22 +37,12 @@ def score_instances(
         results: predictions in COCO's results format, checked (``results_file.check_results``).
         tasks: of "bbox", "segm" and "boundary" (Boundary AP).
         ap_star: adds the task "ap_star".
-        max_detections: how many predictions per image and class count; AP* has its own limit.
-        image_ids: the images to score on; all when None.
 
     Returns:
         What every AP can be taken from, by task.
     """
-    image_ids = None if image_ids is None else set(image_ids)
-    tables = {
-        task: coco_precision(
-            truth, results, task, max_detections=max_detections, image_ids=image_ids
-        )
-        for task in tasks
-    }
-    if ap_star is not None:
-        tables["ap_star"] = ap_star.precision(results, image_ids=image_ids)
-    return tables
+    tables = {task: coco_precision(truth, results, task) for task in tasks}
+    return tables if ap_star is None else {**tables, "ap_star": ap_star.precision(results)}
 
 
 class InstanceEvaluator(COCOEvaluator):
@@ -79,7 +66,6 @@ class InstanceEvaluator(COCOEvaluator):
         distributed: bool = True,
         output_dir: str | None = None,
         *,
-        max_dets_per_image: int | None = None,
         boundary_ap: bool = False,
         ap_star_file: str = "",
     ) -> None:
@@ -90,20 +76,19 @@ class InstanceEvaluator(COCOEvaluator):
             tasks: "bbox" and/or "segm"; None infers them from the predictions.
             distributed: whether to gather the predictions of all processes.
             output_dir: where predictions are written, or None.
-            max_dets_per_image: how many predictions per image and class count; None for COCO's 100.
             boundary_ap: whether to compute Boundary AP.
             ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
         """
-        if tasks is not None:
-            _check_tasks(tasks, dataset_name, needs_masks=boundary_ap or bool(ap_star_file))
-        super().__init__(
-            dataset_name,
-            tasks,
-            distributed,
-            output_dir,
-            max_dets_per_image=max_dets_per_image,
-            use_fast_impl=False,
-        )
+        needs_masks = boundary_ap or bool(ap_star_file)
+        chosen = {"segm"} if tasks is None else set(tasks)
+        if not chosen <= {"bbox", "segm"} or (needs_masks and "segm" not in chosen):
+            raise ValueError(
+                f"InstanceEvaluator of {dataset_name!r}: tasks are {tuple(chosen)}; it knows "
+                "'bbox' and 'segm'. Boundary AP and AP* are about masks ('segm'): set "
+                "MODEL.MASK_ON True, or remove 'boundary_ap' from TEST.BOUNDARY and empty "
+                "TEST.AP_STAR_FILE."
+            )
+        super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
         self._truth = CocoTruth(self._coco_api.dataset, self._metadata.json_file)
         self._boundary_ap = boundary_ap
         self._ap_star = ApStar(ap_star_file, self._truth) if ap_star_file else None
@@ -124,14 +109,14 @@ class InstanceEvaluator(COCOEvaluator):
         tasks = tuple(sorted(self._tasks or tasks_of(results) or ("bbox",)))
         source = f"Predictions on {self._metadata.name!r}"
         results = check_results(results, self._truth, source, tasks, check_runs=False)
-        tables = score_instances(
-            self._truth,
-            results,
-            tasks + (("boundary",) if self._boundary_ap and "segm" in tasks else ()),
-            ap_star=self._ap_star if "segm" in tasks else None,
-            max_detections=self._max_dets_per_image[-1],
-            image_ids=img_ids,
-        )
+        truth, ap_star = self._truth, self._ap_star
+        if img_ids is not None:
+            truth = truth.of_images(img_ids)
+            results = [result for result in results if result["image_id"] in truth.sizes_hw]
+            ap_star = ApStar(ap_star.path, truth) if ap_star else None
+        if "segm" in tasks and self._boundary_ap:
+            tasks += ("boundary",)
+        tables = score_instances(truth, results, tasks, ap_star if "segm" in tasks else None)
         for task, table in tables.items():
             self._results[task] = table.metrics(high_ious=task != "bbox")
             shown = {k: v for k, v in self._results[task].items() if not k.startswith("AP-")}
@@ -142,27 +127,11 @@ class InstanceEvaluator(COCOEvaluator):
         if to_contiguous is None:
             return list(results)
         to_dataset = {contiguous: own for own, contiguous in to_contiguous.items()}
-        converted = []
-        for result in results:
-            if result["category_id"] not in to_dataset:
-                raise ValueError(
-                    f"The model predicts class {result['category_id']}, but data set "
-                    f"{self._metadata.name!r} has {len(to_dataset)} classes, numbered from 0. Set "
-                    "the number of classes of the model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
-                )
-            converted.append({**result, "category_id": to_dataset[result["category_id"]]})
-        return converted
-
-
-def _check_tasks(tasks: Sequence[str], dataset_name: str, *, needs_masks: bool) -> None:
-    if not set(tasks) <= {"bbox", "segm"}:
-        raise ValueError(
-            f"InstanceEvaluator of {dataset_name!r}: tasks are {tuple(tasks)}; it knows 'bbox' and "
-            "'segm'. Take Detectron2's COCOEvaluator for others."
-        )
-    if needs_masks and "segm" not in tasks:
-        raise ValueError(
-            f"InstanceEvaluator of {dataset_name!r}: Boundary AP and AP* are about masks, and this "
-            "model predicts none. Set MODEL.MASK_ON True, or remove 'boundary_ap' from "
-            "TEST.BOUNDARY and empty TEST.AP_STAR_FILE."
-        )
+        try:
+            return [{**r, "category_id": to_dataset[r["category_id"]]} for r in results]
+        except KeyError as error:
+            raise ValueError(
+                f"The model predicts class {error}, but data set {self._metadata.name!r} has "
+                f"{len(to_dataset)} classes, numbered from 0. Set the number of classes of the "
+                "model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
+            ) from error

@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -24,79 +23,49 @@ from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["COCO_TASKS", "by_image_and_class", "coco_evaluation", "coco_precision", "precision_of"]
-
-COCO_TASKS = ("bbox", "segm", "boundary")
-"""What IoU is taken of: boxes, masks, or masks and their boundaries."""
+__all__ = ["by_image_and_class", "coco_evaluation", "coco_precision", "precision_of"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def coco_precision(
-    truth: CocoTruth,
-    results: list[dict[str, Any]],
-    task: str,
-    *,
-    max_detections: int = 100,
-    image_ids: Iterable[int] | None = None,
-) -> PrecisionTable:
-    """Score predictions with COCO's rules.
+def coco_precision(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> PrecisionTable:
+    """Score predictions with COCO's rules; the arguments are those of ``coco_evaluation``.
+
+    Returns:
+        Precision for IoU 0.50, 0.55, ..., 0.95; equal to that of pycocotools for "bbox" and "segm".
+    """
+    return precision_of(coco_evaluation(truth, results, task), truth)
+
+
+def coco_evaluation(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> COCOeval_faster:
+    """Evaluate and accumulate.
 
     Args:
         truth: the ground truth.
         results: predictions in COCO's results format, checked (``results_file.check_results``);
-            not changed.
-        task: one of ``COCO_TASKS``.
-        max_detections: how many predictions per image and class count, those with the highest
-            scores.
-        image_ids: the images to score on; all when None.
-
-    Returns:
-        Precision for IoU 0.50, 0.55, ..., 0.95; equal to that of pycocotools for "bbox" and "segm".
-
-    Raises:
-        ValueError: an unknown task.
-    """
-    evaluation = coco_evaluation(
-        truth, results, task, max_detections=max_detections, image_ids=image_ids
-    )
-    return precision_of(evaluation, truth)
-
-
-def coco_evaluation(
-    truth: CocoTruth,
-    results: list[dict[str, Any]],
-    task: str,
-    *,
-    max_detections: int = 100,
-    image_ids: Iterable[int] | None = None,
-) -> COCOeval_faster:
-    """Evaluate and accumulate; arguments and errors are those of ``coco_precision``.
+            not changed. Of each image and class those with the 100 highest scores count.
+        task: "bbox", "segm" or "boundary" (Boundary AP).
 
     Returns:
         faster-coco-eval's evaluation. Its image ids are positions in ``truth.sizes_hw``, and the
         ids of its predictions are positions in ``results``, from 1.
+
+    Raises:
+        KeyError: an unknown task.
     """
-    if task not in COCO_TASKS:
-        raise ValueError(f"There is no COCO AP of {task!r}: choose from {list(COCO_TASKS)}.")
+    evaluate, shape, iou_type = _EVALUATIONS[task]
     numbers = {image_id: number for number, image_id in enumerate(truth.sizes_hw)}
     coco_truth = COCO(_numbered(truth, numbers))
     # With a box, the evaluator would take the size of the box for that of the mask.
-    keys = ("category_id", "score", "bbox" if task == "bbox" else "segmentation")
+    keys = ("category_id", "score", shape)
     predictions = [
         {"image_id": numbers[result["image_id"]], **{key: result[key] for key in keys}}
         for result in results
     ]
-    evaluate = _BoundaryEvaluation if task == "boundary" else COCOeval_faster
     evaluation = evaluate(
-        coco_truth,
-        coco_truth.loadRes(predictions),
-        "bbox" if task == "bbox" else "segm",
-        print_function=_LOGGER.debug,
+        coco_truth, coco_truth.loadRes(predictions), iou_type, print_function=_LOGGER.debug
     )
-    evaluation.params.maxDets = [max_detections]
-    if image_ids is not None:
-        evaluation.params.imgIds = sorted(numbers[image_id] for image_id in image_ids)
+    evaluation.params.maxDets = [100]
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
@@ -131,8 +100,8 @@ class _BoundaryEvaluation(COCOeval_faster):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._truths = by_image_and_class(self.cocoGt)
-        self._predictions = by_image_and_class(self.cocoDt)
+        self._truths = by_image_and_class(self.cocoGt, by_score=False)
+        self._predictions = by_image_and_class(self.cocoDt, by_score=True)
 
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:
         """Return the IoU of every prediction (by falling score) with every true mask.
@@ -146,7 +115,6 @@ class _BoundaryEvaluation(COCOeval_faster):
             return ious
         truths = self._truths[imgId, catId]
         predictions = self._predictions[imgId, catId]
-        order = np.argsort([-p["score"] for p in predictions], kind="mergesort")
         crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths])
         can_match = (ious >= self.params.iouThrs.min()) & ~crowd
         rows, columns = np.flatnonzero(can_match.any(axis=1)), np.flatnonzero(can_match.any(axis=0))
@@ -155,7 +123,7 @@ class _BoundaryEvaluation(COCOeval_faster):
         image = self.cocoGt.imgs[imgId]
         width = boundary_width((image["height"], image["width"]))
         boundary_ious = mask_util.iou(
-            [rle_boundary(self.cocoDt.annToRLE(predictions[order[row]]), width) for row in rows],
+            [rle_boundary(self.cocoDt.annToRLE(predictions[row]), width) for row in rows],
             [rle_boundary(self.cocoGt.annToRLE(truths[column]), width) for column in columns],
             [0] * len(columns),
         )
@@ -164,9 +132,27 @@ class _BoundaryEvaluation(COCOeval_faster):
         return ious
 
 
-def by_image_and_class(coco: COCO) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    """Group the annotations of a data set by image and category, in the evaluation's order."""
+def by_image_and_class(
+    coco: COCO, *, by_score: bool
+) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """Group the annotations of a data set by image and category.
+
+    Args:
+        coco: true objects or predictions.
+        by_score: whether to sort each group by falling score, equal ones as they are.
+    """
     groups = defaultdict(list)
     for annotation in itertools.chain(*coco.imgToAnns.values()):
         groups[annotation["image_id"], annotation["category_id"]].append(annotation)
+    if by_score:
+        for group in groups.values():
+            group.sort(key=lambda prediction: -prediction["score"])
     return groups
+
+
+_EVALUATIONS = {
+    "bbox": (COCOeval_faster, "bbox", "bbox"),
+    "segm": (COCOeval_faster, "segmentation", "segm"),
+    "boundary": (_BoundaryEvaluation, "segmentation", "segm"),
+}
+"""By task: what evaluates, what it reads of a prediction, and its name of the IoU."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from faster_coco_eval import COCOeval_faster
@@ -13,8 +13,28 @@ from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
 __all__ = ["ImageMatches", "coco_matches", "image_matches", "match"]
 
-ImageMatches = tuple[int, int, list[dict[str, Any]], list[dict[str, Any]], np.ndarray]
-"""Number of an image, category id, its predictions by falling score, true objects, IoU (D, G)."""
+
+class ImageMatches(NamedTuple):
+    """The objects of one class in one image, and their overlaps.
+
+    Attributes:
+        number: of the image.
+        class_id: the category.
+        predictions: D annotations, by falling score.
+        truths: G annotations.
+        ious: (D, G).
+    """
+
+    number: int
+    class_id: int
+    predictions: list[dict[str, Any]]
+    truths: list[dict[str, Any]]
+    ious: np.ndarray
+
+    @property
+    def is_crowd(self) -> np.ndarray:
+        """(G,) bool."""
+        return np.array([bool(truth.get("iscrowd", 0)) for truth in self.truths], dtype=bool)
 
 
 def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) -> MatchTable:
@@ -32,31 +52,24 @@ def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) ->
     thresholds = np.asarray(parameters.iouThrs)
     areas = np.asarray(parameters.areaRng, dtype=np.float64)
     records: dict[int, list[ClassMatches]] = {k: [] for k in parameters.catIds}
-    for number, class_id, predictions, truths, ious in image_matches(evaluation):
-        record = _image_record(number, predictions, truths, ious, thresholds, areas)
-        records[class_id].append(record)
-    empty = _image_record(0, [], [], np.zeros((0, 0)), thresholds, areas)
-    classes = tuple(join_images(records[k] or [empty]) for k in parameters.catIds)
-    names = tuple(class_names[k] for k in parameters.catIds)
-    return MatchTable(classes, names, thresholds)
+    for image in image_matches(evaluation):
+        records[image.class_id].append(_image_record(image, thresholds, areas))
+    classes = (ClassMatches.joined(r, len(thresholds), len(areas)) for r in records.values())
+    return MatchTable(tuple(classes), tuple(class_names[k] for k in records), thresholds)
 
 
 def image_matches(evaluation: COCOeval_faster) -> Iterator[ImageMatches]:
     """Go through images and classes in the evaluation's order, where there is anything."""
-    truths = by_image_and_class(evaluation.cocoGt)
-    predictions = by_image_and_class(evaluation.cocoDt)
+    truths = by_image_and_class(evaluation.cocoGt, by_score=False)
+    predictions = by_image_and_class(evaluation.cocoDt, by_score=True)
     limit = evaluation.params.maxDets[-1]
     for class_id in evaluation.params.catIds:
         for number in evaluation.params.imgIds:
-            true, found = truths.get((number, class_id), []), predictions.get((number, class_id))
-            if not true and not found:
-                continue
-            found = found or []
-            order = np.argsort([-p["score"] for p in found], kind="mergesort")[:limit]
-            ious = evaluation.ious[number, class_id]
-            shape = (len(order), len(true))
-            ious = np.asarray(ious) if len(ious) else np.zeros(shape)
-            yield int(number), class_id, [found[i] for i in order], true, ious
+            true = truths.get((number, class_id), [])
+            found = predictions.get((number, class_id), [])[:limit]
+            if true or found:
+                ious = np.asarray(evaluation.ious[number, class_id]).reshape(len(found), len(true))
+                yield ImageMatches(int(number), class_id, found, true, ious)
 
 
 def match(
@@ -91,40 +104,18 @@ def match(
     return matched
 
 
-def join_images(records: list[ClassMatches]) -> ClassMatches:
-    """Put the records of several images together, by falling score, equal ones in their order."""
-    scores = np.concatenate([r.scores for r in records])
-    order = np.argsort(-scores, kind="mergesort")
-    return ClassMatches(
-        np.concatenate([r.images for r in records])[order],
-        scores[order],
-        np.concatenate([r.is_true for r in records], axis=2)[:, :, order],
-        np.concatenate([r.is_wrong for r in records], axis=2)[:, :, order],
-        np.concatenate([r.truth_images for r in records]),
-        np.concatenate([r.truth_counts for r in records], axis=1),
-    )
-
-
-def _image_record(
-    number: int,
-    predictions: list[dict[str, Any]],
-    truths: list[dict[str, Any]],
-    ious: np.ndarray,
-    thresholds: np.ndarray,
-    areas: np.ndarray,
-) -> ClassMatches:
-    is_crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
-    is_ignored = is_crowd | ~_in_range(truths, areas)  # (A, G)
-    matched = match(ious, thresholds, is_ignored, is_crowd)  # (T, A, D)
+def _image_record(image: ImageMatches, thresholds: np.ndarray, areas: np.ndarray) -> ClassMatches:
+    is_ignored = image.is_crowd | ~_in_range(image.truths, areas)  # (A, G)
+    matched = match(image.ious, thresholds, is_ignored, image.is_crowd)  # (T, A, D)
     is_matched = matched >= 0
     padded = np.concatenate([is_ignored, np.zeros((len(areas), 1), bool)], axis=1)  # -1: not there
     ignored = padded[np.arange(len(areas))[:, None], matched]
     return ClassMatches(
-        np.full(len(predictions), number),
-        np.array([p["score"] for p in predictions], dtype=np.float64),
+        np.full(len(image.predictions), image.number),
+        np.array([p["score"] for p in image.predictions], dtype=np.float64),
         is_matched & ~ignored,
-        ~is_matched & _in_range(predictions, areas),
-        np.full(len(truths), number),
+        ~is_matched & _in_range(image.predictions, areas),
+        np.full(len(image.truths), image.number),
         ~is_ignored,
     )
 

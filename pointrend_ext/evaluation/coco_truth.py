@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -38,8 +39,6 @@ class CocoTruth:
             ValueError: not JSON, not in COCO's format, inconsistent, or without annotations.
         """
         path = os.fspath(json_file)
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"There is no annotation file {path!r}.")
         audit_coco_file(path)
         with open(path, encoding="utf-8") as file:
             dataset = json.load(file)
@@ -49,6 +48,12 @@ class CocoTruth:
                 "scored against it."
             )
         return cls(dataset, path)
+
+    def of_images(self, image_ids: Iterable[int]) -> CocoTruth:
+        """Return the part with some of the images."""
+        wanted = set(image_ids)
+        images = [image for image in self.dataset["images"] if image["id"] in wanted]
+        return CocoTruth({**self.dataset, "images": images}, self.source)
 
     @cached_property
     def sizes_hw(self) -> dict[int, tuple[int, int]]:

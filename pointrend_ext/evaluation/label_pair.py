@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LabelPair", "class_counts", "class_iou", "label_pair"]
+__all__ = [
+    "LabelPair",
+    "class_counts",
+    "class_iou",
+    "label_histogram",
+    "label_pair",
+    "ratio_or_nan",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +30,6 @@ class LabelPair:
     prediction: np.ndarray
     truth: np.ndarray
     num_classes: int
-
-    @property
-    def valid(self) -> np.ndarray:
-        """(H, W) bool; False where the truth is ignored."""
-        return self.truth != self.num_classes
 
 
 def label_pair(
@@ -46,16 +48,12 @@ def label_pair(
         ValueError: The sizes differ, a map is not two-dimensional and of integers, or another
             value occurs. The caller adds the name of the file.
     """
-    for what, labels in (("prediction", prediction), ("ground truth", truth)):
-        if labels.ndim != 2 or labels.dtype.kind not in "iu":
-            raise ValueError(
-                f"the {what} is an array {labels.shape} of {labels.dtype}; a label map is (height, "
-                "width) of integers."
-            )
-    if prediction.shape != truth.shape:
+    is_map = prediction.ndim == 2 and {prediction.dtype.kind, truth.dtype.kind} <= {"i", "u"}
+    if not is_map or prediction.shape != truth.shape:
         raise ValueError(
             f"the prediction has (height, width) {prediction.shape}, the ground truth "
-            f"{truth.shape}. Predict at the size of the image."
+            f"{truth.shape}, of {prediction.dtype} and {truth.dtype}; both must be maps of "
+            "integers in the size of the image."
         )
     encoded_truth = _encode(truth, num_classes, ignore_label, "ground truth")
     encoded_truth[truth == ignore_label] = num_classes
@@ -115,5 +113,9 @@ def class_iou(counts: np.ndarray) -> np.ndarray:
         (..., C) float64 in 0..1.
     """
     both, predicted, true = np.moveaxis(np.asarray(counts, dtype=np.float64), -1, 0)
-    union = predicted + true - both
-    return np.divide(both, union, out=np.full(both.shape, np.nan), where=true > 0)
+    return ratio_or_nan(both, (predicted + true - both) * (true > 0))
+
+
+def ratio_or_nan(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide arrays of one shape, float64; NaN where ``whole`` is not positive."""
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

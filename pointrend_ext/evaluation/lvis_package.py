@@ -1,17 +1,20 @@
-"""The lvis package, made to work with NumPy 1.24 and later."""
+"""The lvis package, made to work with NumPy 1.24 and later, and what it has matched."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from detectron2.evaluation import LVISEvaluator
 
-__all__ = ["LvisInstanceEvaluator", "imported_lvis"]
+from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
+
+__all__ = ["LvisInstanceEvaluator", "imported_lvis", "lvis_matches"]
 
 
 class LvisInstanceEvaluator(LVISEvaluator):
@@ -48,15 +51,56 @@ def imported_lvis() -> Iterator[ModuleType]:
     finally:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
-    original = lvis_eval.np
-    lvis_eval.np = _NumpyWithFloat()
     chatter = logging.getLogger("lvis.results")  # warns of every list of predictions
-    was_disabled, chatter.disabled = chatter.disabled, True
-    try:
+    with (
+        mock.patch.object(lvis_eval, "np", _NumpyWithFloat()),
+        mock.patch.object(chatter, "disabled", True),
+    ):
         yield lvis
-    finally:
-        lvis_eval.np = original
-        chatter.disabled = was_disabled
+
+
+def lvis_matches(
+    evaluation: Any, positions: Mapping[Any, int], class_names: Sequence[str]
+) -> MatchTable:
+    """Collect the matches of an evaluation.
+
+    Args:
+        evaluation: an ``lvis.LVISEval`` that was evaluated.
+        positions: position of every image in the ground truth, by image id.
+        class_names: of the classes of the evaluation, in their order.
+
+    Returns:
+        Matches; the AP from them is that of the evaluation.
+    """
+    parameters = evaluation.params
+    thresholds, num_areas = np.asarray(parameters.iou_thrs), len(parameters.area_rng)
+    shape = (len(parameters.cat_ids), num_areas, len(parameters.img_ids))
+    of_images = np.array(evaluation.eval_imgs, dtype=object).reshape(shape)
+    classes = []
+    for by_area in of_images:
+        records = [
+            _image_record(positions[image_id], by_area[:, i])
+            for i, image_id in enumerate(parameters.img_ids)
+            if by_area[0, i] is not None
+        ]
+        classes.append(ClassMatches.joined(records, len(thresholds), num_areas))
+    return MatchTable(tuple(classes), tuple(class_names), thresholds)
+
+
+def _image_record(position: int, by_area: Sequence[dict[str, Any]]) -> ClassMatches:
+    scores = np.array(by_area[0]["dt_scores"], dtype=np.float64)
+    is_matched = np.stack([record["dt_matches"] > 0 for record in by_area], axis=1)  # (T, A, D)
+    is_counted = np.stack([record["dt_ignore"] == 0 for record in by_area], axis=1)
+    # Each range of areas has its own order of the true objects; only how many count matters.
+    counts = np.stack([np.asarray(record["gt_ignore"]) == 0 for record in by_area])
+    return ClassMatches(
+        np.full(len(scores), position),
+        scores,
+        is_matched & is_counted,
+        ~is_matched & is_counted,
+        np.full(counts.shape[1], position),
+        counts,
+    )
 
 
 class _NumpyWithFloat:

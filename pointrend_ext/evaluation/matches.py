@@ -6,7 +6,8 @@ costs time, IoU and matching, happens inside single images and is done once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -38,6 +39,28 @@ class ClassMatches:
     is_wrong: np.ndarray
     truth_images: np.ndarray
     truth_counts: np.ndarray
+
+    @classmethod
+    def joined(
+        cls, records: Sequence[ClassMatches], num_thresholds: int, num_areas: int
+    ) -> ClassMatches:
+        """Put single images together, by falling score, equal ones in their order.
+
+        Args:
+            records: one per image; there may be none.
+            num_thresholds: T.
+            num_areas: A.
+        """
+        none, whole = np.zeros((num_thresholds, num_areas, 0), bool), np.zeros(0, np.int64)
+        parts = [cls(whole, np.zeros(0), none, none, whole, none[0]), *records]
+        joined = {
+            field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
+            for field in fields(cls)
+        }
+        order = np.argsort(-joined["scores"], kind="mergesort")
+        for name in ("images", "scores", "is_true", "is_wrong"):
+            joined[name] = joined[name][..., order]
+        return cls(**joined)
 
 
 @dataclass(frozen=True, eq=False)

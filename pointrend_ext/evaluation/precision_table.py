@@ -32,55 +32,14 @@ class PrecisionTable:
     iou_thresholds: np.ndarray
     class_names: tuple[str, ...]
 
-    def average_precision(
-        self, *, iou: float | None = None, size: str = "all", class_index: int | None = None
-    ) -> float:
-        """Return AP in per cent.
-
-        Args:
-            iou: one of the thresholds; None for the mean over all.
-            size: one of ``SIZES``.
-            class_index: position in ``class_names``; None for the mean over all classes.
-
-        Returns:
-            AP in [0, 100], or NaN where there is no ground truth. Without predictions AP is 0.
-
-        Raises:
-            ValueError: an IoU that was not evaluated, or an unknown size.
-        """
-        if size not in SIZES:
-            raise ValueError(f"No AP for objects of size {size!r}: choose from {list(SIZES)}.")
-        rows = slice(None) if iou is None else self._row(iou)
-        classes = slice(None) if class_index is None else class_index
-        precision = self.precision[rows, :, :, SIZES.index(size)][..., classes]
-        precision = precision[precision > -1]
-        return float(100 * precision.mean()) if precision.size else float("nan")
-
     def metrics(self, *, high_ious: bool, every_iou: bool = False) -> dict[str, float]:
-        """Return the usual numbers under Detectron2's names, in per cent.
-
-        Args:
-            high_ious: whether to add AP at ``HIGH_IOUS`` and their mean ``AP85-95``.
-            every_iou: whether to add AP at each threshold, such as ``AP65``.
-
-        Returns:
-            AP, AP50, AP75, APs, APm, APl; ``AP-NAME`` per class where there are several; with
-            ``high_ious`` AP85, AP90, AP95, AP85-95. NaN where there is no ground truth.
-        """
+        """Return the numbers of ``ap_metrics``; AP is 0 where nothing is predicted."""
         is_known = (self.precision > -1).all(axis=1)
         ap = np.where(is_known, self.precision.mean(axis=1), np.nan)  # (T, K, A)
         named = ap_metrics(
             ap, self.iou_thresholds, self.class_names, high_ious=high_ious, every_iou=every_iou
         )
         return {name: float(value) for name, value in named.items()}
-
-    def _row(self, iou: float) -> int:
-        (matches,) = np.nonzero(np.isclose(self.iou_thresholds, iou))
-        if len(matches) != 1:
-            raise ValueError(
-                f"No AP at IoU {iou}: this evaluation has {self.iou_thresholds.tolist()}."
-            )
-        return int(matches[0])
 
 
 def ap_metrics(
@@ -91,17 +50,18 @@ def ap_metrics(
     high_ious: bool,
     every_iou: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Name the usual means of AP, of one evaluation or of many at once.
+    """Name the usual means of AP as Detectron2 does, for one evaluation or many at once.
 
     Args:
         ap: (..., T, K, A) in [0, 1], NaN for a class without ground truth of that size.
         iou_thresholds: (T,).
         class_names: K names.
-        high_ious: as in ``PrecisionTable.metrics``.
-        every_iou: as in ``PrecisionTable.metrics``.
+        high_ious: whether to add AP at ``HIGH_IOUS`` and their mean ``AP85-95``.
+        every_iou: whether to add AP at each threshold, such as ``AP65``.
 
     Returns:
-        (...) arrays in per cent under the names of ``PrecisionTable.metrics``.
+        (...) arrays in per cent: AP, AP50, AP75, APs, APm, APl; ``AP-NAME`` per class where there
+        are several; what else was chosen. NaN where there is no ground truth.
     """
     all_sizes = ap[..., SIZES.index("all")]  # (..., T, K)
     at_iou = {
@@ -114,7 +74,7 @@ def ap_metrics(
         for index, name in enumerate(class_names):
             metrics[f"AP-{name}"] = _mean(all_sizes[..., index], 1)
     if high_ious:
-        high = {name: at_iou[name] for name in (f"AP{100 * iou:.0f}" for iou in HIGH_IOUS)}
+        high = {f"AP{100 * iou:.0f}": at_iou[f"AP{100 * iou:.0f}"] for iou in HIGH_IOUS}
         metrics.update({**high, "AP85-95": np.mean(list(high.values()), axis=0)})
     return {**metrics, **at_iou} if every_iou else metrics
 

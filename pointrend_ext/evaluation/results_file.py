@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -15,6 +15,9 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 __all__ = ["check_results", "load_results", "tasks_of"]
 
 _NEEDED_BY_TASK = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
+
+_Rule = tuple[Callable[[Any], bool], str]
+"""Whether a value is right, and in words what it is then."""
 
 
 def load_results(
@@ -26,8 +29,7 @@ def load_results(
         json_file: a list of ``{"image_id", "category_id", "score", "bbox", "segmentation"}`` with
             COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes.
         truth: what the predictions will be scored against.
-        tasks: what they will be scored by, "bbox", "segm" or "boundary"; None asks for the bbox or
-            the segmentation that the first prediction has.
+        tasks: as in ``check_results``.
 
     Returns:
         The predictions, with compressed run-length masks.
@@ -37,30 +39,25 @@ def load_results(
         ValueError: not a list in JSON, or a prediction that cannot be scored; the message names the
             file and the entry, counted from 0.
     """
-    path = os.fspath(json_file)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no results file {path!r}.")
+    source = f"Results file {os.fspath(json_file)!r}"
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(json_file, encoding="utf-8") as file:
             results = json.load(file)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"Results file {path!r} is not valid JSON ({error}). It may be incomplete: write it "
-            "again."
+            f"{source} is not valid JSON ({error}). It may be incomplete: write it again."
         ) from error
-    if not isinstance(results, list):
-        found = f"a dict with {sorted(results)[:8]}" if isinstance(results, dict) else repr(results)
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
         raise ValueError(
-            f"Results file {path!r} holds {found[:200]}; COCO's results format is a list of "
-            "predictions, [{'image_id': ..., 'category_id': ..., 'score': ..., 'segmentation': "
-            "...}, ...]."
+            f"{source} is not a list of dicts, one per prediction, but begins "
+            f"{json.dumps(results)[:80]!r}."
         )
-    return check_results(results, truth, f"Results file {path!r}", tasks)
+    return check_results(results, truth, source, tasks)
 
 
-def tasks_of(results: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+def tasks_of(results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
     """Return "bbox" and "segm" as far as the first prediction has a box and a mask."""
-    first = next(iter(results), {})
+    first = results[0] if results else {}
     return tuple(task for task in ("bbox", "segm") if first.get(_NEEDED_BY_TASK[task]))
 
 
@@ -78,7 +75,8 @@ def check_results(
         results: predictions in COCO's results format; not changed.
         truth: what they will be scored against.
         source: where they come from, the beginning of the messages.
-        tasks: as in ``load_results``.
+        tasks: what they will be scored by, "bbox", "segm" or "boundary"; None asks for the bbox or
+            the segmentation that the first prediction has.
         check_runs: whether to decode the run lengths too; not needed for masks that pycocotools
             has encoded.
 
@@ -88,71 +86,62 @@ def check_results(
     Raises:
         ValueError: a prediction that cannot be scored; the message names the entry.
     """
-    if not all(isinstance(result, dict) for result in results):
-        index = next(i for i, result in enumerate(results) if not isinstance(result, dict))
-        raise ValueError(f"{source}: entry {index} is {results[index]!r:.100}, not a dict.")
-    needed = {_NEEDED_BY_TASK[task] for task in (tasks_of(results) if tasks is None else tasks)}
+    rules: dict[str, _Rule] = {
+        "image_id": _among(truth.sizes_hw, truth.source),
+        "category_id": _among(truth.class_names, truth.source),
+        "score": (_is_number, "a finite number"),
+    }
+    for task in tasks_of(results) if tasks is None else tasks:
+        rules[_NEEDED_BY_TASK[task]] = _SHAPE_RULES[_NEEDED_BY_TASK[task]]
     checked = []
     for index, result in enumerate(results):
         try:
-            checked.append(_checked(result, truth, needed, check_runs))
-        except ValueError as error:
-            image = f" (image_id {result['image_id']!r})" if "image_id" in result else ""
-            raise ValueError(f"{source}: entry {index}{image}: {error}.") from error
+            for key, (is_right, words) in rules.items():
+                if not is_right(result.get(key)):
+                    raise ValueError(f"its {key} {result.get(key)!r:.100} is not {words}")
+            if "segmentation" in rules:
+                result = _with_mask(result, truth.sizes_hw[result["image_id"]], check_runs)
+        except (ValueError, TypeError) as error:
+            image = f"image_id {result.get('image_id')!r}"
+            raise ValueError(f"{source}: entry {index} ({image}): {error}.") from error
+        checked.append(result)
     return checked
 
 
-def _checked(
-    result: dict[str, Any], truth: CocoTruth, needed: set[str], check_runs: bool
+def _with_mask(
+    result: dict[str, Any], size_hw: tuple[int, int], check_runs: bool
 ) -> dict[str, Any]:
-    missing = {"image_id", "category_id", "score", *needed} - result.keys()
-    if missing:
-        raise ValueError(f"it has no {' and no '.join(map(repr, sorted(missing)))}")
-    _known(result["image_id"], truth.sizes_hw, "image_id", truth)
-    _known(result["category_id"], truth.class_names, "category_id", truth)
-    if not _is_number(result["score"]):
-        raise ValueError(f"its score is {result['score']!r}, not a finite number")
-    if "bbox" in needed:
-        _check_box(result["bbox"])
-    if "segmentation" not in needed:
-        return result
     mask = result["segmentation"]
-    size_hw = truth.sizes_hw[result["image_id"]]
-    if not isinstance(mask, dict):
-        raise ValueError(
-            f"its segmentation is a {type(mask).__name__}; results hold run-length masks, "
-            "{'size': [height, width], 'counts': ...}"
-        )
     if check_runs:
-        try:
-            return {**result, "segmentation": compress_rle(mask, size_hw)}
-        except TypeError as error:
-            raise ValueError(f"its run-length mask cannot be read: {error}") from error
+        return {**result, "segmentation": compress_rle(mask, size_hw)}
     if tuple(mask["size"]) != size_hw:
         raise ValueError(f"its mask has (height, width) {tuple(mask['size'])}, the image {size_hw}")
     return result
 
 
-def _known(value: Any, known: dict[int, Any], key: str, truth: CocoTruth) -> None:
-    if isinstance(value, (Integral, str)) and value in known:
-        return
-    examples = ", ".join(str(k) for k in list(known)[:5])
-    raise ValueError(
-        f"its {key} {value!r} is not among the {len(known)} of {truth.source!r} ({examples}"
-        f"{', ...' if len(known) > 5 else ''}). Were the predictions made for this data set, with "
-        "its own ids?"
+def _among(known: Mapping[Any, Any], source: str) -> _Rule:
+    examples = ", ".join(map(str, [*known][:5])) + (", ..." if len(known) > 5 else "")
+    words = (
+        f"among the {len(known)} of {source!r} ({examples}). Were the predictions made for this "
+        "data set, with its own ids?"
     )
-
-
-def _check_box(box: Any) -> None:
-    if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(map(_is_number, box)):
-        raise ValueError(f"its bbox is {box!r:.100}, not 4 numbers [x, y, width, height]")
-    if box[2] < 0 or box[3] < 0:
-        raise ValueError(
-            f"its bbox {box} has a negative width or height; it is [x, y, width, height]"
-        )
+    return lambda value: isinstance(value, (Integral, str)) and value in known, words
 
 
 def _is_number(value: Any) -> bool:
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and math.isfinite(value)
+
+
+def _is_box(value: Any) -> bool:
+    is_list = isinstance(value, (list, tuple)) and len(value) == 4
+    return is_list and all(map(_is_number, value)) and min(value[2:]) >= 0
+
+
+_SHAPE_RULES: dict[str, _Rule] = {
+    "bbox": (_is_box, "4 numbers [x, y, width, height] of no negative size"),
+    "segmentation": (
+        lambda value: isinstance(value, dict),
+        "a run-length mask {'size': [height, width], 'counts': ...}",
+    ),
+}

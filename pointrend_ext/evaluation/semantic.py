@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
 
 from pointrend_ext.data.reading import read_label_map
-from pointrend_ext.evaluation.semantic_metrics import TRIMAP_WIDTHS, SemanticMetrics
-from pointrend_ext.evaluation.semantic_output import ResultsFile, predicted_labels
+from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
+from pointrend_ext.evaluation.semantic_output import predicted_labels, result_entries
 
 __all__ = ["SemanticEvaluator"]
 
+_LOGGER = logging.getLogger(__name__)
 
-class SemanticEvaluator(DatasetEvaluator):
+
+class SemanticEvaluator(SemSegEvaluator):
     """Scores semantic predictions image by image; keeps counts per class, never images.
 
     Names and values are those of Detectron2's ``SemSegEvaluator``, but for its boundary IoU, which
@@ -31,13 +35,7 @@ class SemanticEvaluator(DatasetEvaluator):
     """
 
     def __init__(
-        self,
-        dataset_name: str,
-        output_dir: str | None = None,
-        *,
-        boundary: Sequence[str] = (),
-        trimap_widths: Sequence[int] = TRIMAP_WIDTHS,
-        distributed: bool = True,
+        self, dataset_name: str, output_dir: str | None = None, *, boundary: Sequence[str] = ()
     ) -> None:
         """Look up the label maps and the classes.
 
@@ -47,44 +45,31 @@ class SemanticEvaluator(DatasetEvaluator):
             output_dir: where ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are
                 written; None writes nothing.
             boundary: further metrics, out of ``BOUNDARY_METRICS``.
-            trimap_widths: in pixels, for the metric ``"trimap"``.
-            distributed: add up what all processes counted, else score what this one did.
 
         Raises:
-            ValueError: A record without label map, metadata that misses a key, or an unknown
-                metric.
+            AttributeError: The metadata misses a key.
+            KeyError: A record has no label map.
+            ValueError: An unknown metric, or labels without an id in the metadata.
         """
-        metadata = MetadataCatalog.get(dataset_name)
-        known = metadata.as_dict()
-        missing = [key for key in ("stuff_classes", "ignore_label") if key not in known]
-        if missing:
+        super().__init__(dataset_name, output_dir=output_dir)
+        names, ids = self._class_names, self._contiguous_id_to_dataset_id
+        if len(names) == 1:
+            names, ids = ["background", *names], None
+        if output_dir and ids is not None and not ids.keys() >= set(range(len(names))):
             raise ValueError(
-                f"The metadata of data set {dataset_name!r} has no {' and no '.join(missing)}, "
-                f"which its evaluation needs. Set it with MetadataCatalog.get({dataset_name!r})."
-                f"{missing[0]} = ..."
+                f"stuff_dataset_id_to_contiguous_id of data set {dataset_name!r} names the labels "
+                f"{sorted(ids)}, but stuff_classes has {len(names)} classes. Add the others."
             )
-        names = list(metadata.stuff_classes)
-        self.metrics = SemanticMetrics(
-            ["background", *names] if len(names) == 1 else names,
-            metadata.ignore_label,
-            boundary,
-            trimap_widths,
-        )
-        self._dataset_name = dataset_name
-        self._truth_files = _truth_files(dataset_name)
-        self._distributed = distributed
-        self._output_dir = Path(output_dir) if output_dir else None
-        self._results: ResultsFile | None = None
-        if self._output_dir is not None:
-            category_ids = None if len(names) == 1 else _category_ids(dataset_name, len(names))
-            self._results = ResultsFile(self._output_dir, comm.get_rank(), category_ids)
-        self._counts = self.metrics.zero_counts()
+        self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
+        self._category_ids: dict[int, int] = ids or {}
 
     def reset(self) -> None:
-        """Forget all images."""
+        """Forget all images; needed before the first one as well."""
         self._counts = self.metrics.zero_counts()
-        if self._results is not None:
-            self._results.start()
+        self._entries: TextIO = io.StringIO()  # of the results file, one a line
+        if self._output_dir:
+            Path(self._output_dir).mkdir(parents=True, exist_ok=True)
+            self._entries = tempfile.TemporaryFile("w+", dir=self._output_dir)  # noqa: SIM115
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count some images.
@@ -100,12 +85,12 @@ class SemanticEvaluator(DatasetEvaluator):
         """
         for single_input, output in zip(inputs, outputs, strict=True):
             file_name = single_input["file_name"]
-            if file_name not in self._truth_files:
+            if file_name not in self.input_file_to_gt_file:
                 raise ValueError(
                     f"Image {file_name!r} is not in the data set {self._dataset_name!r}. Evaluate "
                     "with the loader of this data set."
                 )
-            truth_file = self._truth_files[file_name]
+            truth_file = self.input_file_to_gt_file[file_name]
             truth = read_label_map(truth_file)
             try:
                 labels = predicted_labels(output, len(self.metrics.class_names))
@@ -116,8 +101,13 @@ class SemanticEvaluator(DatasetEvaluator):
                 ) from error
             for name, array in counts.items():
                 self._counts[name] += array
-            if self._results is not None:
-                self._results.add(file_name, labels)
+            self._keep(file_name, labels)
+
+    def _keep(self, file_name: str, labels: np.ndarray) -> None:
+        """Keep the prediction of one image for the results file, outside the memory."""
+        if self._output_dir:
+            for entry in result_entries(file_name, labels, self._category_ids):
+                self._entries.write(json.dumps(entry) + "\n")
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what all processes have counted.
@@ -126,55 +116,25 @@ class SemanticEvaluator(DatasetEvaluator):
             ``{"sem_seg": scores}``, see ``SemanticMetrics.scores``; None on other processes than
             the first.
         """
-        counts = self._counts
-        num_processes = 1
-        if self._distributed:
-            comm.synchronize()  # all parts of the results file are complete
-            num_processes = comm.get_world_size()
-            gathered = comm.gather(counts)
-            if not comm.is_main_process():
-                return None
-            counts = {name: np.sum([part[name] for part in gathered], axis=0) for name in counts}
-        logger = logging.getLogger(__name__)
+        self._entries.seek(0)
+        gathered = comm.gather((self._counts, self._entries.read()))
+        if not comm.is_main_process():
+            return None
+        counts = {
+            name: np.sum([part[name] for part, _ in gathered], axis=0) for name in self._counts
+        }
         if not counts["area"][:, 2].any():
-            logger.warning(
+            _LOGGER.warning(
                 "No pixel of %s was evaluated: all scores are NaN. Was process called, and are "
                 "there labels other than ignore_label?",
                 self._dataset_name,
             )
         scores = self.metrics.scores(counts)
-        if self._results is not None:
-            self._results.finish(num_processes)
-            torch.save(scores, self._output_dir / "sem_seg_evaluation.pth")
-        means = {name: value for name, value in scores.items() if "-" not in name}
-        logger.info(
-            "Semantic scores: %s", ", ".join(f"{name} {value:.2f}" for name, value in means.items())
-        )
+        if self._output_dir:
+            folder, lines = Path(self._output_dir), "".join(lines for _, lines in gathered)
+            entries = ", ".join(lines.splitlines())
+            (folder / "sem_seg_predictions.json").write_text(f"[{entries}]")
+            torch.save(scores, folder / "sem_seg_evaluation.pth")
+        means = {name: round(value, 2) for name, value in scores.items() if "-" not in name}
+        _LOGGER.info("Semantic scores: %s", means)
         return {"sem_seg": scores}
-
-
-def _truth_files(dataset_name: str) -> dict[str, str]:
-    records = DatasetCatalog.get(dataset_name)
-    for record in records:
-        if "sem_seg_file_name" not in record:
-            raise ValueError(
-                f"The record of {record.get('file_name')!r} in data set {dataset_name!r} has no "
-                "'sem_seg_file_name', so that nothing can be compared with. Add it, or set the "
-                "evaluator_type of the data set to another than 'sem_seg'."
-            )
-    return {record["file_name"]: record["sem_seg_file_name"] for record in records}
-
-
-def _category_ids(dataset_name: str, num_classes: int) -> dict[int, int] | None:
-    """Return label -> id of the results file, as the metadata says, or None when it does not."""
-    labels = MetadataCatalog.get(dataset_name).get("stuff_dataset_id_to_contiguous_id", None)
-    if labels is None:
-        return None
-    ids = {label: dataset_id for dataset_id, label in labels.items()}
-    missing = sorted(set(range(num_classes)) - ids.keys())
-    if missing:
-        raise ValueError(
-            f"stuff_dataset_id_to_contiguous_id of data set {dataset_name!r} names no id for the "
-            f"labels {missing}, but stuff_classes has {num_classes} classes. Add them."
-        )
-    return ids

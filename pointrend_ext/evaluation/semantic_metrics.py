@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,14 +12,27 @@ from pointrend_ext.evaluation.boundary_semantic import (
     boundary_iou_counts,
     trimap_counts,
 )
-from pointrend_ext.evaluation.label_pair import class_counts, class_iou, label_pair
+from pointrend_ext.evaluation.label_pair import (
+    LabelPair,
+    class_counts,
+    class_iou,
+    label_pair,
+    ratio_or_nan,
+)
 
 __all__ = ["BOUNDARY_METRICS", "TRIMAP_WIDTHS", "SemanticMetrics"]
 
-BOUNDARY_METRICS = ("boundary_iou", "trimap", "boundary_f")
-"""Names of the metrics that can be computed beside those of areas."""
 TRIMAP_WIDTHS = (1, 3, 5)
-"""Default widths of the trimaps in pixels."""
+"""Widths of the trimaps in pixels."""
+
+_COUNTS: dict[str, Callable[[LabelPair], np.ndarray]] = {
+    "area": class_counts,
+    "boundary_iou": boundary_iou_counts,
+    "trimap": lambda pair: trimap_counts(pair, TRIMAP_WIDTHS),
+    "boundary_f": boundary_f_counts,
+}
+BOUNDARY_METRICS = tuple(name for name in _COUNTS if name != "area")
+"""Names of the metrics that can be computed beside those of areas."""
 
 
 class SemanticMetrics:
@@ -38,11 +51,7 @@ class SemanticMetrics:
     """
 
     def __init__(
-        self,
-        class_names: Sequence[str],
-        ignore_label: int,
-        boundary: Sequence[str] = (),
-        trimap_widths: Sequence[int] = TRIMAP_WIDTHS,
+        self, class_names: Sequence[str], ignore_label: int, boundary: Sequence[str] = ()
     ) -> None:
         """Choose what is counted.
 
@@ -50,10 +59,9 @@ class SemanticMetrics:
             class_names: names of the labels 0..C-1.
             ignore_label: pixels with this true label are not evaluated.
             boundary: names out of ``BOUNDARY_METRICS``.
-            trimap_widths: for ``"trimap"``: distances from a true boundary in pixels, at least 1.
 
         Raises:
-            ValueError: An unknown metric, or a width below 1.
+            ValueError: An unknown metric.
         """
         unknown = [name for name in boundary if name not in BOUNDARY_METRICS]
         if unknown:
@@ -61,25 +69,14 @@ class SemanticMetrics:
                 f"Unknown boundary metrics {unknown} of label maps; known are "
                 f"{list(BOUNDARY_METRICS)}."
             )
-        if any(width != int(width) or width < 1 for width in trimap_widths):
-            raise ValueError(
-                f"Trimap widths are whole pixels from 1 on, found {list(trimap_widths)}."
-            )
         self.class_names = tuple(class_names)
         self.ignore_label = ignore_label
         self.boundary = tuple(boundary)
-        self.trimap_widths = tuple(int(width) for width in trimap_widths)
 
     def zero_counts(self) -> dict[str, np.ndarray]:
         """Return the counts of no image, to add others to."""
-        num_classes = len(self.class_names)
-        shapes = {
-            "area": (num_classes, 3),
-            "boundary_iou": (num_classes, 3),
-            "trimap": (len(self.trimap_widths), num_classes, 3),
-            "boundary_f": (num_classes, 4),
-        }
-        return {name: np.zeros(shapes[name], np.int64) for name in ("area", *self.boundary)}
+        ignored = np.full((1, 1), self.ignore_label)
+        return self.counts(ignored, ignored)
 
     def counts(self, prediction: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
         """Count the pixels of one image.
@@ -90,19 +87,14 @@ class SemanticMetrics:
 
         Returns:
             int64 arrays: ``area`` (C, 3), and those chosen of ``boundary_iou`` (C, 3), ``trimap``
-            (W, C, 3) and ``boundary_f`` (C, 4); see the functions in ``boundary_semantic``.
+            (W, C, 3) for the W ``TRIMAP_WIDTHS`` and ``boundary_f`` (C, 4); see the functions in
+            ``boundary_semantic``.
 
         Raises:
             ValueError: The sizes differ, or a value is neither a class nor ``ignore_label``.
         """
         pair = label_pair(prediction, truth, len(self.class_names), self.ignore_label)
-        functions = {
-            "boundary_iou": boundary_iou_counts,
-            "trimap": lambda p: trimap_counts(p, self.trimap_widths),
-            "boundary_f": boundary_f_counts,
-        }
-        counts = {name: functions[name](pair) for name in self.boundary}
-        return {"area": class_counts(pair), **counts}
+        return {name: _COUNTS[name](pair) for name in ("area", *self.boundary)}
 
     def scores(self, counts: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Turn counts of one image, or the sum over several, into scores.
@@ -121,7 +113,7 @@ class SemanticMetrics:
         if "boundary_iou" in self.boundary:
             scores.update(self._with_mean("BoundaryIoU", class_iou(counts["boundary_iou"])))
         if "trimap" in self.boundary:
-            for width, trimap in zip(self.trimap_widths, counts["trimap"], strict=True):
+            for width, trimap in zip(TRIMAP_WIDTHS, counts["trimap"], strict=True):
                 scores.update(self._with_mean(f"TrimapIoU{width}", class_iou(trimap)))
         if "boundary_f" in self.boundary:
             precision, recall, f = boundary_f_scores(counts["boundary_f"])
@@ -133,7 +125,7 @@ class SemanticMetrics:
     def _area_scores(self, counts: np.ndarray) -> dict[str, float]:
         both, _, true = np.asarray(counts, dtype=np.float64).T
         iou, total = class_iou(counts), true.sum()
-        accuracy = np.divide(both, true, out=np.full(both.shape, np.nan), where=true > 0)
+        accuracy = ratio_or_nan(both, true)
         weighted = np.nansum(iou * true) / total if total else np.nan
         iou_scores = self._with_mean("IoU", iou)
         return {

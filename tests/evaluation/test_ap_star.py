@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import numpy as np
@@ -11,40 +12,11 @@ from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.lvis_package import imported_lvis
+from tests.toy_instances import ap, as_lvis, columns
 
 pytest.importorskip("lvis")
 
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-
-
-def as_lvis(dataset, rng=None, *, names=None, new_id=lambda k: k):
-    """The annotations in LVIS's format; with rng, some classes are unknown or incomplete."""
-    content = {
-        "images": [
-            {**i, "neg_category_ids": [], "not_exhaustive_category_ids": []}
-            for i in dataset["images"]
-        ],
-        "categories": [
-            {"id": new_id(c["id"]), "name": (names or {}).get(c["id"], c["name"]), "frequency": "f"}
-            for c in dataset["categories"]
-        ],
-        "annotations": [
-            {**a, "category_id": new_id(a["category_id"])}
-            for a in dataset["annotations"]
-            if not a.get("iscrowd", 0)
-        ],
-    }
-    if rng is not None:
-        classes = [c["id"] for c in content["categories"]]
-        for image in content["images"]:
-            here = {
-                a["category_id"] for a in content["annotations"] if a["image_id"] == image["id"]
-            }
-            absent = [k for k in classes if k not in here]
-            image["neg_category_ids"] = [k for k in absent if rng.random() < 0.5]
-            image["not_exhaustive_category_ids"] = [k for k in sorted(here) if rng.random() < 0.3]
-        content["annotations"] = [a for a in content["annotations"] if rng.random() < 0.8]
-    return content
 
 
 def lvis_by_hand(json_file, predictions, monkeypatch):
@@ -58,12 +30,6 @@ def lvis_by_hand(json_file, predictions, monkeypatch):
     return {key: 100 * results[key] for key in METRICS}
 
 
-def stripes(first, number):
-    mask = np.zeros((40, 50), np.uint8)
-    mask[first : first + number] = 1
-    return mask
-
-
 @pytest.mark.parametrize(
     ("negative", "incomplete", "expected"),
     [
@@ -73,19 +39,19 @@ def stripes(first, number):
     ],
 )
 def test_federated_rules_by_hand(instances, write_json, negative, incomplete, expected):
-    annotations = [(0, 0, stripes(0, 10), False), (0, 1, stripes(20, 10), False)]
+    annotations = [(0, 0, columns(10), False), (0, 1, columns(10, 20), False)]
     if incomplete:
-        annotations.append((1, 1, stripes(0, 5), False))
-    truth = instances.truth([(40, 50)] * 2, annotations, ("a", "b"))
+        annotations.append((1, 1, columns(5), False))
+    truth = instances.truth([(20, 100)] * 2, annotations, ("a", "b"))
     content = as_lvis(truth.dataset)
     content["images"][1]["neg_category_ids"] = [2] * negative
     content["images"][1]["not_exhaustive_category_ids"] = [2] * incomplete
-    right = [(0, 0, stripes(0, 10), 0.9), (0, 1, stripes(20, 10), 0.5)]
-    right += [(1, 1, stripes(0, 5), 0.4)] * incomplete
-    predictions = [instances.prediction(*p) for p in [*right, (1, 1, stripes(20, 10), 0.8)]]
+    right = [(0, 0, columns(10), 0.9), (0, 1, columns(10, 20), 0.5)]
+    right += [(1, 1, columns(5), 0.4)] * incomplete
+    predictions = [instances.prediction(*p) for p in [*right, (1, 1, columns(10, 20), 0.8)]]
     table = ApStar(write_json(content), truth).precision(predictions)
-    assert table.average_precision(class_index=0) == pytest.approx(100)
-    assert table.average_precision(class_index=1) == pytest.approx(expected)
+    assert ap(table, "AP-a") == pytest.approx(100)
+    assert ap(table, "AP-b") == pytest.approx(expected)
 
 
 LVIS_NAMES = {1: "starfish", 2: "cogwheel", 5: "splotch"}
@@ -112,20 +78,17 @@ def test_equal_to_lvis_by_hand(how, toy_truth, toy_predictions, write_json, monk
         metrics = tables["ap_star"].metrics(high_ious=True)
         assert {k: metrics[k] for k in METRICS} == pytest.approx(expected, abs=1e-6, nan_ok=True)
     assert 5 < metrics["AP"] < 95
-    assert abs(metrics["AP"] - tables["segm"].average_precision()) > 0.1
+    assert abs(metrics["AP"] - ap(tables["segm"])) > 0.1
     assert set(LVIS_NAMES.values()).isdisjoint(tables["ap_star"].class_names)
     assert {f"AP-{name}" for name in toy_truth.class_names.values()} <= set(metrics)
 
 
 def test_fewer_classes_and_images(toy_truth, toy_predictions, write_json, monkeypatch, caplog):
-    content = as_lvis(toy_truth.dataset, np.random.default_rng(2))
-    removed = {content["categories"].pop()["id"]}
-    images = {image["id"] for image in content["images"][:5]}
-    content["images"] = content["images"][:5]
+    images = list(toy_truth.sizes_hw)[:5]
+    content = as_lvis(toy_truth.of_images(images).dataset, np.random.default_rng(2))
+    removed = content["categories"].pop()["id"]
     content["annotations"] = [
-        a
-        for a in content["annotations"]
-        if a["image_id"] in images and a["category_id"] not in removed
+        a for a in content["annotations"] if a["image_id"] in images and a["category_id"] != removed
     ]
     path = write_json(content)
     within = [p for p in toy_predictions if p["image_id"] in images]
@@ -138,31 +101,25 @@ def test_fewer_classes_and_images(toy_truth, toy_predictions, write_json, monkey
     metrics = table.metrics(high_ious=False)
     assert {k: metrics[k] for k in METRICS} == pytest.approx(expected, abs=1e-6, nan_ok=True)
     assert len(table.class_names) == len(toy_truth.class_names) - 1
-    one = ap_star.precision(toy_predictions, image_ids=[min(images)])
-    assert not np.array_equal(one.precision, table.precision)
 
 
-def test_nothing_predicted(toy_truth, write_json):
-    table = ApStar(write_json(as_lvis(toy_truth.dataset)), toy_truth).precision([])
-    assert table.average_precision() == 0
-
-
-def test_nothing_true(instances, write_json):
-    truth = instances.truth([(40, 50)], [])
-    predictions = [instances.prediction(0, 0, stripes(0, 10), 0.9)]
-    table = ApStar(write_json(as_lvis(truth.dataset)), truth).precision(predictions)
-    assert np.isnan(table.average_precision())
+def test_nothing_predicted_and_nothing_true(instances, write_json):
+    seen, empty = (
+        instances.truth([(20, 100)], objects) for objects in ([(0, 0, columns(10), False)], [])
+    )
+    assert ap(ApStar(write_json(as_lvis(seen.dataset)), seen).precision([])) == 0
+    predictions = [instances.prediction(0, 0, columns(10), 0.9)]
+    table = ApStar(write_json(as_lvis(empty.dataset)), empty).precision(predictions)
+    assert np.isnan(ap(table))
 
 
 def test_more_than_300_predictions_of_an_image(instances, write_json):
-    truth = instances.truth([(40, 50)], [(0, 0, stripes(0, 10), False)])
-    wrong = instances.prediction(0, 0, stripes(20, 10), 0.9)
-    right = instances.prediction(0, 0, stripes(0, 10), 0.1)
+    truth = instances.truth([(20, 100)], [(0, 0, columns(10), False)])
+    wrong = instances.prediction(0, 0, columns(10, 20), 0.9)
+    right = instances.prediction(0, 0, columns(10), 0.1)
     ap_star = ApStar(write_json(as_lvis(truth.dataset)), truth)
-    found = [ap_star.precision([wrong] * n + [right]).average_precision() for n in (299, 300)]
+    found = [ap(ap_star.precision([wrong] * n + [right])) for n in (299, 300)]
     assert found == pytest.approx([100 / 300, 0])
-    limited = ap_star.precision([wrong, right], max_detections=1)
-    assert limited.average_precision() == 0
 
 
 def test_evaluator_reports_it(toy_root, toy_truth, toy_predictions, write_json, monkeypatch):
@@ -174,10 +131,15 @@ def test_evaluator_reports_it(toy_root, toy_truth, toy_predictions, write_json, 
     monkeypatch.setattr(evaluator, "_with_dataset_ids", list)  # these have them
     evaluator.reset()
     evaluator._predictions = [{"image_id": 0, "instances": toy_predictions}]
-    results = evaluator.evaluate()
-    expected = ApStar(path, toy_truth).precision(toy_predictions).metrics(high_ious=True)
-    assert results["ap_star"] == pytest.approx(expected, nan_ok=True)
-    with pytest.raises(FileNotFoundError, match=r"no annotation file 'gone\.json' for AP\*"):
+    some = list(toy_truth.sizes_hw)[2:5]
+    for image_ids, truth in ((None, toy_truth), (some, toy_truth.of_images(some))):
+        predictions = [p for p in toy_predictions if p["image_id"] in truth.sizes_hw]
+        tables = score_instances(truth, predictions, ("bbox", "segm"), ApStar(path, truth))
+        for task, found in evaluator.evaluate(image_ids).items():
+            expected = tables.pop(task).metrics(high_ious=task != "bbox")
+            assert found == pytest.approx(expected, nan_ok=True)
+        assert not tables
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         InstanceEvaluator("toy_val", ("bbox", "segm"), ap_star_file="gone.json")
     with pytest.raises(ValueError, match="about masks"):
         InstanceEvaluator("toy_val", ("bbox",), ap_star_file=str(path))
@@ -196,45 +158,47 @@ def test_importing_lvis_leaves_numpy_and_logging(monkeypatch):
         pass
 
 
-def spoil(content, how):
-    if how == "coco":
-        del content["images"][0]["neg_category_ids"]
-    elif how == "frequency":
-        del content["categories"][1]["frequency"]
-    elif how == "zero":
-        content["annotations"][0]["id"] = 0
-    elif how == "classes":
-        for category, name in zip(content["categories"], "uvwxyz", strict=True):
-            category.update(id=category["id"] + 1000, name=name)
-        for annotation in content["annotations"]:
-            annotation["category_id"] += 1000
-    elif how == "swapped":
-        first, second = content["categories"][:2]
-        first["name"], second["name"] = second["name"], "cogwheel"
-    elif how == "images":
-        for image in content["images"]:
-            image["id"] += 10**9
-    elif how == "size":
-        content["images"][2]["height"] += 1
-    return content
+def other_classes(content):
+    for category, name in zip(content["categories"], "uvwxyz", strict=True):
+        category.update(id=category["id"] + 1000, name=name)
+    for annotation in content["annotations"]:
+        annotation["category_id"] += 1000
+
+
+def swapped_classes(content):
+    first, second = content["categories"][:2]
+    first["name"], second["name"] = second["name"], "cogwheel"
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("spoil", "message"),
     [
-        ("coco", r"not in LVIS's format: entry 5000000 of 'images' has no 'neg_category_ids'"),
-        ("frequency", "entry 2 of 'categories' has no 'frequency'"),
-        ("zero", "annotation with the id 0"),
-        ("classes", r"neither by id nor by name, such as 1001 'u', .*prepare_cocofied_lvis"),
-        ("swapped", r"neither by id nor by name, such as 1 'gear', 2 'cogwheel'"),
-        ("images", r"none of the 8 images of"),
-        ("size", r"Image \d+ has \(height, width\) \(\d+, \d+\) in the file for AP\*"),
+        (
+            lambda content: content["images"][0].pop("neg_category_ids"),
+            r"not in LVIS's format: entry 5000000 of 'images' has no 'neg_category_ids'",
+        ),
+        (
+            lambda content: content["categories"][1].pop("frequency"),
+            "entry 2 of 'categories' has no 'frequency'",
+        ),
+        (lambda content: content["annotations"][0].update(id=0), "an annotation has the id 0"),
+        (other_classes, r"neither by id nor by name, such as 1001 'u', .*prepare_cocofied_lvis"),
+        (swapped_classes, r"neither by id nor by name, such as 1 'gear', 2 'cogwheel'"),
+        (
+            lambda content: [image.update(id=-image["id"]) for image in content["images"]],
+            "has 0 of the 8 images of",
+        ),
+        (
+            lambda content: content["images"][2].update(height=7),
+            r"file for AP\* .*; image \d+ is \(7, \d+\), not \(\d+, \d+\)",
+        ),
     ],
 )
-def test_bad_files(toy_truth, write_json, how, message):
-    path = write_json(spoil(as_lvis(toy_truth.dataset), how))
+def test_bad_files(toy_truth, write_json, spoil, message):
+    content = as_lvis(json.loads(json.dumps(toy_truth.dataset)))
+    spoil(content)
     with pytest.raises(ValueError, match=message):
-        ApStar(path, toy_truth)
+        ApStar(write_json(content), toy_truth)
 
 
 @pytest.mark.real_data

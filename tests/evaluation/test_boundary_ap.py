@@ -10,20 +10,12 @@ from pycocotools import mask as mask_util
 
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary, rle_boundary
 from pointrend_ext.evaluation.coco_ap import coco_precision
+from tests.evaluation.oracles import slow_boundary
+from tests.toy_instances import ap, ap_array
 
 # ---- slow oracle: python loops, nothing of the package or of an evaluation library
 
 AREAS = [(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)]
-
-
-def slow_boundary(mask, d):
-    height, width = mask.shape
-    out = np.zeros_like(mask)
-    for y, x in np.argwhere(mask):
-        rows, cols = range(y - d, y + d + 1), range(x - d, x + d + 1)
-        within = rows[0] >= 0 and cols[0] >= 0 and rows[-1] < height and cols[-1] < width
-        out[y, x] = not (within and mask[y - d : y + d + 1, x - d : x + d + 1].all())
-    return out
 
 
 def slow_iou(predicted, true, crowd, d):
@@ -125,8 +117,6 @@ def test_boundary_by_hand():
     np.testing.assert_array_equal(mask_boundary(full, 4), full)
     np.testing.assert_array_equal(mask_boundary(full.astype(bool), 2), ring)
     assert not mask_boundary(np.zeros((7, 9)), 2).any()
-    with pytest.raises(ValueError, match="at least 1 pixel wide, not 0"):
-        mask_boundary(full, 0)
 
 
 def test_boundary_equals_the_slow_one(instances):
@@ -147,97 +137,69 @@ def test_boundary_equals_the_slow_one(instances):
         np.testing.assert_array_equal(mask_util.decode(coded), expected)
 
 
-@pytest.mark.parametrize("side", range(1, 12))
-def test_boundary_of_squares(instances, side):
-    mask = np.zeros((20, 30), np.uint8)
-    mask[4 : 4 + side, 7 : 7 + side] = 1
-    boundary = mask_util.decode(rle_boundary(instances.rle(mask), 2))
-    assert boundary.sum() == side**2 - max(0, side - 4) ** 2
-    np.testing.assert_array_equal(boundary, mask_boundary(mask, 2))
-
-
 # ---- AP
 
 
-def test_by_hand(instances):
-    # 50 x 50 pixels: d = 1. A square of 40 x 40 against one of 38 x 38 inside it: mask IoU
-    # 1444/1600 = .9025; their outlines, 156 and 148 pixels, do not touch.
-    outer, inner = np.zeros((2, 50, 50), np.uint8)
-    outer[5:45, 5:45] = inner[6:44, 6:44] = 1
-    truth = instances.truth([(50, 50)], [(0, 0, outer, False)])
-    inside = [instances.prediction(0, 0, inner, 0.9)]
-    assert coco_precision(truth, inside, "segm").average_precision() == pytest.approx(90)
-    assert coco_precision(truth, inside, "boundary").average_precision() == 0
-    # Moved by one pixel: mask IoU 1560/1640 = .95; of the outlines, the two long sides coincide:
-    # 78/(156 + 156 - 78) = .33 and so nothing. As a crowd: the mask IoU alone decides.
-    moved = [instances.prediction(0, 0, np.roll(outer, 1, axis=1), 0.9)]
-    assert coco_precision(truth, moved, "segm").average_precision() == pytest.approx(100)
-    assert coco_precision(truth, moved, "boundary").average_precision() == 0
-    crowd = instances.truth([(50, 50)], [(0, 0, outer, True), (0, 0, inner, False)])
-    predictions = [*moved, instances.prediction(0, 0, inner, 0.1)]
-    table = coco_precision(crowd, predictions, "boundary")
-    assert table.average_precision() == pytest.approx(100)
+def filled(size_hw, y, x, hole=(slice(0), slice(0))):
+    mask = np.zeros(size_hw, np.uint8)
+    mask[slice(*y), slice(*x)] = 1
+    mask[hole] = 0
+    return mask
 
 
-def test_full_image_mask_by_hand(instances):
-    # 100 x 100: d = 3. Truth: the whole image, boundary 10000 - 94^2 = 1164. Prediction: without
-    # the 3 columns at the right; its boundary 9700 - 91 * 94 = 1146, of which 864 are in the other
-    # one: all but columns 94 to 96 over the 94 rows between. IoU 864/1446 = .5975.
-    full = np.ones((100, 100), np.uint8)
-    cut = full.copy()
-    cut[:, 97:] = 0
-    iou = 864 / 1446
-    truth = instances.truth([(100, 100)], [(0, 0, full, False)])
-    table = coco_precision(truth, [instances.prediction(0, 0, cut, 0.5)], "boundary")
-    reached = [100 if t <= iou else 0 for t in np.linspace(0.5, 0.95, 10)]
-    found = [table.average_precision(iou=t) for t in np.linspace(0.5, 0.95, 10)]
-    assert found == pytest.approx(reached)
+OUTER, INNER = filled((50, 50), (5, 45), (5, 45)), filled((50, 50), (6, 44), (6, 44))
+MOVED = np.roll(OUTER, 1, axis=1)
+FULL = np.ones((100, 100), np.uint8)
+HUGE = filled((3000, 4000), (500, 1500), (700, 1700))
 
 
-def test_the_smaller_iou_counts(instances):
-    # A hole of 68 x 68 inside the full 100 x 100: mask IoU .5376, and Boundary IoU above it,
-    # 1164 / (1164 + 74^2 - 68^2) = .577.
-    full = np.ones((100, 100), np.uint8)
-    holed = full.copy()
-    holed[16:84, 16:84] = 0
-    truth = instances.truth([(100, 100)], [(0, 0, full, False)])
-    table = coco_precision(truth, [instances.prediction(0, 0, holed, 0.5)], "boundary")
-    assert [table.average_precision(iou=iou) for iou in (0.50, 0.55)] == pytest.approx([100, 0])
+@pytest.mark.parametrize(
+    ("true", "predicted", "mask_iou", "boundary_iou"),
+    [
+        # d = 1. A square of 40 x 40 against one of 38 x 38 inside it; their outlines, 156 and 148
+        # pixels, do not touch.
+        (OUTER, INNER, 38**2 / 40**2, 0),
+        # Moved by one pixel: of the outlines, the two long sides coincide.
+        (OUTER, MOVED, 1560 / 1640, 78 / (156 + 156 - 78)),
+        # d = 3. True is the whole image, boundary 10000 - 94^2 = 1164. The prediction is without
+        # the 3 columns at the right; its boundary 9700 - 91 * 94 = 1146, of which 864 are in the
+        # other one: all but columns 94 to 96 over the 94 rows between.
+        (FULL, filled((100, 100), (0, 100), (0, 97)), 0.97, 864 / 1446),
+        # A hole of 68 x 68: Boundary IoU .577 is above mask IoU .5376, and the smaller one counts.
+        (
+            FULL,
+            filled((100, 100), (0, 100), (0, 100), (slice(16, 84), slice(16, 84))),
+            0.5376,
+            0.5376,
+        ),
+        # d = 100. A square of 1000 has a boundary of 1000^2 - 800^2 pixels. Moved 40 to the right:
+        # both outer squares share 1000 x 960 pixels; of these the union of the two insides,
+        # 800 x 840, is in one boundary at most.
+        (HUGE, np.roll(HUGE, 40, axis=1), 960 / 1040, 288000 / (2 * 360000 - 288000)),
+        # One or two pixels high: all is boundary, both IoUs agree.
+        (np.ones((1, 1), np.uint8), np.ones((1, 1), np.uint8), 1, 1),
+        (np.ones((2, 3), np.uint8), np.ones((2, 3), np.uint8), 1, 1),
+        (np.ones((1, 300), np.uint8), filled((1, 300), (0, 1), (75, 300)), 0.75, 0.75),
+    ],
+)
+def test_by_hand(instances, true, predicted, mask_iou, boundary_iou):
+    truth = instances.truth([true.shape], [(0, 0, true, False)])
+    found = [instances.prediction(0, 0, predicted, 0.9)]
+    for task, iou in (("segm", mask_iou), ("boundary", boundary_iou)):
+        table = coco_precision(truth, found, task)
+        for threshold in range(50, 100, 5):
+            reached = pytest.approx(100) if iou >= threshold / 100 else 0
+            assert ap(table, f"AP{threshold}") == reached
 
 
-@pytest.mark.parametrize("size_hw", [(1, 1), (1, 300), (2, 3)])
-def test_tiny_images(instances, size_hw):
-    mask = np.ones(size_hw, np.uint8)
-    truth = instances.truth([size_hw], [(0, 0, mask, False)])
-    table = coco_precision(truth, [instances.prediction(0, 0, mask, 0.5)], "boundary")
-    assert table.average_precision() == pytest.approx(100)
-    flat = mask.copy()
-    flat[:, : size_hw[1] // 4] = 0  # one pixel high: all is boundary, both IoUs agree
-    predictions = [instances.prediction(0, 0, flat, 0.5)]
-    tables = [coco_precision(truth, predictions, task) for task in ("segm", "boundary")]
-    np.testing.assert_array_equal(tables[0].precision, tables[1].precision)
+def test_of_a_crowd_the_mask_iou_alone_decides(instances):
+    crowd = instances.truth([(50, 50)], [(0, 0, OUTER, True), (0, 0, INNER, False)])
+    predictions = [instances.prediction(0, 0, m, s) for m, s in ((MOVED, 0.9), (INNER, 0.1))]
+    assert ap(coco_precision(crowd, predictions, "boundary")) == pytest.approx(100)
 
 
-def test_huge_image_by_hand(instances):
-    # 3000 x 4000: d = 100. A square of 1000 has a boundary of 1000^2 - 800^2 = 360000 pixels. Moved
-    # 40 to the right: both outer squares share 1000 x 960 pixels; of these the union of the two
-    # insides, 800 x 840, is in one boundary at most.
-    true = np.zeros((3000, 4000), np.uint8)
-    true[500:1500, 700:1700] = 1
-    moved = np.roll(true, 40, axis=1)
-    truth = instances.truth([(3000, 4000)], [(0, 0, true, False)])
-    both = 1000 * 960 - 800 * 840
-    iou = both / (2 * 360000 - both)
-    assert iou == pytest.approx(0.6667, abs=1e-4)
-    predictions = [instances.prediction(0, 0, moved, 0.5)]
-    table = coco_precision(truth, predictions, "boundary")
-    found = [table.average_precision(iou=t) for t in (0.65, 0.70)]
-    assert found == pytest.approx([100, 0])
-    mask = coco_precision(truth, predictions, "segm")  # 960/1040 = .923
-    assert [mask.average_precision(iou=t) for t in (0.90, 0.95)] == pytest.approx([100, 0])
-
-
-def random_case(instances, rng):
+def test_equal_to_the_definition(instances):
+    rng = np.random.default_rng(11)
     sizes = [(90, 120), (60, 45), (130, 100), (8, 220)] * 3
     annotations = []
     for image, (height, width) in enumerate(sizes):
@@ -249,16 +211,10 @@ def random_case(instances, rng):
             if mask.any():
                 annotations.append((image, rng.integers(0, 2), mask, rng.random() < 0.2))
     truth = instances.truth(sizes, annotations, ("a", "b"))
-    fine = instances.spoiled(truth, rng)
-    return truth, fine
-
-
-def test_equal_to_the_definition(instances):
-    truth, predictions = random_case(instances, np.random.default_rng(11))
+    predictions = instances.spoiled(truth, rng)
     table = coco_precision(truth, predictions, "boundary")
     expected = slow_table(truth, predictions)
-    precision = np.where(table.precision < 0, np.nan, table.precision).mean(axis=1)
-    np.testing.assert_allclose(precision, expected, atol=1e-6)
+    np.testing.assert_allclose(ap_array(table), expected, atol=1e-6)
     assert 0.05 < np.nanmean(expected[..., 0]) < 0.95
     assert np.nanmin(expected[:, :, 1]) < np.nanmax(expected[:, :, 1])
 
@@ -266,7 +222,7 @@ def test_equal_to_the_definition(instances):
 def test_never_above_mask_ap(instances, toy_truth, toy_predictions):
     tables = [coco_precision(toy_truth, toy_predictions, task) for task in ("segm", "boundary")]
     thresholds = tables[0].iou_thresholds
-    mask_ap, boundary_ap = ([t.average_precision(iou=i) for i in thresholds] for t in tables)
+    mask_ap, boundary_ap = ([ap(t, f"AP{100 * i:.0f}") for i in thresholds] for t in tables)
     assert all(0 <= b <= m for m, b in zip(mask_ap, boundary_ap, strict=True))
     assert sum(boundary_ap) < sum(mask_ap)
     sizes = toy_truth.sizes_hw
@@ -275,7 +231,7 @@ def test_never_above_mask_ap(instances, toy_truth, toy_predictions):
         for a in toy_truth.dataset["annotations"]
         if not a["iscrowd"]
     ]
-    assert coco_precision(toy_truth, perfect, "boundary").average_precision() == pytest.approx(100)
+    assert ap(coco_precision(toy_truth, perfect, "boundary")) == pytest.approx(100)
 
 
 @pytest.mark.real_data
@@ -290,6 +246,7 @@ def test_faster_coco_eval_agrees_on_coco(coco_truth, coco_predictions):
     evaluation.params.imgIds = image_ids
     evaluation.evaluate()
     evaluation.accumulate()
-    table = coco_precision(coco_truth, coco_predictions, "boundary", image_ids=image_ids)
+    within = [p for p in coco_predictions if p["image_id"] in image_ids]
+    table = coco_precision(coco_truth.of_images(image_ids), within, "boundary")
     np.testing.assert_allclose(table.precision, evaluation.eval["precision"][..., -1], atol=1e-9)
-    assert 5 < table.average_precision() < 95
+    assert 5 < ap(table) < 95

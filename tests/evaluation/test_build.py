@@ -59,8 +59,7 @@ def true_labels(record):
     return torch.from_numpy(read_label_map(record["sem_seg_file_name"]).astype(np.int64))
 
 
-def true_logits(record):
-    labels = true_labels(record)
+def logits(labels):
     return one_hot(labels.clamp(max=18), 19).permute(2, 0, 1).float()
 
 
@@ -69,14 +68,12 @@ def shifted_labels(record):
     return torch.roll(torch.where(labels == 255, 0, labels), (2, 3), dims=(0, 1))
 
 
-def shifted_logits(record):
-    return one_hot(shifted_labels(record), 19).permute(2, 0, 1).float()
-
-
 CITYSCAPES = "toy_cityscapes_sem_seg_val"
 
 
-@pytest.mark.parametrize("predict", [true_logits, lambda r: true_labels(r).to(torch.uint8)])
+@pytest.mark.parametrize(
+    "predict", [lambda r: logits(true_labels(r)), lambda r: true_labels(r).to(torch.uint8)]
+)
 def test_cityscapes_semantics(predict, toy, tmp_path):
     cfg = load_cfg()
     cfg.TEST.BOUNDARY = ("boundary_iou", "trimap", "boundary_f")
@@ -91,7 +88,9 @@ def test_cityscapes_semantics(predict, toy, tmp_path):
 def test_cityscapes_semantics_equal_detectron2s(toy, tmp_path):
     records = DatasetCatalog.get(CITYSCAPES)
     ours = run(build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path)), records, shifted_labels)
-    theirs = run(CityscapesSemSegEvaluator(CITYSCAPES), records, shifted_logits)
+    theirs = run(
+        CityscapesSemSegEvaluator(CITYSCAPES), records, lambda r: logits(shifted_labels(r))
+    )
     assert {name: ours[name] for name in theirs} == pytest.approx(theirs, nan_ok=True)
     assert 20 < ours["IoU"] < 99
     # No class is predicted that is nowhere true, so the two ways to average agree.
@@ -117,21 +116,12 @@ def test_cityscapes_semantics_with_bad_predictions(toy, tmp_path):
         evaluator.process([record], [{"sem_seg": labels}])
 
 
-def test_types(toy, tmp_path):
+def test_semantics(toy, tmp_path):
     cfg = load_cfg()
-    cfg.MODEL.MASK_ON = True
-    evaluator = build_evaluator(cfg, "toy_val", str(tmp_path))
-    assert isinstance(evaluator, InstanceEvaluator)
-    assert evaluator._tasks == ("bbox", "segm")  # also when nothing is detected
-    semantic = build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path))
-    assert isinstance(semantic, SemanticEvaluator)
-    assert semantic.metrics.boundary == ()
-
-
-def test_boundary_metrics(toy, tmp_path):
-    cfg = load_cfg()
+    assert build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path)).metrics.boundary == ()
     cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")  # that of the other kind is left out
     evaluator = build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path / "out"))
+    assert isinstance(evaluator, SemanticEvaluator)
     scores = run(evaluator, DatasetCatalog.get("toy_sem_seg_val"), true_labels)
     assert evaluator.metrics.boundary == ("trimap",)
     assert scores["mIoU"] == scores["mTrimapIoU1"] == 100
@@ -141,13 +131,15 @@ def test_boundary_metrics(toy, tmp_path):
         build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path))
 
 
-def test_boundary_ap(toy, tmp_path):
+def test_coco(toy, tmp_path):
     cfg = load_cfg()
     cfg.MODEL.MASK_ON = True
-    cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")
-    assert build_evaluator(cfg, "toy_val", str(tmp_path))._boundary_ap
-    cfg.TEST.BOUNDARY = ("trimap",)
-    assert not build_evaluator(cfg, "toy_val", str(tmp_path))._boundary_ap
+    for boundary in (("boundary_ap", "trimap"), ("trimap",)):
+        cfg.TEST.BOUNDARY = boundary
+        evaluator = build_evaluator(cfg, "toy_val", str(tmp_path))
+        assert isinstance(evaluator, InstanceEvaluator)
+        assert evaluator._tasks == ("bbox", "segm")  # also when nothing is detected
+        assert evaluator._boundary_ap == ("boundary_ap" in boundary)
     cfg.TEST.AP_STAR_FILE = str(tmp_path / "none.json")
     with pytest.raises(FileNotFoundError, match=r"none\.json"):
         build_evaluator(cfg, "toy_val", str(tmp_path))
@@ -167,7 +159,7 @@ def test_unknown_type_and_unknown_name(tmp_path):
     if "odd_type" not in DatasetCatalog:
         DatasetCatalog.register("odd_type", list)
     MetadataCatalog.get("odd_type").evaluator_type = "odd"
-    with pytest.raises(ValueError, match=r"'odd_type' has the evaluator_type 'odd'.*'coco'"):
+    with pytest.raises(ValueError, match=r"'odd_type': its evaluator_type is 'odd'.*'coco'"):
         build_evaluator(load_cfg(), "odd_type", str(tmp_path))
-    with pytest.raises(ValueError, match="'toy_vla' is not a registered data set"):
+    with pytest.raises(ValueError, match=r"'toy_vla': .* Is the data set registered"):
         build_evaluator(load_cfg(), "toy_vla", str(tmp_path))

@@ -20,13 +20,7 @@ from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-
-
-def columns(number, first=0):
-    """A mask of 20 x 100 pixels that fills some columns."""
-    mask = np.zeros((20, 100), dtype=np.uint8)
-    mask[:, first : first + number] = 1
-    return mask
+from tests.toy_instances import ap, columns
 
 
 def official_precision(truth, predictions, task):
@@ -59,29 +53,18 @@ def test_each_threshold_by_hand(instances):
     for task in ("bbox", "segm"):
         table = coco_precision(truth, predictions, task)
         half = 100 * 51 / 101
-        assert table.average_precision(iou=0.85) == pytest.approx(100)
-        assert table.average_precision(iou=0.90) == pytest.approx(half)
-        assert table.average_precision(iou=0.95) == 0
-        assert table.average_precision() == pytest.approx((8 * 100 + half) / 10)
+        assert ap(table, "AP85") == pytest.approx(100)
+        assert ap(table, "AP90") == pytest.approx(half)
+        assert ap(table, "AP95") == 0
+        assert ap(table) == pytest.approx((8 * 100 + half) / 10)
         assert table.metrics(high_ious=True)["AP85-95"] == pytest.approx((100 + half) / 3)
         # 2000 pixels: medium
-        assert table.average_precision(size="medium") == table.average_precision()
-        assert np.isnan(table.average_precision(size="small"))
+        assert ap(table, "APm") == ap(table)
+        assert np.isnan(ap(table, "APs"))
     assert "AP85" not in table.metrics(high_ious=False)
     assert "AP-thing" not in table.metrics(high_ious=False)  # one class: it is AP
-    one = coco_precision(truth, predictions, "segm", image_ids=[1])
-    assert one.average_precision(iou=0.90) == pytest.approx(100)
-
-
-def test_unknown_threshold_size_and_task_are_refused(instances):
-    truth = instances.truth([(20, 100)], [(0, 0, columns(50), False)])
-    table = coco_precision(truth, [], "segm")
-    with pytest.raises(ValueError, match=r"No AP at IoU 0\.97"):
-        table.average_precision(iou=0.97)
-    with pytest.raises(ValueError, match="size 'huge': choose from"):
-        table.average_precision(size="huge")
-    with pytest.raises(ValueError, match="no COCO AP of 'keypoints'"):
-        coco_precision(truth, [], "keypoints")
+    one = coco_precision(truth.of_images([1]), predictions[:1], "segm")
+    assert ap(one, "AP90") == pytest.approx(100)
 
 
 @pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
@@ -94,7 +77,7 @@ def test_nothing_predicted_and_nothing_true(instances, task):
     assert np.isnan(metrics["AP-unseen"])
     nothing_true = instances.truth([(20, 100)], [])
     predictions = [instances.prediction(0, 0, columns(50), 0.5)]
-    assert np.isnan(coco_precision(nothing_true, predictions, task).average_precision())
+    assert np.isnan(ap(coco_precision(nothing_true, predictions, task)))
 
 
 @pytest.mark.parametrize("task", ["segm", "boundary"])
@@ -105,19 +88,23 @@ def test_crowds_by_hand(instances, task):
     truth = instances.truth([(20, 100)], [(0, 0, masks[0], False), (0, 0, masks[1], True)])
     inside = [instances.prediction(0, 0, columns(10, 50 + 10 * i), 0.9) for i in range(4)]
     right = instances.prediction(0, 0, columns(40), 0.5)
-    assert coco_precision(truth, [*inside, right], task).average_precision() == pytest.approx(100)
+    assert ap(coco_precision(truth, [*inside, right], task)) == pytest.approx(100)
     half_inside = instances.prediction(0, 0, columns(10, 45), 0.9)
     table = coco_precision(truth, [half_inside, right], task)
-    assert table.average_precision(iou=0.50) == pytest.approx(100)
-    assert table.average_precision(iou=0.55) == pytest.approx(50)
+    assert ap(table, "AP50") == pytest.approx(100)
+    assert ap(table, "AP55") == pytest.approx(50)
 
 
-@pytest.mark.parametrize("task", ["bbox", "segm"])
-def test_equal_to_pycocotools(instances, task, toy_truth, toy_predictions):
-    table = coco_precision(toy_truth, toy_predictions, task)
-    expected = official_precision(toy_truth, toy_predictions, task)
-    assert 0.1 < expected[expected > -1].mean() < 0.9
-    np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+def check_equal_to_pycocotools(truth, predictions):
+    for task in ("bbox", "segm"):
+        table = coco_precision(truth, predictions, task)
+        expected = official_precision(truth, predictions, task)
+        assert 0.1 < expected[expected > -1].mean() < 0.9
+        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+
+
+def test_equal_to_pycocotools(toy_truth, toy_predictions):
+    check_equal_to_pycocotools(toy_truth, toy_predictions)
 
 
 def test_equal_to_pycocotools_on_random_crowds(instances):
@@ -130,32 +117,25 @@ def test_equal_to_pycocotools_on_random_crowds(instances):
             mask[y : y + rng.integers(5, 50), x : x + rng.integers(5, 50)] = 1
             annotations.append((image, rng.integers(0, 3), mask, rng.random() < 0.3))
     truth = instances.truth([(80, 110)] * 12, annotations, ("a", "b", "c"))
-    predictions = instances.spoiled(truth, rng)
-    for task in ("bbox", "segm"):
-        table = coco_precision(truth, predictions, task)
-        expected = official_precision(truth, predictions, task)
-        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+    check_equal_to_pycocotools(truth, instances.spoiled(truth, rng))
 
 
 @pytest.mark.real_data
 def test_equal_to_pycocotools_on_coco(coco_truth, coco_predictions):
     assert sum(a["iscrowd"] for a in coco_truth.dataset["annotations"]) == 7
-    for task in ("bbox", "segm"):
-        table = coco_precision(coco_truth, coco_predictions, task)
-        expected = official_precision(coco_truth, coco_predictions, task)
-        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+    check_equal_to_pycocotools(coco_truth, coco_predictions)
 
 
 def test_image_ids_may_be_words(instances):
     truth = instances.truth([(20, 100)] * 2, [(1, 0, columns(50), False)])
     predictions = [instances.prediction(1, 0, columns(40), 0.5)]
-    expected = coco_precision(truth, predictions, "segm").average_precision()
+    expected = ap(coco_precision(truth, predictions, "segm"))
     for entry in (*truth.dataset["images"], *truth.dataset["annotations"], *predictions):
         key = "image_id" if "image_id" in entry else "id"
         entry[key] = f"street/{entry[key]}"
     named = CocoTruth(truth.dataset, "named")
-    table = coco_precision(named, predictions, "segm", image_ids=["street/2"])
-    assert table.average_precision() == expected == pytest.approx(70)
+    table = coco_precision(named.of_images(["street/2"]), predictions, "segm")
+    assert ap(table) == expected == pytest.approx(70)
 
 
 # ---- the evaluator
@@ -233,7 +213,7 @@ def test_evaluator_when_a_model_finds_nothing(processed):
 def test_evaluator_refuses(processed, toy_truth):
     with pytest.raises(ValueError, match=r"it knows 'bbox' and 'segm'"):
         InstanceEvaluator("toy_val", ("bbox", "keypoints"))
-    with pytest.raises(ValueError, match=r"about masks.*Set MODEL\.MASK_ON True"):
+    with pytest.raises(ValueError, match=r"about masks.*set MODEL\.MASK_ON True"):
         InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
     evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
     (found, *_) = [p["instances"] for p in evaluator._predictions if p["instances"]]

@@ -10,51 +10,42 @@ from pointrend_ext.evaluation.coco_ap import coco_evaluation, coco_precision, pr
 from pointrend_ext.evaluation.coco_matches import coco_matches, match
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
+from tests.toy_instances import ap, ap_array, as_lvis, columns
 
 
-def ap_of(table):
-    """AP (T, K, A) of an evaluator's precision."""
-    known = (table.precision > -1).all(axis=1)
-    return np.where(known, table.precision.mean(axis=1), np.nan)
-
-
-def from_matches(truth, predictions, task, weights=None, **limits):
-    evaluation = coco_evaluation(truth, predictions, task, **limits)
+def from_matches(truth, predictions, task, weights=None):
+    evaluation = coco_evaluation(truth, predictions, task)
     if weights is None:
         weights = np.ones((1, len(truth.sizes_hw)), int)
-    ap = average_precisions(coco_matches(evaluation, truth.class_names), np.asarray(weights))
-    return ap, ap_of(precision_of(evaluation, truth))
+    found = average_precisions(coco_matches(evaluation, truth.class_names), np.asarray(weights))
+    return found, ap_array(precision_of(evaluation, truth))
 
 
-def check_equal(truth, predictions, task, **limits):
-    ap, expected = from_matches(truth, predictions, task, **limits)
+def check_equal(truth, predictions, task):
+    found, expected = from_matches(truth, predictions, task)
     assert np.nanmax(expected) > 0
-    np.testing.assert_allclose(ap[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
-@pytest.mark.parametrize("limits", [{}, {"max_detections": 2}])
-def test_equal_to_the_evaluator_on_toy_images(toy_truth, toy_predictions, task, limits):
-    check_equal(toy_truth, toy_predictions, task, **limits)
+TASKS = pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+
+
+@TASKS
+def test_equal_to_the_evaluator_on_toy_images(toy_truth, toy_predictions, task):
+    check_equal(toy_truth, toy_predictions, task)
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+@TASKS
 def test_equal_to_the_evaluator_on_coco(coco_truth, coco_predictions, task):
     assert any(a["iscrowd"] for a in coco_truth.dataset["annotations"])
     check_equal(coco_truth, coco_predictions, task)
 
 
-def columns(number, first=0):
-    mask = np.zeros((40, 100), np.uint8)
-    mask[:, first : first + number] = 1
-    return mask
-
-
 def test_crowds_and_sizes_are_left_out(instances):
     # A crowd takes any number of predictions; the small true object is none of the large ones.
     truth = instances.truth(
-        [(40, 100)],
+        [(20, 100)],
         [(0, 0, columns(20), False), (0, 0, columns(50, 50), True), (0, 0, columns(1, 30), False)],
     )
     found = [(columns(10, 50), 0.9), (columns(10, 60), 0.8), (columns(20), 0.7)]
@@ -64,6 +55,16 @@ def test_crowds_and_sizes_are_left_out(instances):
     assert ap[0, :, 0, 0] == pytest.approx(np.ones(10))
     np.testing.assert_allclose(ap[0], expected, atol=1e-6)
     assert np.isnan(ap[0, 0, 0, 3])  # none is large
+
+
+@TASKS
+@pytest.mark.parametrize(("number", "expected"), [(99, 1 / 100), (100, 0)])
+def test_the_best_100_of_an_image_and_class_count(instances, task, number, expected):
+    truth = instances.truth([(20, 100)], [(0, 0, columns(20), False)])
+    wrong, right = columns(20, 60), instances.prediction(0, 0, columns(20), 0.1)
+    predictions = [*[instances.prediction(0, 0, wrong, 0.9)] * number, right]
+    for found in from_matches(truth, predictions, task):
+        assert found.reshape(10, 1, 4)[:, 0, 0] == pytest.approx(np.full(10, expected))
 
 
 def test_matching_by_hand():
@@ -96,7 +97,7 @@ def copied(truth, predictions, weights):
     return CocoTruth(dataset, "copies"), found
 
 
-@pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
+@TASKS
 def test_weights_are_copies_of_images(toy_truth, toy_predictions, task):
     scores = np.random.default_rng(1).permutation(len(toy_predictions)) / len(toy_predictions)
     predictions = [{**p, "score": float(s)} for p, s in zip(toy_predictions, scores, strict=True)]
@@ -104,7 +105,7 @@ def test_weights_are_copies_of_images(toy_truth, toy_predictions, task):
     ap, _ = from_matches(toy_truth, predictions, task, weights)
     for row, own in zip(ap, weights, strict=True):
         table = coco_precision(*copied(toy_truth, predictions, own), task)
-        np.testing.assert_allclose(row, ap_of(table), atol=1e-6)
+        np.testing.assert_allclose(row, ap_array(table), atol=1e-6)
 
 
 def test_many_samples_at_once_are_those_one_by_one(toy_truth, toy_predictions, monkeypatch):
@@ -130,25 +131,17 @@ def test_no_predictions_and_no_truth():
 
 def test_equal_to_lvis(toy_truth, toy_predictions, write_json):
     pytest.importorskip("lvis")
-    rng = np.random.default_rng(3)
-    content = {
-        "images": [
-            {**i, "neg_category_ids": [1, 2], "not_exhaustive_category_ids": [int(rng.integers(6))]}
-            for i in reversed(toy_truth.dataset["images"][1:])  # lvis sorts them
-        ],
-        "categories": [{**c, "frequency": "f"} for c in toy_truth.dataset["categories"]],
-        "annotations": [
-            a
-            for a in toy_truth.dataset["annotations"]
-            if not a.get("iscrowd") and a["image_id"] != toy_truth.dataset["images"][0]["id"]
-        ],
-    }
+    first = toy_truth.dataset["images"][0]["id"]
+    part = toy_truth.of_images(image_id for image_id in toy_truth.sizes_hw if image_id != first)
+    inside = [a for a in toy_truth.dataset["annotations"] if a["image_id"] != first]
+    content = as_lvis({**part.dataset, "annotations": inside}, np.random.default_rng(3))
+    content["images"].reverse()  # lvis sorts them
     ap_star = ApStar(write_json(content), toy_truth)
     for task in ("segm", "bbox"):
         table, matches = ap_star.precision_and_matches(toy_predictions, task)
-        assert 0.05 < table.average_precision() / 100 < 0.95
-        ap = average_precisions(matches, np.ones((1, 8), int))[0]
-        np.testing.assert_allclose(ap, ap_of(table), atol=1e-6)
+        assert 5 < ap(table) < 95
+        found = average_precisions(matches, np.ones((1, 8), int))[0]
+        np.testing.assert_allclose(found, ap_array(table), atol=1e-6)
     # The first image of the data set is not in the file.
     only_first = average_precisions(matches, np.eye(8, dtype=int)[:1])
     assert np.isnan(only_first).all()
