@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
-from pointrend_ext.checkpoint.files import write_atomically
-from pointrend_ext.checkpoint.report import LOADED, MAPPED, PARTLY_NEW, LoadReport
+from pointrend_ext.checkpoint.files import open_atomically
+from pointrend_ext.checkpoint.report import TAKEN, LoadReport
 
 __all__ = ["convert_weights", "write_weights"]
 
@@ -46,9 +47,10 @@ def convert_weights(
         What became of each tensor.
 
     Raises:
-        FileNotFoundError: no such source.
+        FileNotFoundError: no such source, or no folder to write to.
         ValueError: another ending of the target, a source that is damaged or unsafe, or weights
             that do not fill the model.
+        ModuleNotFoundError: safetensors are to be written and are not installed.
     """
     _check_target(source, Path(target))
     checkpointer = PointRendCheckpointer(
@@ -60,7 +62,8 @@ def convert_weights(
     )
     checkpointer.load(source)
     report, state = checkpointer.report, model.state_dict()
-    written = {name: state[name] for name in report.names(LOADED, MAPPED, PARTLY_NEW)}
+    assert report is not None
+    written = {name: state[name] for name in report.names(*TAKEN)}
     write_weights(target, written, class_names=class_names, config=config)
     return report
 
@@ -82,16 +85,15 @@ def write_weights(
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
     names = {kind: list(names) for kind, names in (class_names or {}).items()}
-    if Path(path).suffix == ".safetensors":
-        from safetensors.torch import save
+    with open_atomically(path) as file:
+        if Path(path).suffix == ".safetensors":
+            from safetensors.torch import save
 
-        extras = {"class_names": json.dumps(names), "config": config}
-        # It refuses tensors that share memory.
-        data = save({name: value.clone() for name, value in tensors.items()}, metadata=extras)
-        write_atomically(path, lambda file: file.write(data))
-    else:
-        data = {"model": tensors, "class_names": names, "config": config}
-        write_atomically(path, lambda file: torch.save(data, file))
+            extras = {"class_names": json.dumps(names), "config": config}
+            # It refuses tensors that share memory.
+            file.write(save({n: value.clone() for n, value in tensors.items()}, metadata=extras))
+        else:
+            torch.save({"model": tensors, "class_names": names, "config": config}, file)
 
 
 def _check_target(source: str, target: Path) -> None:
@@ -100,17 +102,9 @@ def _check_target(source: str, target: Path) -> None:
             f"The converted weights {str(target)!r} cannot be written as {target.suffix!r}: end "
             f"the name in one of {', '.join(ENDINGS)}."
         )
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(target.parent)!r} to write to: make it.")
-    if target.exists() and target.samefile(source):
+    if target.resolve() == Path(source).resolve():
         raise ValueError(
             f"{str(target)!r} is the file that is converted: give the new one another name."
         )
     if target.suffix == ".safetensors":
-        try:
-            import safetensors  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "Writing .safetensors needs the package safetensors: pip install safetensors, or "
-                "write a .pth file."
-            ) from error
+        importlib.import_module("safetensors")  # says so first if it is not installed

@@ -34,9 +34,9 @@ def test_other_classes(make_model, files, load, head, prefix, by_name):
     """Two classes of four: the fourth by its name, and a new one; without names both are new."""
     source, model = randomized(make_model(f"{prefix}{head}")), make_model(f"{prefix}{head}", 2)
     old, fresh = source.state_dict(), {k: v.clone() for k, v in model.state_dict().items()}
-    options = {"class_names": {SEMANTIC: TWO}, "source_class_names": {SEMANTIC: FOUR}}
-    options = {**options, "map_classes": True} if by_name else {}
-    report = load(model, files.pth(old), training=True, **options)
+    options = {"class_names": {SEMANTIC: TWO}, "map_classes": True} if by_name else {}
+    path = files.pth({"model": old, "class_names": {SEMANTIC: FOUR}})
+    report = load(model, path, training=True, **options)
     got, names = model.state_dict(), predictors(head, prefix)
     for name in names:
         assert old[name].shape[0] == 4
