@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pointrend_ext.checkpoint import SEMANTIC, IncompleteWeightsError
+from tests.checkpoint.helpers import assert_same
 
 FOUR, TWO = ["road", "sky", "car", "tree"], ["tree", "boat"]
 INNER = {"SFNetHead": [f"auxiliary.{i}." for i in range(3)], "AlignSegHead": ["auxiliary."]}
@@ -41,18 +42,18 @@ def test_other_classes(make_model, files, load, head, prefix, by_name):
     for name in names:
         assert old[name].shape[0] == 4
         expected = torch.stack([old[name][3] if by_name else fresh[name][0], fresh[name][1]])
-        torch.testing.assert_close(got[name], expected, rtol=0, atol=0, msg=name)
+        assert_same(got[name], expected)
     points = [name for name in got if ".point_head." in name]
     assert bool(points) == bool(prefix)
     changed = {name for name in got if old[name].shape != got[name].shape}
     assert changed == set(names) | {n for n in points if "predictor" in n or "fc1.weight" in n}
     assert set(report.names("partly re-initialised")) == changed
     for name in set(got) - changed:
-        torch.testing.assert_close(got[name], old[name], rtol=0, atol=0, msg=name)
+        assert_same(got[name], old[name])
     assert report.names("missing", "shape mismatch", "unexpected") == []
     for name in points:
         if name.endswith("fc1.weight"):  # the columns of fine features stay
-            torch.testing.assert_close(got[name][:, :16], old[name][:, :16], rtol=0, atol=0)
+            assert_same(got[name][:, :16], old[name][:, :16])
 
 
 def test_inner_layers_may_be_new(make_model, files, load):
@@ -62,7 +63,7 @@ def test_inner_layers_may_be_new(make_model, files, load):
     report = load(deep, path, training=True)
     assert report.new_parts() == ["auxiliary semantic layers"]
     for name, value in plain.state_dict().items():
-        torch.testing.assert_close(deep.state_dict()[name], value, rtol=0, atol=0)
+        assert_same(deep.state_dict()[name], value)
     with pytest.raises(IncompleteWeightsError, match="do not fill the model"):
         load(make_model("AlignSegHead"), path)
     again = make_model("AlignSegHead alone")

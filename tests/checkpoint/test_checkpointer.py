@@ -20,13 +20,10 @@ from pointrend_ext.checkpoint import (
     WeightsFileError,
     files,
 )
+from tests.checkpoint.helpers import assert_same, drop
 
 POINT = "roi_heads.mask_head.point_head."
 FOUR = ["person", "car", "dog", "cat"]
-
-
-def drop(state, *prefixes):
-    return {name: value for name, value in state.items() if not name.startswith(prefixes)}
 
 
 # ---- warm starts
@@ -43,7 +40,7 @@ def test_mask_rcnn_starts_a_point_rend_model(make_model, files, load, caplog):
     assert "Detectron2 Mask R-CNN" in report.summary()
     for name, value in model.state_dict().items():
         expected = fresh if name.startswith("roi_heads.mask_head.") else source.state_dict()
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+        assert_same(value, expected[name])
     unexpected = report.names("unexpected")
     assert unexpected == [n for n in source.state_dict() if n.startswith("roi_heads.mask_head.")]
 
@@ -54,8 +51,7 @@ def test_the_same_weights_do_not_evaluate(make_model, files, load):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(IncompleteWeightsError, match=r"not fill.*16 tensors.*allow_missing=True"):
         load(model, path)
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0, msg=name)
+    assert_same(model.state_dict(), before)
     report = load(model, path, allow_missing=True)
     assert report.new_parts() == ["mask head"]
 
@@ -123,8 +119,8 @@ def test_other_classes_keep_the_point_head(make_model, files, load):
     for layer, others in (("fc1", 16), ("fc2", 8), ("fc3", 8)):
         name = f"{POINT}{layer}.weight"
         assert got[name].shape[1] == others + 2
-        torch.testing.assert_close(got[name][:, :others], old[name][:, :others], rtol=0, atol=0)
-        torch.testing.assert_close(got[name][:, others:], fresh[name][:, others:], rtol=0, atol=0)
+        assert_same(got[name][:, :others], old[name][:, :others])
+        assert_same(got[name][:, others:], fresh[name][:, others:])
     assert report.new_parts() == []
     assert len(report.names("partly re-initialised")) == 11
     assert report.names("missing", "shape mismatch", "unexpected") == []
@@ -143,11 +139,11 @@ def test_classes_are_mapped_by_names_in_the_file(make_model, files, load):
     assert report.names("partly re-initialised", "missing") == []
     old, got = source.state_dict(), model.state_dict()
     name = f"{POINT}predictor.bias"
-    torch.testing.assert_close(got[name], old[name][[3, 0]], rtol=0, atol=0)
+    assert_same(got[name], old[name][[3, 0]])
     name = "roi_heads.box_predictor.cls_score.weight"
-    torch.testing.assert_close(got[name], old[name][[3, 0, 4]], rtol=0, atol=0)
+    assert_same(got[name], old[name][[3, 0, 4]])
     name = f"{POINT}fc1.weight"
-    torch.testing.assert_close(got[name], old[name][:, [*range(16), 19, 16]], rtol=0, atol=0)
+    assert_same(got[name], old[name][:, [*range(16), 19, 16]])
 
 
 def test_semantic_classes_are_mapped_by_name(make_model, files, load):
@@ -165,7 +161,7 @@ def test_semantic_classes_are_mapped_by_name(make_model, files, load):
     name = "sem_seg_head.coarse_sem_seg_head.predictor.weight"
     fresh = make_model("semantic_point_rend", 2).state_dict()[name]
     expected = torch.stack([fresh[0], source.state_dict()[name][2]])
-    torch.testing.assert_close(model.state_dict()[name], expected, rtol=0, atol=0)
+    assert_same(model.state_dict()[name], expected)
     assert len(report.names("partly re-initialised")) == 5
 
 

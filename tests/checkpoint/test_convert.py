@@ -17,19 +17,10 @@ from pointrend_ext.checkpoint import (
     convert_weights,
     read_weights_file,
 )
+from tests.checkpoint.helpers import assert_same, with_old_names
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"instance": ["ant", "bee", "cat", "dog"]}
-OLD_PREFIXES = {
-    "roi_heads.mask_head.coarse_head.": "roi_heads.mask_coarse_head.",
-    "roi_heads.mask_head.point_head.": "roi_heads.mask_point_head.",
-}
-
-
-def with_old_names(state):
-    for new, old in OLD_PREFIXES.items():
-        state = {key.replace(new, old): value for key, value in state.items()}
-    return state
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
@@ -44,11 +35,9 @@ def test_old_names_become_new_ones(make_model, files, ending):
     )
     assert not report.new_parts()
     again = make_model("point_rend")
-    checkpointer = PointRendCheckpointer(again)
-    rest = checkpointer.load(str(target))
+    rest = PointRendCheckpointer(again).load(str(target))
     assert rest["class_names"] == NAMES
-    for name, value in source.state_dict().items():
-        assert torch.equal(again.state_dict()[name], value), name
+    assert_same(again.state_dict(), source.state_dict())
     if ending == ".pth":
         data = torch.load(target, weights_only=True)
         assert data["config"] == "VERSION: 2\n"
@@ -75,8 +64,7 @@ def test_only_what_was_loaded_is_written(make_model, files):
     written = read_weights_file(target)["model"]
     assert "backbone.fpn_output2.weight" in written
     assert not any(name.startswith("roi_heads.mask_head") for name in written)
-    for name, value in written.items():
-        assert torch.equal(value, state[name])
+    assert_same(written, {name: state[name] for name in written})
 
 
 def test_classes_are_reordered_by_name(make_model, files):

@@ -11,9 +11,11 @@ import torch
 from detectron2.modeling import build_model
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models.resnet import Bottleneck
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.engine import load_cfg
+from tests.checkpoint.helpers import assert_same
 
 FOLDER = "Cityscapes-SemanticSegmentation"
 STEM, RES2, BOTTLENECK, DIM, CLASSES = 8, 8, 4, 8, 5
@@ -31,28 +33,16 @@ def conv(c_in, c_out, k, *, stride=1, dilation=1, bias=False):
     return nn.Conv2d(c_in, c_out, k, stride, padding, dilation, bias=bias)
 
 
-class Bottleneck(nn.Module):
-    def __init__(self, norm, c_in, width, c_out, stride, dilation):
-        super().__init__()
-        self.conv1, self.bn1 = conv(c_in, width, 1), norm(width)
-        self.conv2 = conv(width, width, 3, stride=stride, dilation=dilation)
-        self.bn2, self.conv3, self.bn3 = norm(width), conv(width, c_out, 1), norm(c_out)
-        self.downsample = None
-        if stride > 1 or c_in != c_out:
-            self.downsample = nn.Sequential(conv(c_in, c_out, 1, stride=stride), norm(c_out))
-
-    def forward(self, x):
-        y = self.bn1(self.conv1(x)).relu()
-        y = self.bn3(self.conv3(self.bn2(self.conv2(y)).relu()))
-        return (y + (x if self.downsample is None else self.downsample(x))).relu()
-
-
 def stage(norm, index, blocks, dilation):
-    c_in, c_out = (STEM if index == 0 else WIDTHS[index - 1]), WIDTHS[index]
-    width, stride = BOTTLENECK * 2**index, 1 if index == 0 else 2
-    first = Bottleneck(norm, c_in, width, c_out, stride, dilation)
-    rest = [Bottleneck(norm, c_out, width, c_out, 1, dilation) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *rest)
+    """One stage of torchvision's ResNet, with blocks of a quarter of its width."""
+    c_in, stride = (STEM if index == 0 else WIDTHS[index - 1]), 1 if index == 0 else 2
+    shape = {"groups": 1, "base_width": 128, "dilation": dilation, "norm_layer": norm}
+    planes, c_out = WIDTHS[index] // Bottleneck.expansion, WIDTHS[index]
+    shortcut = nn.Sequential(conv(c_in, c_out, 1, stride=stride), norm(c_out))
+    if stride == 1 and c_in == c_out:
+        shortcut = None
+    rest = [Bottleneck(c_out, planes, **shape) for _ in range(blocks - 1)]
+    return nn.Sequential(Bottleneck(c_in, planes, stride, shortcut, **shape), *rest)
 
 
 def up(x, other):
@@ -289,7 +279,7 @@ def test_equal_logits(rng, tmp_path, make, prefix):
             else:
                 maps = [features[name] for name in head.in_features]
                 logits, auxiliary = head._predict(maps, with_auxiliary=True)
-        torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-8)
+        assert_same(logits, expected, rtol=1e-8, atol=1e-8)
         assert len(auxiliary) == len(inner) == make.has_auxiliary_maps
         for got, wanted in zip(auxiliary, inner, strict=True):
             torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
@@ -307,7 +297,7 @@ def test_under_point_rend_without_auxiliary_layers(tmp_path, make):
     assert checkpointer.report.new_parts() == ["semantic point head"]
     got = model.sem_seg_head.coarse_sem_seg_head.predictor.weight
     last = network.head.conv_last if make is SFNet else network.head
-    torch.testing.assert_close(got, last[-1].weight, rtol=0, atol=0)
+    torch.testing.assert_close(got, last[-1].weight)
 
 
 def test_deep_stem_backbone(tmp_path):
@@ -332,5 +322,5 @@ def test_deep_stem_backbone(tmp_path):
         "stem.conv3.norm.running_var": "bn1.running_var",
         "res4.0.shortcut.norm.weight": "layer3.0.downsample.1.weight",
     }.items():
-        torch.testing.assert_close(backbone[new], state[old], rtol=0, atol=0)
+        assert_same(backbone[new], state[old])
     assert checkpointer.report.new_parts() == ["semantic head", "auxiliary semantic layers"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pointrend_ext.checkpoint import WeightsFileError, read_weights_file
+from tests.checkpoint.helpers import assert_same
 
 WEIGHTS = {"model": {"w": torch.arange(6.0).view(2, 3)}, "iteration": 7}
 
@@ -90,7 +91,7 @@ def test_torch_files_without_checksums_are_read(tmp_path):
     finally:
         serialization.set_crc32_options(True)
     got = read_weights_file(tmp_path / "w.pth")
-    torch.testing.assert_close(got["model"]["w"], WEIGHTS["model"]["w"], rtol=0, atol=0)
+    assert_same(got["model"]["w"], WEIGHTS["model"]["w"])
 
 
 @pytest.mark.parametrize(
@@ -150,9 +151,7 @@ def test_safetensors(tmp_path, metadata, stored_names):
     if stored_names is not None:
         assert got["class_names"] == stored_names
         got = got["model"]
-    assert set(got) == set(tensors)
-    for name, value in tensors.items():
-        torch.testing.assert_close(got[name], value, rtol=0, atol=0)
+    assert_same(got, tensors)
 
 
 @pytest.mark.parametrize("keep", [9, 40, 70, 100, 1000])

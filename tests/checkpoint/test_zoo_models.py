@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 
 import pytest
-import torch
 
 from pointrend_ext.checkpoint import IncompleteWeightsError
+from tests.checkpoint.helpers import assert_same
 
 MASK = "roi_heads.mask_head."
 
 
 def assert_loaded(model, source, fresh, is_new):
     """Each tensor is the source's, but for those that ``is_new`` names."""
-    expected = {k: fresh[k] if is_new(k) else source[k] for k in fresh}
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
+    assert_same(model.state_dict(), {k: fresh[k] if is_new(k) else source[k] for k in fresh})
 
 
 def first_lines(caplog):
