@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
 from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.checkpoint.report import TAKEN, LoadReport
 
-__all__ = ["convert_weights", "write_weights"]
+__all__ = ["convert_weights"]
 
 ENDINGS = (".pth", ".safetensors")
 
@@ -35,8 +35,10 @@ def convert_weights(
     Args:
         model: freshly built; it is given the weights.
         source: a file or an address, as for ``MODEL.WEIGHTS``.
-        target: the new file, ``.pth`` or ``.safetensors``.
-        class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored.
+        target: the new file, ``.pth`` (tensors under ``model``) or ``.safetensors`` (the rest as
+            metadata); it is complete or not there.
+        class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored where the
+            checkpointer finds them.
         config: the model's configuration as text, to be stored.
         map_classes: see ``PointRendCheckpointer``.
         allow_missing: accept weights that do not fill the model, such as a backbone's. What the
@@ -63,30 +65,10 @@ def convert_weights(
     checkpointer.load(source)
     report, state = checkpointer.report, model.state_dict()
     assert report is not None
-    written = {name: state[name] for name in report.names(*TAKEN)}
-    write_weights(target, written, class_names=class_names, config=config)
-    return report
-
-
-def write_weights(
-    path: str | Path,
-    state_dict: Mapping[str, Tensor],
-    *,
-    class_names: Mapping[str, Sequence[str]] | None = None,
-    config: str = "",
-) -> None:
-    """Write weights and what belongs to them; the file is complete or not there.
-
-    Args:
-        path: ends in ``.pth`` (tensors under ``model``) or ``.safetensors`` (the rest as metadata).
-        state_dict: name -> tensor.
-        class_names: by ``INSTANCE`` and ``SEMANTIC``; the checkpointer finds them there.
-        config: a configuration as text.
-    """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
+    tensors = {n: state[n].detach().cpu().contiguous() for n in report.names(*TAKEN)}
     names = {kind: list(names) for kind, names in (class_names or {}).items()}
-    with open_atomically(path) as file:
-        if Path(path).suffix == ".safetensors":
+    with open_atomically(target) as file:
+        if Path(target).suffix == ".safetensors":
             from safetensors.torch import save
 
             extras = {"class_names": json.dumps(names), "config": config}
@@ -94,6 +76,7 @@ def write_weights(
             file.write(save({n: value.clone() for n, value in tensors.items()}, metadata=extras))
         else:
             torch.save({"model": tensors, "class_names": names, "config": config}, file)
+    return report
 
 
 def _check_target(source: str, target: Path) -> None:
