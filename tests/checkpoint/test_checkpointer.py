@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
@@ -27,33 +26,6 @@ FOUR = ["person", "car", "dog", "cat"]
 
 
 # ---- warm starts
-
-
-def test_mask_rcnn_starts_a_point_rend_model(make_model, files, load, caplog):
-    caplog.set_level(logging.INFO, logger="pointrend_ext")
-    source, model = make_model("mask_rcnn", seed=3), make_model("point_rend")
-    fresh = make_model("point_rend").state_dict()
-    report = load(model, files.zoo(source.state_dict()), training=True)
-    first = "backbone, FPN, RPN, box head loaded; mask head new ("
-    lines = [line for record in caplog.records for line in record.getMessage().splitlines()]
-    assert sum(line.startswith(first) for line in lines) == 1
-    assert "Detectron2 Mask R-CNN" in report.summary()
-    for name, value in model.state_dict().items():
-        expected = fresh if name.startswith("roi_heads.mask_head.") else source.state_dict()
-        assert_same(value, expected[name])
-    unexpected = report.names("unexpected")
-    assert unexpected == [n for n in source.state_dict() if n.startswith("roi_heads.mask_head.")]
-
-
-def test_the_same_weights_do_not_evaluate(make_model, files, load):
-    path = files.zoo(make_model("mask_rcnn", seed=3).state_dict())
-    model = make_model("point_rend")
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(IncompleteWeightsError, match=r"not fill.*16 tensors.*allow_missing=True"):
-        load(model, path)
-    assert_same(model.state_dict(), before)
-    report = load(model, path, allow_missing=True)
-    assert report.new_parts() == ["mask head"]
 
 
 @pytest.mark.parametrize(

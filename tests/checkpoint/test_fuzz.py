@@ -189,15 +189,14 @@ def test_the_unmutated_files_load(tmp_path):
         assert_same(model.state_dict(), original)
 
 
-@pytest.mark.parametrize("block", range(4))
-def test_mutated_checkpoints(tmp_path, block):
-    outcomes = [run_case(seed, tmp_path) for seed in range(15 * block, 15 * block + 15)]
-    assert outcomes.count("refused") >= 8
-
-
-@pytest.mark.slow
-def test_500_mutated_checkpoints(tmp_path):
-    outcomes = [run_case(seed, tmp_path) for seed in range(1000, 1500)]
-    counts = {kind: outcomes.count(kind) for kind in ("refused", "unharmed", "undetectable")}
-    print(counts)
-    assert counts["refused"] > 350
+@pytest.mark.parametrize(
+    ("seeds", "refused"),
+    [
+        *((range(15 * block, 15 * block + 15), 8) for block in range(4)),
+        pytest.param(range(1000, 1500), 350, marks=pytest.mark.slow),
+    ],
+)
+def test_mutated_checkpoints(tmp_path, seeds, refused):
+    outcomes = [run_case(seed, tmp_path) for seed in seeds]
+    print({kind: outcomes.count(kind) for kind in ("refused", "unharmed", "undetectable")})
+    assert outcomes.count("refused") >= refused

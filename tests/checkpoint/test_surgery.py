@@ -216,28 +216,34 @@ def test_cascades_and_mask_rcnn():
 
 
 @pytest.mark.parametrize("prefix", ["sem_seg_head.", "sem_seg_head.coarse_sem_seg_head."])
-def test_semantic_heads(prefix):
-    predictor, point = f"{prefix}predictor.weight", "sem_seg_head.point_head."
+@pytest.mark.parametrize("auxiliary", ["auxiliary.", "auxiliary.0."])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_semantic_heads(prefix, auxiliary, by_name):
+    """The second of three classes and a new one; without names both are new."""
+    point = "sem_seg_head.point_head."
+    predictors = [
+        f"{module}predictor.{kind}"
+        for module in (prefix, f"{prefix}{auxiliary}", point)
+        for kind in ("weight", "bias")
+    ]
 
     def state(classes, start):
-        shapes = {
-            predictor: (classes, 2, 1, 1),
-            f"{point}fc1.weight": (2, 3 + classes, 1),
-            f"{point}fc2.weight": (2, 2, 1),
-            f"{point}predictor.weight": (classes, 2, 1),
-        }
-        return numbered(shapes, start)
+        rows = {n: (classes, 2, 1)[: 3 if n.endswith("weight") else 1] for n in predictors}
+        columns = {f"{point}fc1.weight": (2, 3 + classes, 1), f"{point}fc2.weight": (2, 2, 1)}
+        return numbered({**rows, **columns}, start)
 
     old, new = state(3, 0), state(2, 500_000)
     assert count_classes(old, SEMANTIC) == 3
     assert count_classes(old, INSTANCE) is None
-    got, entries = adapt_classes(old, new, class_map={SEMANTIC: ClassMap((1, None), 3)})
+    class_map = {SEMANTIC: ClassMap((1, None), 3)} if by_name else None
+    got, entries = adapt_classes(old, new, class_map=class_map)
     assert [entry.name for entry in entries] == [n for n in old if "fc2" not in n]
-    for name in (predictor, f"{point}predictor.weight"):
-        assert_same(got[name], torch.stack([old[name][1], new[name][1]]))
+    for name in predictors:
+        first = old[name][1] if by_name else new[name][0]
+        assert_same(got[name], torch.stack([first, new[name][1]]))
     name = f"{point}fc1.weight"
-    expected = torch.cat([old[name][:, :3], old[name][:, 4:5], new[name][:, 4:]], dim=1)
-    assert_same(got[name], expected)
+    first = old[name][:, 4:5] if by_name else new[name][:, 3:4]
+    assert_same(got[name], torch.cat([old[name][:, :3], first, new[name][:, 4:]], dim=1))
     assert got[f"{point}fc2.weight"] is old[f"{point}fc2.weight"]
 
 
