@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck
 
-from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.engine import load_cfg
 from tests.checkpoint.helpers import assert_same
 
@@ -253,7 +252,7 @@ def build(kind, coords, *, refined=False, auxiliary=0.4):
 
 @pytest.mark.parametrize("make", [SFNet, AlignSeg])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_equal_logits(rng, tmp_path, make, prefix):
+def test_equal_logits(rng, files, load, make, prefix):
     """Strictly loaded, the whole network gives what theirs does.
 
     Where maps do not cover one extent ours pads them, theirs stretches them: without that step,
@@ -261,13 +260,11 @@ def test_equal_logits(rng, tmp_path, make, prefix):
     """
     network = randomized(make())
     state = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "released.pth")
     model = build(network.kind, network.coords)
-    checkpointer = PointRendCheckpointer(model)
-    checkpointer.load(str(tmp_path / "released.pth"))
-    assert checkpointer.report.format == make.__name__
+    report = load(model, files.pth({"state_dict": state, "epoch": 3}))
+    assert report.format == make.__name__
     filled = {n for n in model.state_dict() if not n.endswith("num_batches_tracked")}
-    assert filled <= set(checkpointer.report.names("loaded"))
+    assert filled <= set(report.names("loaded"))
     head = model.sem_seg_head
     for size_hw in ((128, 192), (129, 194)):
         images = torch.randn(2, 3, *size_hw, generator=rng, dtype=torch.float64)
@@ -279,41 +276,34 @@ def test_equal_logits(rng, tmp_path, make, prefix):
             else:
                 maps = [features[name] for name in head.in_features]
                 logits, auxiliary = head._predict(maps, with_auxiliary=True)
-        assert_same(logits, expected, rtol=1e-8, atol=1e-8)
-        assert len(auxiliary) == len(inner) == make.has_auxiliary_maps
-        for got, wanted in zip(auxiliary, inner, strict=True):
-            torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
+        assert len(auxiliary) == make.has_auxiliary_maps
+        torch.testing.assert_close([logits, *auxiliary], [expected, *inner], rtol=1e-8, atol=1e-8)
         assert logits.std() > 0.1
 
 
 @pytest.mark.parametrize("make", [SFNet, AlignSeg])
-def test_under_point_rend_without_auxiliary_layers(tmp_path, make):
+def test_under_point_rend_without_auxiliary_layers(files, load, make):
     """PointRend around them starts from the released decoder; its point head alone is new."""
     network = randomized(make())
-    torch.save(network.state_dict(), tmp_path / "released.pth")
     model = build(network.kind, network.coords, refined=True, auxiliary=0.0)
-    checkpointer = PointRendCheckpointer(model, for_training=True)
-    checkpointer.resume_or_load(str(tmp_path / "released.pth"), resume=False)
-    assert checkpointer.report.new_parts() == ["semantic point head"]
+    report = load(model, files.pth(network.state_dict()), training=True)
+    assert report.new_parts() == ["semantic point head"]
     got = model.sem_seg_head.coarse_sem_seg_head.predictor.weight
     last = network.head.conv_last if make is SFNet else network.head
-    torch.testing.assert_close(got, last[-1].weight)
+    assert_same(got, last[-1].weight)
 
 
-def test_deep_stem_backbone(tmp_path):
+def test_deep_stem_backbone(files, load):
     """An ImageNet network whose stem is one nn.Sequential fills the backbone."""
-    network = randomized(SFNet())
     state = {
         name.replace("layer0.0.", "conv1.").replace("layer0.1.", "bn1."): value
-        for name, value in network.state_dict().items()
+        for name, value in randomized(SFNet()).state_dict().items()
         if not name.startswith("head.")
     }
     state["fc.weight"] = torch.zeros(10, 3)
-    torch.save(state, tmp_path / "resnet50-deep.pth")
     model = build("sfnet", "pixel")
-    checkpointer = PointRendCheckpointer(model, for_training=True)
-    checkpointer.resume_or_load(str(tmp_path / "resnet50-deep.pth"), resume=False)
-    assert checkpointer.report.format == "ResNet with a deep stem"
+    report = load(model, files.pth(state), training=True)
+    assert report.format == "ResNet with a deep stem"
     backbone = model.backbone.state_dict()
     for new, old in {
         "stem.conv1.weight": "conv1.0.weight",
@@ -323,4 +313,4 @@ def test_deep_stem_backbone(tmp_path):
         "res4.0.shortcut.norm.weight": "layer3.0.downsample.1.weight",
     }.items():
         assert_same(backbone[new], state[old])
-    assert checkpointer.report.new_parts() == ["semantic head", "auxiliary semantic layers"]
+    assert report.new_parts() == ["semantic head", "auxiliary semantic layers"]
