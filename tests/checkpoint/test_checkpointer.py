@@ -157,6 +157,9 @@ def test_equally_many_other_classes_are_warned_of(make_model, files, load, caplo
     assert caplog.text == ""
     load(model, path, class_names={INSTANCE: FOUR[::-1]})
     assert "weights' instance classes are person, car, dog, cat, the model's cat" in caplog.text
+    load(model, path, class_names={INSTANCE: ["ant", "Ant", "bee", "fly"]})  # nothing is mapped
+    data["class_names"] = {INSTANCE: [1, 2, 3, 4]}
+    load(model, files.pth(data), class_names={INSTANCE: FOUR})
 
 
 # ---- values

@@ -70,7 +70,11 @@ def test_wrappers_are_removed(wrapper, container):
     assert extras == ({"epoch": 3} if container else {})
 
 
-@pytest.mark.parametrize("data", [[1], {}, {"epoch": 3}, {"model": {}}, {"model": 3}])
+ENDLESS: dict = {"epoch": 3}
+ENDLESS["model"] = ENDLESS
+
+
+@pytest.mark.parametrize("data", [[1], {}, {"epoch": 3}, {"model": {}}, {"model": 3}, ENDLESS])
 def test_files_without_weights_are_refused(data):
     with pytest.raises(WeightsFileError, match="file holds"):
         unwrap_state_dict(data, "file")
