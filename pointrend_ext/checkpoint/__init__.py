@@ -8,7 +8,7 @@ from pointrend_ext.checkpoint.class_names import (
     known_class_names,
     map_by_name,
 )
-from pointrend_ext.checkpoint.convert import convert_weights, write_weights
+from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.checkpoint.errors import (
     IncompleteWeightsError,
     UnsafeWeightsError,
@@ -37,5 +37,4 @@ __all__ = [
     "read_weights_file",
     "to_detectron2_names",
     "unwrap_state_dict",
-    "write_weights",
 ]

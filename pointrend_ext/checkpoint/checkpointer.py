@@ -6,20 +6,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlparse
 
 import numpy as np
-import torch
 from detectron2.checkpoint import DetectionCheckpointer
-from fvcore.common.checkpoint import _filter_reused_missing_keys, _IncompatibleKeys
+from fvcore.common.checkpoint import _filter_reused_missing_keys
 from torch import Tensor, nn
 
-from pointrend_ext.checkpoint.class_names import ClassMap
-from pointrend_ext.checkpoint.class_sources import ClassSources
-from pointrend_ext.checkpoint.files import fetch, write_atomically
-from pointrend_ext.checkpoint.formats import Conversion, to_detectron2_names, unwrap_state_dict
+from pointrend_ext.checkpoint.class_sources import find_class_maps
+from pointrend_ext.checkpoint.files import AtomicPaths, fetch
+from pointrend_ext.checkpoint.formats import to_detectron2_names, unwrap_state_dict
 from pointrend_ext.checkpoint.reading import read_weights_file
-from pointrend_ext.checkpoint.report import LoadReport, list_entries
+from pointrend_ext.checkpoint.report import TAKEN, LoadReport, list_entries
 from pointrend_ext.checkpoint.requirements import check_loaded, check_values
 from pointrend_ext.checkpoint.surgery import adapt_classes
 
@@ -43,7 +41,6 @@ class PointRendCheckpointer(DetectionCheckpointer):
         save_to_disk: bool | None = None,
         for_training: bool = False,
         class_names: Mapping[str, Sequence[str]] | None = None,
-        source_class_names: Mapping[str, Sequence[str]] | None = None,
         map_classes: bool = False,
         allow_missing: bool = False,
         allow_code: bool = False,
@@ -59,9 +56,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
                 training, so that whole parts of the model may be new. Otherwise, and when a
                 training is resumed, every tensor must be there.
             class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``; written into
-                checkpoints.
-            source_class_names: the same of the weights to load. Without it they are read from the
-                file, or known by their number (COCO, Cityscapes).
+                checkpoints. Those of the weights are read from the file, or known by their number
+                (COCO, Cityscapes).
             map_classes: whether classes are found by name; otherwise they keep their place where
                 their number is the same, and are new where it is not.
             allow_missing: load what there is, whatever is missing.
@@ -70,9 +66,10 @@ class PointRendCheckpointer(DetectionCheckpointer):
             **checkpointables: objects with a state, such as the trainer.
         """
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
+        self.path_manager: Any = AtomicPaths(self.path_manager)
         self.for_training = for_training
         self.class_names = {kind: list(names) for kind, names in (class_names or {}).items()}
-        self.class_sources = ClassSources(self.class_names, source_class_names, map_classes)
+        self.map_classes = map_classes
         self.allow_missing = allow_missing
         self.allow_code = allow_code
         self.report: LoadReport | None = None
@@ -134,30 +131,14 @@ class PointRendCheckpointer(DetectionCheckpointer):
             name: of the file, without extension.
             **kwargs: what else to write.
         """
-        if not self.save_dir or not self.save_to_disk or "://" in self.save_dir:
-            super().save(name, **kwargs)
-            return
-        data = {"model": self.model.state_dict()}
         if self.class_names:
-            data["class_names"] = self.class_names
-        data.update({key: obj.state_dict() for key, obj in self.checkpointables.items()}, **kwargs)
-        path = Path(self.save_dir, f"{name}.pth")
-        logger.info("Saving checkpoint to %s", path)
-        write_atomically(path, lambda file: torch.save(data, file))
-        self.tag_last_checkpoint(path.name)
-
-    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Make a file of ``save_dir`` the one to resume from."""
-        if "://" in self.save_dir:
-            super().tag_last_checkpoint(last_filename_basename)
-            return
-        path = Path(self.save_dir, "last_checkpoint")
-        write_atomically(path, lambda file: file.write(last_filename_basename.encode()))
+            kwargs.setdefault("class_names", self.class_names)
+        super().save(name, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         data = read_weights_file(filename, allow_code=self.allow_code)
         state, extras = unwrap_state_dict(data, self._source)
-        queries = parse_qs(self._parsed_url_during_load.query)
+        queries = parse_qs(urlparse(self._source).query)
         if queries.pop("matching_heuristics", ["False"]) == ["True"]:
             extras["matching_heuristics"] = True
         if queries:
@@ -167,7 +148,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
             )
         return {**extras, "model": state}
 
-    def _load_model(self, checkpoint: dict[str, Any]) -> _IncompatibleKeys:
+    def _load_model(self, checkpoint: dict[str, Any]) -> None:
         model_state = self.model.state_dict()
         conversion = to_detectron2_names(
             checkpoint.pop("model"),
@@ -177,46 +158,25 @@ class PointRendCheckpointer(DetectionCheckpointer):
         for note in conversion.notes:
             logger.warning(note)
         self._compare_pixel_statistics(conversion.state_dict)
-        state, changes = adapt_classes(
-            conversion.state_dict, model_state, class_map=self._class_maps(conversion, checkpoint)
-        )
+        class_map = {}
+        if self._is_warm_start or not self.for_training:  # else it has the classes that it had
+            class_map = find_class_maps(
+                conversion.state_dict,
+                checkpoint.get("class_names"),
+                model_state,
+                self.class_names,
+                by_name=self.map_classes,
+            )
+        state, changes = adapt_classes(conversion.state_dict, model_state, class_map=class_map)
         check_values(state, model_state, self._source)
         missing = [name for name in model_state if name not in state]
-        report = LoadReport(self._source, conversion.format)
-        report.entries = list_entries(
-            conversion,
-            state,
-            model_state,
-            changes,
-            _filter_reused_missing_keys(self.model, missing),
-        )
-        self.report = report
+        missing = _filter_reused_missing_keys(self.model, missing)
+        entries = list_entries(conversion, state, model_state, changes, missing)
+        report = self.report = LoadReport(self._source, conversion.format, entries)
         logger.info("%s\n%s", report.summary(), report.table())
         check_loaded(report, warm_start=self._is_warm_start, allow_missing=self.allow_missing)
-        fitting = {
-            name: value
-            for name, value in state.items()
-            if name in model_state and value.shape == model_state[name].shape
-        }
-        incompatible = self.model.load_state_dict(fitting, strict=False)
-        return _IncompatibleKeys(
-            missing_keys=incompatible.missing_keys,
-            unexpected_keys=[name for name in state if name not in model_state],
-            incorrect_shapes=[
-                (name, tuple(state[name].shape), tuple(model_state[name].shape))
-                for name in state
-                if name in model_state and name not in fitting
-            ],
-        )
-
-    def _class_maps(
-        self, conversion: Conversion, checkpoint: Mapping[str, Any]
-    ) -> dict[str, ClassMap]:
-        if self.for_training and not self._is_warm_start:
-            return {}  # a resumed training has the classes that it had
-        return self.class_sources.class_maps(
-            conversion.state_dict, self.model.state_dict(), checkpoint.get("class_names")
-        )
+        fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
+        self.model.load_state_dict(fitting, strict=False)
 
     def _compare_pixel_statistics(self, state: Mapping[str, Tensor]) -> None:
         """Old checkpoints hold what was subtracted from pixels and what they were divided by."""
@@ -226,6 +186,3 @@ class PointRendCheckpointer(DetectionCheckpointer):
                 if not np.allclose(theirs, ours.tolist(), atol=0.01):
                     text = "The weights were trained with MODEL.%s %s, the configuration has %s."
                     logger.warning(text, name.upper(), theirs, ours.tolist())
-
-    def _log_incompatible_keys(self, _incompatible: _IncompatibleKeys) -> None:
-        """Do nothing: the report has been logged."""

@@ -26,8 +26,8 @@ class ClassRows:
         counter: name, behind the prefix, of the tensor whose rows count the head's classes.
         background: rows of the counter that follow the classes.
         tail: the same of the tensor itself.
-        per_class: rows per class, where that is known; with another number the tensor belongs to no
-            class (class-agnostic boxes).
+        per_class: rows per class, None where that depends on the model. Where a tensor has another
+            number it belongs to no class (class-agnostic boxes); 0 if only its columns may.
     """
 
     kind: str
@@ -53,11 +53,11 @@ CLASS_ROWS = (
     ClassRows(INSTANCE, MASK, r"point_head\.predictor", POINT_COUNTER, per_class=1),
     ClassRows(SEMANTIC, COARSE_SEM_SEG, rf"{AUXILIARY}predictor", "predictor.weight", per_class=1),
     ClassRows(SEMANTIC, SEM_SEG, r"point_head\.predictor", POINT_COUNTER, per_class=1),
+    ClassRows(INSTANCE, MASK, r"point_head\.fc\d+", POINT_COUNTER, per_class=0),
+    ClassRows(SEMANTIC, SEM_SEG, r"point_head\.fc\d+", POINT_COUNTER, per_class=0),
 )
 # The layers of a point head, whose last columns may read the coarse prediction of each class.
-POINT_LAYER = re.compile(
-    rf"(?P<head>{MASK}|{SEM_SEG})point_head\.(?:fc(?P<number>\d+)|predictor)\.weight"
-)
+POINT_LAYER = re.compile(r"(?P<head>.*\.point_head\.)(?:fc(?P<number>\d+)|predictor)\.weight")
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,19 @@ class ClassTensor:
 
     Attributes:
         name: the parameter's.
-        kind: whose classes.
         counter: name of the tensor whose rows count the classes.
-        background: rows of the counter that follow the classes.
-        rows: where the rows belong to classes.
+        rows: which rows belong to classes.
     """
 
     name: str
-    kind: str
     counter: str
-    background: int
-    rows: ClassRows | None
+    rows: ClassRows
 
     def count(self, state: State) -> int | None:
         """Return the number of classes of the tensor's head in a state dict, if it has any."""
         if self.counter not in state or not state[self.counter].dim():
             return None
-        count = state[self.counter].shape[0] - self.background
+        count = state[self.counter].shape[0] - self.rows.background
         return count if count > 0 else None
 
     def reads_coarse(self, state: State) -> bool:
@@ -94,11 +90,10 @@ class ClassTensor:
         match = POINT_LAYER.fullmatch(self.name)
         if match is None or match["number"] == "1":
             return match is not None
-        head = f"{match['head']}point_head"
         number = int(match["number"] or 0)
-        while not match["number"] and f"{head}.fc{number + 1}.weight" in state:
+        while not match["number"] and f"{match['head']}fc{number + 1}.weight" in state:
             number += 1
-        before = f"{head}.fc{number - bool(match['number'])}.weight"
+        before = f"{match['head']}fc{number - bool(match['number'])}.weight"
         count = self.count(state)
         if before not in state or count is None:
             return False
@@ -110,13 +105,8 @@ def find_class_tensor(name: str) -> ClassTensor | None:
     for rule in CLASS_ROWS:
         match = re.fullmatch(rf"({rule.head}){rule.layer}\.(?:weight|bias)", name)
         if match:
-            counter = f"{match[1]}{rule.counter}"
-            return ClassTensor(name, rule.kind, counter, rule.background, rule)
-    match = POINT_LAYER.fullmatch(name)
-    if match is None:
-        return None
-    kind = INSTANCE if re.fullmatch(MASK, match["head"]) else SEMANTIC
-    return ClassTensor(name, kind, f"{match['head']}{POINT_COUNTER}", 0, None)
+            return ClassTensor(name, f"{match[1]}{rule.counter}", rule)
+    return None
 
 
 def count_classes(state: State, kind: str) -> int | None:
@@ -125,5 +115,5 @@ def count_classes(state: State, kind: str) -> int | None:
     Of several heads the largest number counts: a class-agnostic one says nothing.
     """
     tensors = filter(None, map(find_class_tensor, state))
-    counts = [tensor.count(state) for tensor in tensors if tensor.kind == kind]
+    counts = [tensor.count(state) for tensor in tensors if tensor.rows.kind == kind]
     return max((count for count in counts if count is not None), default=None)

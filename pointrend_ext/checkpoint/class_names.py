@@ -12,7 +12,7 @@ from detectron2.data.datasets.builtin_meta import (
     _get_coco_panoptic_separated_meta,
 )
 
-__all__ = ["INSTANCE", "SEMANTIC", "ClassMap", "known_class_names", "map_by_name"]
+__all__ = ["INSTANCE", "SEMANTIC", "ClassMap", "known_class_names", "map_by_name", "normalized"]
 
 # The two lists of classes that a model can have.
 INSTANCE = "instance"
@@ -44,28 +44,24 @@ def known_class_names(kind: str, count: int) -> list[str] | None:
         COCO's 80 or Cityscapes' 8 things; COCO panoptic's 54 or Cityscapes' 19 semantic classes;
         else None.
     """
-    if (kind, count) == (INSTANCE, 80):
-        return [category["name"] for category in COCO_CATEGORIES if category["isthing"]]
-    if (kind, count) == (INSTANCE, 8):
-        return [category["name"] for category in CITYSCAPES_CATEGORIES if category["isthing"]]
-    if (kind, count) == (SEMANTIC, 54):
-        return list(_get_coco_panoptic_separated_meta()["stuff_classes"])
-    if (kind, count) == (SEMANTIC, 19):
-        return [category["name"] for category in CITYSCAPES_CATEGORIES]
-    return None
+    known: dict[tuple[str, int], list[str]] = {
+        (INSTANCE, 80): [c["name"] for c in COCO_CATEGORIES if c["isthing"]],
+        (INSTANCE, 8): [c["name"] for c in CITYSCAPES_CATEGORIES if c["isthing"]],
+        (SEMANTIC, 54): list(_get_coco_panoptic_separated_meta()["stuff_classes"]),
+        (SEMANTIC, 19): [c["name"] for c in CITYSCAPES_CATEGORIES],
+    }
+    return known.get((kind, count))
 
 
 def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
     """Find each new class among the old ones.
-
-    Names are compared without regard to case, and with hyphens and underscores as spaces.
 
     Args:
         old_names: the checkpoint's classes, in its order.
         new_names: the model's classes, in its order.
 
     Returns:
-        The map of equal names.
+        The map of names that are equal when ``normalized``.
 
     Raises:
         ValueError: two classes of one list have the same name.
@@ -74,14 +70,18 @@ def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
     return ClassMap(tuple(old.get(name) for name in new), len(old_names))
 
 
+def normalized(name: str) -> str:
+    """Return a name as it is compared: lower case, hyphens and underscores as spaces."""
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
 def _by_name(names: Sequence[str], owner: str) -> Mapping[str, int]:
     indices: dict[str, int] = {}
     for index, name in enumerate(names):
-        key = re.sub(r"[\s_-]+", " ", name).strip().lower()
-        if key in indices:
+        first = indices.setdefault(normalized(name), index)
+        if first != index:
             raise ValueError(
-                f"Classes {names[indices[key]]!r} and {name!r} of the {owner} have the same name, "
-                "so classes cannot be mapped by name. Rename one, or do not map classes."
+                f"Classes {names[first]!r} and {name!r} of the {owner} have the same name, so "
+                "classes cannot be mapped by name. Rename one, or do not map classes."
             )
-        indices[key] = index
     return indices

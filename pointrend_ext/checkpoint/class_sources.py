@@ -15,96 +15,75 @@ from pointrend_ext.checkpoint.class_names import (
     ClassMap,
     known_class_names,
     map_by_name,
+    normalized,
 )
 
-__all__ = ["ClassSources"]
+__all__ = ["find_class_maps"]
 
 logger = logging.getLogger(__name__)
 
 
-class ClassSources:
-    """Finds, for each class of a model, the class of a checkpoint that it starts from."""
+def find_class_maps(
+    state: Mapping[str, Tensor],
+    stored: Any,
+    model_state: Mapping[str, Tensor],
+    model_names: Mapping[str, Sequence[str]],
+    *,
+    by_name: bool,
+) -> dict[str, ClassMap]:
+    """Find, for each class of a model, the class of a checkpoint that it starts from.
 
-    def __init__(
-        self,
-        model_names: Mapping[str, Sequence[str]],
-        source_names: Mapping[str, Sequence[str]] | None,
-        by_name: bool,
-    ) -> None:
-        """Set the names that are known.
+    Args:
+        state: the checkpoint's, under Detectron2's names.
+        stored: what the checkpoint's file holds as class names, if anything.
+        model_state: the model's.
+        model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
+        by_name: whether to map by name.
 
-        Args:
-            model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
-            source_names: those of the weights, where the user says so.
-            by_name: whether to map by name.
-        """
-        self.model_names = model_names
-        self.source_names = source_names or {}
-        self.by_name = by_name
+    Returns:
+        By kind; empty unless classes are mapped by name.
 
-    def class_maps(
-        self, state: Mapping[str, Tensor], model_state: Mapping[str, Tensor], stored: Any
-    ) -> dict[str, ClassMap]:
-        """Map the classes of a checkpoint.
-
-        Args:
-            state: the checkpoint's, under Detectron2's names.
-            model_state: the model's.
-            stored: the class names that the checkpoint's file holds, if any.
-
-        Returns:
-            By kind; empty unless classes are mapped by name.
-
-        Raises:
-            ValueError: names that are needed are not known, or their number is wrong.
-        """
-        maps = {}
-        for kind in (INSTANCE, SEMANTIC):
-            old_count, new_count = count_classes(state, kind), count_classes(model_state, kind)
-            if old_count is None or new_count is None:
-                continue
-            old = self._source_names(kind, old_count, stored)
-            new = self._checked(kind, self.model_names.get(kind), new_count, "model")
-            if not self.by_name:
-                if old and new and old_count == new_count and not _are_equal(old, new):
-                    logger.warning(
-                        "The weights' %s classes are %s, the model's %s: they are taken in this "
-                        "order. To find them by name, map classes (--map-classes).",
-                        *(kind, _shown(old), _shown(new)),
-                    )
-                continue
-            if not old or not new:
-                owner = "model" if old else "weights"
-                raise ValueError(
-                    f"Classes cannot be mapped by name: the {kind} class names of the {owner} are "
-                    "not known. Give them, or load without --map-classes."
-                )
-            maps[kind] = _logged_map(kind, old, new)
-        return maps
-
-    def _source_names(self, kind: str, count: int, stored: Any) -> Sequence[str] | None:
-        names = self._checked(kind, self.source_names.get(kind), count, "weights")
-        if names is None and isinstance(stored, Mapping):
-            names = stored.get(kind)
-            if not isinstance(names, list) or len(names) != count:
-                names = None
-        return names or known_class_names(kind, count)
-
-    @staticmethod
-    def _checked(
-        kind: str, names: Sequence[str] | None, count: int, owner: str
-    ) -> Sequence[str] | None:
+    Raises:
+        ValueError: names that are needed are not known, or their number is wrong.
+    """
+    maps: dict[str, ClassMap] = {}
+    for kind in (INSTANCE, SEMANTIC):
+        old_count, new_count = count_classes(state, kind), count_classes(model_state, kind)
+        if old_count is None or new_count is None:
+            continue
+        old, new = _old_names(stored, kind, old_count), model_names.get(kind)
         # A class-agnostic model has one class and many names, and a binary one two names.
-        if names is not None and count > 1 and len(names) != count:
+        if new is not None and new_count > 1 and len(new) != new_count:
             raise ValueError(
-                f"The {owner} has {count} {kind} classes, but {len(names)} names are given for "
-                f"them: {_shown(names)}. Correct the names or the number of classes."
+                f"The model has {new_count} {kind} classes, but {len(new)} names are given for "
+                f"them: {_shown(new)}. Correct the names or the number of classes."
             )
+        if by_name and not (old and new):
+            raise ValueError(
+                f"Classes cannot be mapped by name: the {kind} class names of the "
+                f"{'model' if old else 'weights'} are not known. Give them, or load without "
+                "--map-classes."
+            )
+        if old and new and by_name:
+            maps[kind] = _logged_map(kind, old, new)
+        elif old and new and old_count == new_count and not _are_equal(old, new):
+            logger.warning(
+                "The weights' %s classes are %s, the model's %s: they are taken in this order. To "
+                "find them by name, map classes (--map-classes).",
+                *(kind, _shown(old), _shown(new)),
+            )
+    return maps
+
+
+def _old_names(stored: Any, kind: str, count: int) -> Sequence[str] | None:
+    names = stored.get(kind) if isinstance(stored, Mapping) else None
+    if isinstance(names, list) and len(names) == count and {*map(type, names)} == {str}:
         return names
+    return known_class_names(kind, count)
 
 
 def _are_equal(old: Sequence[str], new: Sequence[str]) -> bool:
-    return map_by_name(old, new).sources == tuple(range(len(new)))
+    return [*map(normalized, old)] == [*map(normalized, new)]
 
 
 def _logged_map(kind: str, old: Sequence[str], new: Sequence[str]) -> ClassMap:
@@ -119,4 +98,4 @@ def _logged_map(kind: str, old: Sequence[str], new: Sequence[str]) -> ClassMap:
 
 
 def _shown(names: Sequence[str]) -> str:
-    return ", ".join(list(names)[:8]) + (", ..." if len(names) > 8 else "")
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

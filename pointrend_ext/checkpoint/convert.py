@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
-from pointrend_ext.checkpoint.files import write_atomically
-from pointrend_ext.checkpoint.report import LOADED, MAPPED, PARTLY_NEW, LoadReport
+from pointrend_ext.checkpoint.files import open_atomically
+from pointrend_ext.checkpoint.report import TAKEN, LoadReport
 
-__all__ = ["convert_weights", "write_weights"]
+__all__ = ["convert_weights"]
 
 ENDINGS = (".pth", ".safetensors")
 
@@ -34,8 +35,10 @@ def convert_weights(
     Args:
         model: freshly built; it is given the weights.
         source: a file or an address, as for ``MODEL.WEIGHTS``.
-        target: the new file, ``.pth`` or ``.safetensors``.
-        class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored.
+        target: the new file, ``.pth`` (tensors under ``model``) or ``.safetensors`` (the rest as
+            metadata); it is complete or not there.
+        class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored where the
+            checkpointer finds them.
         config: the model's configuration as text, to be stored.
         map_classes: see ``PointRendCheckpointer``.
         allow_missing: accept weights that do not fill the model, such as a backbone's. What the
@@ -46,9 +49,10 @@ def convert_weights(
         What became of each tensor.
 
     Raises:
-        FileNotFoundError: no such source.
+        FileNotFoundError: no such source, or no folder to write to.
         ValueError: another ending of the target, a source that is damaged or unsafe, or weights
             that do not fill the model.
+        ModuleNotFoundError: safetensors are to be written and are not installed.
     """
     _check_target(source, Path(target))
     checkpointer = PointRendCheckpointer(
@@ -60,38 +64,19 @@ def convert_weights(
     )
     checkpointer.load(source)
     report, state = checkpointer.report, model.state_dict()
-    written = {name: state[name] for name in report.names(LOADED, MAPPED, PARTLY_NEW)}
-    write_weights(target, written, class_names=class_names, config=config)
-    return report
-
-
-def write_weights(
-    path: str | Path,
-    state_dict: Mapping[str, Tensor],
-    *,
-    class_names: Mapping[str, Sequence[str]] | None = None,
-    config: str = "",
-) -> None:
-    """Write weights and what belongs to them; the file is complete or not there.
-
-    Args:
-        path: ends in ``.pth`` (tensors under ``model``) or ``.safetensors`` (the rest as metadata).
-        state_dict: name -> tensor.
-        class_names: by ``INSTANCE`` and ``SEMANTIC``; the checkpointer finds them there.
-        config: a configuration as text.
-    """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
+    assert report is not None
+    tensors = {n: state[n].detach().cpu().contiguous() for n in report.names(*TAKEN)}
     names = {kind: list(names) for kind, names in (class_names or {}).items()}
-    if Path(path).suffix == ".safetensors":
-        from safetensors.torch import save
+    with open_atomically(target) as file:
+        if Path(target).suffix == ".safetensors":
+            from safetensors.torch import save
 
-        extras = {"class_names": json.dumps(names), "config": config}
-        # It refuses tensors that share memory.
-        data = save({name: value.clone() for name, value in tensors.items()}, metadata=extras)
-        write_atomically(path, lambda file: file.write(data))
-    else:
-        data = {"model": tensors, "class_names": names, "config": config}
-        write_atomically(path, lambda file: torch.save(data, file))
+            extras = {"class_names": json.dumps(names), "config": config}
+            # It refuses tensors that share memory.
+            file.write(save({n: value.clone() for n, value in tensors.items()}, metadata=extras))
+        else:
+            torch.save({"model": tensors, "class_names": names, "config": config}, file)
+    return report
 
 
 def _check_target(source: str, target: Path) -> None:
@@ -100,17 +85,9 @@ def _check_target(source: str, target: Path) -> None:
             f"The converted weights {str(target)!r} cannot be written as {target.suffix!r}: end "
             f"the name in one of {', '.join(ENDINGS)}."
         )
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(target.parent)!r} to write to: make it.")
-    if target.exists() and target.samefile(source):
+    if target.resolve() == Path(source).resolve():
         raise ValueError(
             f"{str(target)!r} is the file that is converted: give the new one another name."
         )
     if target.suffix == ".safetensors":
-        try:
-            import safetensors  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                "Writing .safetensors needs the package safetensors: pip install safetensors, or "
-                "write a .pth file."
-            ) from error
+        importlib.import_module("safetensors")  # says so first if it is not installed

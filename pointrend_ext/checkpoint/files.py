@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import urlparse
 
 from detectron2.checkpoint.catalog import ModelCatalog
 from detectron2.utils.file_io import Detectron2Handler
 from iopath.common.file_io import get_cache_dir
 
-__all__ = ["fetch", "write_atomically"]
+__all__ = ["AtomicPaths", "fetch", "open_atomically"]
 
 
 def fetch(path: str, path_manager: Any) -> str:
@@ -58,12 +59,13 @@ def _by_hand(path: str, error: Exception) -> str:
     return f"{message}Download {url} elsewhere and put it at {cached}, or set MODEL.WEIGHTS to it."
 
 
-def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file so that at any moment, a crash included, it is the old one or the new one.
+@contextmanager
+def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file for writing so that at any moment, a crash included, it is the old or the new.
 
     Args:
-        path: a local file.
-        write: writes the content to the open file that it is given.
+        path: a local file. It is replaced when the block ends without an error.
+        mode: ``wb`` or ``w``.
 
     Raises:
         OSError: the file cannot be written, such as on a full disk; the old one is left.
@@ -71,26 +73,35 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], Any]) -> None
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")  # a crash leaves it, the next write reuses it
     try:
-        with temporary.open("wb") as file:
-            write(file)
+        with temporary.open(mode) as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Write the folder's list of names, so that the renaming outlasts a power failure."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # not every system opens folders
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:  # nor does every file system write them on request
-        pass
     finally:
-        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+    # The folder's list of names, so that the renaming outlasts a power failure. Not every system
+    # opens folders, nor does every file system write them on request.
+    with suppress(OSError):
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class AtomicPaths:
+    """A path manager that writes local files atomically."""
+
+    def __init__(self, path_manager: Any) -> None:
+        """Wrap Detectron2's path manager, which does all the rest."""
+        self._path_manager = path_manager
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._path_manager, name)
+
+    def open(self, path: str, mode: str = "r") -> AbstractContextManager[IO[Any]]:
+        """Open a file, as the path manager does."""
+        if "w" in mode and "://" not in path:
+            return open_atomically(path, mode)
+        return self._path_manager.open(path, mode)

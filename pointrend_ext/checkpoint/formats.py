@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ __all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
 # Detectron's, "model_state" that of pycls.
 CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "blobs", "weights")
 WRAPPERS = ("module.", "_orig_mod.", "model.")  # data-parallel, compiled, Lightning
+DEEPEST = 4  # containers in one another: more is no file of weights, and may have no end
 COARSE_PREFIX = "sem_seg_head.coarse_sem_seg_head."
 # Class frequencies of the training set (federated loss): a model has those of its own data.
 OF_THE_DATA = (r".*\.fed_loss_cls_weights$",)
@@ -36,7 +37,6 @@ class Conversion:
     Attributes:
         state_dict: name -> tensor.
         format: whose weights they are, in words.
-        original_names: new name -> name in the file, where they differ.
         ignored: names in the file that no model needs (optimizer momentum, a classifier), or that
             depend on the data alone.
         notes: what a user of this format should know.
@@ -44,7 +44,6 @@ class Conversion:
 
     state_dict: dict[str, Tensor]
     format: str
-    original_names: dict[str, str] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -63,27 +62,26 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
     Raises:
         WeightsFileError: there are none, or one has a dtype that torch lacks.
     """
-    if not isinstance(data, Mapping):
-        raise WeightsFileError(
-            f"{source} holds a {type(data).__name__}, not a dictionary of tensors by name: give a "
-            "file that holds model.state_dict(), alone or under the key 'model'."
-        )
-    container = next((key for key in CONTAINERS if isinstance(data.get(key), Mapping)), None)
-    if container is not None:
-        state, _ = unwrap_state_dict(data[container], source)
-        return state, {key: value for key, value in data.items() if key != container}
-    state, extras = {}, {}
-    for name, value in data.items():
-        if isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic):
-            state[name] = _as_tensor(value, name, source)
-        else:
-            extras[name] = value
+    inner, extras = data if isinstance(data, Mapping) else {}, None
+    for _ in range(DEEPEST):
+        container = next((key for key in CONTAINERS if isinstance(inner.get(key), Mapping)), None)
+        if container is not None:
+            rest = {key: value for key, value in inner.items() if key != container}
+            inner, extras = inner[container], rest if extras is None else extras
+    state = {
+        name: _as_tensor(value, name, source)
+        for name, value in inner.items()
+        if isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)
+    }
     if not state:
-        found = ", ".join(repr(key) for key in list(data)[:5]) or "no keys"
+        keys = ", ".join(repr(key) for key in list(inner)[:5]) or "no keys"
+        found = keys if isinstance(data, Mapping) else f"a {type(data).__name__}"
         raise WeightsFileError(
             f"{source} holds no tensors by name (found {found}): give a file that holds "
             "model.state_dict(), alone or under the key 'model'."
         )
+    if extras is None:
+        extras = {key: value for key, value in inner.items() if key not in state}
     for prefix in WRAPPERS:
         if all(name.startswith(prefix) for name in state):
             state = {name[len(prefix) :]: value for name, value in state.items()}
@@ -123,42 +121,26 @@ def to_detectron2_names(
         WeightsFileError: one tensor fits several of the model's names.
     """
     model_names = list(model_names)
-    weights_format = _recognise(state_dict)
-    dropped = (*weights_format.dropped, *OF_THE_DATA)
-    ignored = [name for name in state_dict if _matches(dropped, name)]
-    kept = {name: state_dict[name] for name in state_dict if name not in set(ignored)}
-    original = {_rename(weights_format, name): name for name in kept}
-    if len(original) < len(kept):
+    weights_format = next((known for known in FORMATS if _fits(known, state_dict)), PLAIN)
+    dropped = re.compile("|".join((*weights_format.dropped, *OF_THE_DATA)))
+    ignored = tuple(name for name in state_dict if dropped.match(name))
+    kept = {name: value for name, value in state_dict.items() if not dropped.match(name)}
+    state = {_rename(weights_format, name): value for name, value in kept.items()}
+    if len(state) < len(kept):
         raise WeightsFileError("Two tensors of the file mean the same parameter of the model.")
-    state = {name: kept[old] for name, old in original.items()}
     if weights_format.convert is not None:
-        state, names = weights_format.convert(state)
-        original = {name: original[old] for name, old in names.items()}
+        state = weights_format.convert(state)
     renames = _wrap_semantic_head(state, model_names)
     if weights_format.partial_names or complete_names:
         renames = _complete_names(state, model_names)
     state = {renames.get(name, name): value for name, value in state.items()}
     if weights_format.fused_norms:
         state.update(_neutral_statistics(state, model_names))
-    original = {renames.get(name, name): old for name, old in original.items()}
-    return Conversion(
-        state_dict=state,
-        format=weights_format.name,
-        original_names={name: old for name, old in original.items() if name != old},
-        ignored=tuple(ignored),
-        notes=weights_format.notes,
-    )
+    return Conversion(state, weights_format.name, ignored, weights_format.notes)
 
 
-def _recognise(state_dict: Mapping[str, Tensor]) -> WeightsFormat:
-    for weights_format in FORMATS:
-        if all(any(re.match(p, name) for name in state_dict) for p in weights_format.required):
-            return weights_format
-    return PLAIN
-
-
-def _matches(patterns: Iterable[str], name: str) -> bool:
-    return any(re.match(pattern, name) for pattern in patterns)
+def _fits(known: WeightsFormat, state_dict: Iterable[str]) -> bool:
+    return all(any(re.match(p, name) for name in state_dict) for p in known.required)
 
 
 def _rename(weights_format: WeightsFormat, name: str) -> str:

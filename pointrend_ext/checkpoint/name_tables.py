@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-
 from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 
 from pointrend_ext.checkpoint.decoder_names import ALIGNSEG, SFNET
-from pointrend_ext.checkpoint.weights_format import DEEP_STEM, RESNET, State, WeightsFormat
+from pointrend_ext.checkpoint.weights_format import DEEP_STEM, RESNET, State, WeightsFormat, counted
 
 __all__ = ["FORMATS", "PLAIN"]
 
 
-def _level(name: str) -> Callable[[re.Match[str]], str]:
-    """Torchvision counts pyramid levels from 0, Detectron2 from the power of two, 2."""
-    return lambda found: f"{name}{int(found[1]) + 2}.{found[2]}"
-
-
-def _background_last(state: State) -> tuple[State, dict[str, str]]:
+def _background_last(state: State) -> State:
     """Torchvision's class 0 is the background: Detectron2 has it last, or not at all.
 
     Of COCO's 90 category ids, 80 are in use; Detectron2 numbers these without gaps.
     """
-    state = dict(state)
-    rows = state["roi_heads.box_predictor.cls_score.weight"].shape[0]
+    state, head = dict(state), "roi_heads.box_predictor.cls_score"
+    rows = state[f"{head}.weight"].shape[0]
     used = list(range(1, rows))
     if rows == 91:
         used = [category["id"] for category in COCO_CATEGORIES if category["isthing"]]
     for kind in ("weight", "bias"):
-        scores = f"roi_heads.box_predictor.cls_score.{kind}"
-        state[scores] = state[scores][[*used, 0]]
+        state[f"{head}.{kind}"] = state[f"{head}.{kind}"][[*used, 0]]
         for name, per_class in (("box_predictor.bbox_pred", 4), ("mask_head.predictor", 1)):
             name = f"roi_heads.{name}.{kind}"
             if name in state:
                 by_class = state[name].unflatten(0, (rows, per_class))
                 state[name] = by_class[used].flatten(0, 1)
-    return state, {name: name for name in state}
+    return state
 
 
 TORCHVISION_INPUT = (
@@ -68,23 +59,14 @@ FORMATS = (
             (r"^backbone\.body\.", ""),
             *RESNET,
             (r"^(stem|res\d)\.", r"backbone.bottom_up.\1."),
-            (
-                r"^backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?(weight|bias)$",
-                _level("backbone.fpn_lateral"),
-            ),
-            (
-                r"^backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?(weight|bias)$",
-                _level("backbone.fpn_output"),
-            ),
+            # levels are counted there from 0, here from the power of two, 2
+            counted(r"backbone\.fpn\.inner_blocks\.(\d)\.(?:0\.)?", "backbone.fpn_lateral", 2),
+            counted(r"backbone\.fpn\.layer_blocks\.(\d)\.(?:0\.)?", "backbone.fpn_output", 2),
             (r"^rpn\.head\.conv\.(?:0\.0\.)?", "proposal_generator.rpn_head.conv."),
             (r"^rpn\.head\.cls_logits\.", "proposal_generator.rpn_head.objectness_logits."),
             (r"^rpn\.head\.bbox_pred\.", "proposal_generator.rpn_head.anchor_deltas."),
-            (r"^roi_heads\.box_head\.fc6\.", "roi_heads.box_head.fc1."),
-            (r"^roi_heads\.box_head\.fc7\.", "roi_heads.box_head.fc2."),
-            (
-                r"^roi_heads\.mask_head\.(\d)\.0\.(.*)",
-                lambda found: f"roi_heads.mask_head.mask_fcn{int(found[1]) + 1}.{found[2]}",
-            ),
+            counted(r"roi_heads\.box_head\.fc(\d)\.", "roi_heads.box_head.fc", -5),
+            counted(r"roi_heads\.mask_head\.(\d)\.0\.", "roi_heads.mask_head.mask_fcn", 1),
             (r"^roi_heads\.mask_predictor\.conv5_mask\.", "roi_heads.mask_head.deconv."),
             (r"^roi_heads\.mask_predictor\.mask_fcn_logits\.", "roi_heads.mask_head.predictor."),
         ),
@@ -98,7 +80,7 @@ FORMATS = (
         name="Caffe2 (Detectron or MSRA)",
         required=(r"(conv1_w|res2_0_branch2a_w)$",),
         dropped=(r".*_momentum$", r"(pred|fc1000)_[wb]$"),
-        convert=convert_c2_detectron_names,
+        convert=lambda state: convert_c2_detectron_names(state)[0],
         partial_names=True,
         fused_norms=True,
     ),

@@ -14,34 +14,14 @@ from typing import Any
 import torch
 
 from pointrend_ext.checkpoint.errors import UnsafeWeightsError, WeightsFileError
-from pointrend_ext.checkpoint.unpickler import PickleError, RefusedGlobal, restricted_load
+from pointrend_ext.checkpoint.pickle_values import LEGACY_TORCH
+from pointrend_ext.checkpoint.unpickler import restricted_load
 
 __all__ = ["ALLOW_CODE_HINT", "read_weights_file"]
 
 ALLOW_CODE_HINT = "allow_code=True (--allow-code on the command line)"
 HEAD = 512
-ZIP = b"PK\x03\x04"
-# The first pickle of a file of torch before 1.6: its magic number, protocol 2.
-LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-# What may open a file that is no weights file, and what to say about it.
-WRONG_KINDS: tuple[tuple[re.Pattern[bytes], str], ...] = (
-    (
-        re.compile(rb"version https://git-lfs"),
-        "a Git LFS pointer; run git lfs pull",
-    ),
-    (
-        re.compile(rb"\s*(<!doctype|<html|<head|<\?xml|<error)", re.IGNORECASE),
-        "a web page (say, an error or a login page); download the file itself",
-    ),
-    (re.compile(rb"\s*[{\[]\s*[\"{\]}]"), "JSON text; give the weights file that belongs to it"),
-    (
-        re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!"),
-        "a compressed archive; unpack it first",
-    ),
-    (re.compile(rb".{257}ustar", re.DOTALL), "a tar archive; unpack it first"),
-    (re.compile(rb"\x89HDF"), "an HDF5 file; only PyTorch's and pickled weights can be loaded"),
-    (re.compile(rb"\0+\Z"), "nothing but zeros; the download was not completed"),
-)
+Reader = Callable[[Path, bool], Any]
 
 
 def read_weights_file(path: str | Path, *, allow_code: bool = False) -> Any:
@@ -56,124 +36,89 @@ def read_weights_file(path: str | Path, *, allow_code: bool = False) -> Any:
         What was saved: in general a dictionary, with tensors on the CPU or NumPy arrays.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: there is no such file.
         UnsafeWeightsError: the file names a class or function that weights do not need.
-        WeightsFileError: empty, cut off, damaged, or of another kind.
+        WeightsFileError: empty, cut off, damaged, of another kind, or its reader is not installed.
     """
     path = Path(path)
-    if not path.is_file():
-        kind = "is a folder, not a file" if path.is_dir() else "does not exist"
-        raise FileNotFoundError(f"The weights file {path} {kind}; correct MODEL.WEIGHTS.")
-    size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEAD)
-    reader = _find_reader(path, head, size)
     try:
-        return reader(path, size, allow_code)
-    except (UnsafeWeightsError, WeightsFileError):
-        raise
-    except RefusedGlobal as error:
-        raise UnsafeWeightsError(
-            f"{path} was not read: it needs {error}, which weights do not need and which could run "
-            "code on this machine. Get the weights from a source you trust, or, if you trust "
-            f"this one, pass {ALLOW_CODE_HINT}."
-        ) from None
-    # torch and zipfile fail in many ways on damaged bytes.
+        kind = _find_kind(path, head)
+        if not isinstance(kind, str):
+            return kind(path, allow_code)
+    # torch, zipfile and the unpickler fail in many ways on damaged bytes.
     except Exception as error:
-        raise WeightsFileError(_damaged(path, size, f"{type(error).__name__}: {error}")) from error
-
-
-def _find_reader(path: Path, head: bytes, size: int) -> Callable[[Path, int, bool], Any]:
-    if size == 0:
-        raise WeightsFileError(f"{path} is empty (0 bytes): download or copy it again.")
-    for pattern, kind in WRONG_KINDS:
-        if pattern.match(head):
-            raise WeightsFileError(f"{path} ({size} bytes) is not a weights file but {kind}.")
-    if head.startswith(ZIP):
-        return _read_zip
-    if head.startswith(LEGACY_TORCH):
-        return _read_torch
-    if head[8:9] == b"{":
-        return _read_safetensors
-    # Protocol 2 and later by their mark, 0 and 1 by the operations that can open one.
-    if re.match(rb"\x80[\x02-\x05]|[(}\]c]", head):
-        return _read_pickle
+        raise _explained(error, path) from error
     raise WeightsFileError(
-        f"{path} ({size} bytes) is not a weights file: it begins with {head[:12]!r}. Known are "
-        "files of torch.save, pickle and safetensors; the download may be damaged."
+        f"{path} ({path.stat().st_size} bytes, beginning with {head[:12]!r}) is not a weights file "
+        f"but {kind}."
     )
 
 
-def _read_pickle(path: Path, size: int, allow_code: bool) -> Any:
-    if allow_code:
-        with path.open("rb") as file:
-            return pickle.load(file, encoding="latin1")
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-    ):
-        return restricted_load(mapped, size)
-
-
-def _read_zip(path: Path, size: int, allow_code: bool) -> Any:
+def _find_kind(path: Path, head: bytes) -> str | Reader:
+    """Find the reader of a file, or say what it is instead of weights."""
+    kind = next(kind for pattern, kind in KINDS if re.match(pattern, head, re.DOTALL))
+    if kind is not _read_zip:
+        return kind
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        if not any(name.endswith("/data.pkl") for name in names):
-            raise WeightsFileError(
-                f"{path} is a zip archive without weights of torch.save (it holds "
-                f"{', '.join(names[:3])}, ...); unpack it and give the weights file in it."
-            )
-        if any(name.endswith("/constants.pkl") for name in names):
-            raise WeightsFileError(
-                f"{path} is an exported TorchScript model; give the checkpoint it was made from."
-            )
-        unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > 20 * size:
-            raise PickleError(f"unpacks to {unpacked} bytes")
-        _check_sums(archive)
-    return _read_torch(path, size, allow_code)
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "an exported TorchScript model; give the checkpoint it was made from"
+    if any(name.endswith("/data.pkl") for name in names):
+        return kind
+    found = ", ".join(names[:3])
+    return f"a zip archive (of {found}, ...); unpack it and give the weights file in it"
 
 
-def _check_sums(archive: zipfile.ZipFile) -> None:
-    """Compare the checksums, which torch writes but does not read.
-
-    Where all are wrong they were switched off (``torch.serialization.set_crc32_options``).
-    """
-    entries = [entry for entry in archive.infolist() if entry.file_size]
-    wrong = [entry.filename for entry in entries if not _is_sound(archive, entry)]
-    if wrong and len(wrong) < len(entries):
-        raise PickleError(f"wrong checksum of {', '.join(wrong[:3])}")
-
-
-def _is_sound(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
-    try:
-        with archive.open(entry) as file:
-            while file.read(1 << 20):
-                pass
-    except zipfile.BadZipFile:
-        return False
-    return True
+def _explained(error: Exception, path: Path) -> WeightsFileError:
+    """Say what a user can do about a file that could not be read."""
+    if isinstance(error, ModuleNotFoundError):
+        return WeightsFileError(f"{path} was not read: {error}; pip install {error.name}.")
+    refused = re.search(r"GLOBAL (\S+)", str(error))
+    if refused and isinstance(error, pickle.UnpicklingError):
+        return UnsafeWeightsError(
+            f"{path} was not read: it needs {refused[1]}, which weights do not need and which "
+            "could run code on this machine. Get the weights from a source you trust, or, if you "
+            f"trust this one, pass {ALLOW_CODE_HINT}."
+        )
+    reason = f"{type(error).__name__}: {error}"
+    return WeightsFileError(
+        f"{path} ({path.stat().st_size} bytes) is damaged or was cut off ({reason:.300}): compare "
+        "its size and checksum with the source, and download or copy it again."
+    )
 
 
-def _read_torch(path: Path, size: int, allow_code: bool) -> Any:
-    try:
-        with path.open("rb") as file:  # of a path torch would judge the extension
-            return torch.load(file, map_location="cpu", weights_only=not allow_code)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)|unsupported GLOBAL ([\w.]+)", str(error))
-        if found:
-            raise RefusedGlobal(found[1] or found[2]) from None
-        raise
+def _read_pickle(path: Path, allow_code: bool) -> Any:
+    with path.open("rb") as file:
+        if allow_code:
+            return pickle.load(file, encoding="latin1")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return restricted_load(mapped, len(mapped))
 
 
-def _read_safetensors(path: Path, size: int, _allow_code: bool) -> Any:
-    try:
-        from safetensors import safe_open
-    except ModuleNotFoundError as error:
-        raise WeightsFileError(
-            f"{path} is a safetensors file, and the package that reads it is not installed: "
-            "pip install safetensors."
-        ) from error
+def _read_zip(path: Path, allow_code: bool) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > 20 * path.stat().st_size:
+            raise ValueError(f"unpacks to {unpacked} bytes")
+        # torch writes checksums and does not read them; zeros where they were switched off
+        # (torch.serialization.set_crc32_options).
+        wrong = archive.testzip() if any(entry.CRC for entry in entries) else None
+        if wrong is not None:
+            raise ValueError(f"wrong checksum of {wrong}")
+    return _read_torch(path, allow_code)
+
+
+def _read_torch(path: Path, allow_code: bool) -> Any:
+    with path.open("rb") as file:  # of a path torch would judge the extension
+        return torch.load(file, map_location="cpu", weights_only=not allow_code)
+
+
+def _read_safetensors(path: Path, _allow_code: bool) -> Any:
+    from safetensors import safe_open
+
     with safe_open(str(path), framework="pt", device="cpu") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
         class_names = (file.metadata() or {}).get("class_names")
@@ -182,8 +127,23 @@ def _read_safetensors(path: Path, size: int, _allow_code: bool) -> Any:
     return {"model": state, "class_names": json.loads(class_names)}  # as we write them
 
 
-def _damaged(path: Path, size: int, reason: str) -> str:
-    return (
-        f"{path} ({size} bytes) is damaged or was cut off ({reason:.300}): compare its size and "
-        "checksum with the source, and download or copy it again."
-    )
+# How a file may begin, the first that fits, with its reader or what it is instead of weights.
+KINDS: tuple[tuple[bytes, str | Reader], ...] = (
+    (rb"\Z", "empty; download or copy it again"),
+    (rb"version https://git-lfs", "a Git LFS pointer; run git lfs pull"),
+    (
+        rb"(?i)\s*(<!doctype|<html|<head|<\?xml|<error)",
+        "a web page (say, an error or a login page); download the file itself",
+    ),
+    (rb"\s*[{\[]\s*[\"{\]}]", "JSON text; give the weights file that belongs to it"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "a compressed archive; unpack it first"),
+    (rb".{257}ustar", "a tar archive; unpack it first"),
+    (rb"\x89HDF", "an HDF5 file; only PyTorch's and pickled weights can be loaded"),
+    (rb"\0+\Z", "nothing but zeros; the download was not completed"),
+    (rb"PK\x03\x04", _read_zip),
+    (re.escape(LEGACY_TORCH), _read_torch),
+    (rb".{8}\{", _read_safetensors),
+    # Protocol 2 and later by their mark, 0 and 1 by the operations that can open one.
+    (rb"\x80[\x02-\x05]|[(}\]c]", _read_pickle),
+    (b"", "unknown: torch.save, pickle and safetensors can be read; the download may be damaged"),
+)

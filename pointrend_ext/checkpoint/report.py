@@ -23,6 +23,7 @@ __all__ = [
     "NOT_LOADED",
     "PARTLY_NEW",
     "SHAPE_MISMATCH",
+    "TAKEN",
     "UNEXPECTED",
     "Entry",
     "LoadReport",
@@ -43,37 +44,29 @@ OLD_BUFFERS = re.compile(
 )
 # Buffers that need no file: one counts batches, for nobody; the other is computed from the data.
 REBUILT_BUFFERS = re.compile(r"\.(num_batches_tracked|fed_loss_cls_weights)$")
-NOT_LOADED = {MISSING, SHAPE_MISMATCH}
+TAKEN = (LOADED, MAPPED, PARTLY_NEW)
+NOT_LOADED = (MISSING, SHAPE_MISMATCH)
 
-# Parts of a model by the prefix of their names, the first that fits.
-COMPONENTS = (
-    ("sem_seg_head.point_head.", "semantic point head"),
-    ("sem_seg_head.coarse_sem_seg_head.auxiliary.", "auxiliary semantic layers"),
-    ("sem_seg_head.auxiliary.", "auxiliary semantic layers"),
-    ("sem_seg_head.", "semantic head"),
-    ("roi_heads.mask_head.", "mask head"),
-    ("roi_heads.keypoint_head.", "keypoint head"),
-    ("roi_heads.box", "box head"),
-    ("roi_heads.", "region heads"),
-    ("proposal_generator.", "RPN"),
-    ("backbone.bottom_up.", "backbone"),
-    ("backbone.fpn_align", "feature alignment"),
-    ("backbone.fpn_", "FPN"),
-    ("backbone.top_block.", "FPN"),
-    ("backbone.", "backbone"),
-)
-PARTS = (
-    "backbone",
-    "FPN",
-    "feature alignment",
-    "RPN",
-    "box head",
-)  # in the order of a forward pass
+# Parts of a model by the beginning of their names, in the order in which they are reported.
+PARTS = {
+    "backbone": r"backbone\.(?!fpn_|top_block\.)",
+    "FPN": r"backbone\.(fpn_(?!align)|top_block\.)",
+    "feature alignment": r"backbone\.fpn_align",
+    "RPN": r"proposal_generator\.",
+    "box head": r"roi_heads\.box",
+    "mask head": r"roi_heads\.mask_head\.",
+    "keypoint head": r"roi_heads\.keypoint_head\.",
+    "region heads": r"roi_heads\.(?!box|mask_head\.|keypoint_head\.)",
+    "semantic head": r"sem_seg_head\.(?!point_head\.|(coarse_sem_seg_head\.)?auxiliary\.)",
+    "auxiliary semantic layers": r"sem_seg_head\.(coarse_sem_seg_head\.)?auxiliary\.",
+    "semantic point head": r"sem_seg_head\.point_head\.",
+    "other": "",
+}
 
 
 def component_of(name: str) -> str:
     """Name the part of the model that a parameter belongs to."""
-    return next((part for prefix, part in COMPONENTS if name.startswith(prefix)), "other")
+    return next(part for part, pattern in PARTS.items() if re.match(pattern, name))
 
 
 @dataclass(frozen=True)
@@ -111,29 +104,27 @@ class LoadReport:
 
     def parts(self) -> dict[str, Counter[str]]:
         """Count statuses by part of the model, leaving out what the model does not have."""
-        parts: dict[str, Counter[str]] = {}
+        parts: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
         for entry in self.entries:
             if entry.status not in (UNEXPECTED, IGNORED):
-                parts.setdefault(component_of(entry.name), Counter())[entry.status] += 1
-        first = [part for part in PARTS if part in parts]
-        return {part: parts[part] for part in [*first, *(x for x in parts if x not in PARTS)]}
+                parts[component_of(entry.name)][entry.status] += 1
+        return {part: counts for part, counts in parts.items() if counts}
 
     def new_parts(self) -> list[str]:
         """Parts of the model of which the file has nothing that fits."""
-        return [part for part, counts in self.parts().items() if set(counts) <= NOT_LOADED]
+        return [part for part, counts in self.parts().items() if set(counts) <= set(NOT_LOADED)]
 
     def summary(self) -> str:
         """One line: what was loaded, what is new, and how many tensors that is."""
-        sentences = []
-        for verb, parts in (
-            ("loaded", [p for p, c in self.parts().items() if set(c) <= {LOADED, MAPPED}]),
-            ("loaded in part", [p for p, c in self.parts().items() if _is_mixed(c)]),
-            ("new", self.new_parts()),
-        ):
-            if parts:
-                sentences.append(f"{', '.join(parts)} {verb}")
-        counts = Counter(entry.status for entry in self.entries)
-        numbers = ", ".join(f"{count} {status}" for status, count in counts.items())
+        parts: dict[str, list[str]] = {"loaded": [], "loaded in part": [], "new": self.new_parts()}
+        for part, counts in self.parts().items():
+            if set(counts) <= {LOADED, MAPPED}:
+                parts["loaded"].append(part)
+            elif part not in parts["new"]:
+                parts["loaded in part"].append(part)
+        sentences = [f"{', '.join(names)} {verb}" for verb, names in parts.items() if names]
+        statuses = Counter(entry.status for entry in self.entries)
+        numbers = ", ".join(f"{count} {status}" for status, count in statuses.items())
         return f"{'; '.join(sentences)} ({numbers}) from {self.source}, {self.format}."
 
     def table(self) -> str:
@@ -170,10 +161,10 @@ def list_entries(
         An entry for each tensor of the model and of the file, the model's first.
     """
     changed = {entry.name: entry for entry in changes}
-    missing, entries = set(missing), []
+    without_source, entries = set(missing), []
     for name, ours in model_state.items():
         theirs = state.get(name)
-        if theirs is None and name in missing:
+        if theirs is None and name in without_source:
             status = IGNORED if REBUILT_BUFFERS.search(name) else MISSING
             entries.append(Entry(name, status))
         elif theirs is not None and theirs.shape != ours.shape:
@@ -186,10 +177,6 @@ def list_entries(
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
     ignored = [name for name in conversion.ignored if name not in model_state]
     return entries + [Entry(name, IGNORED) for name in ignored]
-
-
-def _is_mixed(counts: Iterable[str]) -> bool:
-    return not (set(counts) <= {LOADED, MAPPED} or set(counts) <= NOT_LOADED)
 
 
 def _braced(leaves: list[str]) -> str:

@@ -42,19 +42,17 @@ def check_values(state: Mapping[str, Tensor], model: Mapping[str, Tensor], sourc
     """
     loaded = [name for name in state if name in model]
     kinds = [n for n in loaded if state[n].is_floating_point() != model[n].is_floating_point()]
-    if kinds:
-        found = ", ".join(f"{n} ({state[n].dtype})" for n in kinds[:SHOWN])
-        raise WeightsFileError(
-            f"{source}: {found} should be {model[kinds[0]].dtype}: {len(kinds)} tensors have the "
-            "wrong type. The file is damaged, or quantised; give the original weights."
-        )
     bad = [n for n in loaded if state[n].is_floating_point() and not _is_finite(state[n])]
-    if bad:
-        raise WeightsFileError(
-            f"{source}: {len(bad)} tensors hold NaN or infinite values, such as "
-            f"{', '.join(bad[:SHOWN])}. The file is damaged or its training diverged; take an "
-            "earlier checkpoint."
-        )
+    for names, fault, cause in (
+        (kinds, "have another type than the model's", "quantised; give the original weights"),
+        (bad, "hold NaN or infinite values", "its training diverged; take an earlier checkpoint"),
+    ):
+        if names:
+            found = ", ".join(f"{name} ({state[name].dtype})" for name in names[:SHOWN])
+            raise WeightsFileError(
+                f"{source}: {len(names)} tensors {fault}, such as {found}. The file is damaged, or "
+                f"{cause}."
+            )
 
 
 def _is_finite(tensor: Tensor) -> bool:
@@ -80,7 +78,7 @@ def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = 
     """
     if allow_missing:
         return
-    reason, names = _fault_of_warm_start(report) if warm_start else _fault(report)
+    reason, names = _fault(report, warm_start)
     if names:
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         raise IncompleteWeightsError(
@@ -90,28 +88,32 @@ def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = 
         )
 
 
-def _fault(report: LoadReport) -> tuple[str, list[str]]:
-    return "The weights do not fill the model", report.names(*NOT_LOADED, PARTLY_NEW)
-
-
-def _fault_of_warm_start(report: LoadReport) -> tuple[str, list[str]]:
+def _fault(report: LoadReport, warm_start: bool) -> tuple[str, list[str]]:
     missing, new_parts = report.names(*NOT_LOADED), report.new_parts()
+    if not warm_start:
+        return "The weights do not fill the model", missing + report.names(PARTLY_NEW)
     if set(report.parts()) == set(new_parts):
         return "No tensor of the file fits the model", missing
-    backbone = [name for name in missing if component_of(name) == "backbone"]
-    if backbone:
-        return "A backbone that is not loaded as a whole stays partly random", backbone
-    mixed = [name for name in missing if component_of(name) not in new_parts]
-    if mixed:
-        return "A part of the model would be half loaded, half random", mixed
     unknown = [
         name
         for name in report.names(UNEXPECTED)
         if name.startswith("roi_heads.") and not OTHER_HEADS.match(name)
     ]
-    if "mask head" in new_parts and unknown:
-        return "The mask head would stay random beside one of unknown names in the file", unknown
-    return "", []
+    faults = (
+        (
+            "A backbone that is not loaded as a whole stays partly random",
+            [name for name in missing if component_of(name) == "backbone"],
+        ),
+        (
+            "A part of the model would be half loaded, half random",
+            [name for name in missing if component_of(name) not in new_parts],
+        ),
+        (
+            "The mask head would stay random beside one of unknown names in the file",
+            unknown if "mask head" in new_parts else [],
+        ),
+    )
+    return next((fault for fault in faults if fault[1]), ("", []))
 
 
 def _remedy(report: LoadReport, warm_start: bool) -> str:

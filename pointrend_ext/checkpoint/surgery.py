@@ -6,8 +6,7 @@ when its shape differs, and so all that a point head has learned about fine feat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -19,7 +18,6 @@ from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 __all__ = ["adapt_classes"]
 
 State = Mapping[str, Tensor]
-Pairs = list[tuple[int, int]]  # (index in the model's tensor, index in the checkpoint's)
 
 
 def adapt_classes(
@@ -46,88 +44,93 @@ def adapt_classes(
         tensor = find_class_tensor(name)
         if tensor is None or name not in model_state:
             continue
-        change = _Change.of(tensor, state_dict, model_state, (class_map or {}).get(tensor.kind))
-        if change is None or list(change.sources) == list(range(change.old_count)):
-            continue
-        adapted = change.apply(state_dict, model_state)
-        if adapted is not None:
+        change = _change(tensor, state_dict, model_state, (class_map or {}).get(tensor.rows.kind))
+        adapted = None if change is None else _adapted(tensor, state_dict, model_state, change)
+        if change is not None and adapted is not None:
             result[name] = adapted
-            entries.append(change.entry())
+            entries.append(_entry(tensor, change))
     return result, entries
 
 
-@dataclass(frozen=True)
-class _Change:
-    """What happens to one tensor: for each new class the old one, or None."""
+def _change(
+    tensor: ClassTensor, old: State, new: State, class_map: ClassMap | None
+) -> ClassMap | None:
+    """Say which class becomes which; None where nothing changes."""
+    old_count, new_count = tensor.count(old), tensor.count(new)
+    if old_count is None or new_count is None:
+        return None
+    if tensor.rows.per_class == 0 and not tensor.reads_coarse(new):
+        return None  # a hidden layer that reads hidden features alone
+    same = tuple(range(new_count))
+    if class_map is None or (class_map.old_count, len(class_map.sources)) != (old_count, new_count):
+        class_map = ClassMap(same if old_count == new_count else (None,) * new_count, old_count)
+    return None if class_map == ClassMap(same, new_count) else class_map
 
-    tensor: ClassTensor
-    old_count: int
-    sources: Sequence[int | None]
 
-    @classmethod
-    def of(
-        cls, tensor: ClassTensor, old: State, new: State, class_map: ClassMap | None
-    ) -> _Change | None:
-        old_count, new_count = tensor.count(old), tensor.count(new)
-        if old_count is None or new_count is None:
+def _adapted(
+    tensor: ClassTensor, old_state: State, new_state: State, change: ClassMap
+) -> Tensor | None:
+    """Build the model's tensor; None where more than the number of classes differs."""
+    old, new = old_state[tensor.name], new_state[tensor.name].detach().clone()
+    if old.dim() != new.dim() or old.shape[2:] != new.shape[2:]:
+        return None
+    rule, count = tensor.rows, len(change.sources)
+    per_class = (new.shape[0] - rule.tail) // count if rule.per_class is None else rule.per_class
+    before = new.shape[0] if rule.per_class == 0 else 0
+    pairs = [_pairs(old.shape[0], new.shape[0], change, before, per_class, rule.tail)]
+    if old.dim() > 1:
+        coarse = tensor.reads_coarse(new_state)
+        if coarse and not tensor.reads_coarse(old_state):
             return None
-        if tensor.rows is None and not tensor.reads_coarse(new):
-            return None  # a hidden layer that reads hidden features alone
-        if class_map and (class_map.old_count, len(class_map.sources)) == (old_count, new_count):
-            return cls(tensor, old_count, class_map.sources)
-        if old_count == new_count:
-            return cls(tensor, old_count, range(new_count))
-        return cls(tensor, old_count, [None] * new_count)
+        before = new.shape[1] - coarse * count
+        pairs.append(_pairs(old.shape[1], new.shape[1], change, before, int(coarse)))
+    if None in pairs:
+        return None
+    indices = [torch.tensor(p, dtype=torch.int64).reshape(-1, 2).unbind(1) for p in pairs]
+    new_index, old_index = (
+        torch.meshgrid(*per_axis, indexing="ij") for per_axis in zip(*indices, strict=True)
+    )
+    new[new_index] = old[old_index].to(new)
+    return new
 
-    def apply(self, old_state: State, new_state: State) -> Tensor | None:
-        """Build the model's tensor; None where more than the number of classes differs."""
-        old, new = old_state[self.tensor.name], new_state[self.tensor.name].detach().clone()
-        pairs = [self._rows(old.shape[0], new.shape[0])]
-        if old.dim() > 1:
-            pairs.append(self._columns(old_state, new_state))
-        if old.dim() != new.dim() or old.shape[2:] != new.shape[2:] or None in pairs:
-            return None
-        indices = [torch.tensor(p, dtype=torch.int64).reshape(-1, 2).unbind(1) for p in pairs]
-        new_index, old_index = (
-            torch.meshgrid(*per_axis, indexing="ij") for per_axis in zip(*indices, strict=True)
-        )
-        new[new_index] = old[old_index].to(new)
-        return new
 
-    def _rows(self, old_size: int, new_size: int) -> Pairs | None:
-        rule = self.tensor.rows
-        if rule is None:
-            return [(i, i) for i in range(new_size)] if old_size == new_size else None
-        per_class = rule.per_class or (new_size - rule.tail) // len(self.sources)
-        old_rows, new_rows = self.old_count * per_class, len(self.sources) * per_class
-        if (old_size, new_size) != (old_rows + rule.tail, new_rows + rule.tail):
-            return None
-        return self._by_class(per_class) + [(new_rows + i, old_rows + i) for i in range(rule.tail)]
+def _pairs(
+    old_size: int, new_size: int, change: ClassMap, before: int, per_class: int, tail: int = 0
+) -> list[tuple[int, int]] | None:
+    """Pair the indices of an axis: what stands before its classes, they, and what follows them.
 
-    def _columns(self, old_state: State, new_state: State) -> Pairs | None:
-        old_size, new_size = (s[self.tensor.name].shape[1] for s in (old_state, new_state))
-        if not self.tensor.reads_coarse(new_state):
-            return [(i, i) for i in range(new_size)] if old_size == new_size else None
-        others = new_size - len(self.sources)
-        if not self.tensor.reads_coarse(old_state) or old_size - self.old_count != others:
-            return None
-        classes = [(others + new, others + old) for new, old in self._by_class(1)]
-        return [(i, i) for i in range(others)] + classes
+    Args:
+        old_size: length of the axis in the checkpoint's tensor.
+        new_size: the same of the model's.
+        change: which class becomes which.
+        before: number of indices before the classes.
+        per_class: indices of each class; 0 where the axis has no classes.
+        tail: number of indices behind the classes.
 
-    def _by_class(self, size: int) -> Pairs:
-        return [
-            (new * size + i, old * size + i)
-            for new, old in enumerate(self.sources)
-            if old is not None
-            for i in range(size)
-        ]
+    Returns:
+        (index in the model's tensor, index in the checkpoint's); None where the sizes differ in
+        more than the number of classes.
+    """
+    new_tail = before + len(change.sources) * per_class
+    old_tail = before + change.old_count * per_class
+    if (old_size, new_size) != (old_tail + tail, new_tail + tail):
+        return None
+    classes = [
+        (before + new * per_class + i, before + old * per_class + i)
+        for new, old in enumerate(change.sources)
+        if old is not None
+        for i in range(per_class)
+    ]
+    ends = [(new_tail + i, old_tail + i) for i in range(tail)]
+    return [(i, i) for i in range(before)] + classes + ends
 
-    def entry(self) -> Entry:
-        count = len(self.sources)
-        mapped = sum(source is not None for source in self.sources)
-        if mapped == count:
-            return Entry(self.tensor.name, MAPPED, f"{count} of {self.old_count} classes")
-        text = f"{mapped} of {count} classes taken from {self.old_count}, {count - mapped} new"
-        if self.tensor.rows is None:
-            text += "; all other columns kept"
-        return Entry(self.tensor.name, PARTLY_NEW, text)
+
+def _entry(tensor: ClassTensor, change: ClassMap) -> Entry:
+    count, old_count = len(change.sources), change.old_count
+    mapped = sum(source is not None for source in change.sources)
+    if mapped == count:
+        return Entry(tensor.name, MAPPED, f"{count} of {old_count} classes")
+    text = f"{mapped} of {count} classes taken from {old_count}, {count - mapped} new"
+    if tensor.rows.per_class == 0:
+        text += "; all other columns kept"
+    return Entry(tensor.name, PARTLY_NEW, text)

@@ -1,56 +1,39 @@
-"""Reads pickles of arrays and plain containers without running any code.
+"""Reads pickles of arrays and plain containers without running any code in them.
 
-Python's own unpickler calls whatever a file names. This one is a small interpreter of the pickle
-language, on the standard library's parser ``pickletools.genops``: a global is only a name here, it
-is never imported, and a call is looked up in the table of ``pickle_values``. So nothing in a file
-can reach a Python function, attribute or class that is not in that table.
+``pickle`` calls what a file names. Here a name stands for a function of ``pickle_values`` or is
+refused, so that a file can neither reach a class nor another function.
+
+The unpickler is the standard library's in Python, not the one in C: that one allocates what a file
+declares before it reads it (10 GB of a bytearray, a memo of 2^32 entries), and it hashes keys and
+sets the state of objects without asking. In Python each operation is a method; those that could do
+harm are replaced below.
 """
 
 from __future__ import annotations
 
-import pickletools
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+import mmap
+import pickle
+import struct
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-from pointrend_ext.checkpoint.pickle_values import (
-    Global,
-    Pending,
-    RefusedGlobal,
-    ValueBuilder,
-    check_hashable,
+from pointrend_ext.checkpoint.pickle_values import ValueBuilder, as_key, checked
+
+__all__ = ["restricted_load"]
+
+MAX_READS = 5_000_000  # each operation reads once or twice; 10 000 arrays need 500 000
+# No weights need these: registered extensions, keyword arguments, buffers beside the file.
+UNUSED = (pickle.EXT1 + pickle.EXT2 + pickle.EXT4) + (
+    pickle.NEWOBJ_EX + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
 )
 
-__all__ = ["PickleError", "RefusedGlobal", "restricted_load"]
 
-MAX_OPERATIONS = 5_000_000  # a checkpoint of 10 000 arrays has 300 000
-
-PUSH_ARGUMENT = (
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING UNICODE "
-    "SHORT_BINUNICODE BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 FLOAT "
-    "BINFLOAT"
-)
-PUSH_CONSTANT: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": set,
-}
-
-
-class PickleError(ValueError):
-    """The bytes are no whole, sound pickle."""
-
-
-def restricted_load(file: BinaryIO, size: int) -> Any:
+def restricted_load(file: mmap.mmap, size: int) -> Any:
     """Read one pickle.
 
     Args:
-        file: positioned at the pickle's start; ``read(n)`` must not allocate more than is there
-            (a memory map and ``io.BytesIO`` do not, an ordinary file does).
+        file: positioned at the pickle's start; ``read(n)`` must not allocate more than is there,
+            as a memory map does not.
         size: bytes in the file; also the limit of the bytes of all arrays together, so that a small
             file cannot ask for much memory.
 
@@ -58,181 +41,96 @@ def restricted_load(file: BinaryIO, size: int) -> Any:
         Plain containers, numbers, strings, NumPy arrays and torch tensors.
 
     Raises:
-        RefusedGlobal: the file needs a class or function that is not in the table.
-        PickleError: damaged, cut off, with bytes behind its end, or of absurd length.
+        pickle.UnpicklingError: ``GLOBAL`` and a name, as torch says it: the file needs a class or
+            function that is not in the table.
+        Exception: of any type, as damaged bytes make every operation fail in its own way.
     """
-    machine = _Machine(ValueBuilder(size))
-    try:
-        result = machine.run(pickletools.genops(file))
-    except (RefusedGlobal, PickleError):
-        raise
-    # Damaged bytes can make the parser and every operation fail in any way.
-    except Exception as error:
-        raise PickleError(f"{type(error).__name__}: {error}") from error
-    behind = size - file.tell()
-    if behind:
-        raise PickleError(f"{behind} bytes follow the end of the pickle")
+    unpickler = _Unpickler(file, size)
+    result = unpickler.load()
+    if unpickler.stack or unpickler.metastack or file.tell() != size:
+        raise pickle.UnpicklingError("something is left over behind the end of the pickle")
     return result
 
 
-class _Machine:
-    """The stack machine of the pickle language."""
+class _Source:
+    """A file that is not read without end."""
 
-    def __init__(self, values: ValueBuilder) -> None:
-        self.values = values
-        self.stack: list[Any] = []
-        self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-        self.operations = {
-            name[4:]: getattr(self, name) for name in dir(self) if name.startswith("_do_")
-        }
+    def __init__(self, file: mmap.mmap) -> None:
+        self.readline = file.readline
+        self._read, self._reads_left = file.read, MAX_READS
 
-    def run(self, operations: Iterator[tuple[Any, Any, Any]]) -> Any:
-        push_argument = set(PUSH_ARGUMENT.split())
-        for count, (opcode, argument, _position) in enumerate(operations):
-            name = opcode.name
-            if count > MAX_OPERATIONS:
-                raise PickleError(f"more than {MAX_OPERATIONS} operations")
-            if name in push_argument:
-                self.stack.append(argument)
-            elif name in PUSH_CONSTANT:
-                self.stack.append(PUSH_CONSTANT[name]())
-            elif name in self.operations:
-                self.operations[name](argument)
-            elif name not in ("PROTO", "FRAME", "STOP"):
-                raise RefusedGlobal(f"pickle operation {name}")
-        if len(self.stack) != 1 or self.marks:
-            raise PickleError("it ends in the middle of an object")
-        return self.stack[0]
+    def read(self, count: int) -> bytes:
+        self._reads_left -= 1
+        if self._reads_left < 0:
+            raise pickle.UnpicklingError(f"more than {MAX_READS} operations")
+        return self._read(count)
 
-    def pop_mark(self) -> list[Any]:
-        items = self.stack
-        self.stack = self.marks.pop()
-        return items
 
-    # stack and memo
+class _Unpickler(pickle._Unpickler):
+    stack: list[Any]
+    metastack: list[list[Any]]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
 
-    def _do_MARK(self, _argument: None) -> None:
-        self.marks.append(self.stack)
-        self.stack = []
+    def __init__(self, file: mmap.mmap, size: int) -> None:
+        super().__init__(_Source(file), encoding="latin1")
+        self.values = ValueBuilder(size)
 
-    def _do_POP_MARK(self, _argument: None) -> None:
-        self.pop_mark()
+    def find_class(self, module: str, name: str) -> Any:
+        return self.values.look_up(module, name)
 
-    def _do_POP(self, _argument: None) -> None:
-        if self.stack:
-            self.stack.pop()
-        else:
-            self.pop_mark()
+    def load_frame(self) -> None:
+        self.read(8)  # a frame's length: it would be copied whole, and its reads not be counted
 
-    def _do_DUP(self, _argument: None) -> None:
-        self.stack.append(self.stack[-1])
+    def load_bytearray8(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))
+        self.stack.append(bytearray(self.read(length)))
 
-    def _do_MEMOIZE(self, _argument: None) -> None:
-        self._do_PUT(len(self.memo))
+    def load_reduce(self) -> None:
+        arguments = checked(self.stack.pop(), tuple)
+        self.stack[-1] = self.stack[-1](*arguments)
 
-    def _do_PUT(self, index: int) -> None:
-        value = self.memo[int(index)] = self.stack[-1]
-        if isinstance(value, Pending):
-            value.memo_indices.append(int(index))
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        self.values.set_state(self.stack[-1], state)
 
-    _do_BINPUT = _do_LONG_BINPUT = _do_PUT
-
-    def _do_GET(self, index: int) -> None:
-        self.stack.append(self.memo[int(index)])
-
-    _do_BINGET = _do_LONG_BINGET = _do_GET
-
-    # containers
-
-    def _do_TUPLE(self, _argument: None) -> None:
-        items = tuple(self.pop_mark())
-        self.stack.append(items)
-
-    def _tuple_of(self, count: int) -> None:
-        items = tuple(self.stack[-count:])
-        if len(items) != count:
-            raise PickleError("a tuple lacks items")
-        self.stack[-count:] = [items]
-
-    def _do_TUPLE1(self, _argument: None) -> None:
-        self._tuple_of(1)
-
-    def _do_TUPLE2(self, _argument: None) -> None:
-        self._tuple_of(2)
-
-    def _do_TUPLE3(self, _argument: None) -> None:
-        self._tuple_of(3)
-
-    def _do_LIST(self, _argument: None) -> None:
-        items = self.pop_mark()
-        self.stack.append(items)
-
-    def _do_APPEND(self, _argument: None) -> None:
-        self._extend([self.stack.pop()])
-
-    def _do_APPENDS(self, _argument: None) -> None:
-        self._extend(self.pop_mark())
-
-    def _extend(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not list:
-            raise PickleError(f"items are appended to a {type(self.stack[-1]).__name__}")
-        self.stack[-1].extend(items)
-
-    def _do_ADDITEMS(self, _argument: None) -> None:
-        items = self.pop_mark()
-        if type(self.stack[-1]) is not set:
-            raise PickleError(f"items are added to a {type(self.stack[-1]).__name__}")
-        self.stack[-1].update(map(check_hashable, items))
-
-    def _do_FROZENSET(self, _argument: None) -> None:
-        items = frozenset(map(check_hashable, self.pop_mark()))
-        self.stack.append(items)
-
-    def _do_DICT(self, _argument: None) -> None:
+    def load_dict(self) -> None:
         items = self.pop_mark()
         self.stack.append({})
         self._set_items(items)
 
-    def _do_SETITEM(self, _argument: None) -> None:
+    def load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         self._set_items([key, value])
 
-    def _do_SETITEMS(self, _argument: None) -> None:
+    def load_setitems(self) -> None:
         self._set_items(self.pop_mark())
 
+    def load_additems(self) -> None:
+        items = self.pop_mark()
+        checked(self.stack[-1], set).update(map(as_key, items))
+
+    def load_frozenset(self) -> None:
+        items = self.pop_mark()
+        self.stack.append(frozenset(map(as_key, items)))
+
     def _set_items(self, items: list[Any]) -> None:
-        target = self.stack[-1]
-        if type(target) not in (dict, OrderedDict):
-            raise PickleError(f"keys are set in a {type(target).__name__}")
-        if len(items) % 2:
-            raise PickleError("a key without a value")
+        target = checked(self.stack[-1], dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if check_hashable(key) in target:
-                raise PickleError(f"the key {key!r} occurs twice")
+            if as_key(key) in target:
+                raise pickle.UnpicklingError(f"the key {key!r} occurs twice")
             target[key] = value
 
-    # names and calls
-
-    def _do_GLOBAL(self, argument: str) -> None:
-        module, name = argument.split(" ", 1)
-        self.stack.append(self.values.look_up(module, name))
-
-    def _do_STACK_GLOBAL(self, _argument: None) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.stack.append(self.values.look_up(module, name))
-
-    def _do_REDUCE(self, _argument: None) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        if not isinstance(function, Global) or type(arguments) is not tuple:
-            raise PickleError(f"a call of a {type(function).__name__}")
-        self.stack.append(self.values.call(function, arguments))
-
-    _do_NEWOBJ = _do_REDUCE
-
-    def _do_BUILD(self, _argument: None) -> None:
-        state, target = self.stack.pop(), self.stack[-1]
-        self.stack[-1] = built = self.values.set_state(target, state)
-        if isinstance(target, Pending):
-            for index in target.memo_indices:
-                self.memo[index] = built
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **{code: do for code, do in pickle._Unpickler.dispatch.items() if code not in UNUSED},
+        pickle.FRAME[0]: load_frame,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.NEWOBJ[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+        pickle.DICT[0]: load_dict,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.FROZENSET[0]: load_frozenset,
+    }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["DEEP_STEM", "RESNET", "Rename", "State", "WeightsFormat"]
+__all__ = ["DEEP_STEM", "RESNET", "Rename", "State", "WeightsFormat", "conv_norm", "counted"]
 
 State = dict[str, Tensor]
 Rename = tuple[str, "str | Callable[[re.Match[str]], str]"]
@@ -23,8 +23,7 @@ class WeightsFormat:
         required: patterns; the format is recognised when each matches the start of some name.
         renames: (pattern, replacement), applied to each name in this order.
         dropped: patterns of names that no model needs.
-        convert: changes values too, after the renames; returns the tensors and, for each new name,
-            the name it had before.
+        convert: changes tensors too, after the renames.
         partial_names: names lack the beginning that the model's have.
         fused_norms: normalisations were fused into scale and shift, so their statistics are 0, 1.
         notes: sentences for the user.
@@ -34,28 +33,47 @@ class WeightsFormat:
     required: tuple[str, ...]
     renames: tuple[Rename, ...] = ()
     dropped: tuple[str, ...] = ()
-    convert: Callable[[State], tuple[State, dict[str, str]]] | None = None
+    convert: Callable[[State], State] | None = None
     partial_names: bool = False
     fused_norms: bool = False
     notes: tuple[str, ...] = ()
+
+
+def conv_norm(old: str, new: str, first: int = 0) -> tuple[Rename, Rename]:
+    """Rename a convolution and its normalisation, which ``nn.Sequential`` counts.
+
+    Args:
+        old: pattern of the sequence's name.
+        new: the convolution's new name; the normalisation belongs to it.
+        first: the convolution's place in the sequence.
+    """
+    return (rf"^{old}\.{first}\.", f"{new}."), (rf"^{old}\.{first + 1}\.", f"{new}.norm.")
+
+
+def counted(old: str, new: str, shift: int) -> Rename:
+    """Rename modules that are counted from another number.
+
+    Args:
+        old: pattern of the names, with the number as its only group and what follows the number.
+        new: what stands before the new number.
+        shift: what is added to the number.
+    """
+    return f"^{old}", lambda found: f"{new}{int(found[1]) + shift}."
 
 
 # Torchvision's ResNet; AlignSeg's stem has conv1 to conv3 with bn1 to bn3.
 RESNET: tuple[Rename, ...] = (
     (r"^conv(\d)\.", r"stem.conv\1."),
     (r"^bn(\d)\.", r"stem.conv\1.norm."),
-    (r"^layer(\d)\.(.*)", lambda found: f"res{int(found[1]) + 1}.{found[2]}"),
+    counted(r"layer(\d)\.", "res", 1),
     (r"^(res\d\.\d+\.)bn(\d)\.", r"\1conv\2.norm."),
-    (r"^(res\d\.\d+\.)downsample\.0\.", r"\1shortcut."),
-    (r"^(res\d\.\d+\.)downsample\.1\.", r"\1shortcut.norm."),
+    *conv_norm(r"(res\d\.\d+)\.downsample", r"\1.shortcut"),
 )
 # A stem of three convolutions in one nn.Sequential, whose last normalisation stands outside: apply
 # before RESNET.
 DEEP_STEM: tuple[Rename, ...] = (
-    (r"^conv1\.0\.", "stem.conv1."),
-    (r"^conv1\.1\.", "stem.conv1.norm."),
-    (r"^conv1\.3\.", "stem.conv2."),
-    (r"^conv1\.4\.", "stem.conv2.norm."),
+    *conv_norm("conv1", "stem.conv1"),
+    *conv_norm("conv1", "stem.conv2", 3),
     (r"^conv1\.6\.", "stem.conv3."),
     (r"^bn1\.", "stem.conv3.norm."),
 )

@@ -50,7 +50,6 @@ DEEP = {
     "SEM_SEG_HEAD.NORM": "BN",
     "SEM_SEG_HEAD.LOSS_TYPE": "cross_entropy",
     "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": 0.4,
-    "SEM_SEG_POINT_HEAD.FC_DIM": 8,
 }
 
 
@@ -82,15 +81,7 @@ def build(kind, classes=CLASSES, seed=0):
             "SEM_SEG_POINT_HEAD.FC_DIM": 8,
         },
         "semantic_fpn": {**SEMANTIC, "SEM_SEG_HEAD.NAME": "SemSegFPNHead"},
-        **{head: {**DEEP, "SEM_SEG_HEAD.NAME": head} for head in ("SFNetHead", "AlignSegHead")},
-        **{
-            f"PointRend {head}": {
-                **DEEP,
-                "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
-                "SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME": head,
-            }
-            for head in ("SFNetHead", "AlignSegHead")
-        },
+        "AlignSegHead": {**DEEP, "SEM_SEG_HEAD.NAME": "AlignSegHead"},
         "AlignSegHead alone": {
             **DEEP,
             "SEM_SEG_HEAD.NAME": "AlignSegHead",

@@ -11,9 +11,10 @@ import torch
 from detectron2.modeling import build_model
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models.resnet import Bottleneck
 
-from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.engine import load_cfg
+from tests.checkpoint.helpers import assert_same
 
 FOLDER = "Cityscapes-SemanticSegmentation"
 STEM, RES2, BOTTLENECK, DIM, CLASSES = 8, 8, 4, 8, 5
@@ -31,28 +32,16 @@ def conv(c_in, c_out, k, *, stride=1, dilation=1, bias=False):
     return nn.Conv2d(c_in, c_out, k, stride, padding, dilation, bias=bias)
 
 
-class Bottleneck(nn.Module):
-    def __init__(self, norm, c_in, width, c_out, stride, dilation):
-        super().__init__()
-        self.conv1, self.bn1 = conv(c_in, width, 1), norm(width)
-        self.conv2 = conv(width, width, 3, stride=stride, dilation=dilation)
-        self.bn2, self.conv3, self.bn3 = norm(width), conv(width, c_out, 1), norm(c_out)
-        self.downsample = None
-        if stride > 1 or c_in != c_out:
-            self.downsample = nn.Sequential(conv(c_in, c_out, 1, stride=stride), norm(c_out))
-
-    def forward(self, x):
-        y = self.bn1(self.conv1(x)).relu()
-        y = self.bn3(self.conv3(self.bn2(self.conv2(y)).relu()))
-        return (y + (x if self.downsample is None else self.downsample(x))).relu()
-
-
 def stage(norm, index, blocks, dilation):
-    c_in, c_out = (STEM if index == 0 else WIDTHS[index - 1]), WIDTHS[index]
-    width, stride = BOTTLENECK * 2**index, 1 if index == 0 else 2
-    first = Bottleneck(norm, c_in, width, c_out, stride, dilation)
-    rest = [Bottleneck(norm, c_out, width, c_out, 1, dilation) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *rest)
+    """One stage of torchvision's ResNet, with blocks of a quarter of its width."""
+    c_in, stride = (STEM if index == 0 else WIDTHS[index - 1]), 1 if index == 0 else 2
+    shape = {"groups": 1, "base_width": 128, "dilation": dilation, "norm_layer": norm}
+    planes, c_out = WIDTHS[index] // Bottleneck.expansion, WIDTHS[index]
+    shortcut = nn.Sequential(conv(c_in, c_out, 1, stride=stride), norm(c_out))
+    if stride == 1 and c_in == c_out:
+        shortcut = None
+    rest = [Bottleneck(c_out, planes, **shape) for _ in range(blocks - 1)]
+    return nn.Sequential(Bottleneck(c_in, planes, stride, shortcut, **shape), *rest)
 
 
 def up(x, other):
@@ -263,7 +252,7 @@ def build(kind, coords, *, refined=False, auxiliary=0.4):
 
 @pytest.mark.parametrize("make", [SFNet, AlignSeg])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_equal_logits(rng, tmp_path, make, prefix):
+def test_equal_logits(rng, files, load, make, prefix):
     """Strictly loaded, the whole network gives what theirs does.
 
     Where maps do not cover one extent ours pads them, theirs stretches them: without that step,
@@ -271,13 +260,11 @@ def test_equal_logits(rng, tmp_path, make, prefix):
     """
     network = randomized(make())
     state = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "released.pth")
     model = build(network.kind, network.coords)
-    checkpointer = PointRendCheckpointer(model)
-    checkpointer.load(str(tmp_path / "released.pth"))
-    assert checkpointer.report.format == make.__name__
+    report = load(model, files.pth({"state_dict": state, "epoch": 3}))
+    assert report.format == make.__name__
     filled = {n for n in model.state_dict() if not n.endswith("num_batches_tracked")}
-    assert filled <= set(checkpointer.report.names("loaded"))
+    assert filled <= set(report.names("loaded"))
     head = model.sem_seg_head
     for size_hw in ((128, 192), (129, 194)):
         images = torch.randn(2, 3, *size_hw, generator=rng, dtype=torch.float64)
@@ -289,41 +276,34 @@ def test_equal_logits(rng, tmp_path, make, prefix):
             else:
                 maps = [features[name] for name in head.in_features]
                 logits, auxiliary = head._predict(maps, with_auxiliary=True)
-        torch.testing.assert_close(logits, expected, rtol=1e-8, atol=1e-8)
-        assert len(auxiliary) == len(inner) == make.has_auxiliary_maps
-        for got, wanted in zip(auxiliary, inner, strict=True):
-            torch.testing.assert_close(got, wanted, rtol=1e-8, atol=1e-8)
+        assert len(auxiliary) == make.has_auxiliary_maps
+        torch.testing.assert_close([logits, *auxiliary], [expected, *inner], rtol=1e-8, atol=1e-8)
         assert logits.std() > 0.1
 
 
 @pytest.mark.parametrize("make", [SFNet, AlignSeg])
-def test_under_point_rend_without_auxiliary_layers(tmp_path, make):
+def test_under_point_rend_without_auxiliary_layers(files, load, make):
     """PointRend around them starts from the released decoder; its point head alone is new."""
     network = randomized(make())
-    torch.save(network.state_dict(), tmp_path / "released.pth")
     model = build(network.kind, network.coords, refined=True, auxiliary=0.0)
-    checkpointer = PointRendCheckpointer(model, for_training=True)
-    checkpointer.resume_or_load(str(tmp_path / "released.pth"), resume=False)
-    assert checkpointer.report.new_parts() == ["semantic point head"]
+    report = load(model, files.pth(network.state_dict()), training=True)
+    assert report.new_parts() == ["semantic point head"]
     got = model.sem_seg_head.coarse_sem_seg_head.predictor.weight
     last = network.head.conv_last if make is SFNet else network.head
-    torch.testing.assert_close(got, last[-1].weight, rtol=0, atol=0)
+    assert_same(got, last[-1].weight)
 
 
-def test_deep_stem_backbone(tmp_path):
+def test_deep_stem_backbone(files, load):
     """An ImageNet network whose stem is one nn.Sequential fills the backbone."""
-    network = randomized(SFNet())
     state = {
         name.replace("layer0.0.", "conv1.").replace("layer0.1.", "bn1."): value
-        for name, value in network.state_dict().items()
+        for name, value in randomized(SFNet()).state_dict().items()
         if not name.startswith("head.")
     }
     state["fc.weight"] = torch.zeros(10, 3)
-    torch.save(state, tmp_path / "resnet50-deep.pth")
     model = build("sfnet", "pixel")
-    checkpointer = PointRendCheckpointer(model, for_training=True)
-    checkpointer.resume_or_load(str(tmp_path / "resnet50-deep.pth"), resume=False)
-    assert checkpointer.report.format == "ResNet with a deep stem"
+    report = load(model, files.pth(state), training=True)
+    assert report.format == "ResNet with a deep stem"
     backbone = model.backbone.state_dict()
     for new, old in {
         "stem.conv1.weight": "conv1.0.weight",
@@ -332,5 +312,5 @@ def test_deep_stem_backbone(tmp_path):
         "stem.conv3.norm.running_var": "bn1.running_var",
         "res4.0.shortcut.norm.weight": "layer3.0.downsample.1.weight",
     }.items():
-        torch.testing.assert_close(backbone[new], state[old], rtol=0, atol=0)
-    assert checkpointer.report.new_parts() == ["semantic head", "auxiliary semantic layers"]
+        assert_same(backbone[new], state[old])
+    assert report.new_parts() == ["semantic head", "auxiliary semantic layers"]

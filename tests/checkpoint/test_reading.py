@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pointrend_ext.checkpoint import WeightsFileError, read_weights_file
+from tests.checkpoint.helpers import assert_same
 
 WEIGHTS = {"model": {"w": torch.arange(6.0).view(2, 3)}, "iteration": 7}
 
@@ -33,7 +34,7 @@ def test_content_decides_not_the_extension(tmp_path, kind, name):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", r"is empty \(0 bytes\)"),
+        (b"", r"\(0 bytes, .* but empty"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
         (b"\n <HTML><body>Sign in</body>", "web page"),
         (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "web page"),
@@ -45,7 +46,7 @@ def test_content_decides_not_the_extension(tmp_path, kind, name):
         (bytes(1000), "nothing but zeros"),
         (b"\x80\x02", "damaged or was cut off"),
         (b"PK\x03\x04 and then it stops", "damaged or was cut off"),
-        (b"hello", r"begins with b'hello'"),
+        (b"hello", r"beginning with b'hello'\) is not a weights file but unknown"),
         (b"\x80\x09\x00\x00", "not a weights file"),
     ],
 )
@@ -55,13 +56,6 @@ def test_other_files_are_named(tmp_path, content, text):
     with pytest.raises(WeightsFileError, match=text) as error:
         read_weights_file(path)
     assert str(path) in str(error.value)
-
-
-def test_paths_that_are_no_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="is a folder"):
-        read_weights_file(tmp_path)
-    with pytest.raises(FileNotFoundError, match="does not exist"):
-        read_weights_file(tmp_path / "absent.pth")
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy torch", "pickle"])
@@ -97,13 +91,16 @@ def test_torch_files_without_checksums_are_read(tmp_path):
     finally:
         serialization.set_crc32_options(True)
     got = read_weights_file(tmp_path / "w.pth")
-    torch.testing.assert_close(got["model"]["w"], WEIGHTS["model"]["w"], rtol=0, atol=0)
+    assert_same(got["model"]["w"], WEIGHTS["model"]["w"])
 
 
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        (["readme.txt", "model_final.pkl"], "zip archive without weights.*readme.txt"),
+        (
+            ["readme.txt", "model_final.pkl"],
+            r"a zip archive \(of readme.txt, model_final.pkl, \.\.\.\); unpack it",
+        ),
         (["a/data.pkl", "a/constants.pkl"], "TorchScript"),
     ],
 )
@@ -154,9 +151,7 @@ def test_safetensors(tmp_path, metadata, stored_names):
     if stored_names is not None:
         assert got["class_names"] == stored_names
         got = got["model"]
-    assert set(got) == set(tensors)
-    for name, value in tensors.items():
-        torch.testing.assert_close(got[name], value, rtol=0, atol=0)
+    assert_same(got, tensors)
 
 
 @pytest.mark.parametrize("keep", [9, 40, 70, 100, 1000])

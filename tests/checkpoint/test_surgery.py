@@ -14,14 +14,19 @@ from pointrend_ext.checkpoint import (
     map_by_name,
 )
 from pointrend_ext.checkpoint.class_axes import count_classes
+from tests.checkpoint.helpers import assert_same
 
 BOX = "roi_heads.box_predictor."
 MASK = "roi_heads.mask_head."
 POINT = f"{MASK}point_head."
 
 
-def numbered(*shape, start):
-    return start + torch.arange(float(torch.Size(shape).numel())).reshape(shape)
+def numbered(shapes, start):
+    """Tensors in which each number occurs once."""
+    return {
+        name: start + 1000 * i + torch.arange(float(torch.Size(shape).numel())).reshape(shape)
+        for i, (name, shape) in enumerate(shapes.items())
+    }
 
 
 def head_state(classes, start, *, width=2, fine=3, side=2, boxes=None, coarse_each_layer=True):
@@ -42,9 +47,7 @@ def head_state(classes, start, *, width=2, fine=3, side=2, boxes=None, coarse_ea
         f"{POINT}predictor.weight": (classes, width + extra, 1),
         f"{POINT}predictor.bias": (classes,),
     }
-    return {
-        name: numbered(*s, start=start + 1000 * i) for i, (name, s) in enumerate(shapes.items())
-    }
+    return numbered(shapes, start)
 
 
 def instance_map(*sources, old):
@@ -62,48 +65,46 @@ def adapted():
     return old, new, state, {entry.name: entry for entry in entries}
 
 
-def test_scores_keep_the_background_row(adapted):
-    old, new, state, _ = adapted
-    for kind in ("weight", "bias"):
-        name = f"{BOX}cls_score.{kind}"
-        expected = torch.stack([old[name][2], new[name][1], old[name][3]])
-        torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+def four_rows_per_class(old, new):
+    return torch.cat([old[8:12], new[4:8]])
 
 
-def test_boxes_move_four_rows_per_class(adapted):
-    old, new, state, _ = adapted
-    for kind in ("weight", "bias"):
-        name = f"{BOX}bbox_pred.{kind}"
-        expected = torch.cat([old[name][8:12], new[name][4:8]])
-        torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+def background_kept(old, new):
+    return torch.stack([old[2], new[1], old[3]])
 
 
-def test_coarse_masks_are_class_major(adapted):
-    old, new, state, _ = adapted
-    for kind in ("weight", "bias"):
-        name = f"{MASK}coarse_head.prediction.{kind}"
-        expected = torch.cat([old[name][8:12], new[name][4:8]])
-        torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize(("layer", "kept"), [("fc1", 3), ("fc2", 2)])
-def test_hidden_layers_keep_fine_and_hidden_columns(adapted, layer, kept):
-    old, new, state, _ = adapted
-    name = f"{POINT}{layer}.weight"
-    expected = torch.cat(
-        [old[name][:, :kept], old[name][:, kept + 2 : kept + 3], new[name][:, kept + 1 :]], dim=1
+def columns_after(kept):
+    """Fine or hidden features, then one column per class."""
+    return lambda old, new: torch.cat(
+        [old[:, :kept], old[:, kept + 2 : kept + 3], new[:, kept + 1 :]], dim=1
     )
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
 
 
-def test_point_predictor_moves_rows_and_columns(adapted):
+def rows_and_columns(old, new):
+    return torch.stack([torch.stack([old[2, 0], old[2, 1], old[2, 4], new[0, 3]]), new[1]])
+
+
+ADAPTED = {
+    f"{BOX}cls_score.weight": background_kept,
+    f"{BOX}cls_score.bias": background_kept,
+    f"{BOX}bbox_pred.weight": four_rows_per_class,
+    f"{BOX}bbox_pred.bias": four_rows_per_class,
+    f"{MASK}coarse_head.fc1.weight": lambda old, new: old,
+    f"{MASK}coarse_head.prediction.weight": four_rows_per_class,  # class-major, side 2
+    f"{MASK}coarse_head.prediction.bias": four_rows_per_class,
+    f"{POINT}fc1.weight": columns_after(3),
+    f"{POINT}fc1.bias": lambda old, new: old,
+    f"{POINT}fc2.weight": columns_after(2),
+    f"{POINT}predictor.weight": rows_and_columns,
+    f"{POINT}predictor.bias": lambda old, new: torch.stack([old[2], new[1]]),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_what_belongs_to_a_class_moves_with_it(adapted, name):
     old, new, state, _ = adapted
-    name = f"{POINT}predictor.weight"
-    first = [old[name][2, 0], old[name][2, 1], old[name][2, 4], new[name][0, 3]]
-    expected = torch.stack([torch.stack(first), new[name][1]])
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
-    bias = torch.stack([old[f"{POINT}predictor.bias"][2], new[f"{POINT}predictor.bias"][1]])
-    torch.testing.assert_close(state[f"{POINT}predictor.bias"], bias, rtol=0, atol=0)
+    assert state.keys() == ADAPTED.keys()
+    assert_same(state[name], ADAPTED[name](old[name], new[name]))
 
 
 def test_the_rest_is_untouched_and_the_report_lists_the_others(adapted):
@@ -115,23 +116,19 @@ def test_the_rest_is_untouched_and_the_report_lists_the_others(adapted):
     text = "1 of 2 classes taken from 3, 1 new"
     assert entries[f"{BOX}cls_score.bias"].detail == text
     assert entries[f"{POINT}fc2.weight"].detail == f"{text}; all other columns kept"
-    # inputs are unchanged
-    for state, start, count in ((old, 0, 3), (new, 500_000, 2)):
-        for name, value in head_state(count, start).items():
-            torch.testing.assert_close(state[name], value, rtol=0, atol=0)
+    assert_same(old, head_state(3, 0))  # inputs are unchanged
+    assert_same(new, head_state(2, 500_000))
 
 
 def test_without_a_map_all_classes_are_new_and_all_else_is_kept():
     old, new = head_state(3, 0), head_state(5, 500_000)
     state, _ = adapt_classes(old, new)
     name = f"{BOX}cls_score.weight"
-    expected = torch.cat([new[name][:5], old[name][3:]])
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+    assert_same(state[name], torch.cat([new[name][:5], old[name][3:]]))
     name = f"{POINT}fc1.weight"
-    expected = torch.cat([old[name][:, :3], new[name][:, 3:]], dim=1)
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+    assert_same(state[name], torch.cat([old[name][:, :3], new[name][:, 3:]], dim=1))
     for name in (f"{BOX}bbox_pred.bias", f"{POINT}predictor.weight"):
-        torch.testing.assert_close(state[name], new[name], rtol=0, atol=0)
+        assert_same(state[name], new[name])
 
 
 def test_equal_classes_change_nothing():
@@ -147,10 +144,9 @@ def test_a_permutation_of_equally_many_classes_is_applied():
     state, entries = adapt_classes(old, new, class_map=instance_map(2, 0, 1, old=3))
     assert {entry.status for entry in entries} == {"mapped"}
     name = f"{POINT}predictor.weight"
-    expected = old[name][[2, 0, 1]][:, [0, 1, 4, 2, 3]]
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+    assert_same(state[name], old[name][[2, 0, 1]][:, [0, 1, 4, 2, 3]])
     name = f"{BOX}cls_score.bias"
-    torch.testing.assert_close(state[name], old[name][[2, 0, 1, 3]], rtol=0, atol=0)
+    assert_same(state[name], old[name][[2, 0, 1, 3]])
 
 
 def test_class_agnostic_boxes_belong_to_no_class():
@@ -167,9 +163,9 @@ def test_layers_without_coarse_columns_are_not_permuted():
     state, _ = adapt_classes(old, new, class_map=instance_map(1, 0, old=2))
     assert state[f"{POINT}fc2.weight"] is old[f"{POINT}fc2.weight"]
     name = f"{POINT}predictor.weight"
-    torch.testing.assert_close(state[name], old[name][[1, 0]], rtol=0, atol=0)
+    assert_same(state[name], old[name][[1, 0]])
     name = f"{POINT}fc1.weight"
-    torch.testing.assert_close(state[name], old[name][:, [0, 1, 2, 4, 3]], rtol=0, atol=0)
+    assert_same(state[name], old[name][:, [0, 1, 2, 4, 3]])
 
 
 @pytest.mark.parametrize(
@@ -205,48 +201,49 @@ def test_shared_masks_into_masks_per_class_keep_fine_columns():
     # a map of other numbers of classes does not apply to this head
     state, _ = adapt_classes(old, new, class_map=instance_map(0, 1, old=3))
     name = f"{POINT}fc1.weight"
-    expected = torch.cat([old[name][:, :3], new[name][:, 3:]], dim=1)
-    torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
+    assert_same(state[name], torch.cat([old[name][:, :3], new[name][:, 3:]], dim=1))
 
 
 def test_cascades_and_mask_rcnn():
     names = [f"roi_heads.box_predictor.{i}.cls_score.weight" for i in range(2)]
-    old = {name: numbered(4, 2, start=100 * i) for i, name in enumerate(names)}
-    new = {name: numbered(3, 2, start=5000 + 100 * i) for i, name in enumerate(names)}
     mask = "roi_heads.mask_head.predictor.weight"
-    old[mask], new[mask] = numbered(3, 2, 1, 1, start=1000), numbered(2, 2, 1, 1, start=9000)
+    old = numbered({**dict.fromkeys(names, (4, 2)), mask: (3, 2, 1, 1)}, 0)
+    new = numbered({**dict.fromkeys(names, (3, 2)), mask: (2, 2, 1, 1)}, 500_000)
     state, _ = adapt_classes(old, new, class_map=instance_map(None, 0, old=3))
     for name in names:
-        expected = torch.stack([new[name][0], old[name][0], old[name][3]])
-        torch.testing.assert_close(state[name], expected, rtol=0, atol=0)
-    expected = torch.stack([new[mask][0], old[mask][0]])
-    torch.testing.assert_close(state[mask], expected, rtol=0, atol=0)
+        assert_same(state[name], torch.stack([new[name][0], old[name][0], old[name][3]]))
+    assert_same(state[mask], torch.stack([new[mask][0], old[mask][0]]))
 
 
 @pytest.mark.parametrize("prefix", ["sem_seg_head.", "sem_seg_head.coarse_sem_seg_head."])
-def test_semantic_heads(prefix):
-    predictor, point = f"{prefix}predictor.weight", "sem_seg_head.point_head."
+@pytest.mark.parametrize("auxiliary", ["auxiliary.", "auxiliary.0."])
+@pytest.mark.parametrize("by_name", [True, False])
+def test_semantic_heads(prefix, auxiliary, by_name):
+    """The second of three classes and a new one; without names both are new."""
+    point = "sem_seg_head.point_head."
+    predictors = [
+        f"{module}predictor.{kind}"
+        for module in (prefix, f"{prefix}{auxiliary}", point)
+        for kind in ("weight", "bias")
+    ]
 
     def state(classes, start):
-        shapes = {
-            predictor: (classes, 2, 1, 1),
-            f"{point}fc1.weight": (2, 3 + classes, 1),
-            f"{point}fc2.weight": (2, 2, 1),
-            f"{point}predictor.weight": (classes, 2, 1),
-        }
-        return {n: numbered(*s, start=start + 100 * i) for i, (n, s) in enumerate(shapes.items())}
+        rows = {n: (classes, 2, 1)[: 3 if n.endswith("weight") else 1] for n in predictors}
+        columns = {f"{point}fc1.weight": (2, 3 + classes, 1), f"{point}fc2.weight": (2, 2, 1)}
+        return numbered({**rows, **columns}, start)
 
-    old, new = state(3, 0), state(2, 5000)
+    old, new = state(3, 0), state(2, 500_000)
     assert count_classes(old, SEMANTIC) == 3
     assert count_classes(old, INSTANCE) is None
-    got, entries = adapt_classes(old, new, class_map={SEMANTIC: ClassMap((1, None), 3)})
+    class_map = {SEMANTIC: ClassMap((1, None), 3)} if by_name else None
+    got, entries = adapt_classes(old, new, class_map=class_map)
     assert [entry.name for entry in entries] == [n for n in old if "fc2" not in n]
-    for name in (predictor, f"{point}predictor.weight"):
-        expected = torch.stack([old[name][1], new[name][1]])
-        torch.testing.assert_close(got[name], expected, rtol=0, atol=0)
+    for name in predictors:
+        first = old[name][1] if by_name else new[name][0]
+        assert_same(got[name], torch.stack([first, new[name][1]]))
     name = f"{point}fc1.weight"
-    expected = torch.cat([old[name][:, :3], old[name][:, 4:5], new[name][:, 4:]], dim=1)
-    torch.testing.assert_close(got[name], expected, rtol=0, atol=0)
+    first = old[name][:, 4:5] if by_name else new[name][:, 3:4]
+    assert_same(got[name], torch.cat([old[name][:, :3], first, new[name][:, 4:]], dim=1))
     assert got[f"{point}fc2.weight"] is old[f"{point}fc2.weight"]
 
 

@@ -8,68 +8,84 @@ import pytest
 import torch
 
 from pointrend_ext.checkpoint import IncompleteWeightsError
+from tests.checkpoint.helpers import assert_same
 
 MASK = "roi_heads.mask_head."
+ALL_BUT_MASK, FORMAT = "backbone, FPN, RPN, box head", "Detectron2 Mask R-CNN"
+ALIGNMENTS = [
+    f"backbone.fpn_align{stage}.{layer}.weight"
+    for stage in (2, 3, 4)
+    for layer in ("down_h", "down_l", "flow_make")
+]
+STARTS = {
+    ("mask_rcnn", "point_rend"): (f"{ALL_BUT_MASK} loaded; mask head new (", FORMAT),
+    ("panoptic", "panoptic point_rend"): (
+        f"{ALL_BUT_MASK}, semantic head loaded; mask head new (",
+        "Detectron2 panoptic segmentation",
+    ),
+    ("mask_rcnn", "aligned mask_rcnn"): (
+        f"{ALL_BUT_MASK}, mask head loaded; feature alignment new (",
+        FORMAT,
+    ),
+    ("point_rend", "aligned point_rend"): (
+        f"{ALL_BUT_MASK}, mask head loaded; feature alignment new (",
+        "PointRend",
+    ),
+    ("mask_rcnn", "aligned point_rend"): (
+        f"{ALL_BUT_MASK} loaded; feature alignment, mask head new (",
+        FORMAT,
+    ),
+}
 
 
-def assert_loaded(model, source, fresh, is_new):
-    """Each tensor is the source's, but for those that ``is_new`` names."""
-    expected = {k: fresh[k] if is_new(k) else source[k] for k in fresh}
-    for name, value in model.state_dict().items():
-        torch.testing.assert_close(value, expected[name], rtol=0, atol=0, msg=name)
-
-
-def first_lines(caplog):
-    return [record.getMessage().splitlines()[0] for record in caplog.records]
-
-
-def test_panoptic_fpn_starts_a_panoptic_point_rend(make_model, files, load, caplog):
+@pytest.mark.parametrize(("old", "new"), STARTS)
+def test_a_training_starts_and_nothing_is_evaluated(make_model, files, load, caplog, old, new):
     caplog.set_level(logging.INFO, logger="pointrend_ext")
-    source, model = make_model("panoptic", seed=3), make_model("panoptic point_rend")
-    fresh = make_model("panoptic point_rend").state_dict()
-    report = load(model, files.zoo(source.state_dict()), training=True)
-    (line,) = first_lines(caplog)
-    assert line.startswith("backbone, FPN, RPN, box head, semantic head loaded; mask head new (")
-    assert line.endswith("Detectron2 panoptic segmentation.")
-    assert_loaded(model, source.state_dict(), fresh, lambda name: name.startswith(MASK))
-    assert all(name.startswith(MASK) for name in report.names("unexpected", "missing"))
+    source, model = make_model(old, seed=3).state_dict(), make_model(new)
+    fresh, path = make_model(new).state_dict(), files.zoo(source)
+    with pytest.raises(
+        IncompleteWeightsError, match=r"do not fill the model: .*allow_missing=True"
+    ) as error:
+        load(model, path)
+    assert_same(model.state_dict(), fresh)
+    caplog.clear()
+    report = load(model, path, training=True)
+    (line,) = [record.getMessage().splitlines()[0] for record in caplog.records]
+    beginning, weights_format = STARTS[old, new]
+    assert line.startswith(beginning)
+    assert line.endswith(f", {weights_format}.")
+    is_new, unexpected = {*ALIGNMENTS} if "aligned" in new else set(), []
+    if "mask head new" in beginning:
+        is_new |= {name for name in fresh if name.startswith(MASK)}
+        unexpected = [name for name in source if name.startswith(MASK)]
+    assert set(report.names("missing")) == is_new
+    assert report.names("unexpected") == unexpected
+    assert f": {len(is_new)} tensors" in str(error.value)
+    assert_same(model.state_dict(), {k: fresh[k] if k in is_new else source[k] for k in fresh})
+    assert load(model, path, allow_missing=True).new_parts() == report.new_parts()
 
 
 def test_a_panoptic_model_evaluates_what_it_is(make_model, files, load):
     source, model = make_model("panoptic", seed=3), make_model("panoptic")
     report = load(model, files.zoo(source.state_dict()))
     assert report.names("loaded") == list(source.state_dict())
-    assert_loaded(model, source.state_dict(), model.state_dict(), lambda name: False)
+    assert_same(model.state_dict(), source.state_dict())
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "first"),
-    [
-        ("mask_rcnn", "aligned mask_rcnn", "backbone, FPN, RPN, box head, mask head loaded"),
-        ("point_rend", "aligned point_rend", "backbone, FPN, RPN, box head, mask head loaded"),
-        ("mask_rcnn", "aligned point_rend", "backbone, FPN, RPN, box head loaded"),
-    ],
-)
-def test_an_fpn_starts_an_aligned_one(make_model, files, load, caplog, old, new, first):
-    caplog.set_level(logging.INFO, logger="pointrend_ext")
-    source, model = make_model(old, seed=3), make_model(new)
-    fresh = make_model(new).state_dict()
-    path = files.zoo(source.state_dict())
-    has_new_mask_head = old.split()[-1] != new.split()[-1]
-
-    def is_new(name):
-        return "fpn_align" in name or (has_new_mask_head and name.startswith(MASK))
-
-    report = load(model, path, training=True)
-    (line,) = first_lines(caplog)
-    also = ", mask head" if has_new_mask_head else ""
-    assert line.startswith(f"{first}; feature alignment{also} new (")
-    assert_loaded(model, source.state_dict(), fresh, is_new)
-    missing = report.names("missing")
-    assert missing == [name for name in fresh if is_new(name)]
-    layers = ("down_h", "down_l", "flow_make")
-    assert [name for name in missing if "align" in name] == [
-        f"backbone.fpn_align{stage}.{layer}.weight" for stage in (2, 3, 4) for layer in layers
-    ]
+def test_auxiliary_layers_may_be_new(make_model, files, load):
+    """Weights that were trained without them start a training with them, and the other way."""
+    plain, deep = make_model("AlignSegHead alone", seed=3), make_model("AlignSegHead")
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.normal_()  # biases start at zero in every model
+    path = files.pth(plain.state_dict(), "plain.pth")
+    report = load(deep, path, training=True)
+    assert report.new_parts() == ["auxiliary semantic layers"]
+    got = deep.state_dict()
+    assert_same({name: got[name] for name in plain.state_dict()}, plain.state_dict())
     with pytest.raises(IncompleteWeightsError, match="do not fill the model"):
-        load(make_model(new), path)
+        load(make_model("AlignSegHead"), path)
+    again = make_model("AlignSegHead alone")
+    report = load(again, files.pth(got, "deep.pth"))
+    assert all(name.startswith("sem_seg_head.auxiliary.") for name in report.names("unexpected"))
+    assert report.names("missing") == []
