@@ -1,18 +1,14 @@
 """Drawing: every function takes and returns NumPy arrays, RGB uint8, and opens no window.
 
-Needs NumPy, OpenCV and Pillow alone. The frame of all coordinates is documented in ``contours``.
+Needs NumPy, OpenCV and Pillow, and torchvision for flows. The frame of all coordinates is
+documented in ``contours``.
 """
 
-from pointrend_ext.visualization.colors import (
-    class_colors,
-    colors_of,
-    distinct_colors,
-    text_color_on,
-)
+from pointrend_ext.visualization.colors import class_colors, colors_of, distinct_colors
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
 from pointrend_ext.visualization.contours import mask_contours
-from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
-from pointrend_ext.visualization.instances import draw_detections, draw_instances
+from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel
+from pointrend_ext.visualization.instances import draw_instances
 from pointrend_ext.visualization.io import (
     encode_png,
     image_to_rgb,
@@ -44,7 +40,6 @@ __all__ = [
     "colors_of",
     "compare_panel",
     "distinct_colors",
-    "draw_detections",
     "draw_flow",
     "draw_instances",
     "draw_label_map",
@@ -54,7 +49,6 @@ __all__ = [
     "encode_png",
     "flow_colors",
     "flow_panel",
-    "flow_wheel",
     "image_to_rgb",
     "label_layer",
     "mark_window",
@@ -65,7 +59,6 @@ __all__ = [
     "stack_rows",
     "subdivision_frames",
     "subdivision_strip",
-    "text_color_on",
     "titled_columns",
     "write_gif",
     "write_image",
