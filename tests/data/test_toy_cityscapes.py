@@ -15,21 +15,19 @@ from detectron2.evaluation import CityscapesInstanceEvaluator, CityscapesSemSegE
 from detectron2.structures import Instances
 from PIL import Image
 
-from pointrend_ext.data.toy import generate_toy_data, register_toy_datasets
+from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.data.toy.cityscapes_format import joined_contour
-from pointrend_ext.data.toy.classes import CITYSCAPES_IDS, CITYSCAPES_NAMES, THING_IDS
+from pointrend_ext.data.toy.classes import (
+    CITYSCAPES_IDS,
+    CITYSCAPES_NAMES,
+    CITYSCAPES_SEM_SEG_CLASSES,
+    CITYSCAPES_THING_CLASSES,
+    THING_IDS,
+)
 from pointrend_ext.data.toy.layout import sample_scene
 from pointrend_ext.data.toy.scene import scene_maps
 
 pytest.importorskip("cityscapesscripts")
-
-
-@pytest.fixture(scope="module")
-def toy_root(tmp_path_factory):
-    """A data root with six train and four val images; read only."""
-    root = tmp_path_factory.mktemp("toy_root")
-    generate_toy_data(root, num_train=6, num_val=4, seed=3)
-    return root
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +69,11 @@ def test_ids_are_those_of_cityscapesscripts(truth):
     from cityscapesscripts.helpers.labels import id2label, name2label
 
     assert {name: name2label[name].id for name in CITYSCAPES_IDS} == CITYSCAPES_IDS
+    evaluated = {
+        name: label.trainId for name, label in name2label.items() if not label.ignoreInEval
+    }
+    assert evaluated == {name: i for i, name in enumerate(CITYSCAPES_SEM_SEG_CLASSES)}
+    assert [n for n in evaluated if name2label[n].hasInstances] == list(CITYSCAPES_THING_CLASSES)
     for toy_name, name in CITYSCAPES_NAMES.items():
         assert name2label[name].hasInstances == (toy_name in THING_IDS)
         assert not name2label[name].ignoreInEval

@@ -28,12 +28,7 @@ def make_shape(
 
     Returns:
         Outlines in pixels, (V, 2) float64; outer outline first, then holes.
-
-    Raises:
-        ValueError: ``category`` is not a toy class.
     """
-    if category not in _MAKERS:
-        raise ValueError(f"make_shape: category is {category!r}, allowed are {sorted(_MAKERS)}.")
     outlines = _MAKERS[category](size_px, rng)
     limit = np.deg2rad(35) if category == "letter" else np.pi
     angle = rng.uniform(-limit, limit) if angle is None else angle
