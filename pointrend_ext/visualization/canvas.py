@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
-
-__all__ = [
-    "blend",
-    "check_alpha",
-    "check_image",
-    "check_mask_size",
-    "default_cap_height",
-    "default_contour_px",
-    "enlarge",
-]
 
 
 def check_image(image_rgb: np.ndarray, who: str) -> None:
@@ -52,22 +41,6 @@ def default_contour_px(height: int, width: int) -> float:
 def default_cap_height(height: int, width: int) -> float:
     """Return a capital height in pixels that is readable when the whole image is looked at."""
     return float(np.clip(0.0155 * (height * width) ** 0.5, 6.0, 200.0))
-
-
-def enlarge(image_rgb: np.ndarray, factor: int, *, smooth: bool = True) -> np.ndarray:
-    """Return a new image ``factor`` times larger: cubic interpolation, or every pixel repeated.
-
-    Args:
-        image_rgb: (H, W, 3) uint8.
-        factor: 1 or more; 1 copies.
-        smooth: interpolate; False shows the pixels.
-
-    Returns:
-        (factor * H, factor * W, 3) uint8.
-    """
-    size = factor * image_rgb.shape[1], factor * image_rgb.shape[0]
-    interpolation = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
-    return cv2.resize(image_rgb, size, interpolation=interpolation)
 
 
 def blend(region: np.ndarray, color: np.ndarray, opacity: np.ndarray | float) -> None:

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from pointrend_ext.visualization.canvas import (
-    check_image,
-    check_mask_size,
-    default_contour_px,
-    enlarge,
-)
+from pointrend_ext.visualization.canvas import check_image, check_mask_size, default_contour_px
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.contours import binarize, mask_contours
 from pointrend_ext.visualization.instances import draw_instances
 from pointrend_ext.visualization.panels import titled_columns
 from pointrend_ext.visualization.raster import Color, paint_fill, paint_stroke, rectangle
-
-__all__ = ["Column", "compare_panel", "mark_window", "zoom_panel"]
 
 _SAME_OBJECT_IOU = 0.3
 _RIM = (0, 0, 0)
@@ -118,7 +112,9 @@ def zoom_panel(
             f"zoom_panel: the window {(x0, y0, x1, y1)} (left, top, right, bottom) does not lie "
             f"inside the image of {height} x {width} (height x width)."
         )
-    background = enlarge(np.ascontiguousarray(image_rgb[y0:y1, x0:x1]), scale, smooth=smooth)
+    size = scale * (x1 - x0), scale * (y1 - y0)
+    how = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
+    background = cv2.resize(image_rgb[y0:y1, x0:x1], size, interpolation=how)
     if contour_px is None:
         contour_px = 1.7 * default_contour_px(*background.shape[:2])
 

@@ -11,8 +11,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-__all__ = ["binarize", "mask_contours"]
-
 
 def mask_contours(mask: np.ndarray) -> list[np.ndarray]:
     """Trace the closed boundary polygons of a mask, those of holes included.

@@ -19,8 +19,6 @@ from pointrend_ext.visualization.labels import Plate, paint_plate, place_label
 from pointrend_ext.visualization.raster import paint_stroke, rectangle
 from pointrend_ext.visualization.shapes import CroppedMasks, Shape, shape_of
 
-__all__ = ["draw_instances"]
-
 
 def draw_instances(
     image_rgb: np.ndarray,

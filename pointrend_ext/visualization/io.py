@@ -13,8 +13,6 @@ from PIL import Image, ImageOps
 
 from pointrend_ext.visualization.canvas import check_image
 
-__all__ = ["encode_png", "image_to_rgb", "read_image_rgb", "write_gif", "write_image"]
-
 logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")

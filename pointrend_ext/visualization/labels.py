@@ -10,10 +10,14 @@ import cv2
 import numpy as np
 
 from pointrend_ext.visualization.colors import text_color_on
-from pointrend_ext.visualization.raster import paint_rectangle, paint_text, text_width
+from pointrend_ext.visualization.raster import (
+    paint_fill,
+    paint_stroke,
+    paint_text,
+    rectangle,
+    text_width,
+)
 from pointrend_ext.visualization.shapes import Shape
-
-__all__ = ["Plate", "ascii_text", "paint_plate", "place_inside", "place_label"]
 
 _SIDE_PAD = 0.55  # of the capital height
 _LINE_PAD = 0.50
@@ -135,16 +139,18 @@ def place_inside(
 
 
 def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:
-    """Draw a label in place.
+    """Draw a label in place, its corners rounded.
 
     Args:
         canvas: (H, W, 3) uint8, RGB.
         plate: from ``place_label`` or ``place_inside``.
         color: (3,) uint8, RGB of the plate; the text is black or white, whichever reads better.
     """
-    box = plate.x, plate.y, plate.x + plate.width, plate.y + plate.height
-    cap = plate.cap_height_px
-    paint_rectangle(canvas, box, color, radius_px=0.3 * cap)
+    cap, right, bottom = plate.cap_height_px, plate.x + plate.width, plate.y + plate.height
+    radius = 0.3 * cap
+    inner = rectangle((plate.x + radius, plate.y + radius, right - radius, bottom - radius))
+    paint_fill(canvas, [inner], color, 1.0)
+    paint_stroke(canvas, [inner], color, 2 * radius)  # lines have round corners
     left = plate.x + (plate.width - text_width(plate.text, cap)) / 2
     baseline = plate.y + (plate.height + cap) / 2
     paint_text(canvas, plate.text, (left, baseline), cap, text_color_on(color))

@@ -9,8 +9,6 @@ import numpy as np
 from pointrend_ext.visualization.labels import ascii_text
 from pointrend_ext.visualization.raster import paint_text, text_width
 
-__all__ = ["stack_rows", "titled_columns"]
-
 PAPER = (255, 255, 255)
 INK = (24, 24, 27)
 _WIDEST = 0.94  # share of a column that its title may take

@@ -14,17 +14,6 @@ import numpy as np
 from pointrend_ext.visualization.canvas import blend
 from pointrend_ext.visualization.panels import INK, stack_rows, titled_columns
 
-__all__ = [
-    "Layer",
-    "StepPicture",
-    "draw_points",
-    "draw_training_points",
-    "label_layer",
-    "probability_layer",
-    "subdivision_frames",
-    "subdivision_strip",
-]
-
 _SHIFT = 4  # fractional bits of OpenCV coordinates
 _MASK_COLOR = (40, 130, 255)
 IMPORTANCE_COLOR = (255, 200, 0)

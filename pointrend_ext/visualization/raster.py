@@ -16,8 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pointrend_ext.visualization.canvas import blend
 
-__all__ = ["paint_fill", "paint_rectangle", "paint_stroke", "paint_text", "rectangle", "text_width"]
-
 _FINEST = 8  # cells per pixel and axis,
 _MOST_CELLS = 2**26  # fewer for objects of many megapixels
 _FULL = (255,)
@@ -70,22 +68,6 @@ def paint_stroke(
         cv2.polylines(grid, fixed, True, _FULL, thickness, cv2.LINE_8, _SHIFT)
 
     _paint(canvas, polygons, color, 1.0, width_px / 2, draw)
-
-
-def paint_rectangle(
-    canvas: np.ndarray, box_xyxy: Sequence[float], color: Color, *, radius_px: float
-) -> None:
-    """Fill an axis-parallel rectangle, its corners rounded, in place.
-
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        box_xyxy: left, top, right, bottom in pixels of the canvas.
-        color: (3,) RGB.
-        radius_px: corner radius in pixels, at most half of the shorter side.
-    """
-    inner = rectangle(np.array(box_xyxy) + np.array([1, 1, -1, -1]) * radius_px)
-    paint_fill(canvas, [inner], color, 1.0)
-    paint_stroke(canvas, [inner], color, 2 * radius_px)  # whose ends are round
 
 
 def rectangle(box_xyxy: np.ndarray | Sequence[float]) -> np.ndarray:

@@ -14,7 +14,6 @@ from pointrend_ext.visualization.canvas import (
     check_mask_size,
     default_cap_height,
     default_contour_px,
-    enlarge,
 )
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.labels import Plate, paint_plate, place_inside
@@ -101,7 +100,7 @@ def draw_label_map(
         alpha=0.6,
         contour_px=0,
     )
-    return enlarge(drawn, scale, smooth=False)
+    return drawn.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarray:

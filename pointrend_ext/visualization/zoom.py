@@ -7,8 +7,6 @@ import numpy as np
 
 from pointrend_ext.visualization.contours import binarize
 
-__all__ = ["pick_zoom_window"]
-
 
 def pick_zoom_window(
     mask_a: np.ndarray, mask_b: np.ndarray, truth: np.ndarray, size_px: int

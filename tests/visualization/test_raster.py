@@ -7,6 +7,7 @@ import pytest
 
 from pointrend_ext.visualization import raster
 from pointrend_ext.visualization.canvas import blend
+from pointrend_ext.visualization.labels import Plate, paint_plate
 
 WHITE = np.array([255, 255, 255], np.uint8)
 
@@ -101,9 +102,9 @@ def test_small_text_does_not_fade(cap):
     assert np.quantile(weight[weight > 0], 0.8) > 0.6
 
 
-def test_rectangle_with_round_corners():
+def test_plate_has_round_corners():
     picture = canvas()
-    raster.paint_rectangle(picture, (10, 20, 50, 40), WHITE, radius_px=6)
+    paint_plate(picture, Plate("", 10, 20, 40, 20, 20), WHITE)
     weight = covered(picture)
     assert weight.sum() == pytest.approx(40 * 20 - (4 - np.pi) * 36, rel=0.02)
     assert weight[20, 10] == 0

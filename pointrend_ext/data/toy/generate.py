@@ -56,8 +56,7 @@ class ToySpec:
     Attributes:
         num_train: number of training images, at least 1.
         num_val: number of validation images, at least 1.
-        seed: seed of the data set, >= 0.
-        long_edge: smallest and largest longer image side in pixels, at least 64.
+        seed: seed of the data set, at least 0.
 
     Raises:
         ValueError: a value is out of its range.
@@ -66,31 +65,26 @@ class ToySpec:
     num_train: int = 256
     num_val: int = 64
     seed: int = 0
-    long_edge: tuple[int, int] = (400, 512)
 
     def __post_init__(self) -> None:
-        counts_fit = self.num_train >= 1 and self.num_val >= 1 and self.seed >= 0
-        if not counts_fit or not 64 <= self.long_edge[0] <= self.long_edge[1]:
-            raise ValueError(
-                f"{self}: num_train and num_val must be at least 1, seed at least 0, and "
-                "long_edge 64 <= smallest <= largest."
-            )
+        if self.num_train < 1 or self.num_val < 1 or self.seed < 0:
+            raise ValueError(f"{self}: num_train and num_val must be at least 1, seed at least 0.")
 
     def stamp(self) -> dict[str, Any]:
         """Return the content of the stamp file."""
-        return {"version": TOY_DATA_VERSION, **asdict(self), "long_edge": list(self.long_edge)}
+        return {"version": TOY_DATA_VERSION, **asdict(self)}
 
 
-def generate_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+def generate_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
     """Write the toy data set to ``root/toy``, replacing an earlier one.
 
     Everything is written to a sibling directory first, which then is renamed: a reader sees the
     old data set or the new one, never half of one. The bytes depend on the arguments alone, and
-    those of one scene on ``seed``, ``long_edge``, split and index alone.
+    those of one scene on ``seed``, split and index alone.
 
     Args:
         root: Detectron2's data root; created when missing.
-        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0, long_edge=(400, 512)``).
+        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0``).
 
     Returns:
         ``root/toy``.
@@ -102,7 +96,7 @@ def generate_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
     return _generate_locked(root, ToySpec(**spec), keep_same=False)
 
 
-def ensure_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+def ensure_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
     """Generate the toy data set unless ``root/toy`` already holds exactly it.
 
     Several processes may call this at once: one generates, the others wait for it.
@@ -172,7 +166,7 @@ def _write_split(target: Path, split: str, number: int, spec: ToySpec) -> None:
     instances: list[dict[str, Any]] = []
     panoptic: list[dict[str, Any]] = []
     for index in tqdm(range(number), f"toy {split}", mininterval=2):
-        scene = sample_scene(split, index, seed=spec.seed, long_edge=spec.long_edge)
+        scene = sample_scene(split, index, seed=spec.seed)
         annotations, segments = _write_scene(target, scene)
         images.append(image_record(scene))
         instances += annotations

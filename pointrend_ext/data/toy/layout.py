@@ -12,6 +12,9 @@ from .shapes import make_shape
 
 SPLITS: tuple[str, ...] = ("train", "val")
 
+LONG_EDGE_PX = 400, 512
+"""Smallest and largest longer side of an image."""
+
 MIN_SIZE_PX, MAX_SIZE_PX = 16.0, 400.0
 """Longer side of an object's bounding box before it is cut by border or occlusion."""
 
@@ -19,9 +22,7 @@ MIN_VISIBLE = 0.45
 """Least visible part of an object, of its area inside the image; and least part inside."""
 
 
-def sample_scene(
-    split: str, index: int, *, seed: int = 0, long_edge: tuple[int, int] = (400, 512)
-) -> Scene:
+def sample_scene(split: str, index: int, *, seed: int = 0) -> Scene:
     """Return scene ``index`` of a split.
 
     Train scene 3, 43, 83, ... has no object; scene 1, 13, 25, ... of either split has a crowd;
@@ -31,10 +32,9 @@ def sample_scene(
         split: "train" or "val".
         index: number of the scene, >= 0; the result does not depend on any other scene.
         seed: seed of the data set.
-        long_edge: smallest and largest longer image side in pixels, see ``ToySpec``.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    size_hw = _sample_size(rng, long_edge)
+    size_hw = _sample_size(rng)
     noise_seed = int(rng.integers(2**31))
     regions = _sample_regions(size_hw, rng, with_void=index % 6 == 2)
     layout = _Layout(size_hw, [color for r in regions for color in (r.color, r.accent)], rng)
@@ -45,9 +45,9 @@ def sample_scene(
     return Scene(split, index, size_hw, noise_seed, tuple(regions), tuple(layout.objects))
 
 
-def _sample_size(rng: np.random.Generator, long_edge: tuple[int, int]) -> tuple[int, int]:
+def _sample_size(rng: np.random.Generator) -> tuple[int, int]:
     """Return (height, width), never a multiple of 32, either orientation."""
-    long = int(rng.integers(long_edge[0], long_edge[1] + 1))
+    long = int(rng.integers(LONG_EDGE_PX[0], LONG_EDGE_PX[1] + 1))
     short = round(long * rng.uniform(0.68, 0.95))
     long, short = (edge - 3 if edge % 32 == 0 else edge for edge in (long, short))
     return (short, long) if rng.uniform() < 0.6 else (long, short)

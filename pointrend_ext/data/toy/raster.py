@@ -16,6 +16,8 @@ import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
+_FINER = 4  # sub-pixels per pixel and axis, where coverage is measured
+
 Outline = NDArray[np.float64]
 """(V, 2) closed polygon, vertices (x, y) in pixels, last vertex not repeated."""
 
@@ -44,15 +46,12 @@ def crop_of(outlines: Sequence[Outline], size_hw: tuple[int, int]) -> tuple[slic
     return slice(top, bottom), slice(left, right)
 
 
-def coverage(
-    outlines: Sequence[Outline], crop: tuple[slice, slice], supersample: int = 4
-) -> NDArray[np.float32]:
+def coverage(outlines: Sequence[Outline], crop: tuple[slice, slice]) -> NDArray[np.float32]:
     """Return how much of each pixel the outlines cover, for anti-aliased painting.
 
     Args:
         outlines: polygons in pixels of the image.
         crop: (rows, columns) of the image to evaluate, not empty.
-        supersample: sub-pixels per pixel and axis.
 
     Returns:
         (h, w) float32 in [0, 1] for the pixels of ``crop``.
@@ -60,8 +59,8 @@ def coverage(
     rows, columns = crop
     height, width = rows.stop - rows.start, columns.stop - columns.start
     fine = rasterize(
-        [(outline - (columns.start, rows.start)) * supersample for outline in outlines],
-        (height * supersample, width * supersample),
+        [(outline - (columns.start, rows.start)) * _FINER for outline in outlines],
+        (height * _FINER, width * _FINER),
     )
     mean = cv2.resize(fine.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return mean.astype(np.float32, copy=False)
