@@ -17,13 +17,13 @@ from pointrend_ext.visualization.canvas import (
 from pointrend_ext.visualization.colors import distinct_colors
 from pointrend_ext.visualization.labels import Plate, paint_plate, place_label
 from pointrend_ext.visualization.raster import paint_stroke, rectangle
-from pointrend_ext.visualization.shapes import CroppedMasks, Shape, shape_of
+from pointrend_ext.visualization.shapes import Shape, shape_of
 
 
 def draw_instances(
     image_rgb: np.ndarray,
     *,
-    masks: np.ndarray | Sequence[np.ndarray] | CroppedMasks,
+    masks: np.ndarray | Sequence[np.ndarray],
     boxes_px: np.ndarray | None = None,
     labels: Sequence[str] | None = None,
     colors: np.ndarray | None = None,
@@ -41,7 +41,8 @@ def draw_instances(
     Args:
         image_rgb: (H, W, 3) uint8.
         masks: (R, H, W) as in ``binarize``, R may be 0. A sequence that makes its (H, W) masks when
-            they are read is read one by one, ``CroppedMasks`` only where their objects are.
+            they are read is read one by one; one with ``crop(number)``, a ``MaskCrop``, and
+            ``size_hw`` only where its objects are.
         boxes_px: (R, 4) left, top, right, bottom in pixels of the image, drawn as thin frames; None
             draws none.
         labels: R texts; an empty one is not drawn. None draws none.

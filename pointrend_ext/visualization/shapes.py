@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from pointrend_ext.visualization.contours import binarize, mask_contours, window_of
 
-__all__ = ["CroppedMasks", "MaskCrop", "Shape", "shape_of", "window_of"]
+__all__ = ["MaskCrop", "Shape", "shape_of", "window_of"]
 
 
 class MaskCrop(NamedTuple):
@@ -24,17 +24,6 @@ class MaskCrop(NamedTuple):
     values: np.ndarray
     top: int
     left: int
-
-
-class CroppedMasks(Protocol):
-    """Masks of an image that are never asked for whole ones."""
-
-    size_hw: tuple[int, int]
-
-    def __len__(self) -> int: ...
-
-    def crop(self, index: int, /) -> MaskCrop:
-        """Return one mask around its object."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ class Shape:
         return flat.view(bool).reshape(self.height, self.width)
 
 
-def shape_of(masks: Sequence[np.ndarray] | np.ndarray | CroppedMasks, number: int) -> Shape:
+def shape_of(masks: np.ndarray | Sequence[np.ndarray], number: int) -> Shape:
     """Read one of several masks.
 
     Args:

@@ -136,21 +136,6 @@ def test_unannotated_pixels_exist(toy_root):
     assert sum((label == 255).any() for label in labels) == 1
 
 
-def test_rings_have_holes_in_their_rle(tmp_path):
-    rings = 0
-    for index in range(12):
-        scene = sample_scene("val", index)
-        maps = scene_maps(scene)
-        for number, item in enumerate(scene.objects):
-            if item.category != "ring" or item.is_crowd:
-                continue
-            x, y = item.outlines[1].mean(axis=0).astype(int)
-            if 0 <= y < scene.size_hw[0] and 0 <= x < scene.size_hw[1]:
-                rings += 1
-                assert not maps.visible(number)[y, x]
-    assert rings > 3
-
-
 def test_ensure_keeps_what_is_there_and_replaces_other_versions(tmp_path, monkeypatch):
     path = ensure_toy_data(tmp_path, **TINY)
     assert path == tmp_path / "toy"

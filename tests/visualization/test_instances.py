@@ -43,13 +43,6 @@ def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
     np.testing.assert_array_equal(got[ring], np.broadcast_to(COLORS[0], got[ring].shape))
 
 
-def test_contour_of_a_hole_is_drawn(image, two_masks):
-    got = draw_instances(image, masks=two_masks, colors=COLORS, contour_px=3)
-    assert got[45, 52].tolist() == COLORS[0].tolist()  # on the hole's edge, right of its centre
-    assert got[45, 28].tolist() == COLORS[0].tolist()
-    np.testing.assert_array_equal(got[40:51, 35:46], image[40:51, 35:46])  # the hole stays open
-
-
 def test_nothing_is_changed_in_place_and_calls_agree(image, two_masks):
     masks = two_masks
     image_before, masks_before = image.copy(), masks.copy()

@@ -101,16 +101,7 @@ def ensure_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
 
     Several processes may call this at once: one generates, the others wait for it.
 
-    Args:
-        root: Detectron2's data root.
-        **spec: fields of ``ToySpec``.
-
-    Returns:
-        ``root/toy``.
-
-    Raises:
-        ValueError: a value of ``spec`` is out of its range.
-        FileExistsError: ``root/toy`` exists and is not a toy data set.
+    Args, result and errors are those of ``generate_toy_data``.
     """
     return _generate_locked(root, ToySpec(**spec), keep_same=True)
 
