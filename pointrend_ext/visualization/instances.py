@@ -103,15 +103,13 @@ def _paint_labels(
     order: np.ndarray,
     cap_height_px: float,
 ) -> None:
-    """Place the labels of large objects first, then draw them all."""
+    """Label large objects first."""
     occupied = np.zeros(canvas.shape[:2], dtype=bool)
     for shape in shapes:
         occupied[shape.window] |= shape.inside()
-    placed: dict[int, Plate] = {}
-    for i in order.tolist():
-        others = list(placed.values())
-        plate = place_label(labels[i], shapes[i], occupied, others, cap_height_px=cap_height_px)
+    placed: list[Plate] = []
+    for i in order:
+        plate = place_label(labels[i], shapes[i], occupied, placed, cap_height_px=cap_height_px)
         if plate is not None:
-            placed[i] = plate
-    for i, plate in placed.items():
-        paint_plate(canvas, plate, colors[i])
+            placed.append(plate)
+            paint_plate(canvas, plate, colors[i])

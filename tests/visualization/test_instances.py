@@ -60,57 +60,47 @@ def test_nothing_to_draw_returns_a_copy(image, masks):
     np.testing.assert_array_equal(got, image)
 
 
-def test_one_pixel_mask():
-    image = np.zeros((20, 30, 3), np.uint8)
-    mask = np.zeros((1, 20, 30), bool)
-    mask[0, 7, 11] = True
-    got = draw_instances(image, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
+BLACK = np.zeros((90, 140, 3), np.uint8)
+
+
+def test_one_pixel_mask(boxes):
+    mask = boxes((7, 11, 8, 12))
+    got = draw_instances(BLACK, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
     assert got[7, 11].tolist() == COLORS[0].tolist()
     rows, columns = np.nonzero(got.any(axis=-1))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 8, 10, 12)
 
 
-def test_full_image_mask_is_framed():
-    image = np.zeros((20, 30, 3), np.uint8)
-    masks = np.ones((1, 20, 30), bool)
-    got = draw_instances(image, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
+def test_full_image_mask_is_framed(boxes):
+    masks = boxes((0, 0, 90, 140))
+    got = draw_instances(BLACK, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
     for edge in (got[0, 2:-2], got[-1, 2:-2], got[2:-2, 0], got[2:-2, -1]):
         assert (edge == COLORS[0]).all()
     assert got[10, 15].tolist() == [120, 15, 30]
 
 
-def test_masks_at_the_border_and_larger_objects_first():
-    image = np.zeros((40, 50, 3), np.uint8)
-    masks = np.zeros((2, 40, 50), bool)
-    masks[0, 30:, 40:] = True  # small, drawn above the large one although it comes first
-    masks[1, 20:, 20:] = True
-    got = draw_instances(image, masks=masks, colors=COLORS, alpha=1, contour_px=0)
-    assert got[39, 49].tolist() == COLORS[0].tolist()
+def test_masks_at_the_border_and_larger_objects_first(boxes):
+    masks = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
+    got = draw_instances(BLACK, masks=masks, colors=COLORS, alpha=1, contour_px=0)
+    assert got[89, 139].tolist() == COLORS[0].tolist()
     assert got[25, 25].tolist() == COLORS[1].tolist()
 
 
-def test_boxes_are_frames():
-    image = np.zeros((60, 80, 3), np.uint8)
-    masks = np.zeros((1, 60, 80), bool)
-    box = np.array([[10, 20, 50, 40.0]])
-    got = draw_instances(image, masks=masks, boxes_px=box, colors=COLORS[:1], contour_px=4)
+def test_boxes_are_frames(boxes):
+    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))
+    got = draw_instances(BLACK, masks=none, boxes_px=box, colors=COLORS[:1], contour_px=4)
     assert got[30, 10].tolist() == COLORS[0].tolist()
     assert got[20, 30].tolist() == COLORS[0].tolist()
     assert got[30, 30].tolist() == [0, 0, 0]
     assert got[30, 7].tolist() == [0, 0, 0]
 
 
-def test_default_colors_and_label_plate_color():
-    image = np.zeros((200, 300, 3), np.uint8)
-    masks = np.zeros((1, 200, 300), bool)
-    masks[0, 100:150, 100:200] = True
-    got = draw_instances(image, masks=masks, labels=["thing"])
+def test_default_colors_and_label_plate_color(boxes):
+    image, masks = np.zeros((200, 300, 3), np.uint8), boxes((100, 100, 150, 200), shape=(200, 300))
+    got, bare = (draw_instances(image, masks=masks, labels=labels) for labels in (["thing"], None))
     plate = got[80:97].reshape(-1, 3)
     assert (plate == distinct_colors(1)[0]).all(axis=-1).sum() > 100
-    bare = draw_instances(image, masks=masks)
-    changed = (got != bare).any(axis=-1)
-    assert changed.any()
-    assert not changed[masks[0]].any()
+    assert not (got != bare).any(axis=-1)[masks[0]].any()
 
 
 @pytest.mark.parametrize(

@@ -38,10 +38,8 @@ def covered(plate, mask):
 def test_plate_is_inside_and_leaves_the_object_free(box):
     mask = rectangle(*box)
     plate = place(mask)
-    assert plate.x >= 0
-    assert plate.y >= 0
-    assert plate.x + plate.width <= 300
-    assert plate.y + plate.height <= 200
+    assert 0 <= plate.x <= 300 - plate.width
+    assert 0 <= plate.y <= 200 - plate.height
     assert covered(plate, mask) == 0
     assert plate.width >= text_width("zebra", plate.cap_height_px)
 
