@@ -12,10 +12,10 @@ from pointrend_ext.visualization.canvas import check_image, check_mask_size, def
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.contours import binarize, mask_contours
 from pointrend_ext.visualization.instances import draw_instances
+from pointrend_ext.visualization.pairing import greedy_pairs
 from pointrend_ext.visualization.panels import titled_columns
 from pointrend_ext.visualization.raster import Color, paint_fill, paint_stroke, rectangle
 
-_SAME_OBJECT_IOU = 0.3
 _RIM = (0, 0, 0)
 _ACCENT = (255, 220, 0)  # stands out on nearly every photograph
 _WHITE = (255, 255, 255)
@@ -172,10 +172,8 @@ def matching_numbers(first: np.ndarray, masks: np.ndarray) -> np.ndarray:
         shared = a.astype(np.float32) @ b.T.astype(np.float32)
         union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
         iou = shared / np.maximum(union, 1)
-        for pair in np.argsort(-iou, axis=None, kind="stable"):
-            i, j = divmod(int(pair), len(b))
-            if iou[i, j] >= _SAME_OBJECT_IOU and numbers[j] < 0 and i not in numbers:
-                numbers[j] = i
+        rows, columns = greedy_pairs(iou)
+        numbers[columns] = rows
     left_over = np.flatnonzero(numbers < 0)
     numbers[left_over] = len(a) + np.arange(len(left_over))
     return numbers

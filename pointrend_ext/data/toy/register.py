@@ -15,7 +15,7 @@ from detectron2.data.datasets.cityscapes import (
 )
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
-from pointrend_ext.data.descriptions.catalog import register_once
+from pointrend_ext.data.descriptions.catalog import is_registered
 
 from .classes import (
     CITYSCAPES_SEM_SEG_CLASSES,
@@ -63,7 +63,9 @@ def register_toy_datasets(root: str | os.PathLike[str]) -> list[str]:
             if known not in (None, str(base)):
                 DatasetCatalog.remove(name)
                 MetadataCatalog.remove(name)
-            register_once(name, _checked(load, base), {"toy_dir": str(base), **metadata})
+            if not is_registered(name, {"toy_dir": str(base)}):
+                DatasetCatalog.register(name, _checked(load, base))
+                MetadataCatalog.get(name).set(toy_dir=str(base), **metadata)
             names.append(name)
     return names
 
