@@ -31,7 +31,7 @@ from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import check_unread_keys
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
-from pointrend_ext.visualization.canvas import check_image
+from pointrend_ext.visualization.instances import check_image
 
 __all__ = ["ImageLike", "Predictor"]
 

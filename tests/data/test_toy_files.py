@@ -78,7 +78,7 @@ def test_annotations_hold_the_exact_visible_masks(coco, split):
             np.testing.assert_array_equal(got, exact)
             if isinstance(annotation["segmentation"], list):
                 kinds["polygon"] += 1
-                assert scene.objects[number].num_holes == 0
+                assert len(scene.objects[number].outlines) == 1
             else:
                 kinds["crowd" if annotation["iscrowd"] else "rle"] += 1
             x, y, width, height = annotation["bbox"]

@@ -21,8 +21,8 @@ def annotate(*objects, size_hw=(60, 80)):
     return instance_annotations(scene, scene_maps(scene))
 
 
-def plate(*outlines, holes=0, crowd=False):
-    return ToyObject("plate", outlines, holes, PLAIN, crowd)
+def plate(*outlines, crowd=False):
+    return ToyObject("plate", outlines, PLAIN, crowd)
 
 
 def test_a_whole_shape_is_a_polygon_with_its_own_outline():
@@ -42,7 +42,7 @@ def test_a_shape_up_to_the_border_is_still_a_polygon():
 @pytest.mark.parametrize(
     ("item", "area"),
     [
-        (plate(square(10, 5, 40), square(20, 20, 2), holes=1), 1596),  # the hole is below 3 %
+        (plate(square(10, 5, 40), square(20, 20, 2)), 1596),  # the hole is below 3 %
         (plate(square(50, 5, 40)), 1200),  # right part outside the image
         (plate(square(10, -0.4, 40)), 1600),  # outline outside, no pixel lost
         (plate(square(10, 5, 40), crowd=True), 1600),

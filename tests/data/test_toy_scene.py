@@ -37,11 +37,10 @@ def hand_made_scene():
         StuffRegion(None, (square(5, 0, 9, 1),), grey, grey),
     )
     objects = (
-        ToyObject("plate", (square(-1, 1, 4, 4),), 0, Texture("plain", blue, blue, 8, 0)),
+        ToyObject("plate", (square(-1, 1, 4, 4),), Texture("plain", blue, blue, 8, 0)),
         ToyObject(
             "ring",
             (square(2, 0, 5, 3), square(3, 1, 4, 2)),
-            1,
             Texture("plain", red, red, 8, 0),
         ),
     )

@@ -87,7 +87,7 @@ def _polygon(item: ToyObject, mask: NDArray[np.bool_]) -> list[list[float]] | No
     """
     outline, (height, width) = item.outlines[0], mask.shape
     is_cut = outline.min() < 0 or (outline > (width, height)).any()
-    if item.is_crowd or item.num_holes or is_cut:
+    if item.is_crowd or len(item.outlines) > 1 or is_cut:
         return None
     is_whole = np.array_equal(rasterize([outline], (height, width)), mask)
     return [outline.ravel().tolist()] if is_whole else None

@@ -114,7 +114,7 @@ class _Layout:
         for size in sizes[depth]:
             category = TOY_THING_CLASSES[rng.integers(len(TOY_THING_CLASSES))]
             outlines = make_shape(category, float(size), rng)
-            self._place(category, outlines, len(outlines) - 1, float(size))
+            self._place(category, outlines, float(size))
 
     def add_crowd(self) -> None:
         """Add one group of tiny shapes of one class, side by side on a jittered grid."""
@@ -122,24 +122,16 @@ class _Layout:
         category = TOY_THING_CLASSES[rng.integers(len(TOY_THING_CLASSES))]
         size = float(rng.uniform(11, 15))
         outlines: list[Outline] = []
-        holes = 0
         for row in range(int(rng.integers(2, 5))):
             for column in range(int(rng.integers(3, 6))):
                 center = (np.array([column, row]) + rng.uniform(-0.1, 0.1, 2)) * size * 1.25
-                shape = make_shape(category, size, rng)
-                holes += len(shape) - 1
-                outlines += [outline + center for outline in shape]
+                outlines += [outline + center for outline in make_shape(category, size, rng)]
         middle = np.concatenate(outlines).mean(axis=0)
         centred = tuple(outline - middle for outline in outlines)
-        self._place(category, centred, holes, size, is_crowd=True)
+        self._place(category, centred, size, is_crowd=True)
 
     def _place(
-        self,
-        category: str,
-        outlines: tuple[Outline, ...],
-        num_holes: int,
-        size_px: float,
-        is_crowd: bool = False,
+        self, category: str, outlines: tuple[Outline, ...], size_px: float, is_crowd: bool = False
     ) -> None:
         """Try some positions; the object is left out when none is good."""
         texture = object_texture_for(self._avoid, TYPICAL_HUES[category], size_px, self._rng)
@@ -152,7 +144,7 @@ class _Layout:
                 self._owner[mask] = len(self.objects)
                 self._area.append(int(mask.sum()))
                 self._avoid.append(texture.color)
-                self.objects.append(ToyObject(category, moved, num_holes, texture, is_crowd))
+                self.objects.append(ToyObject(category, moved, texture, is_crowd))
                 return
 
     def _fits(self, mask: np.ndarray) -> bool:
