@@ -16,18 +16,21 @@ from pointrend_ext.visualization.io import (
     write_gif,
     write_image,
 )
+from pointrend_ext.visualization.layers import (
+    Layer,
+    draw_label_map,
+    label_layer,
+    probability_layer,
+)
 from pointrend_ext.visualization.panels import stack_rows, titled_columns
 from pointrend_ext.visualization.points import (
-    Layer,
     StepPicture,
     draw_points,
     draw_training_points,
-    label_layer,
-    probability_layer,
     subdivision_frames,
     subdivision_strip,
 )
-from pointrend_ext.visualization.segments import draw_label_map, draw_segments
+from pointrend_ext.visualization.segments import draw_segments
 from pointrend_ext.visualization.shapes import MaskCrop
 from pointrend_ext.visualization.zoom import pick_zoom_window
 

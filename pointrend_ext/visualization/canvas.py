@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_AT_ONCE = 2**20  # values that are blended at once, so that memory does not grow with the image
+
 
 def check_image(image_rgb: np.ndarray, who: str) -> None:
     """Raise ValueError unless the image is (H, W, 3) uint8 and not empty."""
@@ -51,6 +53,10 @@ def blend(region: np.ndarray, color: np.ndarray, opacity: np.ndarray | float) ->
         color: (3,) RGB, or one colour per pixel, of the region's shape.
         opacity: [0, 1]; a number, or an array of the region's shape without its last axis.
     """
-    weight = np.asarray(opacity, dtype=np.float32)[..., None]
-    mixed = region * (1 - weight) + np.asarray(color, dtype=np.float32) * weight
-    region[...] = np.rint(mixed).astype(np.uint8)
+    colors = np.broadcast_to(color, region.shape)
+    weights = np.broadcast_to(opacity, region.shape[:-1])[..., None]
+    step = max(_AT_ONCE * len(region) // max(region.size, 1), 1)
+    for start in range(0, len(region), step):
+        part = np.s_[start : start + step]
+        color, weight = colors[part].astype(np.float32), weights[part].astype(np.float32)
+        region[part] = np.rint(region[part] * (1 - weight) + color * weight).astype(np.uint8)

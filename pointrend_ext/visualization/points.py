@@ -11,25 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pointrend_ext.visualization.canvas import blend
+from pointrend_ext.visualization.layers import Layer, paint_layer
 from pointrend_ext.visualization.panels import INK, stack_rows, titled_columns
 
 _SHIFT = 4  # fractional bits of OpenCV coordinates
-_MASK_COLOR = (40, 130, 255)
 IMPORTANCE_COLOR = (255, 200, 0)
 COVERAGE_COLOR = (0, 190, 255)
-
-
-class Layer(NamedTuple):
-    """A coarse picture that is laid over an image, cell by cell.
-
-    Attributes:
-        colors: (h, w, 3) uint8, RGB.
-        opacity: (h, w) in [0, 1].
-    """
-
-    colors: np.ndarray
-    opacity: np.ndarray
 
 
 class StepPicture(NamedTuple):
@@ -46,25 +33,6 @@ class StepPicture(NamedTuple):
     points: np.ndarray
     scores: np.ndarray
     after: Layer
-
-
-def probability_layer(probability: np.ndarray) -> Layer:
-    """Show a mask in blue, the more opaque the more probable.
-
-    Args:
-        probability: (h, w) in [0, 1].
-    """
-    return Layer(np.full((*probability.shape, 3), _MASK_COLOR, np.uint8), 0.75 * probability)
-
-
-def label_layer(labels: np.ndarray, palette: np.ndarray) -> Layer:
-    """Show a class map.
-
-    Args:
-        labels: (h, w) integers.
-        palette: (C, 3) uint8, RGB.
-    """
-    return Layer(palette[labels], np.full(labels.shape, 0.6))
 
 
 def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
@@ -114,25 +82,6 @@ def draw_points(
         if rim_px > 0:
             cv2.circle(canvas, center, outer, INK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(canvas, center, inner, color, -1, cv2.LINE_AA, _SHIFT)
-    return canvas
-
-
-def paint_layer(image_rgb: np.ndarray, layer: Layer) -> np.ndarray:
-    """Lay a layer over an image, every cell a plain rectangle.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, not changed.
-        layer: of any size; its outer edges are those of the image.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-    """
-    height, width = image_rgb.shape[:2]
-    rows, columns = layer.opacity.shape
-    y, x = (2 * np.arange(height) + 1) * rows, (2 * np.arange(width) + 1) * columns
-    cell = np.ix_(y // (2 * height), x // (2 * width))
-    canvas = image_rgb.copy()
-    blend(canvas, layer.colors[cell], layer.opacity[cell])
     return canvas
 
 

@@ -18,9 +18,7 @@ from pointrend_ext.visualization.canvas import (
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.labels import Plate, paint_plate, place_inside
 
-__all__ = ["draw_label_map", "draw_segments"]
-
-_BAND_ROWS = 256  # blended at once, so that memory does not grow with the image
+__all__ = ["draw_segments"]
 
 
 def draw_segments(
@@ -68,39 +66,9 @@ def draw_segments(
     if void_id is not None:
         opacity[ids == void_id] = 0
     canvas = image_rgb.copy()
-    for top in range(0, len(canvas), _BAND_ROWS):
-        band = np.s_[top : top + _BAND_ROWS]
-        blend(canvas[band], palette[ids[band]], opacity[band])
+    blend(canvas, palette[ids], opacity)
     _write_names(canvas, ids, areas, names or {}, palette, text_px)
     return canvas
-
-
-def draw_label_map(
-    image_rgb: np.ndarray, labels: np.ndarray, colors: np.ndarray, *, scale: int = 1
-) -> np.ndarray:
-    """Tint every pixel in the colour of its class: ``draw_segments`` without borders and names.
-
-    Args:
-        image_rgb: (H, W, 3) uint8.
-        labels: (H, W) class ids; one without a colour, such as an ignore value, leaves the pixel as
-            it is.
-        colors: (C, 3) uint8, RGB.
-        scale: enlarges pixels to squares of this side.
-
-    Returns:
-        (scale * H, scale * W, 3) uint8.
-    """
-    void_id = len(colors)
-    known = (labels >= 0) & (labels < void_id)
-    drawn = draw_segments(
-        image_rgb,
-        np.where(known, labels, void_id).astype(np.int64),
-        colors=dict(enumerate(colors)),
-        void_id=void_id,
-        alpha=0.6,
-        contour_px=0,
-    )
-    return drawn.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarray:

@@ -17,10 +17,10 @@ from pointrend_ext.visualization import (
     subdivision_strip,
     write_gif,
 )
+from pointrend_ext.visualization.layers import paint_layer
 from pointrend_ext.visualization.points import (
     COVERAGE_COLOR,
     IMPORTANCE_COLOR,
-    paint_layer,
     uncertainty_colors,
 )
 
