@@ -11,7 +11,7 @@ _AT_ONCE = 2**20  # values that are blended at once, so that memory does not gro
 
 def check_image(image_rgb: np.ndarray, who: str) -> None:
     """Raise ValueError unless the image is (H, W, 3) uint8 and not empty."""
-    shape, dtype = image_rgb.shape, image_rgb.dtype
+    shape, dtype = np.shape(image_rgb), np.asarray(image_rgb).dtype
     if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8 or 0 in shape:
         raise ValueError(
             f"{who}: image has shape {shape} and type {dtype}; "

@@ -7,7 +7,7 @@ each other where they overlap. So polygons are drawn without anti-aliasing on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -40,11 +40,7 @@ def paint_fill(
         color: (3,) RGB.
         alpha: opacity in [0, 1].
     """
-
-    def draw(grid: np.ndarray, fixed: list[np.ndarray], cells: int) -> None:
-        cv2.fillPoly(grid, fixed, _FULL, cv2.LINE_8, _SHIFT)
-
-    _paint(canvas, polygons, color, alpha, 0.0, draw)
+    _paint(canvas, polygons, color, alpha, 0.0)
 
 
 def paint_stroke(
@@ -59,15 +55,8 @@ def paint_stroke(
         width_px: full width of the line in pixels of the canvas, drawn to within one cell of the
             grid; 0 draws nothing.
     """
-    if width_px <= 0:
-        return
-
-    def draw(grid: np.ndarray, fixed: list[np.ndarray], cells: int) -> None:
-        # An even thickness comes out one cell wider, an odd one above 1 two cells.
-        thickness = max(2 * round((cells * width_px - 1) / 2), 1)
-        cv2.polylines(grid, fixed, True, _FULL, thickness, cv2.LINE_8, _SHIFT)
-
-    _paint(canvas, polygons, color, 1.0, width_px / 2, draw)
+    if width_px > 0:
+        _paint(canvas, polygons, color, 1.0, width_px)
 
 
 def rectangle(box_xyxy: np.ndarray | Sequence[float]) -> np.ndarray:
@@ -118,30 +107,14 @@ def _font(cap_height_px: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _paint(
-    canvas: np.ndarray,
-    polygons: Sequence[np.ndarray],
-    color: Color,
-    alpha: float,
-    margin_px: float,
-    draw: Callable[[np.ndarray, list[np.ndarray], int], None],
+    canvas: np.ndarray, polygons: Sequence[np.ndarray], color: Color, alpha: float, width_px: float
 ) -> None:
-    """Blend a colour into ``canvas`` in place.
-
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        polygons: (K, 2) float arrays in pixels of the canvas.
-        color: (3,) RGB.
-        alpha: opacity in [0, 1].
-        margin_px: how far the drawing reaches beyond the polygons.
-        draw: draws 255 into a grid of zeros: (grid, polygons in OpenCV's fixed-point coordinates,
-            cells per pixel).
-    """
+    """Blend a colour into ``canvas`` in place: outlines of a width, or the inside if that is 0."""
     if len(polygons) == 0:
         return
-    points = np.concatenate(polygons)
-    limit = canvas.shape[1::-1]
-    left, top = np.clip(np.floor(points.min(axis=0) - margin_px - 1).astype(int), 0, limit).tolist()
-    right, low = np.clip(np.ceil(points.max(axis=0) + margin_px + 1).astype(int), 0, limit).tolist()
+    points, limit, margin = np.concatenate(polygons), canvas.shape[1::-1], width_px / 2 + 1
+    left, top = np.clip(np.floor(points.min(axis=0) - margin), 0, limit).astype(int).tolist()
+    right, low = np.clip(np.ceil(points.max(axis=0) + margin), 0, limit).astype(int).tolist()
     width, height = right - left, low - top
     if width == 0 or height == 0:
         return
@@ -152,7 +125,12 @@ def _paint(
         np.rint(((polygon - (left, top)) * cells - 0.5) * 2**_SHIFT).astype(np.int32)
         for polygon in polygons
     ]
-    draw(grid, fixed, cells)
+    if width_px:
+        # An even thickness comes out one cell wider, an odd one above 1 two cells.
+        thickness = max(2 * round((cells * width_px - 1) / 2), 1)
+        cv2.polylines(grid, fixed, True, _FULL, thickness, cv2.LINE_8, _SHIFT)
+    else:
+        cv2.fillPoly(grid, fixed, _FULL, cv2.LINE_8, _SHIFT)
     coverage = cv2.resize(grid, (width, height), interpolation=cv2.INTER_AREA)
     region, drawn = canvas[top:low, left:right], coverage > 0
     pixels = region[drawn]
