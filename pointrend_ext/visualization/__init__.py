@@ -1,18 +1,14 @@
 """Drawing: every function takes and returns NumPy arrays, RGB uint8, and opens no window.
 
-Needs NumPy, OpenCV and Pillow alone. The frame of all coordinates is documented in ``contours``.
+Needs NumPy, OpenCV and Pillow, and torchvision for flows. The frame of all coordinates is
+documented in ``contours``.
 """
 
-from pointrend_ext.visualization.colors import (
-    class_colors,
-    colors_of,
-    distinct_colors,
-    text_color_on,
-)
+from pointrend_ext.visualization.colors import class_colors, colors_of, distinct_colors
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
 from pointrend_ext.visualization.contours import mask_contours
-from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel, flow_wheel
-from pointrend_ext.visualization.instances import draw_detections, draw_instances
+from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel
+from pointrend_ext.visualization.instances import draw_instances
 from pointrend_ext.visualization.io import (
     encode_png,
     image_to_rgb,
@@ -20,18 +16,21 @@ from pointrend_ext.visualization.io import (
     write_gif,
     write_image,
 )
+from pointrend_ext.visualization.layers import (
+    Layer,
+    draw_label_map,
+    label_layer,
+    probability_layer,
+)
 from pointrend_ext.visualization.panels import stack_rows, titled_columns
 from pointrend_ext.visualization.points import (
-    Layer,
     StepPicture,
     draw_points,
     draw_training_points,
-    label_layer,
-    probability_layer,
     subdivision_frames,
     subdivision_strip,
 )
-from pointrend_ext.visualization.segments import draw_label_map, draw_segments
+from pointrend_ext.visualization.segments import draw_segments
 from pointrend_ext.visualization.shapes import MaskCrop
 from pointrend_ext.visualization.zoom import pick_zoom_window
 
@@ -44,7 +43,6 @@ __all__ = [
     "colors_of",
     "compare_panel",
     "distinct_colors",
-    "draw_detections",
     "draw_flow",
     "draw_instances",
     "draw_label_map",
@@ -54,7 +52,6 @@ __all__ = [
     "encode_png",
     "flow_colors",
     "flow_panel",
-    "flow_wheel",
     "image_to_rgb",
     "label_layer",
     "mark_window",
@@ -65,7 +62,6 @@ __all__ = [
     "stack_rows",
     "subdivision_frames",
     "subdivision_strip",
-    "text_color_on",
     "titled_columns",
     "write_gif",
     "write_image",

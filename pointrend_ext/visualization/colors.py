@@ -44,13 +44,8 @@ def distinct_colors(count: int) -> np.ndarray:
 
     Returns:
         (count, 3) uint8, RGB.
-
-    Raises:
-        ValueError: ``count`` is negative.
     """
-    if count < 0:
-        raise ValueError(f"distinct_colors: count is {count}; it must be 0 or more.")
-    return np.array([_color(index) for index in range(count)], dtype=np.uint8).reshape(count, 3)
+    return colors_of(np.arange(count))
 
 
 def colors_of(ids: np.ndarray) -> np.ndarray:
@@ -61,13 +56,7 @@ def colors_of(ids: np.ndarray) -> np.ndarray:
 
     Returns:
         (R, 3) uint8, RGB; equal ids get equal colours.
-
-    Raises:
-        ValueError: an id is negative.
     """
-    ids = np.asarray(ids, dtype=np.int64).reshape(-1)
-    if ids.size and ids.min() < 0:
-        raise ValueError(f"colors_of: found the id {ids.min()}; ids must be 0 or more.")
     return np.array([_color(int(index)) for index in ids], dtype=np.uint8).reshape(len(ids), 3)
 
 
@@ -112,7 +101,8 @@ def _color(index: int) -> tuple[int, int, int]:
         linear = _LMS_TO_LINEAR_RGB @ (_OKLAB_TO_LMS @ lab) ** 3
         if linear.min() >= 0 and linear.max() <= 1:
             break
-    return tuple(np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(int).tolist())
+    red, green, blue = np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(int).tolist()
+    return red, green, blue
 
 
 def _linear_to_srgb(linear: np.ndarray) -> np.ndarray:

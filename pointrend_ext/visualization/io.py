@@ -8,19 +8,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from pointrend_ext.visualization.instances import check_image
+from pointrend_ext.visualization.canvas import check_image
 
 logger = logging.getLogger(__name__)
 
-_ENCODE = {
-    ".png": [cv2.IMWRITE_PNG_COMPRESSION, 6],
-    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-    ".jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
-}
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def write_image(path: str | os.PathLike[str], image_rgb: np.ndarray) -> None:
@@ -35,18 +30,13 @@ def write_image(path: str | os.PathLike[str], image_rgb: np.ndarray) -> None:
         OSError: the file cannot be written; the message names it.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in _ENCODE:
+    if path.suffix.lower() not in _SUFFIXES:
         raise ValueError(
-            f"write_image: {path} ends in {path.suffix!r}; use one of {', '.join(_ENCODE)}."
+            f"write_image: {path} ends in {path.suffix!r}; use one of {', '.join(_SUFFIXES)}."
         )
     check_image(image_rgb, f"write_image to {path}")
-    bgr = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode(suffix, bgr, _ENCODE[suffix])
-    if not done:
-        raise OSError(f"write_image: {path} could not be encoded from shape {image_rgb.shape}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.data)
+    Image.fromarray(image_rgb).save(path, quality=95)
 
 
 def write_gif(
@@ -56,29 +46,16 @@ def write_gif(
 
     Args:
         path: ends in .gif.
-        frames: (H, W, 3) uint8 RGB each, all of one size; 256 colours each are kept.
+        frames: (H, W, 3) uint8 RGB each, all of one size, at least one; 256 colours each are kept.
         seconds: how long each frame is shown.
-
-    Raises:
-        ValueError: the suffix is another one, there is no frame, or a frame is no RGB image.
     """
     path = Path(path)
-    if path.suffix.lower() != ".gif" or len(frames) == 0 or len(frames) != len(seconds):
-        raise ValueError(
-            f"write_gif to {path}: got {len(frames)} frames and {len(seconds)} durations; the name "
-            "must end in .gif, and both be equally many, at least one."
-        )
-    for frame in frames:
-        check_image(frame, f"write_gif to {path}")
-    first, *others = (Image.fromarray(frame).quantize(256, dither=0) for frame in frames)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first.save(
-        path,
-        save_all=True,
-        append_images=others,
-        duration=[round(1000 * s) for s in seconds],
-        loop=0,
+    first, *others = (
+        Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames
     )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durations = [round(1000 * s) for s in seconds]
+    first.save(path, save_all=True, append_images=others, duration=durations, loop=0)
 
 
 def encode_png(picture: np.ndarray) -> bytes:
@@ -87,10 +64,9 @@ def encode_png(picture: np.ndarray) -> bytes:
     Args:
         picture: (H, W, 3) uint8 RGB, (H, W, 4) uint8 RGB and opacity, or (H, W) uint8 or uint16.
     """
-    if picture.ndim == 3:
-        order = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        picture = cv2.cvtColor(picture, order)
-    return cv2.imencode(".png", picture, _ENCODE[".png"])[1].tobytes()
+    data = io.BytesIO()
+    Image.fromarray(picture).save(data, "png")
+    return data.getvalue()
 
 
 def read_image_rgb(path: str | os.PathLike[str]) -> np.ndarray:
@@ -108,17 +84,14 @@ def read_image_rgb(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a picture, or broken or cut off; the message names it.
+        ValueError: the file is not a picture, or empty, broken or cut off; the message names it.
     """
-    path = Path(path)
-    data = path.read_bytes()
-    if not data:
-        raise ValueError(f"read_image_rgb: {path} is empty (0 bytes). Copy or download it again.")
+    data = Path(path).read_bytes()
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if getattr(opened, "is_animated", False) and opened.format != "MPO":
                 text = "%s holds %d pictures (%s): the first one is used."
-                logger.warning(text, path, opened.n_frames, opened.format)
+                logger.warning(text, path, getattr(opened, "n_frames", 0), opened.format)
             return image_to_rgb(opened)
     except Exception as error:  # Pillow's decoders raise many types on broken files
         raise ValueError(

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from pointrend_ext.visualization.colors import text_color_on
-from pointrend_ext.visualization.raster import paint_rectangle, paint_text, text_width
+from pointrend_ext.visualization.raster import (
+    paint_fill,
+    paint_stroke,
+    paint_text,
+    rectangle,
+    text_width,
+)
 from pointrend_ext.visualization.shapes import Shape
 
 _SIDE_PAD = 0.55  # of the capital height
@@ -48,25 +55,14 @@ class Plate:
 
 
 def ascii_text(text: str) -> str:
-    """Drop accents and replace all else that OpenCV's font lacks with question marks."""
+    """Drop accents and replace all else that Pillow's own font lacks with question marks."""
     plain = unicodedata.normalize("NFKD", text)
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     return "".join(c if 32 <= ord(c) < 127 else "?" for c in plain)
 
 
-def default_cap_height(height: int, width: int) -> float:
-    """Return a capital height in pixels that is readable when the whole image is looked at."""
-    return float(np.clip(0.0155 * (height * width) ** 0.5, 6.0, 200.0))
-
-
 def place_label(
-    text: str,
-    shape: Shape,
-    occupied: np.ndarray,
-    placed: list[Plate],
-    *,
-    cap_height_px: float,
-    scale: int = 1,
+    text: str, shape: Shape, occupied: np.ndarray, placed: Sequence[Plate], *, cap_height_px: float
 ) -> Plate | None:
     """Choose where the label of one object goes.
 
@@ -79,8 +75,7 @@ def place_label(
         shape: the object.
         occupied: (H, W) bool, the union of all objects of the image.
         placed: plates that are already there; no new one overlaps them.
-        cap_height_px: height of a capital letter in pixels of the canvas.
-        scale: canvas pixels per mask pixel.
+        cap_height_px: height of a capital letter in pixels.
 
     Returns:
         The plate, or None when the text or the object is empty or no place is left: every one
@@ -89,34 +84,29 @@ def place_label(
     text = ascii_text(text).strip()
     if not text or shape.area == 0:
         return None
-    canvas_hw = occupied.shape[0] * scale, occupied.shape[1] * scale
-    object_px = scale * float(np.sqrt(shape.width * shape.height))
-    cap_height_px *= np.clip(object_px / (_SMALL_OBJECT * cap_height_px), _SMALLEST_TEXT, 1.0)
-    cap_height_px, width, height = _fitting_size(text, cap_height_px, canvas_hw)
+    size = float(np.sqrt(shape.width * shape.height))
+    cap_height_px *= float(np.clip(size / (_SMALL_OBJECT * cap_height_px), _SMALLEST_TEXT, 1.0))
+    cap_height_px, width, height = _fitting_size(text, cap_height_px, occupied.shape)
     inside = shape.inside()
-    right, bottom = shape.left + shape.width, shape.top + shape.height
-    box = tuple(scale * v for v in (shape.left, shape.top, right, bottom))
-    top_columns = np.flatnonzero(inside[0])
-    summit_x = (shape.left + top_columns[len(top_columns) // 2] + 0.5) * scale
     best: tuple[float, Plate] | None = None
-    for x, y in _candidates(box, summit_x, width, height, cap_height_px):
-        x = int(np.clip(round(x), 0, canvas_hw[1] - width))
-        y = int(np.clip(round(y), 0, canvas_hw[0] - height))
+    for x, y in _candidates(shape, inside, width, height, cap_height_px):
+        x = int(np.clip(round(x), 0, occupied.shape[1] - width))
+        y = int(np.clip(round(y), 0, occupied.shape[0] - height))
         plate = Plate(text, x, y, width, height, cap_height_px)
         if any(plate.overlaps(other) for other in placed):
             continue
-        covered = _share(plate, occupied, 0, 0, scale)
-        if width * height > object_px**2 and covered > _CROWDED:
+        covered = _share(plate, occupied, 0, 0)
+        if width * height > size**2 and covered > _CROWDED:
             continue
-        own = _share(plate, inside, shape.top, shape.left, scale)
-        cost = _COVERS_OWN * own + _COVERS_OTHER * (covered - own) + _AWAY * _distance(plate, box)
+        own = _share(plate, inside, shape.top, shape.left)
+        cost = _COVERS_OWN * own + _COVERS_OTHER * (covered - own) + _AWAY * _distance(plate, shape)
         if best is None or cost < best[0] - 1e-9:
             best = cost, plate
     return None if best is None else best[1]
 
 
 def place_inside(
-    text: str, mask: np.ndarray, placed: list[Plate], *, cap_height_px: float
+    text: str, mask: np.ndarray, placed: Sequence[Plate], *, cap_height_px: float
 ) -> Plate | None:
     """Choose where the label of a region goes whose surroundings have labels of their own.
 
@@ -133,13 +123,11 @@ def place_inside(
         plate is high, or another plate is in the way.
     """
     text = ascii_text(text).strip()
-    if not text or not mask.any():
+    if not text:
         return None
     step = max(1, max(mask.shape) // _INNER_GRID)  # a coarse grid is exact enough, and fast
     padded = np.pad(mask[::step, ::step].astype(np.uint8), 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    if not depth.any():
-        return None
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     cap_height_px, width, height = _fitting_size(text, cap_height_px, mask.shape)
     if 2 * step * depth[y, x] < height:
@@ -151,71 +139,72 @@ def place_inside(
 
 
 def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:
-    """Draw a label in place.
+    """Draw a label in place, its corners rounded.
 
     Args:
         canvas: (H, W, 3) uint8, RGB.
-        plate: from ``place_label``.
+        plate: from ``place_label`` or ``place_inside``.
         color: (3,) uint8, RGB of the plate; the text is black or white, whichever reads better.
     """
-    box = plate.x, plate.y, plate.x + plate.width, plate.y + plate.height
-    cap = plate.cap_height_px
-    paint_rectangle(canvas, box, color, radius_px=0.3 * cap)
+    cap, right, bottom = plate.cap_height_px, plate.x + plate.width, plate.y + plate.height
+    radius = 0.3 * cap
+    inner = rectangle((plate.x + radius, plate.y + radius, right - radius, bottom - radius))
+    paint_fill(canvas, [inner], color, 1.0)
+    paint_stroke(canvas, [inner], color, 2 * radius)  # lines have round corners
     left = plate.x + (plate.width - text_width(plate.text, cap)) / 2
     baseline = plate.y + (plate.height + cap) / 2
     paint_text(canvas, plate.text, (left, baseline), cap, text_color_on(color))
 
 
 def _fitting_size(
-    text: str, cap_height_px: float, canvas_hw: tuple[int, int]
+    text: str, cap_height_px: float, canvas_hw: tuple[int, ...]
 ) -> tuple[float, int, int]:
     """Shrink a text until its plate fits on the canvas: height of capitals, width and height."""
-    widest = text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px
-    tallest = (1 + 2 * _LINE_PAD) * cap_height_px
-    cap_height_px *= min(1.0, canvas_hw[1] / widest, canvas_hw[0] / tallest)
-    width = int(np.ceil(text_width(text, cap_height_px) + 2 * _SIDE_PAD * cap_height_px))
-    height = int(np.ceil((1 + 2 * _LINE_PAD) * cap_height_px))
+
+    def plate_size(cap: float) -> tuple[float, float]:
+        return text_width(text, cap) + 2 * _SIDE_PAD * cap, (1 + 2 * _LINE_PAD) * cap
+
+    width, height = plate_size(cap_height_px)
+    cap_height_px *= min(1.0, canvas_hw[1] / width, canvas_hw[0] / height)
+    width, height = np.ceil(plate_size(cap_height_px)).astype(int).tolist()
     return cap_height_px, min(width, canvas_hw[1]), min(height, canvas_hw[0])
 
 
 def _candidates(
-    box: tuple[float, ...], summit_x: float, width: int, height: int, cap_height_px: float
+    shape: Shape, inside: np.ndarray, width: int, height: int, cap_height_px: float
 ) -> list[tuple[float, float]]:
     """List plate corners (x, y), the preferred ones first."""
-    x0, y0, x1, y1 = box
+    x0, y0, x1, y1 = shape.left, shape.top, shape.left + shape.width, shape.top + shape.height
     gap = _GAP * cap_height_px
     middle_x, middle_y = (x0 + x1 - width) / 2, (y0 + y1 - height) / 2
     above, below = y0 - height - gap, y1 + gap
     before, after = x0 - width - gap, x1 + gap
-    inset_y = y1 - height - gap
-    outside = [(x, above) for x in (summit_x - width / 2, x0, middle_x, x1 - width)]
-    outside += [(x, y) for y in (y0, middle_y, y1 - height) for x in (after, before)]
-    outside += [(x, below) for x in (middle_x, x0, x1 - width)]
-    corners = [(x, y) for y in (y0 + gap, inset_y) for x in (x0 + gap, x1 - width - gap)]
-    further = [(x, above - height - gap) for x in (x0, middle_x, x1 - width)]
-    further += [(x, below + height + gap) for x in (x0, middle_x, x1 - width)]
-    return (
-        outside
-        + corners
-        + [(middle_x, y0 + gap), (middle_x, inset_y)]
-        + further
-        + [(middle_x, middle_y)]
-    )
+    top_columns = np.flatnonzero(inside[0])
+    summit_x = x0 + top_columns[len(top_columns) // 2] + 0.5
+    along_x = (x0, middle_x, x1 - width)
+    inner_y = (y0 + gap, y1 - height - gap)
+    return [
+        *((x, above) for x in (summit_x - width / 2, *along_x)),
+        *((x, y) for y in (y0, middle_y, y1 - height) for x in (after, before)),
+        *((x, below) for x in (middle_x, x0, x1 - width)),
+        *((x, y) for y in inner_y for x in (x0 + gap, x1 - width - gap)),
+        *((middle_x, y) for y in inner_y),
+        *((x, above - height - gap) for x in along_x),
+        *((x, below + height + gap) for x in along_x),
+        (middle_x, middle_y),
+    ]
 
 
-def _share(plate: Plate, mask: np.ndarray, top: int, left: int, scale: int) -> float:
+def _share(plate: Plate, mask: np.ndarray, top: int, left: int) -> float:
     """Return which share of a plate's area lies on a mask that begins at a place in the image."""
-    y0, x0 = plate.y // scale, plate.x // scale
-    y1, x1 = -(-(plate.y + plate.height) // scale), -(-(plate.x + plate.width) // scale)
-    rows, columns = (
-        slice(max(y0 - top, 0), max(y1 - top, 0)),
-        slice(max(x0 - left, 0), max(x1 - left, 0)),
-    )
-    return np.count_nonzero(mask[rows, columns]) / ((y1 - y0) * (x1 - x0))
+    rows = slice(max(plate.y - top, 0), max(plate.y + plate.height - top, 0))
+    columns = slice(max(plate.x - left, 0), max(plate.x + plate.width - left, 0))
+    return np.count_nonzero(mask[rows, columns]) / (plate.width * plate.height)
 
 
-def _distance(plate: Plate, box: tuple[float, ...]) -> float:
-    """Return the city-block gap between plate and box, in heights of the plate."""
-    gap_x = max(box[0] - plate.x - plate.width, plate.x - box[2], 0)
-    gap_y = max(box[1] - plate.y - plate.height, plate.y - box[3], 0)
+def _distance(plate: Plate, shape: Shape) -> float:
+    """Return the city-block gap between plate and object's box, in heights of the plate."""
+    right, bottom = shape.left + shape.width, shape.top + shape.height
+    gap_x = max(shape.left - plate.x - plate.width, plate.x - right, 0)
+    gap_y = max(shape.top - plate.y - plate.height, plate.y - bottom, 0)
     return (gap_x + gap_y) / plate.height

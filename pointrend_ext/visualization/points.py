@@ -11,26 +11,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pointrend_ext.visualization.instances import check_image
-from pointrend_ext.visualization.panels import stack_rows, titled_columns
-from pointrend_ext.visualization.raster import blend
+from pointrend_ext.visualization.layers import Layer, paint_layer
+from pointrend_ext.visualization.panels import INK, stack_rows, titled_columns
 
 _SHIFT = 4  # fractional bits of OpenCV coordinates
-_RIM = (24, 24, 27)
 IMPORTANCE_COLOR = (255, 200, 0)
 COVERAGE_COLOR = (0, 190, 255)
-
-
-class Layer(NamedTuple):
-    """A coarse picture that is laid over an image, cell by cell.
-
-    Attributes:
-        colors: (h, w, 3) uint8, RGB.
-        opacity: (h, w) in [0, 1].
-    """
-
-    colors: np.ndarray
-    opacity: np.ndarray
 
 
 class StepPicture(NamedTuple):
@@ -49,27 +35,6 @@ class StepPicture(NamedTuple):
     after: Layer
 
 
-def probability_layer(probability: np.ndarray, color: Sequence[int] = (40, 130, 255)) -> Layer:
-    """Show a mask in one colour, the more opaque the more probable.
-
-    Args:
-        probability: (h, w) in [0, 1].
-        color: RGB.
-    """
-    colors = np.broadcast_to(np.array(color, np.uint8), (*probability.shape, 3))
-    return Layer(colors, 0.75 * probability)
-
-
-def label_layer(labels: np.ndarray, palette: np.ndarray) -> Layer:
-    """Show a class map.
-
-    Args:
-        labels: (h, w) integers.
-        palette: (C, 3) uint8, RGB.
-    """
-    return Layer(palette[labels], np.full(labels.shape, 0.6))
-
-
 def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
     """Colour scores from dark violet (least uncertain of these) to yellow (most).
 
@@ -84,8 +49,7 @@ def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
         return np.zeros((0, 3), np.uint8)
     span = scores.max() - scores.min()
     level = np.rint(255 * (scores - scores.min()) / span) if span > 0 else 0 * scores + 255
-    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_PLASMA)
-    return table[level.astype(int), 0, ::-1]
+    return cv2.applyColorMap(level.astype(np.uint8), cv2.COLORMAP_PLASMA)[:, 0, ::-1]
 
 
 def draw_points(
@@ -93,7 +57,7 @@ def draw_points(
     points: np.ndarray,
     colors: np.ndarray | Sequence[int],
     *,
-    radius_px: float = 3.0,
+    radius_px: float,
     rim_px: float = 0.6,
 ) -> np.ndarray:
     """Draw points as small discs with a dark rim, later ones over earlier ones.
@@ -107,11 +71,7 @@ def draw_points(
 
     Returns:
         (H, W, 3) uint8, RGB.
-
-    Raises:
-        ValueError: not an RGB image.
     """
-    check_image(image_rgb, "draw_points")
     canvas = image_rgb.copy()
     height, width = canvas.shape[:2]
     colors = np.broadcast_to(np.asarray(colors, np.uint8), (len(points), 3))
@@ -120,34 +80,13 @@ def draw_points(
     outer, inner = (round(r * 2**_SHIFT) for r in (radius_px + rim_px, radius_px))
     for center, color in zip(fixed.tolist(), colors.tolist(), strict=True):
         if rim_px > 0:
-            cv2.circle(canvas, center, outer, _RIM, -1, cv2.LINE_AA, _SHIFT)
+            cv2.circle(canvas, center, outer, INK, -1, cv2.LINE_AA, _SHIFT)
         cv2.circle(canvas, center, inner, color, -1, cv2.LINE_AA, _SHIFT)
     return canvas
 
 
-def paint_layer(image_rgb: np.ndarray, layer: Layer) -> np.ndarray:
-    """Lay a layer over an image, every cell a plain rectangle.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, not changed.
-        layer: of any size; its outer edges are those of the image.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-    """
-    check_image(image_rgb, "paint_layer")
-    height, width = image_rgb.shape[:2]
-    rows, columns = layer.opacity.shape
-    y = (np.arange(height) + 0.5) * rows // height
-    x = (np.arange(width) + 0.5) * columns // width
-    cell = np.ix_(y.astype(int), x.astype(int))
-    canvas = image_rgb.copy()
-    blend(canvas, np.ascontiguousarray(layer.colors)[cell], layer.opacity[cell])
-    return canvas
-
-
 def subdivision_strip(
-    image_rgb: np.ndarray, start: Layer, steps: Sequence[StepPicture], *, gap_px: int = 6
+    image_rgb: np.ndarray, start: Layer, steps: Sequence[StepPicture]
 ) -> np.ndarray:
     """Show a subdivision from left to right.
 
@@ -158,8 +97,7 @@ def subdivision_strip(
     Args:
         image_rgb: (H, W, 3) uint8, what the maps cover, in the size to draw it.
         start: the coarse map.
-        steps: see ``StepPicture``.
-        gap_px: distance between pictures.
+        steps: in their order.
 
     Returns:
         (h, w, 3) uint8, RGB.
@@ -169,13 +107,9 @@ def subdivision_strip(
         upper.append(_with_points(image_rgb, step))
         lower.append(paint_layer(image_rgb, step.after))
         titles.append(f"{_size_text(step.after)}, {len(step.points)} points")
-    rows = [
-        titled_columns(["image", *titles[1:]], upper, bar_px=None, gap_px=gap_px),
-        titled_columns(
-            [titles[0], *("corrected" for _ in steps)], lower, bar_px=None, gap_px=gap_px
-        ),
-    ]
-    return stack_rows(rows, gap_px=gap_px)
+    below = [titles[0], *("corrected" for _ in steps)]
+    rows = [titled_columns(["image", *titles[1:]], upper), titled_columns(below, lower)]
+    return stack_rows(rows, gap_px=6)
 
 
 def subdivision_frames(
@@ -191,24 +125,19 @@ def subdivision_frames(
     Returns:
         1 + 3 * steps pictures of one size, (h, w, 3) uint8, RGB.
     """
-    cells = [paint_layer(image_rgb, start)]
-    titles = [f"{_size_text(start)}: coarse"]
+    frames = [(f"{_size_text(start)}: coarse", paint_layer(image_rgb, start))]
     for step in steps:
         size = _size_text(step.after)
-        cells += [
-            paint_layer(image_rgb, step.before),
-            _with_points(image_rgb, step),
-            paint_layer(image_rgb, step.after),
+        frames += [
+            (f"{size}: doubled", paint_layer(image_rgb, step.before)),
+            (f"{size}: {len(step.points)} points", _with_points(image_rgb, step)),
+            (f"{size}: corrected", paint_layer(image_rgb, step.after)),
         ]
-        titles += [f"{size}: doubled", f"{size}: {len(step.points)} points", f"{size}: corrected"]
-    return [
-        titled_columns([title], [cell], bar_px=None, gap_px=0)
-        for title, cell in zip(titles, cells, strict=True)
-    ]
+    return [titled_columns([title], [cell]) for title, cell in frames]
 
 
 def draw_training_points(
-    image_rgb: np.ndarray, importance: np.ndarray, coverage: np.ndarray, *, radius_px: float = 2.5
+    image_rgb: np.ndarray, importance: np.ndarray, coverage: np.ndarray
 ) -> np.ndarray:
     """Show the points of a training step: coverage blue, importance yellow over it.
 
@@ -216,13 +145,12 @@ def draw_training_points(
         image_rgb: (H, W, 3) uint8.
         importance: (P, 2) in [0, 1], chosen because they are uncertain.
         coverage: (Q, 2) in [0, 1], drawn uniformly.
-        radius_px: of the discs.
 
     Returns:
         (H, W, 3) uint8, RGB.
     """
-    covered = draw_points(image_rgb, coverage, COVERAGE_COLOR, radius_px=radius_px)
-    return draw_points(covered, importance, IMPORTANCE_COLOR, radius_px=radius_px)
+    covered = draw_points(image_rgb, coverage, COVERAGE_COLOR, radius_px=2.5)
+    return draw_points(covered, importance, IMPORTANCE_COLOR, radius_px=2.5)
 
 
 def _with_points(image_rgb: np.ndarray, step: StepPicture) -> np.ndarray:

@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from pointrend_ext.visualization.colors import colors_of, distinct_colors
-from pointrend_ext.visualization.instances import (
+from pointrend_ext.visualization.canvas import (
+    blend,
+    check_alpha,
     check_image,
     check_mask_size,
+    default_cap_height,
     default_contour_px,
-    enlarge,
 )
-from pointrend_ext.visualization.labels import default_cap_height, paint_plate, place_inside
-from pointrend_ext.visualization.raster import blend
+from pointrend_ext.visualization.colors import colors_of
+from pointrend_ext.visualization.labels import Plate, paint_plate, place_inside
 
-__all__ = ["draw_label_map", "draw_segments"]
-
-_BAND_ROWS = 256  # blended at once, so that memory does not grow with the image
+__all__ = ["draw_segments"]
 
 
 def draw_segments(
@@ -55,7 +54,9 @@ def draw_segments(
     Raises:
         ValueError: sizes disagree, an id is negative, or alpha is out of its range.
     """
-    _check(image_rgb, ids, alpha)
+    check_image(image_rgb, "draw_segments")
+    check_mask_size(image_rgb, ids.shape, "draw_segments")
+    check_alpha(alpha, "draw_segments")
     areas = np.bincount(ids.ravel())
     palette = _palette(areas, colors or {})
     if contour_px is None:
@@ -65,59 +66,9 @@ def draw_segments(
     if void_id is not None:
         opacity[ids == void_id] = 0
     canvas = image_rgb.copy()
-    for top in range(0, len(canvas), _BAND_ROWS):
-        band = np.s_[top : top + _BAND_ROWS]
-        blend(canvas[band], palette[ids[band]], opacity[band])
+    blend(canvas, palette[ids], opacity)
     _write_names(canvas, ids, areas, names or {}, palette, text_px)
     return canvas
-
-
-def draw_label_map(
-    image_rgb: np.ndarray,
-    labels: np.ndarray,
-    colors: np.ndarray | None = None,
-    *,
-    alpha: float = 0.6,
-    scale: int = 1,
-) -> np.ndarray:
-    """Tint every pixel in the colour of its class: ``draw_segments`` without borders and names.
-
-    Args:
-        image_rgb: (H, W, 3) uint8.
-        labels: (H, W) class ids; one without a colour, such as an ignore value, leaves the pixel as
-            it is.
-        colors: (C, 3) uint8, RGB; distinct ones otherwise.
-        alpha: share of the colour, in [0, 1].
-        scale: enlarges pixels to squares of this side.
-
-    Returns:
-        (scale * H, scale * W, 3) uint8.
-
-    Raises:
-        ValueError: as in ``draw_segments``.
-    """
-    if colors is None:
-        colors = distinct_colors(int(labels.max(initial=0)) + 1)
-    void_id = len(colors)
-    known = (labels >= 0) & (labels < void_id)
-    drawn = draw_segments(
-        image_rgb,
-        np.where(known, labels, void_id).astype(np.int64),
-        colors=dict(enumerate(colors)),
-        void_id=void_id,
-        alpha=alpha,
-        contour_px=0,
-    )
-    return enlarge(drawn, scale, smooth=False)
-
-
-def _check(image_rgb: np.ndarray, ids: np.ndarray, alpha: float) -> None:
-    check_image(image_rgb, "draw_segments")
-    check_mask_size(image_rgb, ids.shape, "draw_segments")
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"draw_segments: alpha is {alpha}; it must lie between 0 and 1.")
-    if ids.min() < 0:
-        raise ValueError(f"draw_segments: found the id {ids.min()}; ids must be 0 or more.")
 
 
 def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarray:
@@ -133,19 +84,17 @@ def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarr
 
 def _borders(ids: np.ndarray, width_px: float) -> np.ndarray:
     """Return (H, W) bool: pixels within half the width of a pixel edge between two ids."""
-    reach = round(width_px / 2)
-    border = np.zeros(ids.shape, dtype=np.uint8)
+    border = np.zeros(ids.shape, dtype=bool)
     if width_px <= 0:
-        return border.astype(bool)
+        return border
     across, down = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
     border[:, 1:] |= across
     border[:, :-1] |= across
     border[1:] |= down
     border[:-1] |= down
-    if reach > 1:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach - 1, 2 * reach - 1))
-        border = cv2.dilate(border, kernel)
-    return border.astype(bool)
+    side = max(2 * round(width_px / 2) - 1, 1)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.dilate(border.view(np.uint8), kernel).view(bool)
 
 
 def _write_names(
@@ -158,11 +107,11 @@ def _write_names(
 ) -> None:
     """Label large regions first."""
     cap_px = default_cap_height(*canvas.shape[:2]) if text_px is None else text_px
-    placed = []
-    for number in np.argsort(-areas, kind="stable"):
-        if areas[number] == 0 or int(number) not in names:
+    placed: list[Plate] = []
+    for number in np.argsort(-areas, kind="stable").tolist():
+        if areas[number] == 0 or number not in names:
             continue
-        plate = place_inside(names[int(number)], ids == number, placed, cap_height_px=cap_px)
+        plate = place_inside(names[number], ids == number, placed, cap_height_px=cap_px)
         if plate is not None:
             placed.append(plate)
             paint_plate(canvas, plate, palette[number])

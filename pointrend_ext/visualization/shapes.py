@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pointrend_ext.visualization.contours import binarize, mask_contours
+from pointrend_ext.visualization.contours import binarize, mask_contours, window_of
 
 __all__ = ["MaskCrop", "Shape", "shape_of", "window_of"]
 
@@ -61,35 +61,20 @@ def shape_of(masks: np.ndarray | Sequence[np.ndarray], number: int) -> Shape:
     """Read one of several masks.
 
     Args:
-        masks: (R, H, W), or a sequence of (H, W), as ``draw_instances`` takes them; one with
-            ``crop(number)``, a ``MaskCrop``, and ``size_hw`` is never asked for whole masks.
+        masks: as ``draw_instances`` takes them.
         number: which one.
     """
-    whole = not hasattr(masks, "crop")
-    values, top, left = MaskCrop(masks[number], 0, 0) if whole else masks.crop(number)
-    inside = binarize(values)
+    crop = masks.crop(number) if hasattr(masks, "crop") else MaskCrop(masks[number], 0, 0)
+    inside = binarize(crop.values)
     y0, x0, y1, x1 = window_of(inside)
     inside = inside[y0:y1, x0:x1]
-    # Outlines of probabilities also depend on the pixels around the object.
-    outer_top, outer_left = max(y0 - 1, 0), max(x0 - 1, 0)
-    around = values[outer_top : y1 + 1, outer_left : x1 + 1]
-    shift = (left + outer_left, top + outer_top)
+    top, left = crop.top + y0, crop.left + x0
     return Shape(
-        top=top + y0,
-        left=left + x0,
+        top=top,
+        left=left,
         height=y1 - y0,
         width=x1 - x0,
         area=int(np.count_nonzero(inside)),
-        polygons=[polygon + shift for polygon in mask_contours(around)],
+        polygons=[polygon + (left, top) for polygon in mask_contours(inside)],
         bits=np.packbits(inside),
     )
-
-
-def window_of(inside: np.ndarray) -> tuple[int, int, int, int]:
-    """Return top, left, bottom, right around all true pixels of (H, W) bool; zeros if none is."""
-    rows = np.flatnonzero(inside.any(axis=1))
-    if rows.size == 0:
-        return 0, 0, 0, 0
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(inside[top:bottom].any(axis=0))
-    return top, int(columns[0]), bottom, int(columns[-1]) + 1

@@ -19,52 +19,36 @@ def pick_zoom_window(
     identical predictions therefore give a piece of boundary too.
 
     Args:
-        mask_a: (H, W) first prediction, as in ``mask_contours``.
+        mask_a: (H, W) first prediction, as in ``binarize``.
         mask_b: (H, W) second prediction.
         truth: (H, W) the object; when it is empty, the union of both predictions stands in for it.
-        size_px: edge length in pixels; reduced to the shorter image edge.
+        size_px: edge length in pixels, 1 or more; reduced to the shorter image edge.
 
     Returns:
         left, top, right, bottom in whole pixels, inside the image.
 
     Raises:
-        ValueError: the sizes disagree, ``size_px`` is not positive, or all masks are empty.
+        ValueError: all masks are empty.
     """
     a, b, target = binarize(mask_a), binarize(mask_b), binarize(truth)
-    if not a.shape == b.shape == target.shape or a.ndim != 2:
-        raise ValueError(
-            f"pick_zoom_window: masks have shapes {a.shape}, {b.shape} and truth {target.shape}; "
-            "all must be the same (H, W)."
-        )
-    if size_px < 1:
-        raise ValueError(f"pick_zoom_window: size_px is {size_px}; it must be 1 or more.")
     target = target if target.any() else a | b
     if not target.any():
         raise ValueError("pick_zoom_window: all three masks are empty; there is no boundary.")
     height, width = target.shape
     size = min(int(size_px), height, width)
-    boundary = target & (cv2.erode(_padded(target), np.ones((3, 3), np.uint8))[1:-1, 1:-1] == 0)
+    padded = np.pad(target.astype(np.uint8), 1)  # beyond the image is outside
+    boundary = target & (cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1] == 0)
 
-    centre_y, centre_x = np.nonzero(boundary)
-    corners = np.stack(
-        [
-            np.clip(centre_y - size // 2, 0, height - size),
-            np.clip(centre_x - size // 2, 0, width - size),
-        ],
-        axis=1,
-    )
-    corners = np.unique(corners, axis=0)  # sorted by top, then left
+    y, x = np.nonzero(boundary)
+    tops, lefts = np.clip(y - size // 2, 0, height - size), np.clip(x - size // 2, 0, width - size)
+    places = tuple(np.unique([tops, lefts], axis=1))  # sorted by top, then left
     differs = a ^ b
-    keys = [_window_sums(m, size)[tuple(corners.T)] for m in (differs, boundary)]
-    middle = _tent_sums(differs, size)[tuple(corners.T)]
+    differing, border = (_window_sums(m, size)[places] for m in (differs, boundary))
+    middle = _tent_sums(differs, size)[places]
     # The last key of lexsort counts most; it is stable, so equal windows stay in raster order.
-    best = np.lexsort([-keys[1], -middle, -keys[0]])[0]
-    top, left = (int(v) for v in corners[best])
+    best = np.lexsort([-border, -middle, -differing])[0]
+    top, left = (int(place[best]) for place in places)
     return left, top, left + size, top + size
-
-
-def _padded(mask: np.ndarray) -> np.ndarray:
-    return np.pad(mask.astype(np.uint8), 1)
 
 
 def _window_sums(values: np.ndarray, size: int) -> np.ndarray:

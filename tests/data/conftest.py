@@ -12,6 +12,7 @@ from detectron2.data.datasets import register_coco_instances
 from PIL import Image
 
 from pointrend_ext.config import add_pointrend_config
+from pointrend_ext.data.toy import generate_toy_data
 
 HEIGHT, WIDTH = 40, 60
 
@@ -102,3 +103,11 @@ def record(tmp_path):
         "image_id": 1,
         "annotations": [],
     }
+
+
+@pytest.fixture(scope="session")
+def toy_root(tmp_path_factory):
+    """A data root with six train and four val images; read only."""
+    root = tmp_path_factory.mktemp("toy_root")
+    generate_toy_data(root, num_train=6, num_val=4, seed=3)
+    return root

@@ -10,20 +10,11 @@ from PIL import Image
 from pointrend_ext.data.toy import (
     TOY_STUFF_CLASSES,
     TOY_THING_CLASSES,
-    generate_toy_data,
     register_toy_datasets,
 )
 
 KINDS = ("toy", "toy_sem_seg", "toy_panoptic", "toy_cityscapes_instance", "toy_cityscapes_sem_seg")
 NAMES = {f"{kind}_{split}" for kind in KINDS for split in ("train", "val")}
-
-
-@pytest.fixture(scope="module")
-def toy_root(tmp_path_factory):
-    """A data root with six train and four val images; read only."""
-    root = tmp_path_factory.mktemp("toy_root")
-    generate_toy_data(root, num_train=6, num_val=4, seed=3)
-    return root
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +72,7 @@ def test_registration_needs_no_files_but_loading_says_how_to_make_them(tmp_path)
 
 def test_a_name_of_another_program_is_not_replaced(tmp_path):
     DatasetCatalog.register("toy_val", list)
-    with pytest.raises(ValueError, match="'toy_val' is already registered"):
+    with pytest.raises(ValueError, match="'toy_val' is registered already"):
         register_toy_datasets(tmp_path)
     assert DatasetCatalog.get("toy_val") == []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pointrend_ext.visualization import draw_flow, flow_colors, flow_panel, flow_wheel
-from pointrend_ext.visualization.flow import flow_length
+from pointrend_ext.visualization import draw_flow, flow_colors, flow_panel
+from pointrend_ext.visualization.flow import flow_length, paint_arrows, paint_wheel
 
 
 def constant_flow(dx, dy, size_hw=(6, 8)):
@@ -20,18 +20,21 @@ def constant_flow(dx, dy, size_hw=(6, 8)):
     [
         ((0, 0), (255, 255, 255)),
         ((2, 0), (255, 0, 0)),
-        ((-2, 0), (0, 255, 255)),
-        ((0, 2), (128, 255, 0)),
-        ((0, -2), (128, 0, 255)),
+        ((0, 2), (255, 230, 0)),
+        ((-2, 0), (0, 209, 255)),
+        ((0, -2), (88, 0, 255)),
         ((1, 0), (255, 128, 128)),
         ((9, 0), (255, 0, 0)),  # longer than the full length
     ],
 )
 def test_colors_of_directions(vector, color):
-    colors = flow_colors(constant_flow(*vector), max_px=2.0)
+    flow = constant_flow(2, 0, (20, 20))
+    flow[:, 0, 0] = vector  # one of 400, so that the full length stays 2
+    colors = flow_colors(flow)
     assert colors.dtype == np.uint8
-    assert colors.shape == (6, 8, 3)
-    assert np.abs(colors.astype(int) - color).max() <= 1
+    assert colors.shape == (20, 20, 3)
+    assert np.abs(colors[0, 0].astype(int) - color).max() <= 12
+    assert np.abs(colors[1:].astype(int) - (255, 0, 0)).max() <= 12
 
 
 def test_the_length_ignores_the_longest_hundredth():
@@ -39,24 +42,28 @@ def test_the_length_ignores_the_longest_hundredth():
     flow[:, 0, 0] = 1000
     assert flow_length(flow) == pytest.approx(5)
     assert flow_length(constant_flow(0, 0)) > 0
-    np.testing.assert_array_equal(flow_colors(flow), flow_colors(flow, max_px=5.0))
+    expected = np.broadcast_to(flow_colors(constant_flow(3, 4))[0, 0], (20, 20, 3))
+    np.testing.assert_array_equal(flow_colors(flow)[1:], expected[1:])
 
 
 def test_the_wheel_shows_what_the_colors_mean():
-    wheel = flow_wheel(64)
-    assert (wheel[0, 0] == 255).all()
-    assert (wheel[31:33, 31:33] >= 245).all()
-    right, down = wheel[32, 62].astype(int), wheel[62, 32].astype(int)
-    assert np.abs(right - (255, 0, 0)).max() <= 20
-    assert np.abs(down - (128, 255, 0)).max() <= 20
+    canvas = np.full((80, 90, 3), 7, np.uint8)
+    paint_wheel(canvas, 64)
+    wheel = canvas[-64:, -64:]
+    assert (canvas[:-64] == 7).all()
+    assert (canvas[:, :-64] == 7).all()
+    assert (wheel[0, 0] == 7).all()  # outside the circle
+    assert (wheel[31:33, 31:33] >= 240).all()
+    for place, vector in (((32, 62), (1, 0)), ((62, 32), (0, 1)), ((32, 1), (-1, 0))):
+        color = flow_colors(constant_flow(*vector))[0, 0].astype(int)
+        assert np.abs(wheel[place] - color).max() <= 20
 
 
 def arrow_pixels(flow, image_hw, spacing_px):
     """Rows and columns where arrows change a picture."""
-    image = np.full((*image_hw, 3), 200, np.uint8)
-    plain = draw_flow(image, flow, opacity=0.0, spacing_px=0)
-    drawn = draw_flow(image, flow, opacity=0.0, spacing_px=spacing_px)
-    return np.nonzero((plain != drawn).any(2))
+    canvas = np.full((*image_hw, 3), 200, np.uint8)
+    paint_arrows(canvas, flow, spacing_px)
+    return np.nonzero((canvas != 200).any(2))
 
 
 def test_arrows_are_true_to_scale():
@@ -75,23 +82,16 @@ def test_no_motion_has_no_arrows():
     assert rows.size == 0
 
 
-def test_colors_lie_where_the_flow_is():
+def test_drawing_has_colors_arrows_and_the_wheel_where_the_flow_is():
     flow = constant_flow(0, 0, (2, 4))
-    flow[0, 1, 2] = 1
-    image = np.zeros((20, 40, 3), np.uint8)
-    drawn = draw_flow(image, flow, max_px=1.0, opacity=1.0, spacing_px=0)
-    red = (drawn == (255, 0, 0)).all(2)
-    assert red[10:, 20:30].all()
-    assert red.sum() == 100
+    flow[0, 1, 2] = 0.05
+    image = np.zeros((200, 400, 3), np.uint8)
+    expected = np.full_like(image, 128)  # half of white, as 0 rounds away from odd halves
+    expected[100:, 200:300] = np.rint(flow_colors(flow)[1, 2] / 2)
+    paint_arrows(expected, flow, 10)
+    paint_wheel(expected, 33)
+    np.testing.assert_array_equal(draw_flow(image, flow), expected)
     assert not image.any()  # the input is not changed
-
-
-def test_the_wheel_is_in_the_corner():
-    image = np.zeros((60, 90, 3), np.uint8)
-    drawn = draw_flow(image, constant_flow(0, 0), opacity=0.0, spacing_px=0)
-    wheel = flow_wheel(10)
-    np.testing.assert_array_equal(drawn[-5, -10:], wheel[5])
-    assert not drawn[:50].any()
 
 
 def test_panel():
@@ -102,15 +102,11 @@ def test_panel():
     single = flow_panel(image, {"fpn_align2.high": flows["fpn_align2.high"]})
     np.testing.assert_array_equal(panel[: len(single)], single)
     assert len(panel) == 2 * len(single) + 8
+    np.testing.assert_array_equal(single[-60:, :80], draw_flow(image, flows["fpn_align2.high"]))
 
 
 def test_mistakes():
-    image = np.zeros((6, 8, 3), np.uint8)
     with pytest.raises(ValueError, match=r"flow has shape \(6, 8, 2\); it must be \(2, h, w\)"):
         flow_colors(np.zeros((6, 8, 2)))
-    with pytest.raises(ValueError, match="max_px is 0"):
-        draw_flow(image, constant_flow(1, 1), max_px=0)
     with pytest.raises(ValueError, match="draw_flow: image has shape"):
-        draw_flow(image[..., 0], constant_flow(1, 1))
-    with pytest.raises(ValueError, match="got no flow"):
-        flow_panel(image, {})
+        draw_flow(np.zeros((6, 8), np.uint8), constant_flow(1, 1))

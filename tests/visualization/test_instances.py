@@ -5,24 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
-from detectron2.structures import Boxes, Instances
 
-from pointrend_ext.visualization import colors_of, distinct_colors, draw_detections, draw_instances
+from pointrend_ext.visualization import distinct_colors, draw_instances
 
 COLORS = np.array([[240, 30, 60], [20, 200, 90]], np.uint8)
-
-
-def picture(height=90, width=140):
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
-
-
-def two_masks(height=90, width=140):
-    """A ring around (40, 45) with a hole, and a box cut by the right border."""
-    y, x = np.mgrid[:height, :width] + 0.5
-    ring = (np.hypot(x - 40, y - 45) < 30) & (np.hypot(x - 40, y - 45) > 12)
-    box = (x > 100) & (y > 20) & (y < 70)
-    return np.stack([ring, box])
 
 
 def boundary_distance(mask):
@@ -33,8 +19,8 @@ def boundary_distance(mask):
     return (inner + outer)[1:-1, 1:-1] - 0.5
 
 
-def test_fill_is_the_blend_formula():
-    image, masks = picture(), two_masks()
+def test_fill_is_the_blend_formula(image, two_masks):
+    masks = two_masks
     got = draw_instances(image, masks=masks, colors=COLORS, alpha=0.4, contour_px=0)
     expected = image.astype(np.float64)
     for mask, color in zip(masks, COLORS, strict=True):
@@ -44,8 +30,8 @@ def test_fill_is_the_blend_formula():
 
 
 @pytest.mark.parametrize("contour_px", [1.5, 3.0, 5.0])
-def test_contour_lies_on_the_boundary(contour_px):
-    image, masks = picture(), two_masks()
+def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
+    masks = two_masks
     plain = draw_instances(image, masks=masks, colors=COLORS, contour_px=0)
     got = draw_instances(image, masks=masks, colors=COLORS, contour_px=contour_px)
     changed = (got != plain).any(axis=-1)
@@ -57,26 +43,8 @@ def test_contour_lies_on_the_boundary(contour_px):
     np.testing.assert_array_equal(got[ring], np.broadcast_to(COLORS[0], got[ring].shape))
 
 
-def test_contour_of_a_hole_is_drawn():
-    image, masks = picture(), two_masks()
-    got = draw_instances(image, masks=masks, colors=COLORS, contour_px=3)
-    assert got[45, 52].tolist() == COLORS[0].tolist()  # on the hole's edge, right of its centre
-    assert got[45, 28].tolist() == COLORS[0].tolist()
-    np.testing.assert_array_equal(got[40:51, 35:46], image[40:51, 35:46])  # the hole stays open
-
-
-def test_contour_follows_probabilities_between_pixels():
-    image = np.zeros((40, 60, 3), np.uint8)
-    soft = np.tile(np.clip(0.5 + (30.25 - np.arange(60) - 0.5) / 8, 0, 1), (40, 1))
-    got = draw_instances(image, masks=soft[None], colors=COLORS[:1], alpha=0, contour_px=2)
-    weight = got[20, 20:40, 0] / 240
-    assert (weight * (np.arange(20, 40) + 0.5)).sum() / weight.sum() == pytest.approx(
-        30.25, abs=0.1
-    )
-
-
-def test_nothing_is_changed_in_place_and_calls_agree():
-    image, masks = picture(), two_masks()
+def test_nothing_is_changed_in_place_and_calls_agree(image, two_masks):
+    masks = two_masks
     image_before, masks_before = image.copy(), masks.copy()
     calls = [draw_instances(image, masks=masks, labels=["a ring", "box"]) for _ in range(2)]
     np.testing.assert_array_equal(*calls)
@@ -85,145 +53,70 @@ def test_nothing_is_changed_in_place_and_calls_agree():
     assert not np.shares_memory(calls[0], image)
 
 
-@pytest.mark.parametrize("upscale", [1, 3])
 @pytest.mark.parametrize("masks", [np.zeros((0, 90, 140), bool), [], np.zeros((2, 90, 140), bool)])
-def test_nothing_to_draw_returns_a_copy(masks, upscale):
-    image = picture()
-    got = draw_instances(image, masks=masks, labels=["x"] * len(masks), upscale=upscale)
-    assert got.shape == (90 * upscale, 140 * upscale, 3)
+def test_nothing_to_draw_returns_a_copy(image, masks):
+    got = draw_instances(image, masks=masks, labels=["x"] * len(masks))
     assert not np.shares_memory(got, image)
-    if upscale == 1:
-        np.testing.assert_array_equal(got, image)
+    np.testing.assert_array_equal(got, image)
 
 
-def test_one_pixel_mask():
-    image = np.zeros((20, 30, 3), np.uint8)
-    mask = np.zeros((1, 20, 30), bool)
-    mask[0, 7, 11] = True
-    got = draw_instances(image, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
+BLACK = np.zeros((90, 140, 3), np.uint8)
+
+
+def test_one_pixel_mask(boxes):
+    mask = boxes((7, 11, 8, 12))
+    got = draw_instances(BLACK, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
     assert got[7, 11].tolist() == COLORS[0].tolist()
     rows, columns = np.nonzero(got.any(axis=-1))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 8, 10, 12)
 
 
-def test_full_image_mask_is_framed():
-    image = np.zeros((20, 30, 3), np.uint8)
-    masks = np.ones((1, 20, 30), bool)
-    got = draw_instances(image, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
+def test_full_image_mask_is_framed(boxes):
+    masks = boxes((0, 0, 90, 140))
+    got = draw_instances(BLACK, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
     for edge in (got[0, 2:-2], got[-1, 2:-2], got[2:-2, 0], got[2:-2, -1]):
         assert (edge == COLORS[0]).all()
     assert got[10, 15].tolist() == [120, 15, 30]
 
 
-def test_masks_at_the_border_and_larger_objects_first():
-    image = np.zeros((40, 50, 3), np.uint8)
-    masks = np.zeros((2, 40, 50), bool)
-    masks[0, 30:, 40:] = True  # small, drawn above the large one although it comes first
-    masks[1, 20:, 20:] = True
-    got = draw_instances(image, masks=masks, colors=COLORS, alpha=1, contour_px=0)
-    assert got[39, 49].tolist() == COLORS[0].tolist()
+def test_masks_at_the_border_and_larger_objects_first(boxes):
+    masks = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
+    got = draw_instances(BLACK, masks=masks, colors=COLORS, alpha=1, contour_px=0)
+    assert got[89, 139].tolist() == COLORS[0].tolist()
     assert got[25, 25].tolist() == COLORS[1].tolist()
 
 
-def test_upscaling_draws_the_same_shape_finer():
-    image = np.zeros((90, 140, 3), np.uint8)
-    masks = two_masks()[:1]
-    small = draw_instances(image, masks=masks, colors=COLORS[:1], alpha=0, contour_px=3)
-    large = draw_instances(image, masks=masks, colors=COLORS[:1], alpha=0, contour_px=3, upscale=4)
-    assert large.shape == (360, 560, 3)
-    shrunk = cv2.resize(large, (140, 90), interpolation=cv2.INTER_AREA)
-    assert np.abs(shrunk.astype(int) - small).max() <= 0.12 * 255
-    filled = draw_instances(image, masks=masks, colors=COLORS[:1], alpha=1, contour_px=0, upscale=4)
-    assert (filled[..., 0] > 120).sum() == pytest.approx(16 * masks.sum(), rel=0.02)
-
-
-def test_boxes_are_frames():
-    image = np.zeros((60, 80, 3), np.uint8)
-    masks = np.zeros((1, 60, 80), bool)
-    box = np.array([[10, 20, 50, 40.0]])
-    got = draw_instances(image, masks=masks, boxes_px=box, colors=COLORS[:1], contour_px=4)
+def test_boxes_are_frames(boxes):
+    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))
+    got = draw_instances(BLACK, masks=none, boxes_px=box, colors=COLORS[:1], contour_px=4)
     assert got[30, 10].tolist() == COLORS[0].tolist()
     assert got[20, 30].tolist() == COLORS[0].tolist()
     assert got[30, 30].tolist() == [0, 0, 0]
     assert got[30, 7].tolist() == [0, 0, 0]
 
 
-def test_default_colors_and_label_plate_color():
-    image = np.zeros((200, 300, 3), np.uint8)
-    masks = np.zeros((1, 200, 300), bool)
-    masks[0, 100:150, 100:200] = True
-    got = draw_instances(image, masks=masks, labels=["thing"])
+def test_default_colors_and_label_plate_color(boxes):
+    image, masks = np.zeros((200, 300, 3), np.uint8), boxes((100, 100, 150, 200), shape=(200, 300))
+    got, bare = (draw_instances(image, masks=masks, labels=labels) for labels in (["thing"], None))
     plate = got[80:97].reshape(-1, 3)
     assert (plate == distinct_colors(1)[0]).all(axis=-1).sum() > 100
-    bare = draw_instances(image, masks=masks)
-    changed = (got != bare).any(axis=-1)
-    assert changed.any()
-    assert not changed[masks[0]].any()
+    assert not (got != bare).any(axis=-1)[masks[0]].any()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"masks": np.zeros((2, 90, 139), bool)}, r"\(2, 90, 139\).*90 x 140"),
-        ({"masks": np.zeros((90, 140), bool)}, r"\(90, 140\).*\(R, H, W\)"),
-        ({"boxes_px": np.zeros((3, 4))}, r"boxes_px has shape \(3, 4\).*\(2, 4\)"),
-        ({"colors": np.zeros((1, 3))}, r"colors has shape \(1, 3\).*\(2, 3\)"),
-        ({"labels": ["a"]}, "1 labels for 2 masks"),
+        ({"masks": np.zeros((2, 90, 139), bool)}, r"\(90, 139\).*90 x 140"),
+        ({"masks": np.zeros((90, 140), bool)}, r"\(140,\).*90 x 140"),
+        ({"boxes_px": np.zeros((3, 4))}, "'masks': 2, 'boxes_px': 3"),
+        ({"colors": np.zeros((1, 3))}, "'masks': 2, 'colors': 1"),
+        ({"labels": ["a"]}, "'masks': 2, 'labels': 1"),
         ({"alpha": 1.5}, "alpha is 1.5"),
-        ({"upscale": 0}, "factor is 0"),
         ({"image_rgb": np.zeros((90, 140), np.uint8)}, r"\(90, 140\).*\(H, W, 3\)"),
         ({"image_rgb": np.zeros((90, 140, 3), np.float32)}, "float32"),
     ],
 )
-def test_mistakes_are_named(change, message):
-    arguments = {"image_rgb": picture(), "masks": two_masks(), **change}
+def test_mistakes_are_named(image, two_masks, change, message):
+    arguments = {"image_rgb": image, "masks": two_masks, **change}
     with pytest.raises(ValueError, match=message):
         draw_instances(arguments.pop("image_rgb"), **arguments)
-
-
-def detections(scores=(0.9, 0.3)):
-    count = len(scores)
-    return Instances(
-        (90, 140),
-        pred_masks=torch.from_numpy(two_masks()[:count]),
-        pred_boxes=Boxes(torch.tensor([[10.0, 15, 70, 75], [100, 20, 140, 70]])[:count]),
-        pred_classes=torch.tensor([2, 1])[:count],
-        scores=torch.tensor(scores),
-    )
-
-
-def test_detections_below_the_threshold_are_left_out():
-    image, masks = picture(), two_masks()
-    got = draw_detections(image, detections(), ["a", "b", "c"], 0.5, show_labels=False)
-    np.testing.assert_array_equal(got, draw_instances(image, masks=masks[:1]))
-    both = draw_detections(image, detections(), ["a", "b", "c"], 0.3, contour_px=2.0)
-    labels = ["c 90%", "b 30%"]
-    expected = draw_instances(image, masks=masks, labels=labels, contour_px=2.0)
-    np.testing.assert_array_equal(both, expected)
-
-
-def test_detections_by_class_with_boxes():
-    image = picture()
-    got = draw_detections(image, detections(), None, 0, color_by="class", show_boxes=True)
-    expected = draw_instances(
-        image,
-        masks=two_masks(),
-        boxes_px=np.array([[10.0, 15, 70, 75], [100, 20, 140, 70]]),
-        labels=["class 2 90%", "class 1 30%"],
-        colors=colors_of(np.array([2, 1])),
-    )
-    np.testing.assert_array_equal(got, expected)
-
-
-def test_no_detections():
-    image = picture()
-    np.testing.assert_array_equal(draw_detections(image, detections(())), image)
-
-
-def test_detection_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"class id 2.*2 names"):
-        draw_detections(picture(), detections(), ["a", "b"], 0)
-    boxes_only = detections()
-    boxes_only.remove("pred_masks")
-    with pytest.raises(ValueError, match=r"lack \['pred_masks'\]"):
-        draw_detections(picture(), boxes_only)

@@ -86,11 +86,7 @@ def test_full_image_object_has_a_boundary():
     assert right >= 34
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"\(100, 160\), \(90, 160\)"):
-        pick_zoom_window(square(), square((90, 160)), square(), 16)
-    with pytest.raises(ValueError, match="size_px is 0"):
-        pick_zoom_window(square(), square(), square(), 0)
+def test_nothing_to_show():
     empty = np.zeros((10, 10), bool)
     with pytest.raises(ValueError, match="empty"):
         pick_zoom_window(empty, empty, empty, 4)

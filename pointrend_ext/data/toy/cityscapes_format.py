@@ -81,9 +81,8 @@ def cityscapes_labels(scene: Scene, maps: SceneMaps) -> CityscapesLabels:
             objects.append({"label": name, "polygon": joined_contour(mask)})
     label_ids = np.where(instance_ids < 1000, instance_ids, instance_ids // 1000).astype(np.uint8)
     train_ids = np.full(256, IGNORE_LABEL, dtype=np.uint8)
-    for name, label_id in CITYSCAPES_IDS.items():
-        if name in CITYSCAPES_SEM_SEG_CLASSES:
-            train_ids[label_id] = CITYSCAPES_SEM_SEG_CLASSES.index(name)
+    for train_id, name in enumerate(CITYSCAPES_SEM_SEG_CLASSES):
+        train_ids[CITYSCAPES_IDS[name]] = train_id
     height, width = scene.size_hw
     polygons = {"imgHeight": height, "imgWidth": width, "objects": objects}
     return CityscapesLabels(instance_ids, label_ids, train_ids[label_ids], polygons)
@@ -120,7 +119,7 @@ def joined_contour(mask: NDArray[np.bool_]) -> list[list[int]]:
     return ring.tolist()
 
 
-def _nearest(first: NDArray[np.int32], second: NDArray[np.int32]) -> tuple[int, int, int]:
+def _nearest(first: np.ndarray, second: np.ndarray) -> tuple[int, int, int]:
     """Return (squared distance, index in ``first``, index in ``second``) of the nearest points."""
     squared = ((first[:, None, :] - second[None, :, :]) ** 2).sum(axis=2)
     here, there = np.unravel_index(int(squared.argmin()), squared.shape)

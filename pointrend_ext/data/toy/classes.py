@@ -1,6 +1,8 @@
-"""The toy classes and how they map to COCO, panoptic and Cityscapes ids; constants alone."""
+"""The toy classes and how they map to COCO, panoptic and Cityscapes ids."""
 
 from __future__ import annotations
+
+from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
 
 TOY_THING_CLASSES: tuple[str, ...] = ("star", "gear", "blob", "ring", "letter", "plate")
 """Names by contiguous thing id 0..5."""
@@ -44,31 +46,18 @@ STUFF_COLORS: tuple[tuple[int, int, int], ...] = (
 THINGS_LABEL = 0
 """Label of all things in ``panoptic_stuff_*`` maps; stuff class ``i`` is ``i + 1`` there."""
 
-CITYSCAPES_THING_CLASSES: tuple[str, ...] = (
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
+CITYSCAPES_SEM_SEG_CLASSES: tuple[str, ...] = tuple(c["name"] for c in CITYSCAPES_CATEGORIES)
+"""The 19 evaluated Cityscapes classes by train id."""
+
+CITYSCAPES_THING_CLASSES: tuple[str, ...] = tuple(
+    c["name"] for c in CITYSCAPES_CATEGORIES if c["isthing"]
 )
-CITYSCAPES_SEM_SEG_CLASSES: tuple[str, ...] = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    *CITYSCAPES_THING_CLASSES,
-)
-"""The 19 evaluated Cityscapes classes by train id; rider and train do not occur in toy data."""
+
+CITYSCAPES_IDS: dict[str, int] = {
+    "unlabeled": 0,
+    **{c["name"]: c["id"] for c in CITYSCAPES_CATEGORIES},
+}
+"""Cityscapes label ids (Cordts et al., CVPR 2016)."""
 
 CITYSCAPES_NAMES: dict[str, str] = {
     "star": "person",
@@ -83,18 +72,3 @@ CITYSCAPES_NAMES: dict[str, str] = {
     "sand": "sidewalk",
 }
 """Toy class -> the Cityscapes class that plays it."""
-
-CITYSCAPES_IDS: dict[str, int] = {
-    "person": 24,
-    "car": 26,
-    "truck": 27,
-    "bus": 28,
-    "motorcycle": 32,
-    "bicycle": 33,
-    "sky": 23,
-    "vegetation": 21,
-    "road": 7,
-    "sidewalk": 8,
-    "unlabeled": 0,
-}
-"""Cityscapes label ids (Cordts et al., CVPR 2016) of the classes that occur."""

@@ -19,10 +19,6 @@ from .classes import (
 from .raster import rasterize
 from .scene import Scene, SceneMaps, ToyObject
 
-POLYGON_MIN_IOU = 0.97
-"""A polygon is written only when pycocotools rasterises it to the exact mask with at least this
-IoU; otherwise the exact mask is written as RLE."""
-
 
 def coco_categories(*, with_stuff: bool) -> list[dict[str, Any]]:
     """Return the ``categories`` of the instance file, or with stuff those of the panoptic file."""
@@ -48,61 +44,53 @@ def instance_annotations(scene: Scene, maps: SceneMaps) -> list[dict[str, Any]]:
         maps: its rasterisation.
 
     Returns:
-        One entry per visible object. ``area`` and ``bbox`` (x, y, width, height; tight, integer)
-        are those of the exact visible mask. ``segmentation`` is a list with one polygon where
+        One entry per visible object, with its exact visible mask: a list with one polygon where
         ``_polygon`` gives one, else compressed RLE.
     """
     annotations = []
     for index, item in enumerate(scene.objects):
         mask = maps.visible(index)
-        if not mask.any():
-            continue
-        annotations.append(
-            {
-                "id": scene.image_id * 100 + index,
-                "image_id": scene.image_id,
-                "category_id": THING_IDS[item.category],
-                "iscrowd": int(item.is_crowd),
-                "area": int(mask.sum()),
-                "bbox": tight_box(mask),
-                "segmentation": _polygon(item, mask) or encode_rle(mask),
-            }
-        )
+        if mask.any():
+            annotations.append(
+                {
+                    "id": scene.image_id * 100 + index,
+                    "image_id": scene.image_id,
+                    **_description(mask, THING_IDS[item.category], item.is_crowd),
+                    "segmentation": _polygon(item, mask) or _encode(mask),
+                }
+            )
     return annotations
 
 
-def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+def _description(mask: NDArray[np.bool_], category_id: int, is_crowd: bool) -> dict[str, Any]:
+    """Return what COCO says of a non-empty mask; ``bbox`` is (x, y, width, height), tight."""
+    rle = _encode(mask)
+    return {
+        "category_id": category_id,
+        "iscrowd": int(is_crowd),
+        "area": int(mask_util.area(rle)),
+        "bbox": [int(v) for v in mask_util.toBbox(rle)],
+    }
+
+
+def _encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """Return the compressed COCO RLE of an (H, W) mask, ready for JSON."""
-    rle = mask_util.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [int(edge) for edge in rle["size"]], "counts": rle["counts"].decode("ascii")}
-
-
-def tight_box(mask: NDArray[np.bool_]) -> list[int]:
-    """Return [x, y, width, height] of the smallest box around all pixels of a non-empty mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    x, y = int(columns[0]), int(rows[0])
-    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
+    rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
 
 
 def _polygon(item: ToyObject, mask: NDArray[np.bool_]) -> list[list[float]] | None:
     """Return the outline as COCO polygon, or ``None`` where RLE is needed.
 
-    RLE is needed for crowds, objects with holes, objects cut by the border or by an object in
-    front, and where pycocotools would rasterise the polygon too differently (it rounds to a fifth
-    of a pixel, which matters for small objects).
+    RLE is needed for crowds, objects with holes, and objects cut by the border or by an object in
+    front.
     """
-    if item.is_crowd or item.num_holes:
+    outline, (height, width) = item.outlines[0], mask.shape
+    is_cut = outline.min() < 0 or (outline > (width, height)).any()
+    if item.is_crowd or len(item.outlines) > 1 or is_cut:
         return None
-    outline = np.round(item.outlines[0], 2)
-    height, width = mask.shape
-    if outline.min() < 0 or (outline > [width, height]).any():
-        return None
-    if not np.array_equal(rasterize(item.outlines, mask.shape), mask):
-        return None
-    polygon = [outline.ravel().tolist()]
-    drawn = mask_util.decode(mask_util.frPyObjects(polygon, height, width))[..., 0].astype(bool)
-    iou = (drawn & mask).sum() / (drawn | mask).sum()
-    return polygon if iou >= POLYGON_MIN_IOU else None
+    is_whole = np.array_equal(rasterize([outline], (height, width)), mask)
+    return [outline.ravel().tolist()] if is_whole else None
 
 
 def semantic_labels(scene: Scene, maps: SceneMaps) -> NDArray[np.uint8]:
@@ -136,24 +124,16 @@ def panoptic_segments(
     ids = np.zeros(scene.size_hw, dtype=np.int64)
     segments = []
     pieces = [
-        (maps.visible(index), THING_IDS[item.category], int(item.is_crowd), 37_000 * (index + 1))
+        (maps.visible(index), THING_IDS[item.category], item.is_crowd, 37_000 * (index + 1))
         for index, item in enumerate(scene.objects)
     ]
     background = maps.object_index < 0
     for label, name in enumerate(TOY_STUFF_CLASSES):
-        pieces.append((background & (maps.stuff_label == label), STUFF_IDS[name], 0, 0))
-    for mask, category_id, iscrowd, base in pieces:
-        if not mask.any():
-            continue
-        ids[mask] = base + category_id
-        segments.append(
-            {
-                "id": base + category_id,
-                "category_id": category_id,
-                "iscrowd": iscrowd,
-                "area": int(mask.sum()),
-                "bbox": tight_box(mask),
-            }
-        )
+        pieces.append((background & (maps.stuff_label == label), STUFF_IDS[name], False, 0))
+    for mask, category_id, is_crowd, base in pieces:
+        if mask.any():
+            ids[mask] = base + category_id
+            description = _description(mask, category_id, is_crowd)
+            segments.append({"id": base + category_id, **description})
     picture = np.stack([ids & 255, (ids >> 8) & 255, ids >> 16], axis=-1).astype(np.uint8)
     return picture, segments

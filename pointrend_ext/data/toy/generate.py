@@ -18,7 +18,6 @@ import logging
 import os
 import shutil
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ import numpy as np
 from iopath.common.file_io import file_lock
 from numpy.typing import NDArray
 from PIL import Image
+from tqdm import tqdm
 
 from .cityscapes_format import cityscapes_labels, cityscapes_stem
 from .coco_format import (
@@ -41,11 +41,10 @@ from .layout import SPLITS, sample_scene
 from .render import render_image
 from .scene import Scene, scene_maps
 
-TOY_DATA_VERSION = 1
+TOY_DATA_VERSION = 2
 """Raised whenever the generator's output changes, so that old copies are replaced."""
 
 _STAMP = "toy.json"
-_LOG_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +56,7 @@ class ToySpec:
     Attributes:
         num_train: number of training images, at least 1.
         num_val: number of validation images, at least 1.
-        seed: seed of the data set, >= 0.
-        long_edge: smallest and largest longer image side in pixels.
+        seed: seed of the data set, at least 0.
 
     Raises:
         ValueError: a value is out of its range.
@@ -67,32 +65,26 @@ class ToySpec:
     num_train: int = 256
     num_val: int = 64
     seed: int = 0
-    long_edge: tuple[int, int] = (400, 512)
 
     def __post_init__(self) -> None:
-        for name, least in (("num_train", 1), ("num_val", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"ToySpec.{name} is {getattr(self, name)}, need >= {least}.")
-        if not 64 <= self.long_edge[0] <= self.long_edge[1]:
-            raise ValueError(
-                f"ToySpec.long_edge is {self.long_edge}, need 64 <= smallest <= largest."
-            )
+        if self.num_train < 1 or self.num_val < 1 or self.seed < 0:
+            raise ValueError(f"{self}: num_train and num_val must be at least 1, seed at least 0.")
 
     def stamp(self) -> dict[str, Any]:
         """Return the content of the stamp file."""
-        return {"version": TOY_DATA_VERSION, **asdict(self), "long_edge": list(self.long_edge)}
+        return {"version": TOY_DATA_VERSION, **asdict(self)}
 
 
-def generate_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+def generate_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
     """Write the toy data set to ``root/toy``, replacing an earlier one.
 
     Everything is written to a sibling directory first, which then is renamed: a reader sees the
     old data set or the new one, never half of one. The bytes depend on the arguments alone, and
-    those of one scene on ``seed``, ``long_edge``, split and index alone.
+    those of one scene on ``seed``, split and index alone.
 
     Args:
         root: Detectron2's data root; created when missing.
-        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0, long_edge=(400, 512)``).
+        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0``).
 
     Returns:
         ``root/toy``.
@@ -101,42 +93,33 @@ def generate_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
         ValueError: a value of ``spec`` is out of its range.
         FileExistsError: ``root/toy`` exists and was not written by this function.
     """
-    wanted = ToySpec(**spec)
-    root = Path(root).expanduser()
-    with file_lock(str(root / ".toy")):
-        return _generate(root, wanted)
+    return _generate_locked(root, ToySpec(**spec), keep_same=False)
 
 
-def ensure_toy_data(root: str | os.PathLike[str], **spec: Any) -> Path:
+def ensure_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
     """Generate the toy data set unless ``root/toy`` already holds exactly it.
 
     Several processes may call this at once: one generates, the others wait for it.
 
-    Args:
-        root: Detectron2's data root.
-        **spec: fields of ``ToySpec``.
-
-    Returns:
-        ``root/toy``.
-
-    Raises:
-        ValueError: a value of ``spec`` is out of its range.
-        FileExistsError: ``root/toy`` exists and is not a toy data set.
+    Args, result and errors are those of ``generate_toy_data``.
     """
-    wanted = ToySpec(**spec)
+    return _generate_locked(root, ToySpec(**spec), keep_same=True)
+
+
+def _generate_locked(root: str | os.PathLike[str], spec: ToySpec, *, keep_same: bool) -> Path:
     root = Path(root).expanduser()
-    if read_stamp(root) == wanted.stamp():
+    if keep_same and _read_stamp(root) == spec.stamp():
         return root / "toy"
     with file_lock(str(root / ".toy")):
-        if read_stamp(root) == wanted.stamp():
+        if keep_same and _read_stamp(root) == spec.stamp():  # by another process meanwhile
             return root / "toy"
-        return _generate(root, wanted)
+        return _generate(root, spec)
 
 
-def read_stamp(root: str | os.PathLike[str]) -> dict[str, Any] | None:
+def _read_stamp(root: Path) -> dict[str, Any] | None:
     """Return the stamp of the toy data set below ``root``; ``None`` when there is none."""
     try:
-        return json.loads((Path(root).expanduser() / "toy" / _STAMP).read_text("utf-8"))
+        return json.loads((root / "toy" / _STAMP).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
 
@@ -144,7 +127,7 @@ def read_stamp(root: str | os.PathLike[str]) -> dict[str, Any] | None:
 def _generate(root: Path, spec: ToySpec) -> Path:
     """Generate under the lock of ``root``."""
     target = root / "toy"
-    if target.exists() and read_stamp(root) is None and any(target.iterdir()):
+    if target.exists() and _read_stamp(root) is None and any(target.iterdir()):
         raise FileExistsError(
             f"generate_toy_data: {target} exists but holds no valid {_STAMP}, so it may be yours; "
             "move it away or choose another root."
@@ -173,18 +156,12 @@ def _write_split(target: Path, split: str, number: int, spec: ToySpec) -> None:
     images: list[dict[str, Any]] = []
     instances: list[dict[str, Any]] = []
     panoptic: list[dict[str, Any]] = []
-    start = logged = time.monotonic()
-    for index in range(number):
-        scene = sample_scene(split, index, seed=spec.seed, long_edge=spec.long_edge)
+    for index in tqdm(range(number), f"toy {split}", mininterval=2):
+        scene = sample_scene(split, index, seed=spec.seed)
         annotations, segments = _write_scene(target, scene)
         images.append(image_record(scene))
         instances += annotations
         panoptic.append(segments)
-        now = time.monotonic()
-        if now - logged >= _LOG_SECONDS or index + 1 == number:
-            left = (now - start) / (index + 1) * (number - index - 1)
-            logger.info("toy %s: %d/%d images, ETA %.0f s", split, index + 1, number, left)
-            logged = now
     info = {"description": "pointrend_ext toy data", "version": str(TOY_DATA_VERSION)}
     for name, entries in (("instances", instances), ("panoptic", panoptic)):
         categories = coco_categories(with_stuff=name == "panoptic")

@@ -12,6 +12,9 @@ from .shapes import make_shape
 
 SPLITS: tuple[str, ...] = ("train", "val")
 
+LONG_EDGE_PX = 400, 512
+"""Smallest and largest longer side of an image."""
+
 MIN_SIZE_PX, MAX_SIZE_PX = 16.0, 400.0
 """Longer side of an object's bounding box before it is cut by border or occlusion."""
 
@@ -19,9 +22,7 @@ MIN_VISIBLE = 0.45
 """Least visible part of an object, of its area inside the image; and least part inside."""
 
 
-def sample_scene(
-    split: str, index: int, *, seed: int = 0, long_edge: tuple[int, int] = (400, 512)
-) -> Scene:
+def sample_scene(split: str, index: int, *, seed: int = 0) -> Scene:
     """Return scene ``index`` of a split.
 
     Train scene 3, 43, 83, ... has no object; scene 1, 13, 25, ... of either split has a crowd;
@@ -31,17 +32,9 @@ def sample_scene(
         split: "train" or "val".
         index: number of the scene, >= 0; the result does not depend on any other scene.
         seed: seed of the data set.
-        long_edge: smallest and largest longer image side in pixels.
-
-    Raises:
-        ValueError: unknown split, or ``long_edge`` is not 64 <= smallest <= largest.
     """
-    if split not in SPLITS:
-        raise ValueError(f"sample_scene: split is {split!r}, allowed are {SPLITS}.")
-    if not 64 <= long_edge[0] <= long_edge[1]:
-        raise ValueError(f"sample_scene: long_edge is {long_edge}, need 64 <= smallest <= largest.")
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
-    size_hw = _sample_size(rng, long_edge)
+    size_hw = _sample_size(rng)
     noise_seed = int(rng.integers(2**31))
     regions = _sample_regions(size_hw, rng, with_void=index % 6 == 2)
     layout = _Layout(size_hw, [color for r in regions for color in (r.color, r.accent)], rng)
@@ -52,9 +45,9 @@ def sample_scene(
     return Scene(split, index, size_hw, noise_seed, tuple(regions), tuple(layout.objects))
 
 
-def _sample_size(rng: np.random.Generator, long_edge: tuple[int, int]) -> tuple[int, int]:
+def _sample_size(rng: np.random.Generator) -> tuple[int, int]:
     """Return (height, width), never a multiple of 32, either orientation."""
-    long = int(rng.integers(long_edge[0], long_edge[1] + 1))
+    long = int(rng.integers(LONG_EDGE_PX[0], LONG_EDGE_PX[1] + 1))
     short = round(long * rng.uniform(0.68, 0.95))
     long, short = (edge - 3 if edge % 32 == 0 else edge for edge in (long, short))
     return (short, long) if rng.uniform() < 0.6 else (long, short)
@@ -121,7 +114,7 @@ class _Layout:
         for size in sizes[depth]:
             category = TOY_THING_CLASSES[rng.integers(len(TOY_THING_CLASSES))]
             outlines = make_shape(category, float(size), rng)
-            self._place(category, outlines, len(outlines) - 1, float(size))
+            self._place(category, outlines, float(size))
 
     def add_crowd(self) -> None:
         """Add one group of tiny shapes of one class, side by side on a jittered grid."""
@@ -129,37 +122,29 @@ class _Layout:
         category = TOY_THING_CLASSES[rng.integers(len(TOY_THING_CLASSES))]
         size = float(rng.uniform(11, 15))
         outlines: list[Outline] = []
-        holes = 0
         for row in range(int(rng.integers(2, 5))):
             for column in range(int(rng.integers(3, 6))):
                 center = (np.array([column, row]) + rng.uniform(-0.1, 0.1, 2)) * size * 1.25
-                shape = make_shape(category, size, rng)
-                holes += len(shape) - 1
-                outlines += [outline + center for outline in shape]
+                outlines += [outline + center for outline in make_shape(category, size, rng)]
         middle = np.concatenate(outlines).mean(axis=0)
         centred = tuple(outline - middle for outline in outlines)
-        self._place(category, centred, holes, size, is_crowd=True)
+        self._place(category, centred, size, is_crowd=True)
 
     def _place(
-        self,
-        category: str,
-        outlines: tuple[Outline, ...],
-        num_holes: int,
-        size_px: float,
-        is_crowd: bool = False,
+        self, category: str, outlines: tuple[Outline, ...], size_px: float, is_crowd: bool = False
     ) -> None:
         """Try some positions; the object is left out when none is good."""
         texture = object_texture_for(self._avoid, TYPICAL_HUES[category], size_px, self._rng)
         least = max(24.0, (0.95 if is_crowd else MIN_VISIBLE) * _mask_area(outlines))
         for _ in range(15):
             center = self._rng.uniform(0, 1, 2) * self._size_hw[::-1]
-            moved = tuple(outline + center for outline in outlines)
+            moved = tuple(np.round(outline + center, 2) for outline in outlines)  # as files say
             mask = rasterize(moved, self._size_hw)
             if mask.sum() >= least and self._fits(mask):
                 self._owner[mask] = len(self.objects)
                 self._area.append(int(mask.sum()))
                 self._avoid.append(texture.color)
-                self.objects.append(ToyObject(category, moved, num_holes, texture, is_crowd))
+                self.objects.append(ToyObject(category, moved, texture, is_crowd))
                 return
 
     def _fits(self, mask: np.ndarray) -> bool:

@@ -15,6 +15,8 @@ from detectron2.data.datasets.cityscapes import (
 )
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
+from pointrend_ext.data.descriptions.catalog import is_registered
+
 from .classes import (
     CITYSCAPES_SEM_SEG_CLASSES,
     CITYSCAPES_THING_CLASSES,
@@ -31,7 +33,8 @@ from .classes import (
 from .layout import SPLITS
 
 DatasetDicts = list[dict[str, Any]]
-Loader = Callable[[], DatasetDicts]
+Entry = tuple[Callable[[], DatasetDicts], dict[str, Any]]
+"""How a data set is loaded, and its metadata."""
 
 
 def register_toy_datasets(root: str | os.PathLike[str]) -> list[str]:
@@ -55,105 +58,88 @@ def register_toy_datasets(root: str | os.PathLike[str]) -> list[str]:
     names = []
     for split in SPLITS:
         entries = {**_coco_entries(base, split), **_cityscapes_entries(base, split)}
-        for name, (loader, metadata) in entries.items():
-            _register(name, _checked(loader, base), {"toy_dir": str(base), **metadata})
+        for name, (load, metadata) in entries.items():
+            known = MetadataCatalog.get(name).get("toy_dir") if name in DatasetCatalog else None
+            if known not in (None, str(base)):
+                DatasetCatalog.remove(name)
+                MetadataCatalog.remove(name)
+            if not is_registered(name, {"toy_dir": str(base)}):
+                DatasetCatalog.register(name, _checked(load, base))
+                MetadataCatalog.get(name).set(toy_dir=str(base), **metadata)
             names.append(name)
     return names
 
 
-def _register(name: str, loader: Loader, metadata: dict[str, Any]) -> None:
-    """Register one data set, replacing our own entry for another directory."""
-    if name in DatasetCatalog:
-        known = MetadataCatalog.get(name).get("toy_dir")
-        if known is None:
-            raise ValueError(
-                f"register_toy_datasets: data set {name!r} is already registered by another "
-                "program; rename that one."
-            )
-        if known == metadata["toy_dir"]:
-            return
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, loader)
-    MetadataCatalog.get(name).set(**metadata)
-
-
-def _checked(loader: Loader, base: Path) -> Loader:
+def _checked(load: Callable[[], DatasetDicts], base: Path) -> Callable[[], DatasetDicts]:
     """Return the loader with a clear error for a data set that was not generated."""
 
-    def load() -> DatasetDicts:
+    def load_checked() -> DatasetDicts:
         if not (base / "toy.json").is_file():
             raise FileNotFoundError(
                 f"The toy data set is not in {base} (no toy.json). Generate it with `python "
                 f"tools/make_toy_data.py --root {base.parent}`, or point DETECTRON2_DATASETS to "
                 "the folder that holds `toy`."
             )
-        return loader()
+        return load()
 
-    return load
+    return load_checked
 
 
-def _thing_metadata() -> dict[str, Any]:
-    return {
+def _coco_entries(base: Path, split: str) -> dict[str, Entry]:
+    """Return the data sets in COCO layout by name."""
+    images, instances = str(base / split), str(base / "annotations" / f"instances_{split}.json")
+    semantic, stuff = str(base / f"sem_seg_{split}"), str(base / f"panoptic_stuff_{split}")
+    name, panoptic_name = f"toy_{split}", f"toy_panoptic_{split}"
+    coco = {
+        "image_root": images,
+        "json_file": instances,
         "thing_classes": list(TOY_THING_CLASSES),
         "thing_colors": [list(color) for color in THING_COLORS],
         "thing_dataset_id_to_contiguous_id": {
             THING_IDS[name]: index for index, name in enumerate(TOY_THING_CLASSES)
         },
     }
-
-
-def _panoptic_stuff_metadata() -> dict[str, Any]:
-    """Stuff of Panoptic FPN: class 0 is everything that is a thing."""
-    ids = {STUFF_IDS[name]: index + 1 for index, name in enumerate(TOY_STUFF_CLASSES)}
-    return {
+    sem_seg = {
+        "image_root": images,
+        "sem_seg_root": semantic,
+        "stuff_classes": list(TOY_SEM_SEG_CLASSES),
+        "stuff_colors": [list(color) for color in STUFF_COLORS + THING_COLORS],
+        "ignore_label": IGNORE_LABEL,
+    }
+    stuff_ids = {STUFF_IDS[name]: index + 1 for index, name in enumerate(TOY_STUFF_CLASSES)}
+    panoptic = {
+        "panoptic_root": str(base / f"panoptic_{split}"),
+        "panoptic_json": str(base / "annotations" / f"panoptic_{split}.json"),
+        "sem_seg_root": stuff,
+        # Stuff of Panoptic FPN: class 0 is everything that is a thing.
         "stuff_classes": ["things", *TOY_STUFF_CLASSES],
-        "stuff_colors": [[82, 18, 128]] + [list(color) for color in STUFF_COLORS],
-        "stuff_dataset_id_to_contiguous_id": {0: THINGS_LABEL, **ids},
+        "stuff_colors": [[82, 18, 128], *(list(color) for color in STUFF_COLORS)],
+        "stuff_dataset_id_to_contiguous_id": {0: THINGS_LABEL, **stuff_ids},
         "ignore_label": IGNORE_LABEL,
     }
 
+    def load_panoptic() -> DatasetDicts:
+        things = load_coco_json(instances, images, panoptic_name)
+        return merge_to_panoptic(things, load_sem_seg(stuff, images))
 
-def _coco_entries(base: Path, split: str) -> dict[str, tuple[Loader, dict[str, Any]]]:
-    """Return name -> (loader, metadata) of the sets in COCO layout."""
-    images, instances = str(base / split), str(base / "annotations" / f"instances_{split}.json")
-    semantic, stuff = str(base / f"sem_seg_{split}"), str(base / f"panoptic_stuff_{split}")
-    panoptic_name = f"toy_panoptic_{split}"
-    coco = {"image_root": images, "json_file": instances, **_thing_metadata()}
     return {
-        f"toy_{split}": (
-            lambda: load_coco_json(instances, images, f"toy_{split}"),
+        name: (
+            lambda: load_coco_json(instances, images, name),
             {"evaluator_type": "coco", **coco},
         ),
         f"toy_sem_seg_{split}": (
             lambda: load_sem_seg(semantic, images),
-            {
-                "evaluator_type": "sem_seg",
-                "image_root": images,
-                "sem_seg_root": semantic,
-                "stuff_classes": list(TOY_SEM_SEG_CLASSES),
-                "stuff_colors": [list(color) for color in STUFF_COLORS + THING_COLORS],
-                "ignore_label": IGNORE_LABEL,
-            },
+            {"evaluator_type": "sem_seg", **sem_seg},
         ),
         panoptic_name: (
-            lambda: merge_to_panoptic(
-                load_coco_json(instances, images, panoptic_name), load_sem_seg(stuff, images)
-            ),
-            {
-                "evaluator_type": "coco_panoptic_seg",
-                "panoptic_root": str(base / f"panoptic_{split}"),
-                "panoptic_json": str(base / "annotations" / f"panoptic_{split}.json"),
-                "sem_seg_root": stuff,
-                **coco,
-                **_panoptic_stuff_metadata(),
-            },
+            load_panoptic,
+            {"evaluator_type": "coco_panoptic_seg", **coco, **panoptic},
         ),
     }
 
 
-def _cityscapes_entries(base: Path, split: str) -> dict[str, tuple[Loader, dict[str, Any]]]:
-    """Return name -> (loader, metadata) of the Cityscapes copy.
+def _cityscapes_entries(base: Path, split: str) -> dict[str, Entry]:
+    """Return the data sets of the Cityscapes copy by name.
 
     Instances come from the exact ``instanceIds`` maps as bitmasks: Detectron2's polygon path
     drops holes.

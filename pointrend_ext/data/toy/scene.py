@@ -39,16 +39,15 @@ class ToyObject:
 
     Attributes:
         category: one of ``TOY_THING_CLASSES``.
-        outlines: (V, 2) polygons in image pixels, inside by the even-odd rule; not clipped to the
-            image, not cut by objects in front.
-        num_holes: how many of the outlines are holes.
+        outlines: (V, 2) polygons in image pixels, inside by the even-odd rule, so that all but the
+            first of a single object are holes; not clipped to the image, not cut by objects in
+            front.
         texture: the fill.
         is_crowd: whether this is a group that is annotated as a whole (COCO ``iscrowd``).
     """
 
     category: str
     outlines: tuple[Outline, ...]
-    num_holes: int
     texture: Texture
     is_crowd: bool = False
 

@@ -15,28 +15,20 @@ from .letters import LETTERS
 from .raster import Outline
 
 
-def make_shape(
-    category: str, size_px: float, rng: np.random.Generator, angle: float | None = None
-) -> tuple[Outline, ...]:
+def make_shape(category: str, size_px: float, rng: np.random.Generator) -> tuple[Outline, ...]:
     """Return random outlines of one class, ``size_px`` long, centred at the origin.
 
     Args:
         category: one of ``TOY_THING_CLASSES``.
         size_px: longer side of the axis-aligned bounding box, in pixels.
         rng: the only source of randomness.
-        angle: rotation in radians; random (letters: within 35 degrees of upright) when ``None``.
 
     Returns:
         Outlines in pixels, (V, 2) float64; outer outline first, then holes.
-
-    Raises:
-        ValueError: ``category`` is not a toy class.
     """
-    if category not in _MAKERS:
-        raise ValueError(f"make_shape: category is {category!r}, allowed are {sorted(_MAKERS)}.")
     outlines = _MAKERS[category](size_px, rng)
-    limit = np.deg2rad(35) if category == "letter" else np.pi
-    angle = rng.uniform(-limit, limit) if angle is None else angle
+    limit = np.deg2rad(35) if category == "letter" else np.pi  # letters stay nearly upright
+    angle = rng.uniform(-limit, limit)
     squeeze = np.diag([1.0, rng.uniform(0.72, 1.0)])
     shear = np.array([[1.0, rng.uniform(-0.15, 0.15)], [0.0, 1.0]])
     cos, sin = np.cos(angle), np.sin(angle)

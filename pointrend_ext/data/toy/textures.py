@@ -25,12 +25,12 @@ def smooth_noise(
     coarse = rng.standard_normal(nodes).astype(np.float32)
     full = (int(nodes[1] * cell_hw[1]), int(nodes[0] * cell_hw[0]))
     fine = cv2.resize(coarse, full, interpolation=cv2.INTER_CUBIC)
-    return fine[: size_hw[0], : size_hw[1]]
+    return fine[: size_hw[0], : size_hw[1]].astype(np.float32, copy=False)
 
 
 def blend(color: Color, accent: Color, amount: Field) -> NDArray[np.float32]:
     """Return (H, W, 3): ``color`` where ``amount`` is 0, ``accent`` where it is 1."""
-    first, second = np.float32(color), np.float32(accent)
+    first, second = np.array(color, np.float32), np.array(accent, np.float32)
     return first + (second - first) * np.clip(amount, 0, 1)[..., None]
 
 
