@@ -9,23 +9,18 @@ from typing import Any
 
 import torch.utils.data as torchdata
 from detectron2.config import CfgNode
-from detectron2.data import (
-    build_detection_test_loader,
-    build_detection_train_loader,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from detectron2.data.build import (
     _train_loader_from_config,
+    filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
+    load_proposals_into_dataset,
+    print_instances_class_histogram,
 )
 from detectron2.utils import comm
 
-from pointrend_ext.data.checks import (
-    ROI_ARCHITECTURES,
-    audit_dataset,
-    check_datasets,
-    check_num_classes,
-)
+from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
+from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.mapper import (
     SEMANTIC_ARCHITECTURES,
     PointRendDatasetMapper,
@@ -34,8 +29,6 @@ from pointrend_ext.data.mapper import (
 from pointrend_ext.data.ordered_loader import OrderedLoader
 
 logger = logging.getLogger(__name__)
-
-_LOADER_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
 
 
 def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
@@ -119,7 +112,7 @@ def build_test_loader(
 
 
 def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
-    """Load the records of data sets, checked.
+    """Load the records of data sets.
 
     Args:
         cfg: the config; only read.
@@ -135,7 +128,6 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
         ValueError: If a data set cannot be loaded, is empty or does not fit the model.
         FileNotFoundError: If a file or folder of a data set does not exist.
     """
-    check_datasets(cfg, names)
     parts = [_load(cfg, name, is_train) for name in names]
     check_num_classes(cfg, names)
     if any(isinstance(part, torchdata.Dataset) for part in parts):
@@ -147,44 +139,30 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
 
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
-    count_keypoints = is_train and cfg.MODEL.KEYPOINT_ON
-    try:
-        records = get_detection_dataset_dicts(
-            [name],
-            filter_empty=False,
-            min_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
-            if count_keypoints
-            else 0,
-            proposal_files=_proposal_files(cfg, name, is_train),
-        )
-    except _LOADER_ERRORS as error:
-        raise ValueError(
-            f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
+    """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
+    records = load_registered(name)
     if isinstance(records, torchdata.Dataset):
         return records
-    if is_train:
-        _log_dropped(name)
-        records = _filter_empty(cfg, name, records)
+    if not records:
+        raise ValueError(f"The data set {name!r} is empty.")
+    if cfg.MODEL.LOAD_PROPOSALS:
+        records = load_proposals_into_dataset(records, _proposal_file(cfg, name, is_train))
+    if "annotations" in records[0]:
+        records = _select(cfg, name, records) if is_train else records
+        classes = class_names_of(name, "thing_classes")
+        if classes is not None:
+            print_instances_class_histogram(records, classes)
     return records
 
 
-def _log_dropped(name: str) -> None:
-    audit = audit_dataset(name)
-    if audit is not None and audit.dropped:
-        listed = "; ".join(f"{n} {cause}" for cause, n in audit.dropped.items())
-        logger.warning(
-            "Data set %r: not used in training, of %d annotations: %s.",
-            name,
-            audit.num_annotations,
-            listed,
-        )
-
-
-def _filter_empty(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS or "annotations" not in records[0]:
-        return records
-    usable = filter_images_with_only_crowd_annotations(records)
+def _select(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out images that instances cannot be trained on, as the configuration says."""
+    usable = records
+    if cfg.MODEL.KEYPOINT_ON:
+        number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+        usable = filter_images_with_few_keypoints(usable, number)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        usable = filter_images_with_only_crowd_annotations(usable)
     if not usable:
         raise ValueError(
             f"The data set {name!r} has {len(records)} images, but none with an annotation that "
@@ -193,9 +171,7 @@ def _filter_empty(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> lis
     return usable
 
 
-def _proposal_files(cfg: CfgNode, name: str, is_train: bool) -> list[str] | None:
-    if not cfg.MODEL.LOAD_PROPOSALS:
-        return None
+def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
     split = "TRAIN" if is_train else "TEST"
     files, names = cfg.DATASETS[f"PROPOSAL_FILES_{split}"], list(cfg.DATASETS[split])
     if len(files) != len(names):
@@ -203,7 +179,7 @@ def _proposal_files(cfg: CfgNode, name: str, is_train: bool) -> list[str] | None
             f"MODEL.LOAD_PROPOSALS needs one file per data set, but DATASETS.PROPOSAL_FILES_{split}"
             f" has {len(files)} and DATASETS.{split} {len(names)} entries."
         )
-    return [files[names.index(name)]]
+    return files[names.index(name)]
 
 
 def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.structures import BoxMode
 
-from pointrend_ext.data.checks import audit_dataset, class_names_of
+from pointrend_ext.data.checks import check_datasets, class_names_of
+from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.drops import DropCause
 from pointrend_ext.data.loading import load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
@@ -91,6 +92,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
     """
+    check_datasets(cfg, [name], keep=[name])
     records = load_dataset_dicts(cfg, [name], is_train=False)
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)

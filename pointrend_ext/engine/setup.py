@@ -54,7 +54,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     _prepare_toy_data(names)
     for description in cfg.DATASETS.DESCRIPTIONS:
         register_description(description)
-    check_datasets(cfg, names)
+    check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)
     check_num_classes(cfg, names)
     return cfg
 

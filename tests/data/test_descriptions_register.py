@@ -135,6 +135,24 @@ def test_instances(coco, cfg):
     assert register_description(path) == ["mine_train"]  # after loading, too
 
 
+def test_paths_of_a_split(coco, monkeypatch):
+    data = coco(register=False)
+    folder = data.json_file.parent
+    monkeypatch.setenv("HOME", "/home/me")
+    for images, expected in (
+        ("images", folder / "images"),
+        ("../x", folder / "../x"),
+        ("/y", "/y"),
+        ("~/z", "/home/me/z"),
+    ):
+        name = f"of_{len(images)}_{images[0] == '.'}"
+        splits = {"train": {"images": images, "annotations": "a.json"}}
+        register_description(describe_coco(data, name=name, splits=splits))
+        metadata = MetadataCatalog.get(f"{name}_train")
+        assert metadata.image_root == str(expected)
+        assert metadata.json_file == str(folder / "a.json")
+
+
 def test_equal_to_detectron2s_registration(coco):
     data = coco(register=False)
     register_description(describe_coco(data))
@@ -151,7 +169,7 @@ def test_stated_classes_that_the_file_contradicts(coco, cfg):
         r"2 classes \(gear, star\), but .*instances\.json' has 2 classes \(star, gear\)\. Leave"
     )
     with pytest.raises(ValueError, match=message):
-        check_datasets(cfg)
+        check_datasets(cfg, cfg.DATASETS.TRAIN)
     with pytest.raises(ValueError, match=message):
         build_train_loader(cfg)
 

@@ -284,6 +284,6 @@ def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):
 def test_missing_folder_is_found_by_the_loader(tmp_path, name, semantic_cfg):
     register(name, tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"image folder '.*images' does not exist.*of the description"
+        FileNotFoundError, match=r"image folder '.*images' does not exist.*in its description"
     ):
         build_train_loader(semantic_cfg)

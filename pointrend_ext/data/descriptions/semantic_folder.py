@@ -7,18 +7,15 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from pointrend_ext.data.descriptions.catalog import register_once
-from pointrend_ext.data.descriptions.class_values import (
-    check_class_names,
-    check_colors,
-    check_ignore_value,
-)
-from pointrend_ext.data.reading import read_image_size
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.descriptions.values import LabelValues, validate
+from pointrend_ext.data.reading import LABEL_ENDINGS, read_image_size
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
 
 _IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")  # no JPEG: it changes the ids
 
 
 def register_semantic_folder(
@@ -51,22 +48,31 @@ def register_semantic_folder(
     Raises:
         ValueError: If an argument is wrong, or the name is taken by something else.
     """
-    names = check_class_names(list(classes))
+    given: dict[str, Any] = {
+        "classes": list(classes),
+        "ignore_value": ignore_value,
+        "image_suffix": image_suffix,
+        "label_suffix": label_suffix,
+        "colors": None if colors is None else [list(color) for color in colors],
+    }
+    values = validate(LabelValues, given)
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
         "image_root": images,
         "sem_seg_root": labels,
-        "stuff_classes": list(names),
-        "ignore_label": check_ignore_value(ignore_value, len(names)),
+        "stuff_classes": values.classes,
+        "ignore_label": values.ignore_value,
         "image_suffix": image_suffix,
         "label_suffix": label_suffix,
     }
-    if colors is not None:
-        metadata["stuff_colors"] = [list(color) for color in check_colors(colors, len(names))]
-    register_once(
-        name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix), metadata
-    )
+    if values.colors is not None:
+        metadata["stuff_colors"] = values.colors
+    if not is_registered(name, metadata):
+        DatasetCatalog.register(
+            name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix)
+        )
+        MetadataCatalog.get(name).set(**metadata)
 
 
 def load_semantic_folder(
@@ -94,7 +100,7 @@ def load_semantic_folder(
             is no image.
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
-    labels = _files_by_stem("label map", label_dir, label_suffix, _LABEL_ENDINGS)
+    labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
     _check_matching(images, labels, image_dir, label_dir)
     return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
 
