@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["CocoAudit", "audit_coco_file", "is_usable_polygon", "take_coco_content"]
 
@@ -28,9 +28,15 @@ class CocoAudit:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-_Version = tuple[str, int, int]  # path, time of change, size
-_audits: dict[_Version, CocoAudit] = {}
-_contents: dict[_Version, dict[str, Any]] = {}  # parsed, and not taken yet
+class _Known(NamedTuple):
+    """A file that was read; its content where it is kept and was not taken yet."""
+
+    version: tuple[int, int]  # time of change, size
+    audit: CocoAudit
+    content: dict[str, Any] | None
+
+
+_known: dict[str, _Known] = {}  # by path
 
 
 def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
@@ -50,13 +56,7 @@ def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
         ValueError: If it is not JSON, not in COCO format, or inconsistent; the message names the
             file and the first place.
     """
-    version = _version(json_file)
-    if version not in _audits or (keep and version not in _contents):
-        content = _read_json(json_file)
-        _audits[version] = _audit(content, json_file)
-        if keep:
-            _contents[version] = content
-    return _audits[version]
+    return _read(json_file, keep=keep).audit
 
 
 def take_coco_content(json_file: str) -> dict[str, Any]:
@@ -69,8 +69,10 @@ def take_coco_content(json_file: str) -> dict[str, Any]:
         FileNotFoundError: see ``audit_coco_file``.
         ValueError: see ``audit_coco_file``.
     """
-    audit_coco_file(json_file, keep=True)
-    return _contents.pop(_version(json_file))
+    known = _read(json_file, keep=True)
+    _known[json_file] = known._replace(content=None)
+    assert known.content is not None
+    return known.content
 
 
 def is_usable_polygon(polygon: list[float]) -> bool:
@@ -78,9 +80,15 @@ def is_usable_polygon(polygon: list[float]) -> bool:
     return len(polygon) >= 6 and len(polygon) % 2 == 0
 
 
-def _version(json_file: str) -> _Version:
+def _read(json_file: str, *, keep: bool) -> _Known:
     stat = os.stat(json_file)
-    return json_file, stat.st_mtime_ns, stat.st_size
+    version = stat.st_mtime_ns, stat.st_size
+    known = _known.get(json_file)
+    if known is None or known.version != version or (keep and known.content is None):
+        content = _read_json(json_file)
+        known = _Known(version, _audit(content, json_file), content if keep else None)
+        _known[json_file] = known
+    return known
 
 
 def _read_json(json_file: str) -> dict[str, Any]:

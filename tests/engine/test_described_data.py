@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pointrend_ext.engine import setup_cfg, train_or_evaluate
+from pointrend_ext.data import build_test_loader, checks, coco_audit
+from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
 
 
 @pytest.fixture
@@ -41,6 +45,39 @@ def test_a_described_data_set_trains_and_evaluates(tiny_run, described, toy_root
     assert math.isfinite(results["segm"]["AP"])
 
 
+@pytest.mark.parametrize("words", [[], ["--eval-only"]])
+def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, words, monkeypatch):
+    calls = Counter()
+    monkeypatch.setattr(coco_audit, "_known", {})  # as in a new process
+
+    def count(module, name, of):
+        function = getattr(module, name)
+
+        def counting(*args, **options):
+            calls[str(of(args))] += 1
+            return function(*args, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(json, "load", lambda args: Path(args[0].name).name)
+    count(coco_audit, "_audit", lambda args: "audit of " + Path(args[1]).name)
+    count(checks, "_check_registered", lambda args: f"{args[0]} registered?")
+    count(checks, "_check_path", lambda args: f"{args[0]} {args[1]}")
+    cfg = setup_cfg(tiny_run(*words, opts=described()))
+    if words:
+        build_test_loader(cfg, "mine_val")
+    else:
+        Trainer(cfg)
+    checked = ("mine_val",) if words else ("mine_train", "mine_val")
+    files = [f"instances_{name.removeprefix('mine_')}.json" for name in checked]
+    assert {key: n for key, n in calls.items() if "toy" not in key} == {
+        **{f"{name} registered?": 1 for name in checked},
+        **{f"{name} {key}": 1 for name in checked for key in ("json_file", "image_root")},
+        **dict.fromkeys(files, 1),
+        **{f"audit of {file}": 1 for file in files},
+    }
+
+
 def test_a_description_is_checked_against_the_model(tiny_run, described):
     opts = [*described(), "MODEL.ROI_HEADS.NUM_CLASSES", 5]
     with pytest.raises(ValueError, match=r"NUM_CLASSES is 5, but the data set 'mine_train' has 6"):
@@ -48,7 +85,7 @@ def test_a_description_is_checked_against_the_model(tiny_run, described):
 
 
 def test_a_mistake_in_a_description(tiny_run, described):
-    with pytest.raises(ValueError, match=r"mine\.yaml': 'rot' is no key .* Did you mean 'root'"):
+    with pytest.raises(ValueError, match=r"mine\.yaml': 'rot' is no key.* Did you mean 'root'"):
         setup_cfg(tiny_run(opts=described(rot="x")))
 
 
