@@ -43,9 +43,10 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
             ``mapper.drops`` later.
 
     Returns:
-        An iterable of lists of model inputs, one list per iteration: an ``OrderedLoader`` with the
-        seed ``SEED``, or a random one where that is negative. A torch data set, or records without
-        the sizes that grouping needs, get Detectron2's loader, which cannot start in the middle.
+        An iterable of lists of model inputs, one list per iteration, whose ``mapper`` counts what
+        it drops: an ``OrderedLoader`` with the seed ``SEED``, or a random one where that is
+        negative. A torch data set, or records without the sizes that grouping needs, get
+        Detectron2's loader, which cannot start in the middle.
 
     Raises:
         ValueError: If a data set, its classes or its annotations are wrong, or
@@ -58,7 +59,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if not _can_be_ordered(cfg, dataset):
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+        loader = build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+        loader.mapper = mapper
+        return loader
     return OrderedLoader(
         dataset,
         mapper,

@@ -54,6 +54,7 @@ class OrderedLoader:
                 state ``width`` and ``height``.
             num_workers: processes that read images; 0 reads in this one.
         """
+        self.mapper = mapper
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._make_sampler = make_sampler

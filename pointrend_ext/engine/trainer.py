@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine.hooks import CallbackHook
 from detectron2.evaluation import DatasetEvaluator
 from torch import nn
 from torch.optim import lr_scheduler
@@ -42,7 +43,7 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
-        """Build Detectron2's hooks, around our checkpointer, and the one that resumes exactly."""
+        """Build Detectron2's hooks, around our checkpointer, and our own."""
         # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
         if not isinstance(self.checkpointer, PointRendCheckpointer):
             self.checkpointer = build_checkpointer(
@@ -52,7 +53,12 @@ class Trainer(DefaultTrainer):
                 for_training=True,
                 trainer=weakref.proxy(self),
             )
-        return [ExactResume(self.data_loader, self.cfg.SEED), *super().build_hooks()]
+        return [
+            # First, so that a failing evaluation or writer does not keep it from the log.
+            CallbackHook(after_train=_log_dropped),
+            ExactResume(self.data_loader, self.cfg.SEED),
+            *super().build_hooks(),
+        ]
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -104,3 +110,10 @@ class Trainer(DefaultTrainer):
         """
         super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _log_dropped(trainer: Trainer) -> None:
+    """Log what this process' training left out, also of a training that was interrupted."""
+    mapper = getattr(trainer.data_loader, "mapper", None)  # a loader of the user's has none
+    if mapper is not None:
+        mapper.drops.log_total()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,34 @@ def test_a_description_that_is_not_there(tiny_run):
     opts = ["DATASETS.DESCRIPTIONS", ("nowhere.yaml",)]
     with pytest.raises(FileNotFoundError, match=r"'nowhere\.yaml'.*datasets/camvid\.yaml"):
         setup_cfg(tiny_run(opts=opts))
+
+
+@pytest.mark.parametrize("ending", ["whole", "interrupted", "failed"])
+def test_a_training_ends_with_what_was_dropped(tiny_run, described, toy_root, tmp_path, ending):
+    content = json.loads((toy_root / "toy/annotations/instances_train.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 0
+    of_first = content["annotations"][0]
+    for image in content["images"]:  # one box without width in each of the 8 images
+        number = len(content["annotations"]) + 10_000
+        bad = {**of_first, "id": number, "image_id": image["id"], "bbox": [4, 4, 0, 9]}
+        content["annotations"].append(bad)
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    splits = {"train": {"images": "train", "annotations": str(tmp_path / "a.json")}}
+    opts = [*described(splits=splits), "DATASETS.TEST", (), "SOLVER.CHECKPOINT_PERIOD", 99]
+    trainer = Trainer(setup_cfg(tiny_run(opts=opts)))
+    steps = {"whole": 4, "interrupted": 2, "failed": 2}[ending]
+    error = {"whole": None, "interrupted": KeyboardInterrupt, "failed": OSError}[ending]
+    run_step = trainer.run_step
+
+    def step():
+        if error and trainer.iter == steps:
+            raise error
+        run_step()
+
+    trainer.run_step = step
+    with pytest.raises(error) if error else nullcontext():
+        trainer.train()
+    log = Path(trainer.cfg.OUTPUT_DIR, "log.txt").read_text()
+    (line,) = (text for text in log.splitlines() if "counted once per reading" in text)
+    assert line.count(f"{2 * steps} x annotation dropped: its box has a NaN") == 1
