@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +15,6 @@ from pointrend_ext.checkpoint import IncompleteWeightsError, UnsafeWeightsError
 from pointrend_ext.engine import (
     LoadOptions,
     Trainer,
-    argument_parser,
     build_checkpointer,
     find_class_names,
     load_cfg,
@@ -129,15 +127,6 @@ def test_code_in_weights_is_refused_unless_allowed(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="NoneType"):  # mkdir returned no weights
         train_or_evaluate(cfg, eval_only=True, load_options=LoadOptions(allow_code=True))
     assert touched.exists()
-
-
-@pytest.mark.parametrize("flag", ["--allow-code", "--allow-missing", "--map-classes"])
-def test_flags_of_the_command_line(flag):
-    parser = argument_parser()
-    name = flag[2:].replace("-", "_")
-    assert LoadOptions.from_args(parser.parse_args([])) == LoadOptions()
-    assert LoadOptions.from_args(parser.parse_args([flag])) == LoadOptions(**{name: True})
-    assert LoadOptions.from_args(SimpleNamespace()) == LoadOptions()  # Detectron2's own parser
 
 
 def test_a_model_wrapped_for_several_gpus_is_unwrapped():
