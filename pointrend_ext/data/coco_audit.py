@@ -1,4 +1,7 @@
-"""A COCO annotation file: parsed once per start, checked for mistakes, handed on to the loader."""
+"""A COCO annotation file: parsed once per start, checked, and turned into Detectron2's records.
+
+Every instance annotation in COCO's format passes through ``_problem_of`` and ``_record_of``.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
-__all__ = ["CocoAudit", "audit_coco_file", "is_usable_polygon", "take_coco_content"]
+import pycocotools.mask as mask_util
+from detectron2.structures import BoxMode
+
+__all__ = ["CocoAudit", "audit_coco_file", "take_coco_records"]
+
+_COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
 
 
 @dataclass(frozen=True)
@@ -20,23 +28,19 @@ class CocoAudit:
         num_annotations: number of annotations, crowds included.
         class_names: names in the order of ascending category id, the order of Detectron2's
             contiguous ids.
-        dropped: what a loader leaves out, as a number per cause.
+        contiguous_ids: that order, by category id.
+        dropped: what the records leave out, as a number per cause.
+        records: Detectron2's records, with the file names of the file, where they are kept.
     """
 
     num_annotations: int
     class_names: tuple[str, ...]
-    dropped: dict[str, int] = field(default_factory=dict)
+    contiguous_ids: dict[Any, int]
+    dropped: dict[str, int]
+    records: list[dict[str, Any]] | None = None
 
 
-class _Known(NamedTuple):
-    """A file that was read; its content where it is kept and was not taken yet."""
-
-    version: tuple[int, int]  # time of change, size
-    audit: CocoAudit
-    content: dict[str, Any] | None
-
-
-_known: dict[str, _Known] = {}  # by path
+_known: dict[str, tuple[tuple[int, int], CocoAudit]] = {}  # by path: time of change and size
 
 
 def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
@@ -46,7 +50,7 @@ def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
 
     Args:
         json_file: path of a local file.
-        keep: also keep the parsed file, until ``take_coco_content`` asks for it.
+        keep: also keep the records, until ``take_coco_records`` asks for them.
 
     Returns:
         What the file holds.
@@ -56,39 +60,33 @@ def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
         ValueError: If it is not JSON, not in COCO format, or inconsistent; the message names the
             file and the first place.
     """
-    return _read(json_file, keep=keep).audit
+    stat = os.stat(json_file)
+    version = stat.st_mtime_ns, stat.st_size
+    known_version, audit = _known.get(json_file, (None, None))
+    if audit is None or known_version != version or (keep and audit.records is None):
+        audit = _audit(_read_json(json_file), json_file)
+        _known[json_file] = version, audit if keep else replace(audit, records=None)
+    return audit
 
 
-def take_coco_content(json_file: str) -> dict[str, Any]:
-    """Return a checked annotation file, parsed now if it was not kept; it is kept no longer.
+def take_coco_records(json_file: str) -> list[dict[str, Any]]:
+    """Return the records of a file, read now if they were not kept; they are kept no longer.
 
     Args:
         json_file: see ``audit_coco_file``.
+
+    Returns:
+        Records by ascending image id, equal to those of Detectron2's ``load_coco_json`` but for the
+        file names, which start from the image folder.
 
     Raises:
         FileNotFoundError: see ``audit_coco_file``.
         ValueError: see ``audit_coco_file``.
     """
-    known = _read(json_file, keep=True)
-    _known[json_file] = known._replace(content=None)
-    assert known.content is not None
-    return known.content
-
-
-def is_usable_polygon(polygon: list[float]) -> bool:
-    """Tell whether Detectron2 keeps a flat list of coordinates: x and y of 3 points at least."""
-    return len(polygon) >= 6 and len(polygon) % 2 == 0
-
-
-def _read(json_file: str, *, keep: bool) -> _Known:
-    stat = os.stat(json_file)
-    version = stat.st_mtime_ns, stat.st_size
-    known = _known.get(json_file)
-    if known is None or known.version != version or (keep and known.content is None):
-        content = _read_json(json_file)
-        known = _Known(version, _audit(content, json_file), content if keep else None)
-        _known[json_file] = known
-    return known
+    records = audit_coco_file(json_file, keep=True).records
+    version, audit = _known[json_file]
+    _known[json_file] = version, replace(audit, records=None)
+    return records or []
 
 
 def _read_json(json_file: str) -> dict[str, Any]:
@@ -115,14 +113,61 @@ def _audit(content: dict[str, Any], json_file: str) -> CocoAudit:
     problem = next(_problems(content, unique_annotations="minival" not in json_file), None)
     if problem:
         raise ValueError(f"Annotation file {json_file!r} is not valid: {problem}.")
-    annotations = content.get("annotations", [])
-    categories = sorted(content["categories"], key=lambda c: c["id"])
-    image_ids = {image["id"] for image in content["images"]}
+    annotations, dropped = content.get("annotations", []), Counter[str]()
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    contiguous_ids = {category["id"]: index for index, category in enumerate(categories)}
+    of_image: dict[Any, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
+    for annotation in annotations:
+        if annotation["image_id"] not in of_image:
+            dropped["annotations of an image that 'images' does not list"] += 1
+        elif (record := _record_of(annotation, contiguous_ids, dropped)) is not None:
+            of_image[annotation["image_id"]].append(record)
     return CocoAudit(
         num_annotations=len(annotations),
-        class_names=tuple(str(c["name"]) for c in categories),
-        dropped=dict(Counter(c for a in annotations for c in _drop_causes(a, image_ids))),
+        class_names=tuple(str(category["name"]) for category in categories),
+        contiguous_ids=contiguous_ids,
+        dropped=dict(dropped),
+        records=[
+            {
+                "file_name": image.get("file_name", ""),  # LVIS has none
+                "height": image["height"],
+                "width": image["width"],
+                "image_id": image["id"],
+                "annotations": of_image[image["id"]],
+            }
+            for image in sorted(content["images"], key=lambda image: image["id"])
+        ],
     )
+
+
+def _record_of(
+    annotation: dict[str, Any], contiguous_ids: dict[Any, int], dropped: Counter[str]
+) -> dict[str, Any] | None:
+    """Return an annotation in Detectron2's format; None when none of its polygons is usable."""
+    record = {key: annotation[key] for key in _COPIED if key in annotation}
+    segmentation = annotation.get("segmentation")
+    if segmentation and isinstance(segmentation, list):
+        usable = [p for p in segmentation if len(p) >= 6 and len(p) % 2 == 0]
+        if not usable:
+            dropped["annotations without a polygon of at least 3 points"] += 1
+            return None
+        if len(usable) < len(segmentation):
+            cause = "polygons of fewer than 3 points or an odd number of coordinates"
+            dropped[cause] += len(segmentation) - len(usable)
+        segmentation = usable
+    elif segmentation and isinstance(segmentation["counts"], list):
+        segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
+    if segmentation:
+        record["segmentation"] = segmentation
+    if annotation.get("keypoints"):
+        record["keypoints"] = [
+            # COCO's key points are indices of pixels, of which Detectron2 takes the centres.
+            value if index % 3 == 2 else value + 0.5
+            for index, value in enumerate(annotation["keypoints"])
+        ]
+    record["category_id"] = contiguous_ids[annotation["category_id"]]
+    record["bbox_mode"] = BoxMode.XYWH_ABS
+    return record
 
 
 def _problems(content: dict[str, Any], *, unique_annotations: bool) -> Iterator[str]:
@@ -136,7 +181,7 @@ def _problems(content: dict[str, Any], *, unique_annotations: bool) -> Iterator[
     yield from _entry_problems(annotations, "annotation", needed)
     category_ids = {category["id"] for category in content["categories"]}
     for annotation in annotations:
-        problem = _annotation_problem(annotation, category_ids)
+        problem = _problem_of(annotation, category_ids)
         if problem:
             yield f"annotation {annotation.get('id')} has {problem}"
 
@@ -157,7 +202,7 @@ def _entry_problems(entries: Any, what: str, needed: tuple[str, ...]) -> Iterato
         yield f"the {what} id {repeated} occurs more than once"
 
 
-def _annotation_problem(annotation: dict[str, Any], category_ids: Collection[Any]) -> str | None:
+def _problem_of(annotation: dict[str, Any], category_ids: Collection[Any]) -> str | None:
     box, segmentation = annotation["bbox"], annotation.get("segmentation")
     if annotation["category_id"] not in category_ids:
         known = sorted(category_ids)
@@ -178,17 +223,3 @@ def _annotation_problem(annotation: dict[str, Any], category_ids: Collection[Any
                 "run-length dict"
             )
     return None
-
-
-def _drop_causes(annotation: dict[str, Any], image_ids: Collection[Any]) -> Iterator[str]:
-    """Yield what ``coco_records`` drops of one annotation."""
-    segmentation = annotation.get("segmentation")
-    if annotation["image_id"] not in image_ids:
-        yield "annotations of an image that 'images' does not list"
-    elif segmentation and isinstance(segmentation, list):
-        unusable = sum(not is_usable_polygon(polygon) for polygon in segmentation)
-        if unusable == len(segmentation):
-            yield "annotations without a polygon of at least 3 points"
-        else:
-            for _ in range(unusable):
-                yield "polygons of fewer than 3 points or an odd number of coordinates"

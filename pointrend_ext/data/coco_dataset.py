@@ -1,17 +1,12 @@
-"""Registered data sets in COCO's format: from a checked annotation file to Detectron2's records.
-
-The file is not parsed again. Every annotation passes through ``_record_annotation``.
-"""
+"""Registered data sets: those in COCO's format are checked and loaded from one parse of a file."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import pycocotools.mask as mask_util
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import (
     load_sem_seg,
@@ -19,21 +14,14 @@ from detectron2.data.datasets import (
     register_coco_panoptic_separated,
 )
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
-from detectron2.structures import BoxMode
 
-from pointrend_ext.data.coco_audit import (
-    CocoAudit,
-    audit_coco_file,
-    is_usable_polygon,
-    take_coco_content,
-)
+from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file, take_coco_records
 
 __all__ = [
     "audit_dataset",
     "class_list",
     "has_classes_in_file",
     "is_separated",
-    "load_coco_records",
     "load_registered",
 ]
 
@@ -41,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 _EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
 _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
-_COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
 
 
 def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
@@ -96,8 +83,9 @@ def is_separated(name: str) -> bool:
 def load_registered(name: str) -> Any:
     """Return what the registered function of a data set returns.
 
-    Functions of Detectron2 that read a local COCO file are not called: ``load_coco_records`` gives
-    the same without parsing a file again that was checked just before.
+    Functions of Detectron2 that read a local COCO file are not called: the records are those of the
+    audit, which parsed the file. As ``load_coco_json`` does, class names and contiguous ids are
+    written to the metadata, and what is left out is logged.
 
     Raises:
         FileNotFoundError: If a file or folder of the data set does not exist.
@@ -110,79 +98,22 @@ def load_registered(name: str) -> Any:
             raise ValueError(
                 f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
             ) from error
-    records = load_coco_records(name)
-    if not _was_registered_by(register_coco_panoptic_separated, name):
-        return records
+    audit_dataset(name, keep=True)
     metadata = MetadataCatalog.get(name)
-    return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, metadata.image_root))
-
-
-def load_coco_records(name: str) -> list[dict[str, Any]]:
-    """Do what Detectron2's ``load_coco_json`` does, from a file that may be parsed already.
-
-    What is left out is logged in one line.
-
-    Args:
-        name: a registered data set in COCO's format. Its metadata get class names and contiguous
-            ids.
-
-    Returns:
-        Records by ascending image id, equal to those of ``load_coco_json``.
-
-    Raises:
-        FileNotFoundError: If there is no annotation file.
-        ValueError: See ``audit_dataset``.
-    """
-    metadata, audit = MetadataCatalog.get(name), audit_dataset(name, keep=True)
-    content = take_coco_content(os.fspath(metadata.json_file))
-    if audit is not None and audit.dropped:
+    json_file, image_root = os.fspath(metadata.json_file), os.fspath(metadata.image_root)
+    audit = audit_coco_file(json_file)
+    if audit.dropped:
         listed = "; ".join(f"{number} {cause}" for cause, number in audit.dropped.items())
         total = audit.num_annotations
         logger.warning("Data set %r: left out, of %d annotations: %s.", name, total, listed)
-    categories = sorted(content["categories"], key=lambda category: category["id"])
-    contiguous = {category["id"]: index for index, category in enumerate(categories)}
-    metadata.thing_classes = [str(category["name"]) for category in categories]
-    metadata.thing_dataset_id_to_contiguous_id = contiguous
-    of_image = defaultdict(list)
-    for annotation in content.get("annotations", []):
-        recorded = _record_annotation(annotation, contiguous)
-        if recorded is not None:
-            of_image[annotation["image_id"]].append(recorded)
-    return [
-        {
-            "file_name": os.path.join(metadata.image_root, image["file_name"]),
-            "height": image["height"],
-            "width": image["width"],
-            "image_id": image["id"],
-            "annotations": of_image[image["id"]],
-        }
-        for image in sorted(content["images"], key=lambda image: image["id"])
-    ]
-
-
-def _record_annotation(
-    annotation: dict[str, Any], contiguous: dict[Any, int]
-) -> dict[str, Any] | None:
-    """Return an annotation in Detectron2's format; None when none of its polygons is usable."""
-    recorded = {key: annotation[key] for key in _COPIED if key in annotation}
-    segmentation = annotation.get("segmentation")
-    if segmentation and isinstance(segmentation, list):
-        segmentation = [polygon for polygon in segmentation if is_usable_polygon(polygon)]
-        if not segmentation:
-            return None
-    elif segmentation and isinstance(segmentation["counts"], list):
-        segmentation = mask_util.frPyObjects(segmentation, *segmentation["size"])
-    if segmentation:
-        recorded["segmentation"] = segmentation
-    if annotation.get("keypoints"):
-        recorded["keypoints"] = [
-            # COCO's key points are indices of pixels, of which Detectron2 takes the centres.
-            value if index % 3 == 2 else value + 0.5
-            for index, value in enumerate(annotation["keypoints"])
-        ]
-    recorded["category_id"] = contiguous[annotation["category_id"]]
-    recorded["bbox_mode"] = BoxMode.XYWH_ABS
-    return recorded
+    metadata.thing_classes = list(audit.class_names)
+    metadata.thing_dataset_id_to_contiguous_id = audit.contiguous_ids
+    records = take_coco_records(json_file)
+    for record in records:
+        record["file_name"] = os.path.join(image_root, record["file_name"])
+    if not _was_registered_by(register_coco_panoptic_separated, name):
+        return records
+    return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
 
 
 def _read_by_us(name: str) -> bool:

@@ -128,10 +128,10 @@ def test_nothing_parsed_is_kept_after_loading(cfg, coco):
     train, test = coco(), coco()
     cfg.DATASETS.TRAIN = (train.name,)
     check_datasets(cfg, [train.name, test.name], keep=[train.name])
-    content = {data.name: coco_audit._known[str(data.json_file)].content for data in (train, test)}
-    assert content == {train.name: train.content, test.name: None}
+    kept = [coco_audit._known[str(data.json_file)][1].records for data in (train, test)]
+    assert [records and len(records) for records in kept] == [2, None]
     build_train_loader(cfg)
-    assert coco_audit._known[str(train.json_file)].content is None
+    assert coco_audit._known[str(train.json_file)][1].records is None
 
 
 def test_a_file_that_changed_is_parsed_again(cfg, coco, parsed):
