@@ -176,29 +176,24 @@ def _select(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict
 
 def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
     split = "TRAIN" if is_train else "TEST"
-    files, names = cfg.DATASETS[f"PROPOSAL_FILES_{split}"], list(cfg.DATASETS[split])
-    if len(files) != len(names):
-        raise ValueError(
-            f"MODEL.LOAD_PROPOSALS needs one file per data set, but DATASETS.PROPOSAL_FILES_{split}"
-            f" has {len(files)} and DATASETS.{split} {len(names)} entries."
-        )
-    return files[names.index(name)]
+    files = cfg.DATASETS[f"PROPOSAL_FILES_{split}"]
+    return dict(zip(cfg.DATASETS[split], files, strict=True))[name]
 
 
 def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> None:
     architecture = cfg.MODEL.META_ARCHITECTURE
-    if architecture in SEMANTIC_ARCHITECTURES and "sem_seg_file_name" not in records[0]:
-        raise ValueError(
-            f"{architecture} needs label maps, but the records of the data set {name!r} have no "
-            "'sem_seg_file_name'. Use a semantic data set."
-        )
+    for architectures, key, what in (
+        (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),
+        (ROI_ARCHITECTURES, "annotations", "instance annotations"),
+    ):
+        without = next((record for record in records if key not in record), None)
+        if architecture in architectures and without is not None:
+            raise ValueError(
+                f"{architecture} needs {what}, but the data set {name!r} has records without "
+                f"{key!r}, such as that of {without['file_name']!r}. Use a data set with {what}."
+            )
     if architecture not in ROI_ARCHITECTURES:
         return
-    if "annotations" not in records[0]:
-        raise ValueError(
-            f"{architecture} needs instance annotations, but the records of the data set {name!r} "
-            "have no 'annotations'. Use an instance data set."
-        )
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     highest = max((a["category_id"] for a in targets), default=0)

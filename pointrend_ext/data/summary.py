@@ -116,8 +116,8 @@ def _count_objects(
     summary.objects = {names[i] if names else f"class {i}": counts[i] for i in known}
     boxes = [_to_width_and_height(a) for a in objects if "bbox" in a]
     areas = np.array([abs(width * height) for width, height in boxes])
-    bounds = [(areas < _SMALL_PX).sum(), (areas < _LARGE_PX).sum(), len(areas)]
-    summary.object_sizes = tuple(int(n) for n in np.diff(bounds, prepend=0))
+    small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())
+    summary.object_sizes = (small, medium - small, len(areas) - medium)
     absent = [name for name, number in summary.objects.items() if number == 0]
     if absent:
         summary.problems.append(f"no object of the classes {', '.join(absent)}")

@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.hooks import CallbackHook
 from detectron2.evaluation import DatasetEvaluator
+from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -31,6 +32,8 @@ class Trainer(DefaultTrainer):
 
     A resumed training goes on as if it had not been interrupted (``ExactResume``).
     """
+
+    checkpointer: Checkpointer
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks.

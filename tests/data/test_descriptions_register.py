@@ -103,7 +103,7 @@ def test_no_such_description(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         FileNotFoundError,
-        match=rf"description 'my\.yaml': .*{tmp_path.name}.*It ships: .*datasets/camvid\.yaml",
+        match=rf"description 'my\.yaml': .*{tmp_path.name}.*Nearest names: .*datasets/camvid\.yaml",
     ):
         register_description("my.yaml")
 

@@ -154,9 +154,9 @@ def test_box_outside_the_image(cfg, coco):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        ("missing", FileNotFoundError, r"Image '.*1\.jpg' does not exist"),
-        ("truncated", ValueError, r"Image '.*1\.jpg' is truncated or corrupt"),
-        ("empty", ValueError, r"Image '.*1\.jpg' is empty"),
+        ("missing", FileNotFoundError, r"No such file.*1\.jpg"),
+        ("truncated", ValueError, r"Image '.*1\.jpg' is truncated"),
+        ("empty", ValueError, r"Image '.*1\.jpg' is .*\(0 bytes\)"),
         ("size", ValueError, r"1\.jpg, got \(30, 40\), expect \(60, 40\)"),
     ],
 )
@@ -182,7 +182,7 @@ def test_damaged_image_is_named_by_a_worker(cfg, coco):
     path.write_bytes(path.read_bytes()[:1500])
     cfg.DATALOADER.NUM_WORKERS = 1
     cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(ValueError, match=r"Image '.*1\.jpg' is truncated or corrupt"):
+    with pytest.raises(ValueError, match=r"Image '.*1\.jpg' is truncated"):
         next(iter(build_train_loader(cfg)))
     gc.collect()  # torch takes 5 seconds to end a worker that raised; do not delay a later test
 

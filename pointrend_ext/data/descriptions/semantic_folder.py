@@ -109,13 +109,8 @@ def _files_by_stem(
     what: str, folder: str, suffix: str | None, endings: tuple[str, ...]
 ) -> dict[str, str]:
     """Return stem -> path. Stems are relative, with forward slashes, in one Unicode form."""
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(
-            f"The {what} folder {folder!r} does not exist. Correct the path where the data set is "
-            "registered, or in its description."
-        )
     found: dict[str, str] = {}
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
+    for parent, subfolders, files in os.walk(folder, onerror=_raise, followlinks=True):
         subfolders[:] = [f for f in subfolders if not f.startswith(".")]
         for file in files:
             ending = os.path.splitext(file)[1] if suffix is None else suffix
@@ -139,6 +134,11 @@ def _files_by_stem(
             f"the folder or the {what.split()[0]}_suffix."
         )
     return found
+
+
+def _raise(error: OSError) -> None:
+    """Let ``os.walk`` report a folder that is not there or must not be read, not pass over it."""
+    raise error
 
 
 def _check_matching(
