@@ -69,48 +69,47 @@ def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     Raises:
         ValueError: If a number disagrees, or the data sets have different class lists.
     """
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    if architecture in ROI_ARCHITECTURES:
-        number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        _check_classes("MODEL.ROI_HEADS.NUM_CLASSES", number, "thing_classes", names)
-    if architecture in SEMANTIC_ARCHITECTURES:
-        number = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        _check_classes("MODEL.SEM_SEG_HEAD.NUM_CLASSES", number, "stuff_classes", names)
-        _check_ignore_value(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE, names)
+    problem = next(_class_problems(cfg, names), None)
+    if problem:
+        raise ValueError(problem)
 
 
-def _check_ignore_value(number: int, names: Sequence[str]) -> None:
-    for name in names:
-        ignore_label = MetadataCatalog.get(name).get("ignore_label", None)
-        if ignore_label is not None and ignore_label != number:
-            raise ValueError(
-                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {number}, but pixels that do not count have "
-                f"the value {ignore_label} in the data set {name!r}. Set "
-                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore_label}; data sets that are used together "
-                "need the same value."
-            )
-
-
-def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]) -> None:
-    known = {name: classes for name in names if (classes := class_names_of(name, kind)) is not None}
-    for name in names:
-        if name not in known:
-            logger.info(
-                "Data set %r states no %s: %s cannot be checked against it.", name, kind, config_key
-            )
-    for name, classes in known.items():
-        first = next(iter(known))
-        if classes != known[first]:
-            raise ValueError(
-                f"The data sets {first!r} and {name!r} are used in one config, but have different "
-                f"{kind}: {class_list(known[first])} against {class_list(classes)}. Use data sets "
-                "with the same classes in the same order."
-            )
-        if len(classes) != number:
-            raise ValueError(
-                f"{config_key} is {number}, but the data set {name!r} has {class_list(classes)}. "
-                f"Set {config_key} {len(classes)} or use another data set."
-            )
+def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
+    for node, architectures, kind in (
+        ("ROI_HEADS", ROI_ARCHITECTURES, "thing_classes"),
+        ("SEM_SEG_HEAD", SEMANTIC_ARCHITECTURES, "stuff_classes"),
+    ):
+        if cfg.MODEL.META_ARCHITECTURE not in architectures:
+            continue
+        key, number = f"MODEL.{node}.NUM_CLASSES", cfg.MODEL[node].NUM_CLASSES
+        first: tuple[str, list[str]] | None = None
+        for name in names:
+            classes = class_names_of(name, kind)
+            if classes is None:
+                logger.info("Data set %r states no %s: %s is not checked.", name, kind, key)
+                continue
+            first = first or (name, classes)
+            if classes != first[1]:
+                yield (
+                    f"The data sets {first[0]!r} and {name!r} are used in one config, but have "
+                    f"different {kind}: {class_list(first[1])} against {class_list(classes)}. Use "
+                    "data sets with the same classes in the same order."
+                )
+            if len(classes) != number:
+                yield (
+                    f"{key} is {number}, but the data set {name!r} has {class_list(classes)}. Set "
+                    f"{key} {len(classes)} or use another data set."
+                )
+    key, number = "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_ARCHITECTURES:
+        for name in names:
+            ignored = MetadataCatalog.get(name).get("ignore_label", number)
+            if ignored != number:
+                yield (
+                    f"{key} is {number}, but pixels that do not count have the value {ignored} in "
+                    f"the data set {name!r}. Set {key} {ignored}; data sets that are used together "
+                    "need the same value."
+                )
 
 
 def class_names_of(name: str, kind: str) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -136,42 +136,35 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
     if any(isinstance(part, torchdata.Dataset) for part in parts):
         return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
     for name, records in zip(names, parts, strict=True):
-        if is_train:
-            _check_labels(cfg, name, records)
+        problem = next(_label_problems(cfg, records), None) if is_train else None
+        if problem:
+            raise ValueError(f"The data set {name!r} {problem}.")
     return list(itertools.chain.from_iterable(parts))
 
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
     """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
-    records = load_registered(name)
-    if isinstance(records, torchdata.Dataset):
-        return records
-    if not records:
-        raise ValueError(f"The data set {name!r} is empty.")
+    loaded = load_registered(name)
+    if isinstance(loaded, torchdata.Dataset):
+        return loaded
+    records = loaded
     if cfg.MODEL.LOAD_PROPOSALS:
         records = load_proposals_into_dataset(records, _proposal_file(cfg, name, is_train))
-    if "annotations" in records[0]:
-        records = _select(cfg, name, records) if is_train else records
-        classes = class_names_of(name, "thing_classes")
-        if classes is not None:
-            print_instances_class_histogram(records, classes)
-    return records
-
-
-def _select(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out images that instances cannot be trained on, as the configuration says."""
-    usable = records
-    if cfg.MODEL.KEYPOINT_ON:
+    has_instances = bool(records) and "annotations" in records[0]
+    if is_train and has_instances and cfg.MODEL.KEYPOINT_ON:
         number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
-        usable = filter_images_with_few_keypoints(usable, number)
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        usable = filter_images_with_only_crowd_annotations(usable)
-    if not usable:
+        records = filter_images_with_few_keypoints(records, number)
+    if is_train and has_instances and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+    if not records:
         raise ValueError(
-            f"The data set {name!r} has {len(records)} images, but none with an annotation that "
+            f"The data set {name!r} has {len(loaded)} images, but none with an annotation that "
             "can be trained on (crowd regions do not count). Check its annotation file."
         )
-    return usable
+    classes = class_names_of(name, "thing_classes")
+    if has_instances and classes is not None:
+        print_instances_class_histogram(records, classes)
+    return records
 
 
 def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
@@ -180,7 +173,8 @@ def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
     return dict(zip(cfg.DATASETS[split], files, strict=True))[name]
 
 
-def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> None:
+def _label_problems(cfg: CfgNode, records: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what makes the labels of a data set unfit for the model."""
     architecture = cfg.MODEL.META_ARCHITECTURE
     for architectures, key, what in (
         (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),
@@ -188,23 +182,23 @@ def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> Non
     ):
         without = next((record for record in records if key not in record), None)
         if architecture in architectures and without is not None:
-            raise ValueError(
-                f"{architecture} needs {what}, but the data set {name!r} has records without "
-                f"{key!r}, such as that of {without['file_name']!r}. Use a data set with {what}."
+            yield (
+                f"has records without {key!r}, such as that of {without['file_name']!r}, but "
+                f"{architecture} needs {what}: use a data set with {what}"
             )
     if architecture not in ROI_ARCHITECTURES:
         return
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    ids = [annotation["category_id"] for annotation in targets]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    highest = max((a["category_id"] for a in targets), default=0)
-    if highest >= number or min((a["category_id"] for a in targets), default=0) < 0:
-        raise ValueError(
-            f"The data set {name!r} has annotations with category_id {highest} (or a negative one),"
-            f" but MODEL.ROI_HEADS.NUM_CLASSES is {number}: contiguous ids run from 0 to "
-            f"{number - 1}. Correct the key or the registered function."
+    if ids and not 0 <= min(ids) <= max(ids) < number:
+        yield (
+            f"has annotations with category_id {min(ids)} to {max(ids)}, but "
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {number}, so that contiguous ids run from 0 to "
+            f"{number - 1}: correct the key or the registered function"
         )
     if cfg.MODEL.MASK_ON and targets and not any("segmentation" in a for a in targets):
-        raise ValueError(
-            f"MODEL.MASK_ON is True, but none of the {len(targets)} annotations of the data set "
-            f"{name!r} has a segmentation. Use a data set with masks or set MODEL.MASK_ON False."
+        yield (
+            f"has no segmentation in any of {len(targets)} annotations, but MODEL.MASK_ON is True: "
+            "use a data set with masks or set MODEL.MASK_ON False"
         )

@@ -137,6 +137,7 @@ def _named_errors(what: str, file_name: str) -> Iterator[None]:
         if getattr(error, "errno", None) is not None:
             raise
         raise ValueError(
-            f"{what} {file_name!r} is truncated or corrupt or no image ({os.path.getsize(file_name)}"
-            f" bytes): {error}. Copy or download it again, or take it out."
+            f"{what} {file_name!r} is truncated or corrupt or no image "
+            f"({os.path.getsize(file_name)} bytes): {error}. Copy or download it again, or take it "
+            "out."
         ) from error

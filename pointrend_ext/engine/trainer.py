@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.hooks import CallbackHook
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 from torch.optim import lr_scheduler
@@ -20,7 +21,7 @@ from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
-from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
+from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.evaluation import build_evaluator
 from pointrend_ext.modeling.unread_keys import check_unread_keys
 
@@ -102,7 +103,7 @@ class Trainer(DefaultTrainer):
         cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
     ) -> lr_scheduler.LRScheduler:
         """Build the schedule; ``WarmupPolyLR`` is there beside Detectron2's own."""
-        return build_lr_scheduler(cfg, optimizer)
+        return build_deeplab_lr_scheduler(cfg, optimizer)
 
     def train(self) -> dict[str, Any]:
         """Train from ``start_iter`` to ``SOLVER.MAX_ITER``.

@@ -86,7 +86,7 @@ def test_again_and_changed(park):
     assert register_description(str(park())) == ["park_train", "park_val"]
     with pytest.raises(
         ValueError,
-        match=r"park\.yaml': The data set 'park_train' is registered already with stuff_classes "
+        match=r"The data set 'park_train' is registered already with stuff_classes "
         r"\['grass', 'path'\], not \['grass', 'way'\]\. Choose another name",
     ):
         register_description(park(classes=["grass", "way"]))

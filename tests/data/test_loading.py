@@ -220,7 +220,9 @@ def test_no_masks_at_all(cfg, coco):
     del annotation["segmentation"]
     data = coco([annotation])
     cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(ValueError, match=r"MODEL\.MASK_ON is True, but none of the 1 annot"):
+    with pytest.raises(
+        ValueError, match=r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True"
+    ):
         build_train_loader(cfg)
     cfg.MODEL.MASK_ON = False
     build_train_loader(cfg)
@@ -258,21 +260,21 @@ def test_custom_function_that_fails(cfg, custom):
     with pytest.raises(ValueError, match=rf"{name}' could not be loaded: KeyError: 'no_such_key'"):
         load_dataset_dicts(cfg, [name], is_train=True)
     name = custom(list)
-    with pytest.raises(ValueError, match=rf"{name}' is empty"):
+    with pytest.raises(ValueError, match=rf"{name}' has 0 images"):
         load_dataset_dicts(cfg, [name], is_train=True)
 
 
 def test_custom_category_beyond_num_classes(cfg, custom, record):
     record["annotations"] = [{"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}]
     name = custom(lambda: [record])
-    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2"):
+    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2 to 2"):
         load_dataset_dicts(cfg, [name], is_train=True)
 
 
 def test_labels_that_the_model_needs(cfg, custom, record):
     del record["annotations"]
     name = custom(lambda: [record])
-    with pytest.raises(ValueError, match="GeneralizedRCNN needs instance annotations"):
+    with pytest.raises(ValueError, match=r"GeneralizedRCNN needs instance annotations"):
         load_dataset_dicts(cfg, [name], is_train=True)
     cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     with pytest.raises(ValueError, match="SemanticSegmentor needs label maps"):

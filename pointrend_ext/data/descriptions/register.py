@@ -38,20 +38,17 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
         file = Path(get_dataset_file(file.as_posix().removeprefix("configs/")))
     description = read_description(file)
     names = []
-    try:
-        for split, entry in description.splits.items():
-            names.append(f"{description.name}_{split}")
-            folders = entry.model_dump().values()
-            images, truth = (
-                str(Path(description.root, os.path.expanduser(folder))) for folder in folders
-            )
-            if isinstance(description, InstanceDescription):
-                _register_instances(names[-1], images, truth, description.classes)
-            else:
-                options = {key: getattr(description, key) for key in LabelValues.model_fields}
-                register_semantic_folder(names[-1], images, truth, **options)
-    except ValueError as error:
-        raise ValueError(f"Data set description {str(file)!r}: {error}") from error
+    for split, entry in description.splits.items():
+        names.append(f"{description.name}_{split}")
+        images, truth = (
+            str(Path(description.root, os.path.expanduser(path)))
+            for path in entry.model_dump().values()
+        )
+        if isinstance(description, InstanceDescription):
+            _register_instances(names[-1], images, truth, description.classes)
+        else:
+            options = {key: getattr(description, key) for key in LabelValues.model_fields}
+            register_semantic_folder(names[-1], images, truth, **options)
     return names
 
 
