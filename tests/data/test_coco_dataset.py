@@ -12,19 +12,9 @@ from PIL import Image
 
 from pointrend_ext.data import build_train_loader, check_datasets, check_num_classes, coco_audit
 from pointrend_ext.data.coco_dataset import load_registered
+from tests.data.builders import square
 
-SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
 RLE = {"size": [40, 60], "counts": [100, 300, 2000]}
-
-
-@pytest.fixture(autouse=True)
-def _catalogs():
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.get(name)
-        MetadataCatalog.remove(name)
 
 
 def assert_equal_to_detectron2(json_file, images, name="records"):
@@ -44,15 +34,15 @@ def test_every_kind_of_annotation(coco):
     base = {"category_id": 7, "bbox": [1, 2, 3.5, 4]}
     data = coco(
         [
-            {**base, "image_id": 3, "segmentation": [SQUARE], "iscrowd": 0, "area": 9},
-            {**base, "image_id": 1, "segmentation": [SQUARE, [1, 2, 3, 4]], "category_id": 90},
+            {**base, "image_id": 3, "segmentation": [square()], "iscrowd": 0, "area": 9},
+            {**base, "image_id": 1, "segmentation": [square(), [1, 2, 3, 4]], "category_id": 90},
             {**base, "image_id": 1, "segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7]]},
             {**base, "image_id": 1, "segmentation": RLE, "iscrowd": 1},
             {**base, "image_id": 3, "segmentation": compressed, "iscrowd": 1},
             {**base, "image_id": 3, "segmentation": []},
             {**base, "image_id": 3, "segmentation": None, "keypoints": []},
             {**base, "image_id": 3, "keypoints": [1, 2, 2, 30, 5, 0], "num_keypoints": 1},
-            {**base, "image_id": 99, "segmentation": [SQUARE]},
+            {**base, "image_id": 99, "segmentation": [square()]},
         ],
         num_images=3,
         categories=[{"id": 90, "name": "gear"}, {"id": 7, "name": "star"}],

@@ -6,19 +6,9 @@ import numpy as np
 import pytest
 import yaml
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances
 from PIL import Image
 
 from pointrend_ext.data import build_train_loader, check_datasets, register_description
-
-
-@pytest.fixture(autouse=True)
-def _catalogs():
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.pop(name)
 
 
 @pytest.fixture
@@ -153,15 +143,6 @@ def test_paths_of_a_split(coco, monkeypatch):
         assert metadata.json_file == str(folder / "a.json")
 
 
-def test_equal_to_detectron2s_registration(coco):
-    data = coco(register=False)
-    register_description(describe_coco(data))
-    register_coco_instances("theirs_train", {}, str(data.json_file), str(data.images))
-    assert DatasetCatalog.get("mine_train") == DatasetCatalog.get("theirs_train")
-    ours, theirs = (MetadataCatalog.get(n).as_dict() for n in ("mine_train", "theirs_train"))
-    assert {**ours, "name": ""} == {**theirs, "name": ""}
-
-
 def test_stated_classes_that_the_file_contradicts(coco, cfg):
     register_description(describe_coco(coco(register=False), classes=["gear", "star"]))
     cfg.DATASETS.TRAIN = ("mine_train",)
@@ -172,14 +153,6 @@ def test_stated_classes_that_the_file_contradicts(coco, cfg):
         check_datasets(cfg, cfg.DATASETS.TRAIN)
     with pytest.raises(ValueError, match=message):
         build_train_loader(cfg)
-
-
-def test_missing_annotations(coco, cfg):
-    data = coco(register=False)
-    register_description(describe_coco(data))
-    data.json_file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"annotation file '.*instances\.json' does not"):
-        check_datasets(cfg, ["mine_train"])
 
 
 @pytest.mark.real_data

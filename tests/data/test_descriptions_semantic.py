@@ -31,12 +31,7 @@ def load(root, **suffixes):
 
 @pytest.fixture
 def name(tmp_path):
-    """A name for one data set, taken out of the catalogs afterwards."""
-    unique = f"folder_{tmp_path.name}"
-    yield unique
-    if unique in DatasetCatalog:
-        DatasetCatalog.remove(unique)
-        MetadataCatalog.pop(unique)
+    return f"folder_{tmp_path.name}"
 
 
 def register(name, root, classes=("a", "b", "c"), **options):
@@ -261,13 +256,6 @@ def test_binary_data(tmp_path, name, semantic_cfg):
     assert item["sem_seg"].unique().tolist() == [0, 1, 255]
 
 
-def test_wrong_label_values(tmp_path, name, semantic_cfg):
-    write_pair(tmp_path, "a", values=LABELS + (LABELS == 2))
-    register(name, tmp_path)
-    with pytest.raises(ValueError, match=r"a\.png' contains the values 3 \(600 pixels\)"):
-        next(iter(build_train_loader(semantic_cfg)))
-
-
 def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):
     write_pair(tmp_path, "a")
     register(name, tmp_path, ignore_value=11)
@@ -279,9 +267,3 @@ def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):
         build_train_loader(semantic_cfg)
     semantic_cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 11
     build_train_loader(semantic_cfg)
-
-
-def test_missing_folder_is_found_by_the_loader(tmp_path, name, semantic_cfg):
-    register(name, tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*images'"):
-        build_train_loader(semantic_cfg)

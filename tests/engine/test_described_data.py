@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import MetadataCatalog
 
 from pointrend_ext.data import build_test_loader, checks, coco_audit
 from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
@@ -19,7 +19,6 @@ from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
 @pytest.fixture
 def described(toy_root, tmp_path):
     """A factory of options that train on the toy instances by a description of them."""
-    before = set(DatasetCatalog.list())
     splits = {
         split: {"images": split, "annotations": f"annotations/instances_{split}.json"}
         for split in ("train", "val")
@@ -32,10 +31,7 @@ def described(toy_root, tmp_path):
         names = {"DESCRIPTIONS": str(path), "TRAIN": "mine_train", "TEST": "mine_val"}
         return [x for key, value in names.items() for x in (f"DATASETS.{key}", (value,))]
 
-    yield options
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.pop(name)
+    return options
 
 
 def test_a_described_data_set_trains_and_evaluates(tiny_run, described, toy_root):
@@ -93,12 +89,6 @@ def test_a_mistake_in_a_description(tiny_run, described):
 def test_a_name_that_no_description_gives(tiny_run, described):
     opts = [*described(), "DATASETS.TRAIN", ("mine_trian",)]
     with pytest.raises(ValueError, match=r"'mine_trian' .* not registered.*Did you mean 'mine_tra"):
-        setup_cfg(tiny_run(opts=opts))
-
-
-def test_a_description_that_is_not_there(tiny_run):
-    opts = ["DATASETS.DESCRIPTIONS", ("nowhere.yaml",)]
-    with pytest.raises(FileNotFoundError, match=r"'nowhere\.yaml'.*datasets/camvid\.yaml"):
         setup_cfg(tiny_run(opts=opts))
 
 

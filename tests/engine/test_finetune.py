@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from pointrend_ext.checkpoint import IncompleteWeightsError, UnsafeWeightsError
@@ -61,15 +60,13 @@ def few_classes(toy_root, tmp_path):
     split = {"train": {"images": images, "annotations": str(tmp_path / "few.json")}}
     content = {"name": "few", "task": "instance", "root": ".", "splits": split}
     (tmp_path / "few.yaml").write_text(yaml.safe_dump(content))
-    yield [
+    return [
         *("DATASETS.DESCRIPTIONS", (str(tmp_path / "few.yaml"),)),
         *("DATASETS.TRAIN", ("few_train",)),
         *("DATASETS.TEST", ()),
         *("MODEL.ROI_HEADS.NUM_CLASSES", 3),
         *("OUTPUT_DIR", str(tmp_path / "few")),
     ]
-    DatasetCatalog.remove("few_train")
-    MetadataCatalog.pop("few_train")
 
 
 def start(cfg, **options):
