@@ -135,7 +135,8 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
     names = class_names_of(summary.name, "stuff_classes") or []
     pixels: Counter[int] = Counter()
     # What is dropped is reported below, with every file.
-    logging.getLogger("pointrend_ext.data.drops").addFilter(_silence)
+    drops_logger = logging.getLogger("pointrend_ext.data.drops")
+    drops_logger.disabled = True
     try:
         for number, record in enumerate(records):
             before = mapper.drops.counts()
@@ -150,7 +151,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 labels, counts = np.unique(mapped["sem_seg"].numpy(), return_counts=True)
                 pixels.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
     finally:
-        logging.getLogger("pointrend_ext.data.drops").removeFilter(_silence)
+        drops_logger.disabled = False
     summary.num_read = len(records)
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     for label, number in sorted(pixels.items()):
@@ -166,10 +167,6 @@ def _new_drops(
         for cause, number in mapper.drops.counts().items()
         if cause not in _NO_PROBLEM and number > before.get(cause, 0)
     ]
-
-
-def _silence(_record: logging.LogRecord) -> bool:
-    return False
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:
