@@ -49,10 +49,7 @@ def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
     evaluator, json_file = metadata.get("evaluator_type", None), metadata.get("json_file", None)
     if evaluator not in _EVALUATORS or not json_file or not os.path.isfile(json_file):
         return None  # also a remote file, or one that only an evaluation needs
-    try:
-        audit = audit_coco_file(os.fspath(json_file), keep=keep and _read_by_us(name))
-    except ValueError as error:
-        raise ValueError(f"Data set {name!r}: {error}") from error
+    audit = audit_coco_file(os.fspath(json_file), keep=keep and _read_by_us(name))
     stated, in_file = metadata.get("thing_classes", None), list(audit.class_names)
     if has_classes_in_file(name) and stated is not None and [*stated] != in_file:
         raise ValueError(

@@ -102,7 +102,7 @@ def test_every_path_that_is_needed(cfg, tmp_path, keys, in_test, missing):
 def test_annotation_file_that_is_not_coco_json(cfg, coco, text, message):
     data = coco()
     data.json_file.write_text(text)
-    with pytest.raises(ValueError, match=rf"{data.name}'.*instances\.json' is .*{message}"):
+    with pytest.raises(ValueError, match=rf"{data.name}/instances\.json' is .*{message}"):
         check_datasets(cfg, [data.name])
 
 

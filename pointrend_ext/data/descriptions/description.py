@@ -83,7 +83,9 @@ def read_description(path: str | os.PathLike[str]) -> SemanticDescription | Inst
         content = _load(path)
         task = content.get("task")
         if task not in list(_MODELS):
-            raise ValueError(f"'task' is {task!r}. Choose from: {', '.join(_MODELS)}.")
+            raise ValueError(
+                f"'task' is {task!r}. A key 'task' is needed; choose from: {', '.join(_MODELS)}."
+            )
         description = validate(_MODELS[task], content)
     except ValueError as error:
         raise ValueError(
@@ -100,9 +102,7 @@ def _load(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise ValueError(f"It is not valid {kind}: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict) or not content:
-        raise ValueError("It holds no keys; 'name: ...', 'task: ...' and so on are needed.")
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 def _resolve_root(root: str, folder: Path) -> Path:

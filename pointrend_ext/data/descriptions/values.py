@@ -46,16 +46,7 @@ class StrictModel(BaseModel):
 
 
 class LabelValues(StrictModel):
-    """What the values of label maps mean, and how files are called.
-
-    Attributes:
-        classes: names of the label values 0, 1, ... One name alone is the name of value 1, and 0 is
-            the background.
-        ignore_value: label value of pixels that do not count.
-        image_suffix: end of the image file names; None for any image format.
-        label_suffix: end of the label file names; None for any lossless format.
-        colors: one [red, green, blue] in 0..255 per class, or None.
-    """
+    """What the values of label maps mean, and how files are called: see docs/datasets.md."""
 
     classes: ClassNames
     ignore_value: int = 255
