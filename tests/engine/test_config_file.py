@@ -72,6 +72,11 @@ def test_a_base_of_the_users_own(write):
     assert (cfg.MODEL.ROI_HEADS.NUM_CLASSES, cfg.MODEL.DEVICE) == (5, "cpu")
 
 
+def test_a_base_that_is_not_there(write):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        load_cfg(write("_BASE_: nowhere.yaml\nVERSION: 2\n"))
+
+
 def test_a_shipped_base(write):
     path = write(f'_BASE_: "{get_config_file(R50)}"\nMODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\n')
     cfg = load_cfg(path)
