@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pointrend_ext.engine.named_values import named_path
+from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.run_report import write_run_report
 
 

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from pointrend_ext.data import register_description
-from pointrend_ext.engine.named_values import named_path
+from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.inspection.semantic_comparison import write_semantic_comparisons
 
 

@@ -15,7 +15,8 @@ from detectron2.modeling import build_model
 from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
-from pointrend_ext.engine import LoadOptions, add_load_options, find_class_names, load_cfg
+from pointrend_ext.engine import find_class_names, load_cfg
+from pointrend_ext.engine.command_line import add_load_arguments, load_options
 from pointrend_ext.modeling.unread_keys import check_unread_keys
 
 
@@ -31,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         metavar="KEY VALUE",
         help="Changes of the configuration, such as MODEL.ROI_HEADS.NUM_CLASSES 3.",
     )
-    add_load_options(parser)
+    add_load_arguments(parser)
     return parser.parse_args()
 
 
@@ -50,7 +51,7 @@ def main() -> None:
         args.target,
         class_names=find_class_names(cfg, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
         config=cfg.dump(),
-        **vars(LoadOptions.from_args(args)),
+        **vars(load_options(args)),
     )
     print(f"{report.table()}\n{report.summary()}\nWritten to {args.target}")
 

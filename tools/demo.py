@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from pointrend_ext.engine import LoadOptions, add_load_options
+from pointrend_ext.engine.command_line import add_load_arguments, load_options
 from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
     DemoOptions,
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
     add("--no-progress", action="store_true", help="show no progress bar")
     add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configurations")
-    add_load_options(parser)
+    add_load_arguments(parser)
     return parser.parse_args()
 
 
@@ -82,7 +82,7 @@ def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
             opts=[*args.opts, *args.more_opts],
             confidence=args.confidence,
             batch_size=args.batch_size,
-            load_options=LoadOptions.from_args(args),
+            load_options=load_options(args),
         )
         for title, (config, weights) in zip(titles, models, strict=False)
     }

@@ -26,7 +26,7 @@ from tabulate import tabulate
 from torch import nn
 
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.named_values import named_value
+from pointrend_ext.engine.command_line import named_value
 
 
 def measure_models(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
-from pointrend_ext.engine.named_values import named_path
+from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.run_report import summarize_run
 from pointrend_ext.evaluation.offline import (
     Evaluation,

@@ -12,7 +12,7 @@ import logging
 import sys
 from pathlib import Path
 
-from pointrend_ext.engine import LoadOptions, add_load_options
+from pointrend_ext.engine.command_line import add_load_arguments, load_options
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.point_pictures import write_refinement
 from pointrend_ext.visualization import read_image_rgb
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the training points")
     add("--device", help="such as cpu or cuda:1 (default: the configuration's, if there is a GPU)")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configuration")
-    add_load_options(parser)
+    add_load_arguments(parser)
     return parser.parse_args()
 
 
@@ -58,7 +58,7 @@ def main() -> int:
             device=args.device,
             opts=args.opts,
             confidence=args.confidence,
-            load_options=LoadOptions.from_args(args),
+            load_options=load_options(args),
         )
         is_semantic = args.semantic or not hasattr(predictor.model, "roi_heads")
         paths, recording = write_refinement(

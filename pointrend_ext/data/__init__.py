@@ -10,6 +10,7 @@ from pointrend_ext.data.drops import DropCause, DropCounter
 from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
 from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.seeding import seed_process, seeded
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_num_classes",
     "class_names_of",
     "load_dataset_dicts",
+    "register_datasets",
     "register_description",
     "register_semantic_folder",
     "seed_process",

@@ -37,18 +37,19 @@ def clean_annotation(
         A copy with checked ``bbox`` (in its ``bbox_mode``) and ``segmentation``, or None.
 
     Raises:
-        ValueError: If the annotation cannot be understood. The message does not name the file.
+        ValueError, KeyError: If the annotation cannot be understood. The message does not name the
+            file.
     """
     if annotation.get("iscrowd", 0):
         drops.add(DropCause.CROWD, file_name)
         return None
-    box = _box_xyxy(annotation)
-    cause = _box_problem(box, size_hw)
+    box = np.asarray(annotation["bbox"], dtype=np.float64).reshape(1, -1)
+    cause = _box_problem(BoxMode.convert(box, annotation["bbox_mode"], BoxMode.XYXY_ABS), size_hw)
     if cause is not None:
-        drops.add(cause, file_name, f"bbox {_plain(annotation['bbox'])}")
+        drops.add(cause, file_name, f"bbox {box[0].tolist()}")
         if cause is not DropCause.BOX_CLIPPED:
             return None
-    cleaned = {**annotation, "bbox": _plain(annotation["bbox"])}
+    cleaned = {**annotation, "bbox": box[0].tolist()}
     if not need_mask:
         cleaned.pop("segmentation", None)
         return cleaned
@@ -66,19 +67,9 @@ def clean_annotation(
     return cleaned
 
 
-def _box_xyxy(annotation: dict[str, Any]) -> np.ndarray:
-    missing = {"bbox", "bbox_mode"} - annotation.keys()
-    if missing:
-        raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
-    box = np.asarray(annotation["bbox"], dtype=np.float64).reshape(-1)
-    if box.shape != (4,):
-        raise ValueError(f"its bbox {_plain(annotation['bbox'])} has {box.size} numbers, not 4")
-    return BoxMode.convert(box[None], annotation["bbox_mode"], BoxMode.XYXY_ABS)[0]
-
-
-def _box_problem(box: np.ndarray, size_hw: tuple[int, int]) -> DropCause | None:
-    x0, y0, x1, y1 = box
-    if not np.isfinite(box).all() or x1 <= x0 or y1 <= y0:
+def _box_problem(box_xyxy: np.ndarray, size_hw: tuple[int, int]) -> DropCause | None:
+    ((x0, y0, x1, y1),) = box_xyxy
+    if not np.isfinite(box_xyxy).all() or x1 <= x0 or y1 <= y0:
         return DropCause.BAD_BOX
     height, width = size_hw
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
@@ -90,11 +81,6 @@ def _box_problem(box: np.ndarray, size_hw: tuple[int, int]) -> DropCause | None:
 def _valid_polygons(
     segmentation: list[Any], drops: DropCounter, file_name: str
 ) -> list[np.ndarray]:
-    if not isinstance(segmentation, (list, tuple)):
-        raise ValueError(
-            f"its segmentation is a {type(segmentation).__name__}, not a list of polygons or a "
-            "run-length dict"
-        )
     if np.ndim(segmentation[0]) == 0:
         raise ValueError(
             "its segmentation is a flat list of numbers, not a list of polygons: write "
@@ -108,7 +94,3 @@ def _valid_polygons(
         else:
             drops.add(DropCause.BAD_POLYGON, file_name, f"{polygon.size} coordinates")
     return polygons
-
-
-def _plain(numbers: Any) -> list[float]:
-    return np.asarray(numbers, dtype=np.float64).reshape(-1).tolist()

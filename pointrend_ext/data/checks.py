@@ -10,13 +10,17 @@ from collections.abc import Iterator, Sequence
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file
+from pointrend_ext.data.coco_dataset import (
+    audit_dataset,
+    class_list,
+    has_classes_in_file,
+    is_separated,
+)
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 
 logger = logging.getLogger(__name__)
 
 ROI_ARCHITECTURES = ("GeneralizedRCNN", "PanopticFPN")
-_COCO_EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
 _WHAT = {
     "json_file": "annotation file",
     "panoptic_json": "panoptic annotation file",
@@ -29,52 +33,28 @@ _WHAT = {
 }
 
 
-def check_datasets(cfg: CfgNode, names: Sequence[str] | None = None) -> None:
+def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = ()) -> None:
     """Check that data sets are registered and that their files are there and readable.
+
+    Loaders do not repeat this: call it where a configuration comes in.
 
     Args:
         cfg: the config; ``DATASETS.TEST`` tells which are evaluated.
-        names: data set names; by default all of ``DATASETS.TRAIN`` and ``DATASETS.TEST``.
+        names: data set names.
+        keep: those that are loaded next: their annotation files are kept, not parsed once more.
 
     Raises:
         ValueError: If a name is not registered, or an annotation file is not valid COCO JSON or
             has other classes than it is registered with.
         FileNotFoundError: If a file or folder of a data set does not exist.
     """
-    names = list(
-        dict.fromkeys((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)) if names is None else names
-    )
+    names = list(dict.fromkeys(names))
     for name in names:
         _check_registered(name)
     for name in names:
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
-        audit_dataset(name)
-        class_names_of(name, "thing_classes")
-
-
-def audit_dataset(name: str) -> CocoAudit | None:
-    """Audit the annotation file of a registered data set.
-
-    Args:
-        name: a registered data set.
-
-    Returns:
-        What its file holds, or None when the data set has no local file in COCO's format.
-
-    Raises:
-        ValueError: If the file is not valid.
-    """
-    metadata = MetadataCatalog.get(name)
-    json_file = metadata.get("json_file", None)
-    if metadata.get("evaluator_type", None) not in _COCO_EVALUATORS or not json_file:
-        return None
-    if not os.path.isfile(json_file):  # a remote file, or one that only an evaluation needs
-        return None
-    try:
-        return audit_coco_file(os.fspath(json_file))
-    except ValueError as error:
-        raise ValueError(f"Data set {name!r}: {error}") from error
+        audit_dataset(name, keep=name in keep)
 
 
 def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
@@ -89,48 +69,47 @@ def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     Raises:
         ValueError: If a number disagrees, or the data sets have different class lists.
     """
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    if architecture in ROI_ARCHITECTURES:
-        number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        _check_classes("MODEL.ROI_HEADS.NUM_CLASSES", number, "thing_classes", names)
-    if architecture in SEMANTIC_ARCHITECTURES:
-        number = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        _check_classes("MODEL.SEM_SEG_HEAD.NUM_CLASSES", number, "stuff_classes", names)
-        _check_ignore_value(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE, names)
+    problem = next(_class_problems(cfg, names), None)
+    if problem:
+        raise ValueError(problem)
 
 
-def _check_ignore_value(number: int, names: Sequence[str]) -> None:
-    for name in names:
-        ignore_label = MetadataCatalog.get(name).get("ignore_label", None)
-        if ignore_label is not None and ignore_label != number:
-            raise ValueError(
-                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE is {number}, but pixels that do not count have "
-                f"the value {ignore_label} in the data set {name!r}. Set "
-                f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE {ignore_label}; data sets that are used together "
-                "need the same value."
-            )
-
-
-def _check_classes(config_key: str, number: int, kind: str, names: Sequence[str]) -> None:
-    known = {name: classes for name in names if (classes := class_names_of(name, kind)) is not None}
-    for name in names:
-        if name not in known:
-            logger.info(
-                "Data set %r states no %s: %s cannot be checked against it.", name, kind, config_key
-            )
-    for name, classes in known.items():
-        first = next(iter(known))
-        if classes != known[first]:
-            raise ValueError(
-                f"The data sets {first!r} and {name!r} are used in one config, but have different "
-                f"{kind}: {_describe(known[first])} against {_describe(classes)}. Use data sets "
-                "with the same classes in the same order."
-            )
-        if len(classes) != number:
-            raise ValueError(
-                f"{config_key} is {number}, but the data set {name!r} has {_describe(classes)}. "
-                f"Set {config_key} {len(classes)} or use another data set."
-            )
+def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
+    for node, architectures, kind in (
+        ("ROI_HEADS", ROI_ARCHITECTURES, "thing_classes"),
+        ("SEM_SEG_HEAD", SEMANTIC_ARCHITECTURES, "stuff_classes"),
+    ):
+        if cfg.MODEL.META_ARCHITECTURE not in architectures:
+            continue
+        key, number = f"MODEL.{node}.NUM_CLASSES", cfg.MODEL[node].NUM_CLASSES
+        first: tuple[str, list[str]] | None = None
+        for name in names:
+            classes = class_names_of(name, kind)
+            if classes is None:
+                logger.info("Data set %r states no %s: %s is not checked.", name, kind, key)
+                continue
+            first = first or (name, classes)
+            if classes != first[1]:
+                yield (
+                    f"The data sets {first[0]!r} and {name!r} are used in one config, but have "
+                    f"different {kind}: {class_list(first[1])} against {class_list(classes)}. Use "
+                    "data sets with the same classes in the same order."
+                )
+            if len(classes) != number:
+                yield (
+                    f"{key} is {number}, but the data set {name!r} has {class_list(classes)}. Set "
+                    f"{key} {len(classes)} or use another data set."
+                )
+    key, number = "MODEL.SEM_SEG_HEAD.IGNORE_VALUE", cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+    if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_ARCHITECTURES:
+        for name in names:
+            ignored = MetadataCatalog.get(name).get("ignore_label", number)
+            if ignored != number:
+                yield (
+                    f"{key} is {number}, but pixels that do not count have the value {ignored} in "
+                    f"the data set {name!r}. Set {key} {ignored}; data sets that are used together "
+                    "need the same value."
+                )
 
 
 def class_names_of(name: str, kind: str) -> list[str] | None:
@@ -144,33 +123,13 @@ def class_names_of(name: str, kind: str) -> list[str] | None:
         Names by contiguous id; None where there are none, or none are known before loading.
 
     Raises:
-        ValueError: If metadata and file disagree, or the file is not valid.
+        ValueError: See ``audit_dataset``.
     """
-    metadata = MetadataCatalog.get(name)
-    stated = metadata.get(kind, None)
-    stated = None if stated is None else list(stated)
-    if kind != "thing_classes" or not _loaded_as_coco(name):
-        return stated
-    audit = audit_dataset(name)
-    in_file = None if audit is None else list(audit.class_names)
-    if stated is not None and in_file is not None and stated != in_file:
-        raise ValueError(
-            f"The data set {name!r} is registered with {_describe(stated)}, but its annotation "
-            f"file {metadata.json_file!r} has {_describe(in_file)}. Leave the class names out of "
-            "its registration or description, or correct them."
-        )
-    return in_file if stated is None else stated
-
-
-def _loaded_as_coco(name: str) -> bool:
-    """Whether ``load_coco_json`` will set the class names from the file."""
-    metadata = MetadataCatalog.get(name)
-    return metadata.get("evaluator_type", None) == "coco" or _is_separated(name)
-
-
-def _is_separated(name: str) -> bool:
-    metadata = MetadataCatalog.get(name)
-    return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
+    stated = MetadataCatalog.get(name).get(kind, None)
+    if stated is None and kind == "thing_classes" and has_classes_in_file(name):
+        audit = audit_dataset(name)
+        stated = None if audit is None else audit.class_names
+    return None if stated is None else list(stated)
 
 
 def _check_registered(name: str) -> None:
@@ -190,7 +149,7 @@ def _needed_paths(name: str, evaluated: bool) -> Iterator[str]:
     """Yield the metadata keys whose paths are read when loading, or also when evaluating."""
     metadata = MetadataCatalog.get(name)
     only_evaluated: tuple[str, ...] = ()
-    if _is_separated(name):
+    if is_separated(name):
         only_evaluated = ("panoptic_json", "panoptic_root")
     elif metadata.get("panoptic_json", None):
         only_evaluated = ("json_file",)
@@ -212,8 +171,3 @@ def _check_path(name: str, key: str) -> None:
         f"when Python starts (now {now}). Set it to the folder that contains 'coco', 'cityscapes' "
         "and so on, or correct the path of the registration or of the description."
     )
-
-
-def _describe(classes: list[str]) -> str:
-    shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-    return f"{len(classes)} classes ({shown})"

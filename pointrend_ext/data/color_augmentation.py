@@ -10,6 +10,9 @@ import numpy as np
 from detectron2.data import transforms as T
 
 _HUE_RANGE = 180  # OpenCV stores the hue of an 8-bit image in half degrees
+# What is drawn: shifts in grey levels and in units of two degrees, and factors.
+_BRIGHTNESS, _HUE = 32, 18
+_CONTRAST = _SATURATION = (0.5, 1.5)
 
 _TO_HSV = {"RGB": cv2.COLOR_RGB2HSV, "BGR": cv2.COLOR_BGR2HSV}
 _FROM_HSV = {"RGB": cv2.COLOR_HSV2RGB, "BGR": cv2.COLOR_HSV2BGR}
@@ -70,23 +73,12 @@ class SSDColorAugmentation(T.Augmentation):
 
     Args:
         image_format: ``"RGB"`` or ``"BGR"``.
-        brightness_delta: brightness is drawn from [-delta, delta] grey levels.
-        contrast_range: (low, high) factor of the contrast.
-        saturation_range: (low, high) factor of the saturation.
-        hue_delta: hue is drawn from the integers in [-delta, delta], of 180.
 
     Raises:
         ValueError: If the format is not one of the two.
     """
 
-    def __init__(
-        self,
-        image_format: str,
-        brightness_delta: float = 32,
-        contrast_range: tuple[float, float] = (0.5, 1.5),
-        saturation_range: tuple[float, float] = (0.5, 1.5),
-        hue_delta: int = 18,
-    ) -> None:
+    def __init__(self, image_format: str) -> None:
         super().__init__()
         if image_format not in _TO_HSV:
             raise ValueError(
@@ -94,10 +86,6 @@ class SSDColorAugmentation(T.Augmentation):
                 f"{image_format!r}. Set INPUT.FORMAT to one of the two or COLOR_AUG_SSD to False."
             )
         self.image_format = image_format
-        self.brightness_delta = brightness_delta
-        self.contrast_range = contrast_range
-        self.saturation_range = saturation_range
-        self.hue_delta = hue_delta
 
     def get_transform(self, image: np.ndarray) -> T.Transform:
         """Draw the parameters for one (H, W, 3) uint8 image."""
@@ -107,17 +95,17 @@ class SSDColorAugmentation(T.Augmentation):
                 "every step that changes the type."
             )
         # Evaluated in this order, so that the sequence of random numbers is fixed.
-        brightness = self._maybe(-self.brightness_delta, self.brightness_delta)
+        brightness = self._maybe(-_BRIGHTNESS, _BRIGHTNESS)
         contrast_first = self._coin()
-        contrast = self._maybe(*self.contrast_range)
-        saturation = self._maybe(*self.saturation_range)
-        hue = self._maybe(-self.hue_delta, self.hue_delta + 1)
+        contrast = self._maybe(*_CONTRAST)
+        saturation = self._maybe(*_SATURATION)
+        hue = self._maybe(-_HUE, _HUE + 1)
         jitter = ColorJitter(
             self.image_format,
             brightness=brightness,
             contrast=contrast,
             saturation=saturation,
-            hue=None if hue is None else min(math.floor(hue), self.hue_delta),
+            hue=None if hue is None else min(math.floor(hue), _HUE),
             contrast_first=contrast_first,
         )
         return T.ColorTransform(jitter)

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
 from detectron2.config import CfgNode
-from detectron2.data import (
-    build_detection_test_loader,
-    build_detection_train_loader,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import build_detection_test_loader, build_detection_train_loader
 from detectron2.data.build import (
     _train_loader_from_config,
+    filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
+    load_proposals_into_dataset,
+    print_instances_class_histogram,
 )
 from detectron2.utils import comm
 
-from pointrend_ext.data.checks import (
-    ROI_ARCHITECTURES,
-    audit_dataset,
-    check_datasets,
-    check_num_classes,
-)
+from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
+from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.mapper import (
     SEMANTIC_ARCHITECTURES,
     PointRendDatasetMapper,
@@ -34,8 +29,6 @@ from pointrend_ext.data.mapper import (
 from pointrend_ext.data.ordered_loader import OrderedLoader
 
 logger = logging.getLogger(__name__)
-
-_LOADER_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError)
 
 
 def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
@@ -50,9 +43,10 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
             ``mapper.drops`` later.
 
     Returns:
-        An iterable of lists of model inputs, one list per iteration: an ``OrderedLoader`` with the
-        seed ``SEED``, or a random one where that is negative. A torch data set, or records without
-        the sizes that grouping needs, get Detectron2's loader, which cannot start in the middle.
+        An iterable of lists of model inputs, one list per iteration, whose ``mapper`` counts what
+        it drops: an ``OrderedLoader`` with the seed ``SEED``, or a random one where that is
+        negative. A torch data set, or records without the sizes that grouping needs, get
+        Detectron2's loader, which cannot start in the middle.
 
     Raises:
         ValueError: If a data set, its classes or its annotations are wrong, or
@@ -65,7 +59,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if not _can_be_ordered(cfg, dataset):
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+        loader = build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+        loader.mapper = mapper
+        return loader
     return OrderedLoader(
         dataset,
         mapper,
@@ -119,7 +115,7 @@ def build_test_loader(
 
 
 def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
-    """Load the records of data sets, checked.
+    """Load the records of data sets.
 
     Args:
         cfg: the config; only read.
@@ -135,102 +131,74 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
         ValueError: If a data set cannot be loaded, is empty or does not fit the model.
         FileNotFoundError: If a file or folder of a data set does not exist.
     """
-    check_datasets(cfg, names)
     parts = [_load(cfg, name, is_train) for name in names]
     check_num_classes(cfg, names)
     if any(isinstance(part, torchdata.Dataset) for part in parts):
         return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
     for name, records in zip(names, parts, strict=True):
-        if is_train:
-            _check_labels(cfg, name, records)
+        problem = next(_label_problems(cfg, records), None) if is_train else None
+        if problem:
+            raise ValueError(f"The data set {name!r} {problem}.")
     return list(itertools.chain.from_iterable(parts))
 
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
-    count_keypoints = is_train and cfg.MODEL.KEYPOINT_ON
-    try:
-        records = get_detection_dataset_dicts(
-            [name],
-            filter_empty=False,
-            min_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
-            if count_keypoints
-            else 0,
-            proposal_files=_proposal_files(cfg, name, is_train),
-        )
-    except _LOADER_ERRORS as error:
+    """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
+    loaded = load_registered(name)
+    if isinstance(loaded, torchdata.Dataset):
+        return loaded
+    records = loaded
+    if cfg.MODEL.LOAD_PROPOSALS:
+        records = load_proposals_into_dataset(records, _proposal_file(cfg, name, is_train))
+    has_instances = bool(records) and "annotations" in records[0]
+    if is_train and has_instances and cfg.MODEL.KEYPOINT_ON:
+        number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
+        records = filter_images_with_few_keypoints(records, number)
+    if is_train and has_instances and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+    if not records:
         raise ValueError(
-            f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if isinstance(records, torchdata.Dataset):
-        return records
-    if is_train:
-        _log_dropped(name)
-        records = _filter_empty(cfg, name, records)
+            f"The data set {name!r} has {len(loaded)} images, but none with an annotation that "
+            "can be trained on (crowd regions do not count). Check its annotation file."
+        )
+    classes = class_names_of(name, "thing_classes")
+    if has_instances and classes is not None:
+        print_instances_class_histogram(records, classes)
     return records
 
 
-def _log_dropped(name: str) -> None:
-    audit = audit_dataset(name)
-    if audit is not None and audit.dropped:
-        listed = "; ".join(f"{n} {cause}" for cause, n in audit.dropped.items())
-        logger.warning(
-            "Data set %r: not used in training, of %d annotations: %s.",
-            name,
-            audit.num_annotations,
-            listed,
-        )
-
-
-def _filter_empty(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if not cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS or "annotations" not in records[0]:
-        return records
-    usable = filter_images_with_only_crowd_annotations(records)
-    if not usable:
-        raise ValueError(
-            f"The data set {name!r} has {len(records)} images, but none with an annotation that "
-            "can be trained on (crowd regions do not count). Check its annotation file."
-        )
-    return usable
-
-
-def _proposal_files(cfg: CfgNode, name: str, is_train: bool) -> list[str] | None:
-    if not cfg.MODEL.LOAD_PROPOSALS:
-        return None
+def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
     split = "TRAIN" if is_train else "TEST"
-    files, names = cfg.DATASETS[f"PROPOSAL_FILES_{split}"], list(cfg.DATASETS[split])
-    if len(files) != len(names):
-        raise ValueError(
-            f"MODEL.LOAD_PROPOSALS needs one file per data set, but DATASETS.PROPOSAL_FILES_{split}"
-            f" has {len(files)} and DATASETS.{split} {len(names)} entries."
-        )
-    return [files[names.index(name)]]
+    files = cfg.DATASETS[f"PROPOSAL_FILES_{split}"]
+    return dict(zip(cfg.DATASETS[split], files, strict=True))[name]
 
 
-def _check_labels(cfg: CfgNode, name: str, records: list[dict[str, Any]]) -> None:
+def _label_problems(cfg: CfgNode, records: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what makes the labels of a data set unfit for the model."""
     architecture = cfg.MODEL.META_ARCHITECTURE
-    if architecture in SEMANTIC_ARCHITECTURES and "sem_seg_file_name" not in records[0]:
-        raise ValueError(
-            f"{architecture} needs label maps, but the records of the data set {name!r} have no "
-            "'sem_seg_file_name'. Use a semantic data set."
-        )
+    for architectures, key, what in (
+        (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),
+        (ROI_ARCHITECTURES, "annotations", "instance annotations"),
+    ):
+        without = next((record for record in records if key not in record), None)
+        if architecture in architectures and without is not None:
+            yield (
+                f"has records without {key!r}, such as that of {without['file_name']!r}, but "
+                f"{architecture} needs {what}: use a data set with {what}"
+            )
     if architecture not in ROI_ARCHITECTURES:
         return
-    if "annotations" not in records[0]:
-        raise ValueError(
-            f"{architecture} needs instance annotations, but the records of the data set {name!r} "
-            "have no 'annotations'. Use an instance data set."
-        )
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    ids = [annotation["category_id"] for annotation in targets]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    highest = max((a["category_id"] for a in targets), default=0)
-    if highest >= number or min((a["category_id"] for a in targets), default=0) < 0:
-        raise ValueError(
-            f"The data set {name!r} has annotations with category_id {highest} (or a negative one),"
-            f" but MODEL.ROI_HEADS.NUM_CLASSES is {number}: contiguous ids run from 0 to "
-            f"{number - 1}. Correct the key or the registered function."
+    if ids and not 0 <= min(ids) <= max(ids) < number:
+        yield (
+            f"has annotations with category_id {min(ids)} to {max(ids)}, but "
+            f"MODEL.ROI_HEADS.NUM_CLASSES is {number}, so that contiguous ids run from 0 to "
+            f"{number - 1}: correct the key or the registered function"
         )
     if cfg.MODEL.MASK_ON and targets and not any("segmentation" in a for a in targets):
-        raise ValueError(
-            f"MODEL.MASK_ON is True, but none of the {len(targets)} annotations of the data set "
-            f"{name!r} has a segmentation. Use a data set with masks or set MODEL.MASK_ON False."
+        yield (
+            f"has no segmentation in any of {len(targets)} annotations, but MODEL.MASK_ON is True: "
+            "use a data set with masks or set MODEL.MASK_ON False"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,7 @@ class PointRendDatasetMapper(DatasetMapper):
     Args:
         is_train: whether labels are produced.
         use_annotations: whether instance annotations are read.
-        sem_seg_num_classes: classes that a label map may hold; None means that it is not checked
-            and not required.
+        sem_seg_num_classes: classes that a label map may hold; None means that it is not checked.
         sem_seg_ignore_value: the other value that it may hold.
         kwargs: as for ``DatasetMapper``.
     """
@@ -115,11 +113,6 @@ class PointRendDatasetMapper(DatasetMapper):
         """Read and check the label map; (H, W) in the image's stored size, or None."""
         file_name = dataset_dict.pop("sem_seg_file_name", None)
         if file_name is None:
-            if self.is_train and self.sem_seg_num_classes is not None:
-                raise ValueError(
-                    f"A semantic head is trained, but the record of {dataset_dict['file_name']!r} "
-                    "has no 'sem_seg_file_name'. Use a data set with label maps."
-                )
             return None
         labels = read_label_map(file_name)
         size_hw = (dataset_dict["height"], dataset_dict["width"])
@@ -148,11 +141,12 @@ class PointRendDatasetMapper(DatasetMapper):
             except _ANNOTATION_ERRORS as error:
                 raise ValueError(
                     f"Annotation {index} (category_id {annotation.get('category_id')}) of the "
-                    f"image {file_name!r} cannot be used: {error}. Correct the annotation file."
+                    f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
+                    "the annotation file."
                 ) from error
             if transformed is not None:
                 prepared.append(transformed)
-        instances = self._to_instances(prepared, image_shape, file_name)
+        instances = self._to_instances(prepared, image_shape)
         dataset_dict["instances"] = self._filter_empty(instances, file_name)
 
     def _prepare(
@@ -185,17 +179,10 @@ class PointRendDatasetMapper(DatasetMapper):
             transformed["segmentation"] = transformed["segmentation"].astype(bool)
         return transformed
 
-    def _to_instances(self, annotations: list, image_shape: tuple, file_name: str) -> Instances:
-        try:
-            instances = utils.annotations_to_instances(
-                annotations, image_shape, mask_format=self.instance_mask_format
-            )
-        except ValueError as error:
-            raise ValueError(
-                f"The masks of the image {file_name!r} do not fit INPUT.MASK_FORMAT "
-                f"{self.instance_mask_format!r}: {error} Set INPUT.MASK_FORMAT 'bitmask', which "
-                "takes polygons and run-length masks."
-            ) from error
+    def _to_instances(self, annotations: list, image_shape: tuple) -> Instances:
+        instances = utils.annotations_to_instances(
+            annotations, image_shape, mask_format=self.instance_mask_format
+        )
         if self.use_instance_mask and not instances.has("gt_masks"):
             empty = torch.zeros(0, *image_shape, dtype=torch.bool)
             as_bitmask = self.instance_mask_format == "bitmask"
@@ -231,13 +218,6 @@ def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
 def _mask_format(cfg: CfgNode, is_train: bool) -> str:
     head = cfg.MODEL.ROI_MASK_HEAD.NAME
     if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
-        crops_polygons = cfg.MODEL.MASK_ON and is_train and cfg.INPUT.CROP.ENABLED
-        if crops_polygons and cfg.INPUT.MASK_FORMAT == "polygon" and not find_spec("shapely"):
-            raise ImportError(
-                "INPUT.CROP.ENABLED with INPUT.MASK_FORMAT 'polygon' cuts polygons with the "
-                "package shapely, which is not installed. Install shapely or set "
-                "INPUT.MASK_FORMAT 'bitmask'."
-            )
         return cfg.INPUT.MASK_FORMAT
     if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
         logger.info(

@@ -14,12 +14,13 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pointrend_ext.data.seeding import seeded
 
-__all__ = ["OrderedLoader", "group_by_aspect_ratio"]
+__all__ = ["OrderedLoader"]
 
 _SAMPLER, _IMAGE = range(2)  # what random numbers are for
 
@@ -54,10 +55,11 @@ class OrderedLoader:
                 state ``width`` and ``height``.
             num_workers: processes that read images; 0 reads in this one.
         """
+        self.mapper = mapper
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._make_sampler = make_sampler
-        self._is_wide = [r["width"] > r["height"] for r in records] if group_by_shape else None
+        self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
         self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
         self._dataset = MapDataset(self._records, mapper)
         self._sampler = self._seed_sampler(seed)
@@ -94,33 +96,22 @@ class OrderedLoader:
     def _plan(self) -> Iterator[list[tuple[int, int]]]:
         """Yield batches of (position in the sampler's sequence, index of the record)."""
         order = enumerate(self._sampler)
-        if self._is_wide is None:
+        if self._sizes is None:
             batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
         else:
-            batches = group_by_aspect_ratio(order, self._is_wide, self.batch_size)
+            batches = self._group(order, self._sizes)
         return itertools.islice(batches, self.start, None)
 
-
-def group_by_aspect_ratio(
-    order: Iterator[tuple[int, int]], is_wide: Sequence[bool], batch_size: int
-) -> Iterator[list[tuple[int, int]]]:
-    """Form batches of wide and of other images, as Detectron2 does with images that it has read.
-
-    Args:
-        order: (position, index).
-        is_wide: by index.
-        batch_size: pairs per batch.
-
-    Yields:
-        A batch as soon as it is full.
-    """
-    waiting: tuple[list[tuple[int, int]], ...] = ([], [])
-    for item in order:
-        group = waiting[is_wide[item[1]]]
-        group.append(item)
-        if len(group) == batch_size:
-            yield group.copy()
-            group.clear()
+    def _group(
+        self, order: Iterator[tuple[int, int]], sizes: Sequence[tuple[int, int]]
+    ) -> Iterator[list[tuple[int, int]]]:
+        """Form batches of wide and of other images, as Detectron2 does of images it has read."""
+        shapes = (
+            {"width": sizes[item[1]][0], "height": sizes[item[1]][1], "item": item}
+            for item in order
+        )
+        for batch in AspectRatioGroupedDataset(shapes, self.batch_size):
+            yield [shape["item"] for shape in batch]
 
 
 class _SeededImages(Dataset):

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import numpy as np
 from detectron2.data import detection_utils
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
+
+LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
+"""Endings of files that can hold a label map; no JPEG: it changes the ids."""
 
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""
@@ -119,40 +122,25 @@ def check_label_values(
 
 
 def _read(what: str, file_name: str, image_format: str | None) -> np.ndarray:
-    with _named_errors(what, file_name), _refuse_truncated_images():
-        return detection_utils.read_image(file_name, format=image_format)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
+    with _named_errors(what, file_name):
+        try:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            return detection_utils.read_image(file_name, format=image_format)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextmanager
 def _named_errors(what: str, file_name: str) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into errors that name it."""
+    """Turn Pillow's errors into ones that name the file; those of the file system do already."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{what} {file_name!r} does not exist. Check the image folder of the data set and the "
-            "file names in its annotations."
-        ) from error
     except _DECODING_ERRORS as error:
-        if getattr(error, "errno", None) is not None:  # the file system, not the content
-            raise OSError(f"{what} {file_name!r} could not be opened: {error}") from error
-        raise ValueError(f"{what} {file_name!r} {_reason(file_name, error)}") from error
-
-
-def _reason(file_name: str, error: BaseException) -> str:
-    if os.path.isfile(file_name) and os.path.getsize(file_name) == 0:
-        return "is empty (0 bytes). Copy or download it again."
-    if isinstance(error, UnidentifiedImageError):
-        return "is not an image in a format that Pillow knows. Replace it or take it out."
-    return f"is truncated or corrupt ({error}). Copy or download it again."
-
-
-@contextmanager
-def _refuse_truncated_images() -> Iterator[None]:
-    """Undo, for one read, a ``LOAD_TRUNCATED_IMAGES`` that other code may have switched on."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
+        if getattr(error, "errno", None) is not None:
+            raise
+        raise ValueError(
+            f"{what} {file_name!r} is truncated or corrupt or no image "
+            f"({os.path.getsize(file_name)} bytes): {error}. Copy or download it again, or take it "
+            "out."
+        ) from error

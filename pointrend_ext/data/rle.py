@@ -53,14 +53,13 @@ def _run_lengths(counts: str | bytes) -> np.ndarray:
     """
     data = counts.encode("ascii") if isinstance(counts, str) else counts
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
-    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
-        raise ValueError("the counts of the run-length mask are not in COCO's compressed format")
     ends = np.flatnonzero((codes & 0x20) == 0)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
+    lengths = np.diff(ends, prepend=-1)
+    is_complete = len(ends) > 0 and ends[-1] == len(codes) - 1
+    if not is_complete or codes.min() < 0 or codes.max() > 63 or lengths.max() > 7:  # of 32 bits
+        raise ValueError("the counts of the run-length mask are not in COCO's compressed format")
+    starts = ends - lengths + 1
     shift = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
-    if shift.max() > 30:
-        raise ValueError("the counts of the run-length mask contain a number beyond 32 bits")
     values = np.add.reduceat((codes & 0x1F) << shift, starts)
     negative = (codes[ends] & 0x10) != 0
     values[negative] -= 1 << (5 * lengths[negative])

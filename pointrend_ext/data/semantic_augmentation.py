@@ -8,8 +8,6 @@ from detectron2.data.detection_utils import build_augmentation
 
 from pointrend_ext.data.color_augmentation import SSDColorAugmentation
 
-_CROP_TYPES = ("relative_range", "relative", "absolute", "absolute_range")
-
 
 def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augmentation]:
     """Build the augmentation of a semantic model, in the order of the original recipe.
@@ -27,7 +25,7 @@ def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augme
         Augmentations to apply one after the other.
 
     Raises:
-        ValueError: If a crop key has a value outside its range.
+        ValueError: If the largest share of one class is outside its range.
     """
     resize_and_flip = build_augmentation(cfg, is_train)
     if not is_train:
@@ -42,10 +40,6 @@ def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augme
 
 def _build_crop(cfg: CfgNode) -> T.Augmentation:
     crop = cfg.INPUT.CROP
-    if crop.TYPE not in _CROP_TYPES:
-        raise ValueError(
-            f"INPUT.CROP.TYPE is {crop.TYPE!r}. Choose from: {', '.join(_CROP_TYPES)}."
-        )
     if not 0.0 < crop.SINGLE_CATEGORY_MAX_AREA <= 1.0:
         raise ValueError(
             f"INPUT.CROP.SINGLE_CATEGORY_MAX_AREA is {crop.SINGLE_CATEGORY_MAX_AREA}. It is the "

@@ -12,7 +12,8 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.structures import BoxMode
 
-from pointrend_ext.data.checks import audit_dataset, class_names_of
+from pointrend_ext.data.checks import check_datasets, class_names_of
+from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.drops import DropCause
 from pointrend_ext.data.loading import load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
@@ -91,6 +92,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
     """
+    check_datasets(cfg, [name], keep=[name])
     records = load_dataset_dicts(cfg, [name], is_train=False)
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)
@@ -114,8 +116,8 @@ def _count_objects(
     summary.objects = {names[i] if names else f"class {i}": counts[i] for i in known}
     boxes = [_to_width_and_height(a) for a in objects if "bbox" in a]
     areas = np.array([abs(width * height) for width, height in boxes])
-    bounds = [(areas < _SMALL_PX).sum(), (areas < _LARGE_PX).sum(), len(areas)]
-    summary.object_sizes = tuple(int(n) for n in np.diff(bounds, prepend=0))
+    small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())
+    summary.object_sizes = (small, medium - small, len(areas) - medium)
     absent = [name for name, number in summary.objects.items() if number == 0]
     if absent:
         summary.problems.append(f"no object of the classes {', '.join(absent)}")
@@ -133,7 +135,8 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
     names = class_names_of(summary.name, "stuff_classes") or []
     pixels: Counter[int] = Counter()
     # What is dropped is reported below, with every file.
-    logging.getLogger("pointrend_ext.data.drops").addFilter(_silence)
+    drops_logger = logging.getLogger("pointrend_ext.data.drops")
+    drops_logger.disabled = True
     try:
         for number, record in enumerate(records):
             before = mapper.drops.counts()
@@ -148,7 +151,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 labels, counts = np.unique(mapped["sem_seg"].numpy(), return_counts=True)
                 pixels.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
     finally:
-        logging.getLogger("pointrend_ext.data.drops").removeFilter(_silence)
+        drops_logger.disabled = False
     summary.num_read = len(records)
     ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
     for label, number in sorted(pixels.items()):
@@ -164,10 +167,6 @@ def _new_drops(
         for cause, number in mapper.drops.counts().items()
         if cause not in _NO_PROBLEM and number > before.get(cause, 0)
     ]
-
-
-def _silence(_record: logging.LogRecord) -> bool:
-    return False
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:

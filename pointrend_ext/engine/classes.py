@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,15 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pointrend_ext.checkpoint import INSTANCE, SEMANTIC
-from pointrend_ext.data import register_description
+from pointrend_ext.data import class_names_of, register_datasets
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
-from pointrend_ext.data.toy import register_toy_datasets
 
-__all__ = ["Classes", "find_classes"]
+__all__ = ["Classes", "find_class_names", "find_classes"]
 
 logger = logging.getLogger(__name__)
+
+_KEYS = {INSTANCE: "thing_classes", SEMANTIC: "stuff_classes"}
 
 
 @dataclass(frozen=True)
@@ -60,48 +60,71 @@ class Classes:
 def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None = None) -> Classes:
     """Look for class names in a checkpoint, then in the data sets of the configuration.
 
-    The files of the data sets need not be there. Names whose number is not that of the model's
-    classes are passed over.
+    No file of the data sets is read. Names whose number is not that of the model's classes are
+    passed over.
 
     Args:
         cfg: ``DATASETS`` and the numbers of classes are read.
         stored_names: what the checkpoint holds, by ``INSTANCE`` and ``SEMANTIC``.
     """
-    _register(cfg)
     names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
+    for descriptions in ((), *((d,) for d in cfg.DATASETS.DESCRIPTIONS)):
+        try:
+            register_datasets(names, descriptions)
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("Class names cannot be read from a description: %s", error)
     known = [MetadataCatalog.get(name) for name in names if name in DatasetCatalog.list()]
-    stored = stored_names or {}
+    stored, numbers = stored_names or {}, _numbers_of_classes(cfg)
+
+    def find(key: str, number: int, *first: Sequence[Any] | None) -> tuple[Any, ...]:
+        return _fitting((*first, *(metadata.get(key, None) for metadata in known)), number)
+
     found: dict[str, Any] = {}
-    if cfg.MODEL.META_ARCHITECTURE in ROI_ARCHITECTURES:
-        number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        found["things"] = _first([stored.get(INSTANCE)], known, "thing_classes", number)
+    if INSTANCE in numbers:
+        number = numbers[INSTANCE]
+        found["things"] = find("thing_classes", number, stored.get(INSTANCE))
         for metadata in known:
             ids = metadata.get("thing_dataset_id_to_contiguous_id", {})
             if found["things"] == tuple(metadata.get("thing_classes", ())) and len(ids) == number:
                 found["thing_ids"] = tuple(sorted(ids, key=ids.get))
                 break
-    if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_ARCHITECTURES:
+    if SEMANTIC in numbers:
         # A binary model has one class, but a label map of it has the background as well.
-        number = max(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, 2)
-        found["stuff"] = _first([stored.get(SEMANTIC)], known, "stuff_classes", number)
-        colors = _first([], known, "stuff_colors", number)
+        number = max(numbers[SEMANTIC], 2)
+        found["stuff"] = find("stuff_classes", number, stored.get(SEMANTIC))
+        colors = find("stuff_colors", number)
         found["stuff_colors"] = tuple(tuple(int(v) for v in color) for color in colors)
     return Classes(**found)
 
 
-def _first(stated: Sequence[Any], known: Sequence[Any], key: str, number: int) -> tuple[Any, ...]:
+def find_class_names(cfg: CfgNode, dataset_names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the class names of the first data sets that have as many as the model.
+
+    Args:
+        cfg: the numbers of classes are read.
+        dataset_names: sets that are not registered are passed over; of others the annotation file
+            is read where they are registered without names.
+
+    Returns:
+        Names by ``INSTANCE`` and ``SEMANTIC``.
+    """
+    registered = [name for name in dataset_names if name in DatasetCatalog.list()]
+    found = {
+        kind: _fitting((class_names_of(name, _KEYS[kind]) for name in registered), number)
+        for kind, number in _numbers_of_classes(cfg).items()
+    }
+    return {kind: list(names) for kind, names in found.items() if names}
+
+
+def _numbers_of_classes(cfg: CfgNode) -> dict[str, int]:
+    numbers = {}
+    if cfg.MODEL.META_ARCHITECTURE in ROI_ARCHITECTURES:
+        numbers[INSTANCE] = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    if cfg.MODEL.META_ARCHITECTURE in SEMANTIC_ARCHITECTURES:
+        numbers[SEMANTIC] = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+    return numbers
+
+
+def _fitting(candidates: Iterable[Sequence[Any] | None], number: int) -> tuple[Any, ...]:
     """Return the first list of the wanted length; an empty one if there is none."""
-    for values in (*stated, *(metadata.get(key, None) for metadata in known)):
-        if values and len(values) == number:
-            return tuple(values)
-    return ()
-
-
-def _register(cfg: CfgNode) -> None:
-    if any(name.startswith("toy_") for name in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)):
-        register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in cfg.DATASETS.DESCRIPTIONS:
-        try:
-            register_description(description)
-        except (FileNotFoundError, ValueError) as error:
-            logger.warning("Class names cannot be read from a description: %s", error)
+    return next((tuple(values) for values in candidates if values and len(values) == number), ())

@@ -28,7 +28,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
         opts: alternating keys and values, as they trail a command line; applied last.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no such file, or no such base of it.
         ValueError: an unknown key (with the nearest known one), a key without value, or a value of
             another type.
     """
@@ -39,19 +39,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
 
 
 def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[CfgNode, list[str]]:
-    """Do what ``load_cfg`` does, before there is a log.
-
-    Args:
-        config_file: see ``load_cfg``.
-        opts: see ``load_cfg``.
-
-    Returns:
-        The configuration, and lines to log.
-
-    Raises:
-        FileNotFoundError: see ``load_cfg``.
-        ValueError: see ``load_cfg``.
-    """
+    """Do what ``load_cfg`` does, before there is a log: return the lines to log as well."""
     cfg, notes = get_cfg(), []
     add_pointrend_config(cfg)
     if config_file:
@@ -95,11 +83,6 @@ def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
         loaded = cfg.load_yaml_with_base(str(path))
     except (AttributeError, TypeError):  # Detectron2 expects a mapping
         loaded = None
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} inherits from {error.filename}, which does not exist. A _BASE_ is looked for "
-            "relative to the file that names it: copy the base there, or correct the path."
-        ) from error
     if not isinstance(loaded, dict) or not loaded:
         raise ValueError(
             f"{path} holds no configuration: a YAML mapping of keys to values is needed, such as "

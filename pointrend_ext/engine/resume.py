@@ -40,8 +40,8 @@ class ExactResume(HookBase):
         """
         self.data_loader = data_loader
         if seed < 0:
-            is_ordered = isinstance(data_loader, OrderedLoader)
-            seed = data_loader.seed if is_ordered else comm.shared_random_seed()
+            drawn = data_loader.seed if isinstance(data_loader, OrderedLoader) else None
+            seed = comm.shared_random_seed() if drawn is None else drawn
         self.seed = seed
         self._scalars: dict[str, list[tuple[float, int]]] = {}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,8 +12,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.data import check_datasets, check_num_classes, register_description
-from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
+from pointrend_ext.data import check_datasets, check_num_classes, register_datasets
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
@@ -24,9 +21,9 @@ __all__ = ["setup_cfg"]
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Turn command-line arguments into a frozen configuration.
 
-    Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the toy
-    data sets, and generates their files when the configuration names one of them. Registers the
-    data sets of ``DATASETS.DESCRIPTIONS``. Data sets are checked before a model is built.
+    Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
+    sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
+    generated where there are none. Data sets are checked before a model is built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``,
@@ -51,10 +48,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     for note in notes:
         logger.info(note)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
-    _prepare_toy_data(names)
-    for description in cfg.DATASETS.DESCRIPTIONS:
-        register_description(description)
-    check_datasets(cfg, names)
+    register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
+    check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)
     check_num_classes(cfg, names)
     return cfg
 
@@ -94,14 +89,3 @@ def _check_num_gpus(num_gpus: int) -> None:
             f"--num-gpus is {num_gpus}, but this machine has {available}. Pass --num-gpus "
             f"{max(available, 1)}, and scale SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR with it."
         )
-
-
-def _prepare_toy_data(dataset_names: Sequence[str]) -> None:
-    """Register the toy data sets; generate their files if they are named and there are none.
-
-    A set that the user generated with other numbers is used as it is.
-    """
-    root = os.environ.get("DETECTRON2_DATASETS", "datasets")
-    is_named = bool(set(dataset_names) & set(register_toy_datasets(root)))
-    if is_named and not Path(root, "toy", "toy.json").is_file():
-        ensure_toy_data(root)

@@ -1,15 +1,13 @@
-"""The optimizer and the schedule, with a learning rate of its own for the semantic head."""
+"""The optimizer, with a learning rate of its own for the semantic head."""
 
 from __future__ import annotations
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
 from detectron2.solver import build_optimizer as build_detectron2_optimizer
 from torch import nn
-from torch.optim import lr_scheduler
 
-__all__ = ["build_lr_scheduler", "build_optimizer"]
+__all__ = ["build_optimizer"]
 
 _SEMANTIC_HEAD = "sem_seg_head."
 
@@ -39,16 +37,6 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     if factor != 1:
         _scale_head(optimizer, model, factor)
     return optimizer
-
-
-def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
-    """Build the schedule: Detectron2's, or ``WarmupPolyLR`` of its DeepLab project.
-
-    Args:
-        cfg: ``SOLVER.*`` is read.
-        optimizer: groups keep the ratio of their learning rates.
-    """
-    return build_deeplab_lr_scheduler(cfg, optimizer)
 
 
 def _scale_head(optimizer: torch.optim.Optimizer, model: nn.Module, factor: float) -> None:

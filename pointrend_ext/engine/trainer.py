@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine.hooks import CallbackHook
 from detectron2.evaluation import DatasetEvaluator
+from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
+from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -18,7 +21,7 @@ from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
-from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
+from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.evaluation import build_evaluator
 from pointrend_ext.modeling.unread_keys import check_unread_keys
 
@@ -31,6 +34,8 @@ class Trainer(DefaultTrainer):
     A resumed training goes on as if it had not been interrupted (``ExactResume``).
     """
 
+    checkpointer: Checkpointer
+
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks.
 
@@ -42,7 +47,7 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
-        """Build Detectron2's hooks, around our checkpointer, and the one that resumes exactly."""
+        """Build Detectron2's hooks, around our checkpointer, and our own."""
         # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
         if not isinstance(self.checkpointer, PointRendCheckpointer):
             self.checkpointer = build_checkpointer(
@@ -52,7 +57,12 @@ class Trainer(DefaultTrainer):
                 for_training=True,
                 trainer=weakref.proxy(self),
             )
-        return [ExactResume(self.data_loader, self.cfg.SEED), *super().build_hooks()]
+        return [
+            # First, so that a failing evaluation or writer does not keep it from the log.
+            CallbackHook(after_train=_log_dropped),
+            ExactResume(self.data_loader, self.cfg.SEED),
+            *super().build_hooks(),
+        ]
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -93,7 +103,7 @@ class Trainer(DefaultTrainer):
         cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
     ) -> lr_scheduler.LRScheduler:
         """Build the schedule; ``WarmupPolyLR`` is there beside Detectron2's own."""
-        return build_lr_scheduler(cfg, optimizer)
+        return build_deeplab_lr_scheduler(cfg, optimizer)
 
     def train(self) -> dict[str, Any]:
         """Train from ``start_iter`` to ``SOLVER.MAX_ITER``.
@@ -104,3 +114,10 @@ class Trainer(DefaultTrainer):
         """
         super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _log_dropped(trainer: Trainer) -> None:
+    """Log what this process' training left out, also of a training that was interrupted."""
+    mapper = getattr(trainer.data_loader, "mapper", None)  # a loader of the user's has none
+    if mapper is not None:
+        mapper.drops.log_total()

@@ -7,35 +7,55 @@ for both tasks, state the number of classes twice, and name heads that this pack
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["upgrade_config"]
 
-MASK, SEM_SEG = "MODEL.MASK_POINT_HEAD", "MODEL.SEM_SEG_POINT_HEAD"
-POINT_HEAD = "MODEL.POINT_HEAD"
-MASK_HEAD_NAME, SEM_SEG_HEAD_NAME = "MODEL.ROI_MASK_HEAD.NAME", "MODEL.SEM_SEG_HEAD.NAME"
-POINT_HEAD_ON = "MODEL.ROI_MASK_HEAD.POINT_HEAD_ON"
+THEIRS = "MODEL.POINT_HEAD"
+MASK_HEAD = "MODEL.ROI_MASK_HEAD"
+IS_ON = f"{MASK_HEAD}.POINT_HEAD_ON"
+COARSE_NAME = f"{THEIRS}.COARSE_SEM_SEG_HEAD_NAME"
 # Values that name something of theirs, and the equivalent of ours. The region heads and the coarse
 # mask head are those of files from before November 2020.
 VALUES = {
-    (MASK_HEAD_NAME, "PointRendMaskHead"): "PointRendROIMaskHead",
-    (MASK_HEAD_NAME, "CoarseMaskHead"): "PointRendROIMaskHead",
-    (SEM_SEG_HEAD_NAME, "PointRendSemSegHead"): "PointRendSemanticHead",
+    (f"{MASK_HEAD}.NAME", "PointRendMaskHead"): "PointRendROIMaskHead",
+    (f"{MASK_HEAD}.NAME", "CoarseMaskHead"): "PointRendROIMaskHead",
+    ("MODEL.SEM_SEG_HEAD.NAME", "PointRendSemSegHead"): "PointRendSemanticHead",
     ("MODEL.ROI_HEADS.NAME", "PointRendROIHeads"): "StandardROIHeads",
 }
-# Where the number of classes really is, and Detectron2's default of it.
-CLASSES = {
-    MASK: ("MODEL.ROI_HEADS.NUM_CLASSES", 80),
-    SEM_SEG: ("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 54),
-}
 # Stated elsewhere, or the only choice.
-NOT_NEEDED = (POINT_HEAD_ON, f"{POINT_HEAD}.NUM_CLASSES", f"{POINT_HEAD}.CLS_AGNOSTIC_MASK")
-# Defaults of theirs that differ from ours for semantics.
-SEMANTIC_DEFAULTS = {
-    "TRAIN_NUM_POINTS": 196,
-    "SUBDIVISION_NUM_POINTS": 784,
-    "COARSE_PRED_EACH_LAYER": True,
-}
+NOT_NEEDED = (IS_ON, f"{THEIRS}.NUM_CLASSES", f"{THEIRS}.CLS_AGNOSTIC_MASK")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a point head of theirs becomes."""
+
+    head: str  # key of the head whose name tells that a file configures this task
+    node: str  # ours
+    classes: tuple[str, int]  # where the number of classes really is, and Detectron2's default
+    defaults: dict[str, Any] = field(default_factory=dict)  # of theirs, where ours differ
+
+
+TASKS = (
+    Task(
+        head=f"{MASK_HEAD}.NAME",
+        node="MODEL.MASK_POINT_HEAD",
+        classes=("MODEL.ROI_HEADS.NUM_CLASSES", 80),
+    ),
+    Task(
+        head="MODEL.SEM_SEG_HEAD.NAME",
+        node="MODEL.SEM_SEG_POINT_HEAD",
+        classes=("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 54),
+        defaults={
+            "COARSE_HEAD_NAME": "SemSegFPNHead",
+            "TRAIN_NUM_POINTS": 196,
+            "SUBDIVISION_NUM_POINTS": 784,
+            "COARSE_PRED_EACH_LAYER": True,
+        },
+    ),
+)
 
 
 def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, Any], str]:
@@ -53,32 +73,30 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
         ValueError: it asks for what there is no counterpart of, or contradicts itself.
     """
     old = dict(_leaves(config))
-    if old.get(MASK_HEAD_NAME) == "ImplicitPointRendMaskHead":
-        raise ValueError(
-            f"{source} configures Implicit PointRend (MODEL.ROI_MASK_HEAD.NAME "
-            "ImplicitPointRendMaskHead), which cannot be read from Detectron2's files. Use "
-            "PointRendROIMaskHead."
-        )
-    renamed = {key: VALUES[key, value] for key, value in old.items() if _is_theirs(key, value)}
-    nodes = [
-        node
-        for node, key in ((MASK, MASK_HEAD_NAME), (SEM_SEG, SEM_SEG_HEAD_NAME))
-        if key in renamed
-    ]
-    if not nodes:
+    renamed = {
+        key: VALUES[key, value]
+        for key, value in old.items()
+        if isinstance(value, str) and (key, value) in VALUES
+    }
+    tasks = [task for task in TASKS if task.head in renamed]
+    moved = {task.node: _moved_keys(old, task) for task in tasks}
+    problem = next(_problems(old, tasks, moved), None)
+    if problem:
+        raise ValueError(f"{source}: {problem}.")
+    if not tasks:
         return dict(config), ""
-    if MASK in nodes:
-        _require_point_head(old, source)
+    is_gone = {key: key in (IS_ON, THEIRS) or key.startswith(f"{THEIRS}.") for key in old}
     new: dict[str, Any] = {}
-    for node in nodes:
-        new.update(_point_head_keys(old, node, source))
+    for task in tasks:
+        new.update({f"{task.node}.{name}": value for name, value in task.defaults.items()})
+        new.update(moved[task.node])
     # What the file states under our names wins over what it leaves to their defaults.
-    new.update((key, value) for key, value in old.items() if not _is_gone(key))
+    new.update((key, value) for key, value in old.items() if not is_gone[key])
     new.update(renamed)
-    if old.get(MASK_HEAD_NAME) == "CoarseMaskHead":
-        new["MODEL.ROI_MASK_HEAD.POOLER_TYPE"] = ""  # their region heads did so by themselves
+    if old.get(f"{MASK_HEAD}.NAME") == "CoarseMaskHead":
+        new[f"{MASK_HEAD}.POOLER_TYPE"] = ""  # their region heads did so by themselves
     changes = [f"{old[key]} -> {value}" for key, value in renamed.items()]
-    changes += [f"{POINT_HEAD} -> {node}" for node in nodes if any(map(_is_gone, old))]
+    changes += [f"{THEIRS} -> {task.node}" for task in tasks if any(is_gone.values())]
     note = f"{source} is of Detectron2's PointRend project and was read as: {', '.join(changes)}"
     dropped = [key for key in NOT_NEEDED if key in old]
     if dropped:
@@ -86,63 +104,53 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
     return _nested(new), f"{note}."
 
 
-def _is_gone(key: str) -> bool:
-    return key in (POINT_HEAD_ON, POINT_HEAD) or key.startswith(f"{POINT_HEAD}.")
-
-
-def _is_theirs(key: str, value: Any) -> bool:
-    return isinstance(value, str) and (key, value) in VALUES
-
-
-def _require_point_head(old: Mapping[str, Any], source: str) -> None:
-    if old.get(POINT_HEAD_ON, False) is not True:
-        found = old.get(POINT_HEAD_ON, "not set, which means False")
-        raise ValueError(
-            f"{source}: {POINT_HEAD_ON} is {found}: only the coarse mask would be trained, and "
-            "Detectron2 could not predict with it. Set it True, or train Mask R-CNN "
-            f"({MASK_HEAD_NAME} MaskRCNNConvUpsampleHead)."
-        )
-
-
-def _point_head_keys(old: Mapping[str, Any], node: str, source: str) -> dict[str, Any]:
+def _moved_keys(old: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Return their keys of the point head under the names of one of our nodes."""
-    theirs = {
-        key[len(POINT_HEAD) + 1 :]: value
-        for key, value in old.items()
-        if key.startswith(f"{POINT_HEAD}.")
+    keys = [key for key in old if key.startswith(f"{THEIRS}.") and key not in NOT_NEEDED]
+    moved = {
+        f"{task.node}.{key[len(THEIRS) + 1 :]}": old[key] for key in keys if key != COARSE_NAME
     }
-    key, default = CLASSES[node]
-    real = old.get(key, default)
-    count = theirs.pop("NUM_CLASSES", real)
-    if count != real:
-        raise ValueError(
-            f"{source}: {POINT_HEAD}.NUM_CLASSES is {count}, but {key} is {real}. Set both to the "
-            f"number of classes, or remove {POINT_HEAD} and state {key} alone with the keys of "
-            f"{node}."
-        )
-    if theirs.pop("CLS_AGNOSTIC_MASK", False) is not False:
-        remedy = (
-            "Set MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK True, which makes the coarse mask so too"
-        )
-        raise ValueError(
-            f"{source}: {POINT_HEAD}.CLS_AGNOSTIC_MASK True refines one mask from coarse masks of "
-            f"every class, which is not supported. {remedy if node == MASK else 'Remove it'}."
-        )
-    coarse = theirs.pop("COARSE_SEM_SEG_HEAD_NAME", "SemSegFPNHead")
-    if node == SEM_SEG:
-        theirs = {"COARSE_HEAD_NAME": coarse, **SEMANTIC_DEFAULTS, **theirs}
-    return _without_conflict({f"{node}.{name}": v for name, v in theirs.items()}, old, source)
-
-
-def _without_conflict(moved: dict[str, Any], old: Mapping[str, Any], source: str) -> dict[str, Any]:
-    for key, value in moved.items():
-        theirs = f"{POINT_HEAD}.{key.rsplit('.', 1)[1]}"
-        if theirs in old and old.get(key, value) != value:
-            raise ValueError(
-                f"{source}: {key} is {old[key]}, but {theirs}, which means the same, is {value}. "
-                "Remove one of the two."
-            )
+    if COARSE_NAME in old and "COARSE_HEAD_NAME" in task.defaults:
+        moved[f"{task.node}.COARSE_HEAD_NAME"] = old[COARSE_NAME]
     return moved
+
+
+def _problems(
+    old: Mapping[str, Any], tasks: list[Task], moved: Mapping[str, Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield what has no counterpart, and what contradicts itself."""
+    if old.get(f"{MASK_HEAD}.NAME") == "ImplicitPointRendMaskHead":
+        yield (
+            f"Implicit PointRend ({MASK_HEAD}.NAME ImplicitPointRendMaskHead) cannot be read from "
+            "Detectron2's files. Use PointRendROIMaskHead"
+        )
+    for task in tasks:
+        if task.head == f"{MASK_HEAD}.NAME" and old.get(IS_ON, False) is not True:
+            yield (
+                f"{IS_ON} is {old.get(IS_ON, 'not set, which means False')}: only the coarse mask "
+                "would be trained, and Detectron2 could not predict with it. Set it True, or train "
+                f"Mask R-CNN ({MASK_HEAD}.NAME MaskRCNNConvUpsampleHead)"
+            )
+        key, default = task.classes
+        real = old.get(key, default)
+        stated = old.get(f"{THEIRS}.NUM_CLASSES", real)
+        if stated != real:
+            yield (
+                f"{THEIRS}.NUM_CLASSES is {stated}, but {key} is {real}. Set both to the number of "
+                f"classes, or remove {THEIRS} and state {key} alone with the keys of {task.node}"
+            )
+        if old.get(f"{THEIRS}.CLS_AGNOSTIC_MASK", False) is not False:
+            yield (
+                f"{THEIRS}.CLS_AGNOSTIC_MASK True refines one mask from coarse masks of every "
+                "class, which is not supported. Remove it, or for instances set "
+                f"{MASK_HEAD}.CLS_AGNOSTIC_MASK True, which makes the coarse mask so too"
+            )
+        for key, value in moved[task.node].items():
+            if old.get(key, value) != value:
+                yield (
+                    f"{key} is {old[key]}, but {THEIRS}.{key.rsplit('.', 1)[1]}, which means the "
+                    f"same, is {value}. Remove one of the two"
+                )
 
 
 def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

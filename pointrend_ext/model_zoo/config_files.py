@@ -26,14 +26,7 @@ def get_config_file(name: str) -> str:
     Raises:
         FileNotFoundError: no file has this name; the message gives the nearest names.
     """
-    known = list_config_files()
-    if name not in known:
-        nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.0))
-        raise FileNotFoundError(
-            f"get_config_file: no configuration {name!r} among the {len(known)} files of "
-            f"{_configs_root()}. Nearest names: {nearest}. list_config_files() returns all."
-        )
-    return str(_configs_root() / name)
+    return _find(name, list_config_files(), "configuration")
 
 
 def list_config_files() -> list[str]:
@@ -57,16 +50,9 @@ def get_dataset_file(name: str) -> str:
         The absolute path of an existing file.
 
     Raises:
-        FileNotFoundError: no description has this name; the message lists those that there are.
+        FileNotFoundError: no description has this name; the message gives the nearest names.
     """
-    known = list_dataset_files()
-    if name not in known:
-        raise FileNotFoundError(
-            f"There is no data set description {name!r}: neither such a file (looked in "
-            f"{Path.cwd()}), nor does this package ship one of that name. It ships: "
-            f"{', '.join(known)}."
-        )
-    return str(_configs_root() / name)
+    return _find(name, list_dataset_files(), "data set description")
 
 
 def list_dataset_files() -> list[str]:
@@ -78,6 +64,16 @@ def list_dataset_files() -> list[str]:
         FileNotFoundError: the package was installed without its configuration files.
     """
     return [name for name in _names_below(_configs_root()) if _is_description(name)]
+
+
+def _find(name: str, known: list[str], what: str) -> str:
+    if name not in known:
+        nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.0))
+        raise FileNotFoundError(
+            f"There is no {what} {name!r}: neither such a file (looked in {Path.cwd()}), nor one "
+            f"among the {len(known)} files of {_configs_root()}. Nearest names: {nearest}."
+        )
+    return str(_configs_root() / name)
 
 
 def _is_description(name: str) -> bool:

@@ -1,52 +1,38 @@
 """Tiny COCO data sets on disk, and configs to read them."""
 
+import itertools
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
-from PIL import Image
 
 from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.data.toy import generate_toy_data
-
-HEIGHT, WIDTH = 40, 60
-
-
-def square(x0=10, y0=5, x1=30, y1=25):
-    """A polygon whose corners lie between pixels, as a flat list."""
-    return [x0, y0, x1, y0, x1, y1, x0, y1]
+from tests.data.builders import HEIGHT, WIDTH, annotation, write_image
 
 
-def annotation(image_id=1, category_id=1, **changes):
-    """A COCO annotation of the 20 x 20 square at (10, 5)."""
-    entry = {
-        "image_id": image_id,
-        "category_id": category_id,
-        "bbox": [10, 5, 20, 20],
-        "area": 400,
-        "iscrowd": 0,
-        "segmentation": [square()],
-    }
-    return {**entry, **changes}
-
-
-def write_image(path, height=HEIGHT, width=WIDTH, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+@pytest.fixture(autouse=True)
+def _catalogs():
+    """Take what a test registers out of Detectron2's catalogs."""
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.get(name)
+        MetadataCatalog.remove(name)
 
 
 @pytest.fixture
 def coco(tmp_path):
     """A factory: ``coco(annotations, num_images, categories)`` writes and registers a data set."""
-    registered = []
+    numbers = itertools.count()
 
     def make(annotations=None, num_images=2, categories=None, *, name=None, register=True):
-        name = name or f"test_set_{len(registered)}_{tmp_path.name}"
+        name = name or f"test_set_{next(numbers)}_{tmp_path.name}"
         root = tmp_path / name
         (root / "images").mkdir(parents=True)
         annotations = [annotation()] if annotations is None else annotations
@@ -64,15 +50,11 @@ def coco(tmp_path):
         json_file.write_text(json.dumps(content))
         if register:
             register_coco_instances(name, {}, str(json_file), str(root / "images"))
-            registered.append(name)
         return SimpleNamespace(
             name=name, json_file=Path(json_file), images=root / "images", content=content
         )
 
-    yield make
-    for name in registered:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.pop(name)
+    return make
 
 
 @pytest.fixture

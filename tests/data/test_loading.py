@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import json
 import logging
 
 import numpy as np
@@ -18,19 +17,7 @@ from pointrend_ext.data import (
     build_train_loader,
     load_dataset_dicts,
 )
-
-SQUARE = [10, 5, 30, 5, 30, 25, 10, 25]
-
-
-def entry(image_id=1, **changes):
-    base = {
-        "image_id": image_id,
-        "category_id": 1,
-        "bbox": [10, 5, 20, 20],
-        "iscrowd": 0,
-        "segmentation": [SQUARE],
-    }
-    return {**base, **changes}
+from tests.data.builders import annotation, square
 
 
 def train_items(cfg, data, number=8, mapper=None):
@@ -41,7 +28,7 @@ def train_items(cfg, data, number=8, mapper=None):
 
 
 def test_training_items(cfg, coco):
-    items = train_items(cfg, coco([entry(1), entry(2, category_id=2), entry(2)]))
+    items = train_items(cfg, coco([annotation(1), annotation(2, category_id=2), annotation(2)]))
     assert items.keys() == {1, 2}
     assert items[1]["image"].shape == (3, 40, 60)
     assert items[2]["instances"].gt_classes.tolist() == [1, 0]
@@ -51,7 +38,7 @@ def test_training_items(cfg, coco):
 @pytest.mark.parametrize("grouping", [True, False])
 @pytest.mark.parametrize("sampler", ["TrainingSampler", "RepeatFactorTrainingSampler"])
 def test_samplers_and_batches(cfg, coco, grouping, sampler):
-    data = coco([entry(i) for i in (1, 2, 3)], num_images=3)
+    data = coco([annotation(i) for i in (1, 2, 3)], num_images=3)
     cfg.DATASETS.TRAIN = (data.name,)
     cfg.DATALOADER.ASPECT_RATIO_GROUPING = grouping
     cfg.DATALOADER.SAMPLER_TRAIN = sampler
@@ -83,7 +70,7 @@ def test_config_is_not_changed(cfg, coco):
 
 
 def test_test_loader_goes_through_every_image_once(cfg, coco):
-    data = coco([entry(2)], num_images=3)
+    data = coco([annotation(2)], num_images=3)
     cfg.INPUT.MIN_SIZE_TEST = 80
     batches = list(build_test_loader(cfg, data.name))
     assert [len(batch) for batch in batches] == [1, 1, 1]
@@ -94,7 +81,9 @@ def test_test_loader_goes_through_every_image_once(cfg, coco):
 
 def test_category_ids_with_gaps(cfg, coco):
     categories = [{"id": 90, "name": "gear"}, {"id": 7, "name": "star"}]
-    data = coco([entry(1, category_id=90), entry(2, category_id=7)], categories=categories)
+    data = coco(
+        [annotation(1, category_id=90), annotation(2, category_id=7)], categories=categories
+    )
     items = train_items(cfg, data)
     assert items[1]["instances"].gt_classes.tolist() == [1]
     assert items[2]["instances"].gt_classes.tolist() == [0]
@@ -104,7 +93,7 @@ def test_category_ids_with_gaps(cfg, coco):
 @pytest.mark.parametrize(("filter_empty", "ids"), [(True, {1}), (False, {1, 2})])
 def test_image_without_annotations(cfg, coco, filter_empty, ids):
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = filter_empty
-    items = train_items(cfg, coco([entry(1)]))
+    items = train_items(cfg, coco([annotation(1)]))
     assert items.keys() == ids
     if not filter_empty:
         assert len(items[2]["instances"]) == 0
@@ -118,9 +107,9 @@ def test_crowd_is_no_training_target(cfg, coco, compressed):
     if compressed:
         rle = mask_util.frPyObjects(rle, 40, 60)
         rle = {"size": rle["size"], "counts": rle["counts"].decode()}
-    crowd = entry(1, iscrowd=1, segmentation=rle, category_id=2)
+    crowd = annotation(1, iscrowd=1, segmentation=rle, category_id=2)
     mapper = build_mapper(cfg, is_train=True)
-    items = train_items(cfg, coco([entry(1), crowd]), 2, mapper)
+    items = train_items(cfg, coco([annotation(1), crowd]), 2, mapper)
     assert items[1]["instances"].gt_classes.tolist() == [0]
     assert mapper.drops.counts() == {DropCause.CROWD: 2}
 
@@ -128,9 +117,9 @@ def test_crowd_is_no_training_target(cfg, coco, compressed):
 def test_polygon_with_two_points(cfg, coco, caplog):
     data = coco(
         [
-            entry(1),
-            entry(1, category_id=2, segmentation=[[10, 5, 30, 25]]),
-            entry(2, category_id=2, segmentation=[[10, 5, 30, 25], SQUARE]),
+            annotation(1),
+            annotation(1, category_id=2, segmentation=[[10, 5, 30, 25]]),
+            annotation(2, category_id=2, segmentation=[[10, 5, 30, 25], square()]),
         ]
     )
     with caplog.at_level(logging.WARNING, logger="pointrend_ext"):
@@ -145,7 +134,7 @@ def test_polygon_with_two_points(cfg, coco, caplog):
 
 def test_box_outside_the_image(cfg, coco):
     mapper = build_mapper(cfg, is_train=True)
-    data = coco([entry(1), entry(1, bbox=[100, 5, 20, 20], category_id=2)])
+    data = coco([annotation(1), annotation(1, bbox=[100, 5, 20, 20], category_id=2)])
     items = train_items(cfg, data, 3, mapper)
     assert items[1]["instances"].gt_classes.tolist() == [0]
     assert mapper.drops.counts() == {DropCause.BOX_OUTSIDE: 3}
@@ -154,9 +143,9 @@ def test_box_outside_the_image(cfg, coco):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        ("missing", FileNotFoundError, r"Image '.*1\.jpg' does not exist"),
-        ("truncated", ValueError, r"Image '.*1\.jpg' is truncated or corrupt"),
-        ("empty", ValueError, r"Image '.*1\.jpg' is empty"),
+        ("missing", FileNotFoundError, r"No such file.*1\.jpg"),
+        ("truncated", ValueError, r"Image '.*1\.jpg' is truncated"),
+        ("empty", ValueError, r"Image '.*1\.jpg' is .*\(0 bytes\)"),
         ("size", ValueError, r"1\.jpg, got \(30, 40\), expect \(60, 40\)"),
     ],
 )
@@ -182,7 +171,7 @@ def test_damaged_image_is_named_by_a_worker(cfg, coco):
     path.write_bytes(path.read_bytes()[:1500])
     cfg.DATALOADER.NUM_WORKERS = 1
     cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(ValueError, match=r"Image '.*1\.jpg' is truncated or corrupt"):
+    with pytest.raises(ValueError, match=r"Image '.*1\.jpg' is truncated"):
         next(iter(build_train_loader(cfg)))
     gc.collect()  # torch takes 5 seconds to end a worker that raised; do not delay a later test
 
@@ -190,7 +179,9 @@ def test_damaged_image_is_named_by_a_worker(cfg, coco):
 def test_workers_count_into_the_same_counter(cfg, coco):
     mapper = build_mapper(cfg, is_train=True)
     cfg.DATALOADER.NUM_WORKERS = 2
-    data = coco([entry(1), entry(1, bbox=[100, 5, 20, 20]), entry(2, bbox=[1, 1, 0, 0])])
+    data = coco(
+        [annotation(1), annotation(1, bbox=[100, 5, 20, 20]), annotation(2, bbox=[1, 1, 0, 0])]
+    )
     train_items(cfg, data, 8, mapper)
     gc.collect()
     counts = mapper.drops.counts()
@@ -204,7 +195,7 @@ def test_no_training_set(cfg):
         build_train_loader(cfg)
 
 
-@pytest.mark.parametrize("annotations", [[], [entry(1, iscrowd=1)]])
+@pytest.mark.parametrize("annotations", [[], [annotation(1, iscrowd=1)]])
 def test_no_image_that_can_be_trained_on(cfg, coco, annotations):
     data = coco(annotations)
     cfg.DATASETS.TRAIN = (data.name,)
@@ -216,11 +207,13 @@ def test_no_image_that_can_be_trained_on(cfg, coco, annotations):
 
 
 def test_no_masks_at_all(cfg, coco):
-    annotation = entry(1)
-    del annotation["segmentation"]
-    data = coco([annotation])
+    bare = annotation()
+    del bare["segmentation"]
+    data = coco([bare])
     cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(ValueError, match=r"MODEL\.MASK_ON is True, but none of the 1 annot"):
+    with pytest.raises(
+        ValueError, match=r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True"
+    ):
         build_train_loader(cfg)
     cfg.MODEL.MASK_ON = False
     build_train_loader(cfg)
@@ -239,18 +232,14 @@ def test_num_classes_is_checked(cfg, coco):
 @pytest.fixture
 def custom(tmp_path):
     """A factory for data sets of a registered function."""
-    names = []
+    numbers = itertools.count()
 
     def make(function):
-        names.append(f"custom_{len(names)}_{tmp_path.name}")
-        DatasetCatalog.register(names[-1], function)
-        return names[-1]
+        name = f"custom_{next(numbers)}_{tmp_path.name}"
+        DatasetCatalog.register(name, function)
+        return name
 
-    yield make
-    for name in names:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.get(name)
-        MetadataCatalog.pop(name)
+    return make
 
 
 def test_custom_function_that_fails(cfg, custom):
@@ -258,21 +247,21 @@ def test_custom_function_that_fails(cfg, custom):
     with pytest.raises(ValueError, match=rf"{name}' could not be loaded: KeyError: 'no_such_key'"):
         load_dataset_dicts(cfg, [name], is_train=True)
     name = custom(list)
-    with pytest.raises(ValueError, match=rf"{name}' could not be loaded: .*is empty"):
+    with pytest.raises(ValueError, match=rf"{name}' has 0 images"):
         load_dataset_dicts(cfg, [name], is_train=True)
 
 
 def test_custom_category_beyond_num_classes(cfg, custom, record):
     record["annotations"] = [{"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}]
     name = custom(lambda: [record])
-    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2"):
+    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2 to 2"):
         load_dataset_dicts(cfg, [name], is_train=True)
 
 
 def test_labels_that_the_model_needs(cfg, custom, record):
     del record["annotations"]
     name = custom(lambda: [record])
-    with pytest.raises(ValueError, match="GeneralizedRCNN needs instance annotations"):
+    with pytest.raises(ValueError, match=r"GeneralizedRCNN needs instance annotations"):
         load_dataset_dicts(cfg, [name], is_train=True)
     cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     with pytest.raises(ValueError, match="SemanticSegmentor needs label maps"):
@@ -296,15 +285,7 @@ def test_semantic_training(cfg, custom, record, tmp_path):
 
 
 def test_two_data_sets_are_joined(cfg, coco):
-    first, second = coco([entry(1)]), coco([entry(1), entry(2)])
+    first, second = coco([annotation(1)]), coco([annotation(1), annotation(2)])
     records = load_dataset_dicts(cfg, [first.name, second.name], is_train=True)
     assert len(records) == 3
     assert len({r["file_name"] for r in records}) == 3
-
-
-def test_broken_json_is_reported_by_the_loader(cfg, coco):
-    data = coco()
-    data.json_file.write_text(json.dumps(data.content)[:-5])
-    cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(ValueError, match=r"instances\.json' is not valid JSON: .* at line 1"):
-        build_train_loader(cfg)

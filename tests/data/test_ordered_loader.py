@@ -6,12 +6,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog
 from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.data.samplers import TrainingSampler
 
 from pointrend_ext.data import OrderedLoader, build_train_loader, seed_process, seeded
-from pointrend_ext.data.ordered_loader import group_by_aspect_ratio
 
 RECORDS = [{"id": i, "width": 4 + i % 3, "height": 5} for i in range(7)]
 
@@ -106,13 +105,12 @@ def test_seeds_of_other_tuples_are_other_seeds():
 
 
 def test_groups_are_those_of_detectron2():
-    generator = torch.Generator().manual_seed(0)
-    order = torch.randint(7, (60,), generator=generator).tolist()
-    theirs = list(AspectRatioGroupedDataset([RECORDS[i] for i in order], 3))
-    is_wide = [r["width"] > r["height"] for r in RECORDS]
-    ours = list(group_by_aspect_ratio(enumerate(order), is_wide, 3))
-    assert [[r["id"] for r in batch] for batch in theirs] == [[i for _, i in b] for b in ours]
-    assert all(order[position] == i for batch in ours for position, i in batch)
+    loader = make_loader()
+    order = itertools.islice(loader._sampler, 60)
+    theirs = list(AspectRatioGroupedDataset((RECORDS[i] for i in order), 2))
+    ours = [[number for number, _ in batch] for batch in itertools.islice(loader, len(theirs))]
+    assert ours == [[record["id"] for record in batch] for batch in theirs]
+    assert len({RECORDS[i]["width"] > 5 for batch in ours for i in batch}) == 2
 
 
 @pytest.fixture
@@ -128,9 +126,7 @@ def one_image(cfg, record):
     ]
     cfg.DATASETS.TRAIN = ("one_image",)
     DatasetCatalog.register("one_image", lambda: [record])
-    yield cfg
-    DatasetCatalog.remove("one_image")
-    MetadataCatalog.pop("one_image")
+    return cfg
 
 
 @pytest.mark.parametrize("images", [1, 3])

@@ -26,7 +26,7 @@ def test_truncated_jpeg_is_named(tmp_path, kept):
     data = jpeg_bytes()
     path = tmp_path / "half.jpg"
     path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(ValueError, match=r"half\.jpg' is (truncated|not an image)"):
+    with pytest.raises(ValueError, match=r"half\.jpg' is truncated or corrupt or no image \(\d+ b"):
         read_image(str(path), "BGR")
 
 
@@ -35,7 +35,7 @@ def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypat
     path = tmp_path / "half.jpg"
     path.write_bytes(data[: len(data) // 2])
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with pytest.raises(ValueError, match=r"half\.jpg' is truncated or corrupt"):
+    with pytest.raises(ValueError, match=r"half\.jpg' is truncated .*: .*image file is truncated"):
         read_image(str(path), "BGR")
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True  # given back as it was
 
@@ -43,9 +43,9 @@ def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"x\.jpg' is empty \(0 bytes\)"),
-        (b"just some text", r"x\.jpg' is not an image"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"x\.jpg' is (truncated or corrupt|not an image)"),
+        (b"", r"x\.jpg' is .*no image \(0 bytes\)"),
+        (b"just some text", r"x\.jpg' is .*no image .*: cannot identify"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"x\.jpg' .* no image"),
     ],
 )
 def test_file_that_is_no_image(tmp_path, content, message):
@@ -56,12 +56,12 @@ def test_file_that_is_no_image(tmp_path, content, message):
 
 
 def test_missing_image(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Image '.*gone\.jpg' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
         read_image(str(tmp_path / "gone.jpg"), "BGR")
 
 
 def test_folder_instead_of_an_image(tmp_path):
-    with pytest.raises(OSError, match="could not be opened"):
+    with pytest.raises(IsADirectoryError, match=tmp_path.name):
         read_image(str(tmp_path), "BGR")
 
 
@@ -97,9 +97,9 @@ def test_size_needs_the_header_alone(tmp_path, ending):
 
 def test_size_of_what_is_no_image(tmp_path):
     (tmp_path / "x.jpg").write_text("text")
-    with pytest.raises(ValueError, match=r"x\.jpg' is not an image"):
+    with pytest.raises(ValueError, match=r"x\.jpg' .*no image"):
         read_image_size(str(tmp_path / "x.jpg"))
-    with pytest.raises(FileNotFoundError, match=r"'.*y\.jpg' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"y\.jpg"):
         read_image_size(str(tmp_path / "y.jpg"))
 
 

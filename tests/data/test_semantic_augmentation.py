@@ -70,7 +70,6 @@ def test_label_map_follows_the_image(semantic_cfg):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("TYPE", "square", r"INPUT\.CROP\.TYPE is 'square'\. Choose from: relative_range"),
         ("SINGLE_CATEGORY_MAX_AREA", 0.0, r"SINGLE_CATEGORY_MAX_AREA is 0\.0"),
         ("SINGLE_CATEGORY_MAX_AREA", 1.5, r"SINGLE_CATEGORY_MAX_AREA is 1\.5"),
     ],

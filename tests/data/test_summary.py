@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 
@@ -61,9 +60,7 @@ def data_set(tmp_path):
     }
     (tmp_path / "a.json").write_text(json.dumps(content))
     register_coco_instances(NAME, {}, str(tmp_path / "a.json"), str(tmp_path))
-    yield tmp_path
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return tmp_path
 
 
 def test_counts_and_problems(data_set: Path):

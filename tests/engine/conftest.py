@@ -6,6 +6,7 @@ import argparse
 import logging
 
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
 from pointrend_ext.data.toy import generate_toy_data
@@ -31,6 +32,17 @@ def toy_root(tmp_path_factory):
     root = tmp_path_factory.mktemp("datasets")
     generate_toy_data(root, num_train=8, num_val=4)
     return root
+
+
+@pytest.fixture(autouse=True)
+def _catalogs():
+    """Take what a test registers out of Detectron2's catalogs."""
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.get(name)
+        MetadataCatalog.remove(name)
 
 
 @pytest.fixture

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from torch import nn
 
 from pointrend_ext.checkpoint import IncompleteWeightsError, UnsafeWeightsError
 from pointrend_ext.engine import (
     LoadOptions,
     Trainer,
-    argument_parser,
     build_checkpointer,
     find_class_names,
     load_cfg,
@@ -63,15 +60,13 @@ def few_classes(toy_root, tmp_path):
     split = {"train": {"images": images, "annotations": str(tmp_path / "few.json")}}
     content = {"name": "few", "task": "instance", "root": ".", "splits": split}
     (tmp_path / "few.yaml").write_text(yaml.safe_dump(content))
-    yield [
+    return [
         *("DATASETS.DESCRIPTIONS", (str(tmp_path / "few.yaml"),)),
         *("DATASETS.TRAIN", ("few_train",)),
         *("DATASETS.TEST", ()),
         *("MODEL.ROI_HEADS.NUM_CLASSES", 3),
         *("OUTPUT_DIR", str(tmp_path / "few")),
     ]
-    DatasetCatalog.remove("few_train")
-    MetadataCatalog.pop("few_train")
 
 
 def start(cfg, **options):
@@ -129,15 +124,6 @@ def test_code_in_weights_is_refused_unless_allowed(tiny_run, tmp_path):
     with pytest.raises(ValueError, match="NoneType"):  # mkdir returned no weights
         train_or_evaluate(cfg, eval_only=True, load_options=LoadOptions(allow_code=True))
     assert touched.exists()
-
-
-@pytest.mark.parametrize("flag", ["--allow-code", "--allow-missing", "--map-classes"])
-def test_flags_of_the_command_line(flag):
-    parser = argument_parser()
-    name = flag[2:].replace("-", "_")
-    assert LoadOptions.from_args(parser.parse_args([])) == LoadOptions()
-    assert LoadOptions.from_args(parser.parse_args([flag])) == LoadOptions(**{name: True})
-    assert LoadOptions.from_args(SimpleNamespace()) == LoadOptions()  # Detectron2's own parser
 
 
 def test_a_model_wrapped_for_several_gpus_is_unwrapped():

@@ -7,7 +7,7 @@ from detectron2.solver import build_optimizer as detectron2_optimizer
 from torch import nn
 
 from pointrend_ext.engine import Trainer, load_cfg
-from pointrend_ext.engine.solver import build_lr_scheduler, build_optimizer
+from pointrend_ext.engine.solver import build_optimizer
 
 SOLVERS = {
     "defaults": [],
@@ -129,7 +129,7 @@ def test_poly_schedule_by_formula(constant_ending):
     opts += ["SOLVER.WARMUP_ITERS", warmup, "SOLVER.WARMUP_FACTOR", 0.1, "SOLVER.BASE_LR", 0.5]
     opts += ["SOLVER.SEM_SEG_HEAD_LR_FACTOR", 10.0]
     opts += ["SOLVER.POLY_LR_CONSTANT_ENDING", constant_ending]
-    got = learning_rates(build_lr_scheduler, load_cfg(opts=opts), Model())
+    got = learning_rates(Trainer.build_lr_scheduler, load_cfg(opts=opts), Model())
     shares = []
     for iteration in range(total + 1):
         share = (1 - iteration / total) ** power
@@ -146,7 +146,7 @@ def test_poly_schedule_by_formula(constant_ending):
 def test_the_schedules_of_detectron2_are_still_there(name):
     opts = ["SOLVER.LR_SCHEDULER_NAME", name, "SOLVER.MAX_ITER", 30, "SOLVER.STEPS", (10, 20)]
     cfg, model = load_cfg(opts=[*opts, "SOLVER.WARMUP_ITERS", 5]), Model()
-    got = learning_rates(build_lr_scheduler, cfg, model)
+    got = learning_rates(Trainer.build_lr_scheduler, cfg, model)
     torch.testing.assert_close(got, learning_rates(detectron2_lr_scheduler, cfg, model))
 
 

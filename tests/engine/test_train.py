@@ -97,7 +97,7 @@ def test_a_toy_set_of_other_numbers_is_left_alone(tiny_run, toy_root):
 def test_toy_data_is_made_when_there_is_none(tiny_run, tmp_path, monkeypatch):
     made = []
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    monkeypatch.setattr("pointrend_ext.engine.setup.ensure_toy_data", made.append)
+    monkeypatch.setattr("pointrend_ext.data.registration.ensure_toy_data", made.append)
     with pytest.raises(FileNotFoundError):  # nothing was really made
         setup_cfg(tiny_run())
     assert made == [str(tmp_path)]

@@ -298,11 +298,3 @@ def test_one_node_for_both_tasks_becomes_two():
 def test_other_files_are_left_alone():
     config = {"MODEL": {"POINT_HEAD": {"NUM_CLASSES": 5}, "RPN": {}}, "INPUT": None}
     assert upgrade_config(config, "a.yaml") == (config, "")
-
-
-def test_a_missing_base_is_named(official, tmp_path):
-    (tmp_path / "configs" / "Base-RCNN-FPN.yaml").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"3x_coco\.yaml inherits from .*Base-RCNN-FPN\.yam"
-    ):
-        load_cfg(official / R50)

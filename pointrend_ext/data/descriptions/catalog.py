@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -28,12 +27,3 @@ def is_registered(name: str, metadata: dict[str, Any]) -> bool:
                 f"{known.get(key, None)!r}, not {value!r}. Choose another name for this one."
             )
     return True
-
-
-def register_once(
-    name: str, loader: Callable[[], list[dict[str, Any]]], metadata: dict[str, Any]
-) -> None:
-    """Register a data set unless it is, with its metadata; errors as in ``is_registered``."""
-    if not is_registered(name, metadata):
-        DatasetCatalog.register(name, loader)
-        MetadataCatalog.get(name).set(**metadata)

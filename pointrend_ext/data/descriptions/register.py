@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from detectron2.data.datasets import load_coco_json
+from detectron2.data.datasets import register_coco_instances
 
-from pointrend_ext.data.descriptions.catalog import register_once
-from pointrend_ext.data.descriptions.description import DatasetDescription, read_description
+from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.descriptions.description import InstanceDescription, read_description
 from pointrend_ext.data.descriptions.semantic_folder import register_semantic_folder
+from pointrend_ext.data.descriptions.values import LabelValues
 from pointrend_ext.model_zoo import get_dataset_file
 
 __all__ = ["register_description"]
@@ -36,40 +37,30 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
     if not file.is_file():
         file = Path(get_dataset_file(file.as_posix().removeprefix("configs/")))
     description = read_description(file)
-    return [_register_split(description, split, file) for split in description.splits]
-
-
-def _register_split(description: DatasetDescription, split: str, file: Path) -> str:
-    name = f"{description.name}_{split}"
-    images, truth = map(str, description.splits[split])
-    try:
-        if description.task == "semantic":
-            register_semantic_folder(
-                name,
-                images,
-                truth,
-                description.classes,
-                ignore_value=description.ignore_value,
-                image_suffix=description.image_suffix,
-                label_suffix=description.label_suffix,
-                colors=description.colors,
-            )
+    names = []
+    for split, entry in description.splits.items():
+        names.append(f"{description.name}_{split}")
+        images, truth = (
+            str(Path(description.root, os.path.expanduser(path)))
+            for path in entry.model_dump().values()
+        )
+        if isinstance(description, InstanceDescription):
+            _register_instances(names[-1], images, truth, description.classes)
         else:
-            _register_instances(name, images, truth, description.classes)
-    except ValueError as error:
-        raise ValueError(f"Data set description {str(file)!r}: {error}") from error
-    return name
+            options = {key: getattr(description, key) for key in LabelValues.model_fields}
+            register_semantic_folder(names[-1], images, truth, **options)
+    return names
 
 
 def _register_instances(
-    name: str, image_dir: str, json_file: str, classes: tuple[str, ...] | None
+    name: str, image_dir: str, json_file: str, classes: list[str] | None
 ) -> None:
-    """Do what Detectron2's ``register_coco_instances`` does, but twice without complaint."""
+    classes_as_metadata = {} if classes is None else {"thing_classes": classes}
     metadata: dict[str, Any] = {
         "evaluator_type": "coco",
         "json_file": json_file,
         "image_root": image_dir,
+        **classes_as_metadata,
     }
-    if classes is not None:  # pointrend_ext.data.checks compares them with the file
-        metadata["thing_classes"] = list(classes)
-    register_once(name, lambda: load_coco_json(json_file, image_dir, name), metadata)
+    if not is_registered(name, metadata):
+        register_coco_instances(name, classes_as_metadata, json_file, image_dir)

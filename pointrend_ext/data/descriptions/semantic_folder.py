@@ -7,12 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from pointrend_ext.data.descriptions.catalog import register_once
-from pointrend_ext.data.descriptions.class_values import (
-    check_class_names,
-    check_colors,
-    check_ignore_value,
-)
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.reading import LABEL_ENDINGS, read_image_size
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
@@ -50,22 +48,31 @@ def register_semantic_folder(
     Raises:
         ValueError: If an argument is wrong, or the name is taken by something else.
     """
-    names = check_class_names(list(classes))
+    given: dict[str, Any] = {
+        "classes": list(classes),
+        "ignore_value": ignore_value,
+        "image_suffix": image_suffix,
+        "label_suffix": label_suffix,
+        "colors": None if colors is None else [list(color) for color in colors],
+    }
+    values = validate(LabelValues, given)
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
         "image_root": images,
         "sem_seg_root": labels,
-        "stuff_classes": list(names),
-        "ignore_label": check_ignore_value(ignore_value, len(names)),
+        "stuff_classes": values.classes,
+        "ignore_label": values.ignore_value,
         "image_suffix": image_suffix,
         "label_suffix": label_suffix,
     }
-    if colors is not None:
-        metadata["stuff_colors"] = [list(color) for color in check_colors(colors, len(names))]
-    register_once(
-        name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix), metadata
-    )
+    if values.colors is not None:
+        metadata["stuff_colors"] = values.colors
+    if not is_registered(name, metadata):
+        DatasetCatalog.register(
+            name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix)
+        )
+        MetadataCatalog.get(name).set(**metadata)
 
 
 def load_semantic_folder(
@@ -102,13 +109,8 @@ def _files_by_stem(
     what: str, folder: str, suffix: str | None, endings: tuple[str, ...]
 ) -> dict[str, str]:
     """Return stem -> path. Stems are relative, with forward slashes, in one Unicode form."""
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(
-            f"The {what} folder {folder!r} does not exist. Correct the path where the data set is "
-            "registered, or in its description."
-        )
     found: dict[str, str] = {}
-    for parent, subfolders, files in os.walk(folder, followlinks=True):
+    for parent, subfolders, files in os.walk(folder, onerror=_raise, followlinks=True):
         subfolders[:] = [f for f in subfolders if not f.startswith(".")]
         for file in files:
             ending = os.path.splitext(file)[1] if suffix is None else suffix
@@ -132,6 +134,11 @@ def _files_by_stem(
             f"the folder or the {what.split()[0]}_suffix."
         )
     return found
+
+
+def _raise(error: OSError) -> None:
+    """Let ``os.walk`` report a folder that is not there or must not be read, not pass over it."""
+    raise error
 
 
 def _check_matching(

@@ -1,0 +1,128 @@
+"""Registered data sets: those in COCO's format are checked and loaded from one parse of a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import (
+    load_sem_seg,
+    register_coco_instances,
+    register_coco_panoptic_separated,
+)
+from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
+
+from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file, take_coco_records
+
+__all__ = [
+    "audit_dataset",
+    "class_list",
+    "has_classes_in_file",
+    "is_separated",
+    "load_registered",
+]
+
+logger = logging.getLogger(__name__)
+
+_EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
+_FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+
+
+def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
+    """Audit the annotation file of a registered data set.
+
+    Args:
+        name: a registered data set.
+        keep: also keep the parsed file for ``load_registered``, if that reads it.
+
+    Returns:
+        What its file holds, or None when the data set has no local file in COCO's format.
+
+    Raises:
+        ValueError: If the file is not valid, or has other classes than the data set is registered
+            with.
+    """
+    metadata = MetadataCatalog.get(name)
+    evaluator, json_file = metadata.get("evaluator_type", None), metadata.get("json_file", None)
+    if evaluator not in _EVALUATORS or not json_file or not os.path.isfile(json_file):
+        return None  # also a remote file, or one that only an evaluation needs
+    audit = audit_coco_file(os.fspath(json_file), keep=keep and _read_by_us(name))
+    stated, in_file = metadata.get("thing_classes", None), list(audit.class_names)
+    if has_classes_in_file(name) and stated is not None and [*stated] != in_file:
+        raise ValueError(
+            f"The data set {name!r} is registered with {class_list([*stated])}, but its "
+            f"annotation file {json_file!r} has {class_list(in_file)}. Leave the class names out "
+            "of its registration or description, or correct them."
+        )
+    return audit
+
+
+def class_list(classes: list[str]) -> str:
+    """Return the number of classes and the first names, for messages."""
+    shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
+    return f"{len(classes)} classes ({shown})"
+
+
+def has_classes_in_file(name: str) -> bool:
+    """Tell whether ``load_coco_json`` takes the class names from the annotation file."""
+    return MetadataCatalog.get(name).get("evaluator_type", None) == "coco" or is_separated(name)
+
+
+def is_separated(name: str) -> bool:
+    """Tell whether records hold instances and label maps of stuff, for Panoptic FPN."""
+    metadata = MetadataCatalog.get(name)
+    return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
+
+
+def load_registered(name: str) -> Any:
+    """Return what the registered function of a data set returns.
+
+    Functions of Detectron2 that read a local COCO file are not called: the records are those of the
+    audit, which parsed the file. As ``load_coco_json`` does, class names and contiguous ids are
+    written to the metadata, and what is left out is logged.
+
+    Raises:
+        FileNotFoundError: If a file or folder of the data set does not exist.
+        ValueError: If the data set is not registered, its function fails, or see ``audit_dataset``.
+    """
+    if name not in DatasetCatalog or not _read_by_us(name):
+        try:
+            return DatasetCatalog.get(name)
+        except _FUNCTION_ERRORS as error:
+            raise ValueError(
+                f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
+            ) from error
+    audit_dataset(name, keep=True)
+    metadata = MetadataCatalog.get(name)
+    json_file, image_root = os.fspath(metadata.json_file), os.fspath(metadata.image_root)
+    audit = audit_coco_file(json_file)
+    if audit.dropped:
+        listed = "; ".join(f"{number} {cause}" for cause, number in audit.dropped.items())
+        total = audit.num_annotations
+        logger.warning("Data set %r: left out, of %d annotations: %s.", name, total, listed)
+    metadata.thing_classes = list(audit.class_names)
+    metadata.thing_dataset_id_to_contiguous_id = audit.contiguous_ids
+    records = take_coco_records(json_file)
+    for record in records:
+        record["file_name"] = os.path.join(image_root, record["file_name"])
+    if not _was_registered_by(register_coco_panoptic_separated, name):
+        return records
+    return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+
+
+def _read_by_us(name: str) -> bool:
+    readers = (register_coco_instances, register_coco_panoptic_separated)
+    return any(_was_registered_by(reader, name) for reader in readers) and os.path.isfile(
+        MetadataCatalog.get(name).json_file
+    )
+
+
+def _was_registered_by(register: Callable[..., None], name: str) -> bool:
+    """Tell whether a data set has the function that one of Detectron2's registers."""
+    function = DatasetCatalog[name]
+    lambda_name = f"{register.__qualname__}.<locals>.<lambda>"
+    names = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    return names == (register.__module__, lambda_name)

@@ -1,0 +1,40 @@
+"""Annotations and pictures that the tests of the data room are made of."""
+
+import numpy as np
+from detectron2.structures import BoxMode
+from PIL import Image
+
+HEIGHT, WIDTH = 40, 60
+
+
+def square(x0=10, y0=5, x1=30, y1=25):
+    """A polygon whose corners lie between pixels, as a flat list."""
+    return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def annotation(image_id=1, **changes):
+    """A COCO annotation of the 20 x 20 square at (10, 5)."""
+    entry = {
+        "image_id": image_id,
+        "category_id": 1,
+        "bbox": [10, 5, 20, 20],
+        "iscrowd": 0,
+        "segmentation": [square()],
+    }
+    return {**entry, **changes}
+
+
+def target(**changes):
+    """The same in Detectron2's format."""
+    entry = {
+        "bbox": [10, 5, 20, 20],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": 0,
+        "segmentation": [square()],
+    }
+    return {**entry, **changes}
+
+
+def write_image(path, height=HEIGHT, width=WIDTH, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)

@@ -1,0 +1,132 @@
+"""Our records from a COCO file: equal to Detectron2's, from a file that is parsed once."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances, register_coco_panoptic_separated
+from PIL import Image
+
+from pointrend_ext.data import build_train_loader, check_datasets, check_num_classes, coco_audit
+from pointrend_ext.data.coco_dataset import load_registered
+from tests.data.builders import square
+
+RLE = {"size": [40, 60], "counts": [100, 300, 2000]}
+
+
+def assert_equal_to_detectron2(json_file, images, name="records"):
+    """Compare records and metadata with those of Detectron2's own loader, value for value."""
+    for owner in ("ours", "theirs"):
+        register_coco_instances(f"{owner}_{name}", {}, str(json_file), str(images))
+    ours, theirs = load_registered(f"ours_{name}"), DatasetCatalog.get(f"theirs_{name}")
+    assert ours == theirs
+    assert len(theirs) > 0
+    metadata = [MetadataCatalog.get(f"{owner}_{name}").as_dict() for owner in ("ours", "theirs")]
+    assert {**metadata[0], "name": ""} == {**metadata[1], "name": ""}
+    return ours
+
+
+def test_every_kind_of_annotation(coco):
+    compressed = {"size": [40, 60], "counts": "T3d0c0oo0S"}
+    base = {"category_id": 7, "bbox": [1, 2, 3.5, 4]}
+    data = coco(
+        [
+            {**base, "image_id": 3, "segmentation": [square()], "iscrowd": 0, "area": 9},
+            {**base, "image_id": 1, "segmentation": [square(), [1, 2, 3, 4]], "category_id": 90},
+            {**base, "image_id": 1, "segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7]]},
+            {**base, "image_id": 1, "segmentation": RLE, "iscrowd": 1},
+            {**base, "image_id": 3, "segmentation": compressed, "iscrowd": 1},
+            {**base, "image_id": 3, "segmentation": []},
+            {**base, "image_id": 3, "segmentation": None, "keypoints": []},
+            {**base, "image_id": 3, "keypoints": [1, 2, 2, 30, 5, 0], "num_keypoints": 1},
+            {**base, "image_id": 99, "segmentation": [square()]},
+        ],
+        num_images=3,
+        categories=[{"id": 90, "name": "gear"}, {"id": 7, "name": "star"}],
+        register=False,
+    )
+    data.content["images"].reverse()
+    data.json_file.write_text(json.dumps(data.content))
+    records = assert_equal_to_detectron2(data.json_file, data.images)
+    assert [len(record["annotations"]) for record in records] == [2, 0, 5]
+
+
+def test_without_annotations(coco):
+    data = coco(register=False)
+    del data.content["annotations"]
+    data.json_file.write_text(json.dumps(data.content))
+    register_coco_instances("ours", {}, str(data.json_file), str(data.images))
+    assert [record["annotations"] for record in load_registered("ours")] == [[], []]
+
+
+@pytest.mark.real_data
+def test_real_annotations(real_data):
+    for split in ("train", "val"):
+        file = real_data / f"coco/annotations/instances_{split}2017.json"
+        assert_equal_to_detectron2(file, real_data / f"coco/{split}2017", split)
+
+
+def test_panoptic_data_set(coco, tmp_path):
+    data = coco(register=False)
+    for image_id in (1, 2):
+        Image.fromarray(np.zeros((40, 60), np.uint8)).save(data.images / f"{image_id}.png")
+    for name in ("ours", "theirs"):
+        folders = (str(data.images), str(tmp_path), str(data.json_file), str(data.images))
+        register_coco_panoptic_separated(name, {}, *folders, str(data.json_file))
+    ours = load_registered("ours_separated")
+    assert ours == DatasetCatalog.get("theirs_separated")
+    assert ours[0]["sem_seg_file_name"] == str(data.images / "1.png")
+
+
+def test_another_registered_function_is_called(coco):
+    data = coco(register=False)
+    DatasetCatalog.register("own", lambda: ["its own"])
+    MetadataCatalog.get("own").set(
+        evaluator_type="coco", json_file=str(data.json_file), image_root=str(data.images)
+    )
+    assert load_registered("own") == ["its own"]
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The files that were parsed, by whom ever."""
+    files = []
+    load = json.load
+
+    def counting(file, **options):
+        files.append(file.name)
+        return load(file, **options)
+
+    monkeypatch.setattr(json, "load", counting)
+    return files
+
+
+def test_one_start_parses_a_file_once(cfg, coco, parsed):
+    train, test = coco(), coco()
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train.name,), (test.name,)
+    names = (train.name, test.name)
+    check_datasets(cfg, names, keep=cfg.DATASETS.TRAIN)
+    check_num_classes(cfg, names)
+    build_train_loader(cfg)
+    assert sorted(parsed) == sorted(str(data.json_file) for data in (train, test))
+
+
+def test_nothing_parsed_is_kept_after_loading(cfg, coco):
+    train, test = coco(), coco()
+    cfg.DATASETS.TRAIN = (train.name,)
+    check_datasets(cfg, [train.name, test.name], keep=[train.name])
+    kept = [coco_audit._known[str(data.json_file)][1].records for data in (train, test)]
+    assert [records and len(records) for records in kept] == [2, None]
+    build_train_loader(cfg)
+    assert coco_audit._known[str(train.json_file)][1].records is None
+
+
+def test_a_file_that_changed_is_parsed_again(cfg, coco, parsed):
+    data = coco()
+    check_datasets(cfg, [data.name], keep=[data.name])
+    data.json_file.write_text(json.dumps({**data.content, "annotations": []}))
+    assert [record["annotations"] for record in load_registered(data.name)] == [[], []]
+    assert parsed == [str(data.json_file)] * 2
