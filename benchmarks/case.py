@@ -1,0 +1,51 @@
+"""What a benchmark case is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Case", "Forms"]
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The forms of one case, ready to run.
+
+    Attributes:
+        run: by name; "upstream" and "ours" where both can run.
+        check: compares what they returned in the last timed round; raises AssertionError, and
+            returns a sentence for the report.
+        prepare: called with a form's name before each of its runs, outside its time.
+    """
+
+    run: Mapping[str, Callable[[], Any]]
+    check: Callable[[Mapping[str, Any]], str]
+    prepare: Callable[[str], object] = lambda name: None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    Attributes:
+        group: heading it belongs to.
+        name: what is computed.
+        build: makes the forms, given a device.
+        min_ratio: how many times faster ours has to be, if anything is demanded.
+        max_mib: how much extra memory ours may take, if anything is demanded.
+        warm_memory: whether memory is that of a second run, or of the first.
+    """
+
+    group: str
+    name: str
+    build: Callable[[str], Forms] = field(repr=False)
+    min_ratio: float | None = None
+    max_mib: float | None = None
+    warm_memory: bool = True
+
+    @property
+    def title(self) -> str:
+        """How the case is called on the command line."""
+        return f"{self.group}: {self.name}"

@@ -1,0 +1,200 @@
+"""Training runs side by side: their final metrics in one table, their losses in one picture.
+
+It reads the ``metrics.json`` that Detectron2 writes to the ``OUTPUT_DIR`` of a run, and writes
+``runs.json`` (what the table shows), ``results.md`` (the table) and ``losses.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.options import named_path
+from benchmarks.report import dumps, markdown_table
+
+__all__ = ["main", "summarize", "table"]
+
+LOSSES = (
+    "total_loss",
+    "loss_mask",
+    "loss_mask_point",
+    "loss_box_reg",
+    "loss_cls",
+    "loss_sem_seg",
+    "loss_sem_seg_point",
+)
+CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
+FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
+
+Summary = Mapping[str, Any]
+"""``{"results": {metric: value}}``, of repeated runs with ``"ranges": {metric: [lowest, highest]}``
+as well, and with ``"cost"`` if ``benchmarks.costs`` measured it."""
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of a run's ``metrics.json``; the last may be half written.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    lines = (folder / "metrics.json").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def summarize(folders: Sequence[Path]) -> dict[str, Any]:
+    """Summarize a run, or repetitions of one with other seeds.
+
+    Args:
+        folders: their ``OUTPUT_DIR``, one or more.
+
+    Returns:
+        A ``Summary`` of the last evaluation, with means over the repetitions.
+
+    Raises:
+        FileNotFoundError: a folder without ``metrics.json``.
+        ValueError: a run that was never evaluated.
+    """
+    runs = [_last_results(folder) for folder in folders]
+    if len(runs) == 1:
+        return {"results": runs[0]}
+    values = {m: [run[m] for run in runs] for m in runs[0] if all(m in run for run in runs)}
+    return {
+        "results": {m: round(sum(v) / len(v), 2) for m, v in values.items()},
+        "ranges": {m: [min(v), max(v)] for m, v in values.items()},
+    }
+
+
+def _last_results(folder: Path) -> dict[str, float]:
+    for record in reversed(read_records(folder)):
+        results = {name: round(value, 2) for name, value in record.items() if _is_shown(name)}
+        if results:
+            return results
+    raise ValueError(f"{folder / 'metrics.json'} holds no evaluation.")
+
+
+def _is_shown(name: str) -> bool:
+    """Whether a table may show a metric: AP but for those of single classes, and of semantics."""
+    task, _, metric = name.partition("/")
+    if task == "sem_seg":
+        return metric.partition("-")[0].removeprefix("m") in CLASS_METRICS
+    return metric.startswith("AP") and not metric.startswith("AP-")
+
+
+def table(summaries: Mapping[str, Summary]) -> str:
+    """Return a Markdown table: a row per run, a column per metric that all runs have.
+
+    Of semantic models it has a row per class, and every run in each cell: per class there are too
+    many metrics for columns. If all have costs, a row per run with these and the means over the
+    classes comes first, in a table of its own; if some were repeated, that is the only table.
+
+    Args:
+        summaries: by the runs' names.
+    """
+    results = [summary["results"] for summary in summaries.values()]
+    common = [m for m in results[0] if all(m in run for run in results)]
+    if "sem_seg/mIoU" not in common:
+        return _run_table(summaries, common)
+    means = [f"sem_seg/m{m}" for m in CLASS_METRICS if f"sem_seg/m{m}" in common]
+    if any("ranges" in summary for summary in summaries.values()):
+        return _run_table(summaries, means)
+    has_costs = all("cost" in summary for summary in summaries.values())
+    return (f"{_run_table(summaries, means)}\n" if has_costs else "") + _class_table(summaries)
+
+
+def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
+    has_costs = all("cost" in summary for summary in summaries.values())
+    titles = ["run", *(metric.removeprefix("sem_seg/") for metric in metrics)]
+    rows = []
+    for name, summary in summaries.items():
+        row = [name, *(_cell(summary, metric) for metric in metrics)]
+        if has_costs:
+            cost = summary["cost"]
+            row += [f"{cost['parameters'] / 1e6:.2f}", f"{cost['seconds_per_image']:.3f}"]
+        rows.append(row)
+    return markdown_table([*titles, *(["parameters (M)", "s per image"] * has_costs)], rows)
+
+
+def _cell(summary: Summary, metric: str) -> str:
+    value = f"{summary['results'][metric]:.2f}"
+    if "ranges" not in summary:
+        return value
+    lowest, highest = summary["ranges"][metric]
+    return f"{value} ({lowest:.1f} to {highest:.1f})"
+
+
+def _class_table(summaries: Mapping[str, Summary]) -> str:
+    results = [summary["results"] for summary in summaries.values()]
+    wanted = CLASS_METRICS if len(results) <= 2 else FEW_CLASS_METRICS  # a cell has every run
+    metrics = [m for m in wanted if all(f"sem_seg/m{m}" in run for run in results)]
+    prefix = "sem_seg/IoU-"
+    endings = {n.removeprefix(prefix): n[len(prefix) - 1 :] for n in results[0] if prefix in n}
+    rows = []
+    for label, ending in {"mean": "", **endings}.items():
+        names = [f"sem_seg/{m}{ending}" if ending else f"sem_seg/m{m}" for m in metrics]
+        rows.append([label, *(" / ".join(f"{run[name]:.1f}" for run in results) for name in names)])
+    return markdown_table([" / ".join(summaries), *metrics], rows)
+
+
+def plot_losses(runs: Mapping[str, Sequence[Path]], path: Path) -> None:
+    """Draw a curve per folder, those of one name in one colour, a panel per loss."""
+    from matplotlib.figure import Figure
+
+    curves = [
+        # a resumed run may have logged an iteration twice; the later record counts
+        (number, name, {r["iteration"]: r for r in read_records(folder) if "total_loss" in r})
+        for number, (name, folders) in enumerate(runs.items())
+        for folder in folders
+    ]
+    losses = [x for x in LOSSES if any(x in r for *_, curve in curves for r in curve.values())]
+    figure = Figure(figsize=(3.2 * len(losses), 2.8), layout="constrained")
+    for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False)[0], losses, strict=True):
+        labelled = set()
+        for number, name, curve in curves:
+            points = sorted((i, record[loss]) for i, record in curve.items() if loss in record)
+            label = None if name in labelled else name
+            labelled.add(name)
+            axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label, linewidth=1)
+        axes.set_title(loss, fontsize=9)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.supxlabel("iteration", fontsize=8)
+    figure.savefig(path, dpi=100)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Write the report, and print its table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
+    parser.add_argument(
+        "--run",
+        type=named_path,
+        action="append",
+        required=True,
+        metavar="NAME=FOLDER",
+        help="a run's name and its OUTPUT_DIR; repeat for every run. Runs of one name, trained "
+        "with other seeds, become one row of means, with the lowest and highest value",
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder for the report")
+    help_ = "what benchmarks.costs wrote for models of the same names: adds parameters and time"
+    parser.add_argument("--costs", type=Path, metavar="FILE", help=help_)
+    args = parser.parse_args(words)
+    folders: dict[str, list[Path]] = {}
+    for name, folder in args.run:
+        folders.setdefault(name, []).append(folder)
+    summaries = {name: summarize(own) for name, own in folders.items()}
+    if args.costs:
+        costs = json.loads(args.costs.read_text())
+        for name, summary in summaries.items():
+            summary["cost"] = costs[name]
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / "runs.json").write_text(dumps(summaries))
+    (args.output / "results.md").write_text(table(summaries))
+    plot_losses(folders, args.output / "losses.png")
+    print(table(summaries), end="")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
