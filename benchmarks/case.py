@@ -18,11 +18,13 @@ class Forms:
         check: compares what they returned in the last timed round; raises AssertionError, and
             returns a sentence for the report.
         prepare: called with a form's name before each of its runs, outside its time.
+        keep: what has to live as long as the forms, such as a temporary folder.
     """
 
     run: Mapping[str, Callable[[], Any]]
     check: Callable[[Mapping[str, Any]], str]
     prepare: Callable[[str], object] = lambda name: None
+    keep: object = None
 
 
 @dataclass(frozen=True)

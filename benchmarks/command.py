@@ -52,7 +52,8 @@ def _measure(case: Case, threads: int, arguments: argparse.Namespace, job: Any) 
     limit_threads(threads)
     timings, equality = _time(case.build(arguments.device), arguments)
     peaks = {name: _peak_mib(job(form=name)) for name in timings}
-    return Row.of(case, threads, timings, peaks, equality)
+    demands = case.min_ratio, case.max_mib
+    return Row(case.group, case.name, threads, timings, peaks, equality, *demands)
 
 
 def _time(forms: Forms, arguments: argparse.Namespace) -> tuple[dict[str, Timing], str]:
@@ -77,7 +78,8 @@ def _measure_before(case: Case, threads: int, arguments: argparse.Namespace, job
         workers = {name: stack.enter_context(worker.Worker(job)) for name, job in jobs.items()}
         clocks = {name: partial(worker.ask, "time") for name, worker in workers.items()}
         timings = time_interleaved(clocks, arguments.rounds)
-    return Row.of(case, threads, timings, {n: _peak_mib(job) for n, job in jobs.items()}, "-")
+    peaks = {name: _peak_mib(job) for name, job in jobs.items()}
+    return Row(case.group, case.name, threads, timings, peaks, "not compared")
 
 
 def _peak_mib(job: worker.Job) -> float:

@@ -7,43 +7,121 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from detectron2.config import CfgNode
+from detectron2.data.detection_utils import read_image
 from detectron2.engine import DefaultPredictor
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
-from benchmarks.drawing import drawing_case
-from benchmarks.pipelines import STAGES, Pipeline, detectron2_pipeline, our_pipeline
+from benchmarks.drawing import drawing_case, write_as_detectron2
 from benchmarks.upstream import upstream_cfg
-from pointrend_ext.engine import load_cfg
 from pointrend_ext.inference.demo import find_inputs
+from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.visualization import read_image_rgb, write_image
 
-__all__ = ["add_arguments", "build_models", "cases", "compare"]
+__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2", "run_ours"]
 
-PLAIN, ORIGINAL, OURS = "Mask R-CNN", "PointRend, original", "PointRend, ours"
-FOLDER = "COCO-InstanceSegmentation"
-_WHOLE_BOX_LOGIT = 3.0
+OURS, ORIGINAL = "PointRend, ours", "PointRend, original"
+
+
+def run_ours(predictor: Predictor, pictures: Sequence[Path], output: Path) -> None:
+    """Do what ``pointrend_ext.inference.demo`` does with pictures, each written to one file."""
+    for picture in pictures:
+        prediction = predictor(read_image_rgb(picture))
+        write_image(output, prediction.draw(colors=ObjectColors()(prediction)))
+
+
+def run_detectron2(predictor: DefaultPredictor, pictures: Sequence[Path], output: Path) -> None:
+    """Do what Detectron2's demo does: see ``write_as_detectron2``."""
+    for picture in pictures:
+        image = read_image(str(picture), format="BGR")
+        instances = predictor(image)["instances"].to("cpu")
+        write_as_detectron2(image, instances, predictor.metadata, output)
+
+
+def compare(ours: Predictor, theirs: DefaultPredictor, pictures: Sequence[Path]) -> str:
+    """Count objects and compare what both predict, pixel by pixel.
+
+    Returns:
+        A sentence for the report.
+
+    Raises:
+        AssertionError: more than 1e-6 of the pixels in masks, or a box differs.
+    """
+    objects = pixels = differing = 0
+    for picture in pictures:
+        prediction = ours(read_image_rgb(picture))
+        instances = theirs(read_image(str(picture), format="BGR"))["instances"].to("cpu")
+        np.testing.assert_allclose(prediction.boxes, instances.pred_boxes.tensor.numpy(), atol=1e-3)
+        masks = instances.pred_masks.numpy()
+        objects += len(masks)
+        pixels += np.count_nonzero(masks)
+        differing += np.count_nonzero(np.asarray(prediction.masks) != masks)
+    assert differing <= 1e-6 * pixels, f"{differing} of {pixels} pixels differ"
+    return f"{objects} objects, {differing} of {pixels} mask pixels differ"
+
+
+def build_predictors(
+    arguments: argparse.Namespace, device: str
+) -> dict[str, tuple[Predictor, DefaultPredictor]]:
+    """Build PointRend, ours and the original, with equal weights.
+
+    Returns:
+        By the model's name our predictor and Detectron2's, around the same module.
+    """
+    ours = Predictor.from_config(
+        arguments.config_file,
+        arguments.weights,
+        confidence=arguments.confidence,
+        opts=[*arguments.opts, "MODEL.DEVICE", device],
+    )
+    state = ours.model.state_dict()
+    original = _default_predictor(upstream_cfg(ours.cfg), state)
+    theirs = _default_predictor(ours.cfg, state)
+    theirs.model = ours.model
+    wrapped = Predictor(original.model, ours.cfg, classes=ours.classes)
+    return {ORIGINAL: (wrapped, original), OURS: (ours, theirs)}
+
+
+def _default_predictor(cfg: CfgNode, state: Mapping[str, Tensor]) -> DefaultPredictor:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = ""  # they come from the state
+    predictor = DefaultPredictor(cfg)
+    predictor.model.load_state_dict(state, strict=True)
+    return predictor
+
+
+def _build(
+    device: str, *, arguments: argparse.Namespace, pictures: Sequence[Path], names: Sequence[str]
+) -> Forms:
+    predictors = build_predictors(arguments, device)
+    theirs, ours = predictors[names[0]][1], predictors[names[1]][0]
+    folder = tempfile.TemporaryDirectory()  # goes with the forms
+    output = Path(folder.name) / "drawn.jpg"
+    run = {
+        "upstream": partial(run_detectron2, theirs, pictures, output),
+        "ours": partial(run_ours, ours, pictures, output),
+    }
+    return Forms(run, lambda results: compare(ours, theirs, pictures), keep=folder)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for models and pictures."""
     add = parser.add_argument
-    add("--config-file", default=f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", help="PointRend")
+    config = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml"
+    add("--config-file", default=config, help="PointRend")
     add("--weights", required=True, help="its trained weights; the original gets them as well")
-    add("--mask-rcnn-config", default=f"{FOLDER}/mask_rcnn_R_50_FPN_1x_coco.yaml")
-    add("--mask-rcnn-weights", help="without, it has PointRend's, and its masks are whole boxes")
     add("--input", nargs="+", action="extend", required=True, help="pictures, folders or patterns")
     add("--max-images", type=int, help="take the first ones alone")
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
     add("--drawing-objects", type=int, default=100, help="objects to draw alone; 0 for none")
     add("--drawing-size", type=int, nargs=2, default=(3000, 4000), metavar=("H", "W"))
-    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change all configurations")
+    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configuration")
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
@@ -56,129 +134,14 @@ def cases(arguments: argparse.Namespace) -> list[Case]:
     pictures = [x.path for x in inputs if not x.is_video][: arguments.max_images]
     if problems or not pictures:
         raise FileNotFoundError(" ".join(problems) or f"{arguments.input} has no picture.")
-    about = f"{len(pictures)} pictures, scores from {arguments.confidence}"
-    found = [
-        Case(
-            "Demo",
-            (upstream if upstream == ours else f"{upstream} / {ours}") + f"; {about}",
-            partial(_build, arguments=arguments, pictures=pictures, models=(upstream, ours)),
-        )
-        for upstream, ours in [(PLAIN,) * 2, (ORIGINAL,) * 2, (OURS,) * 2, (ORIGINAL, OURS)]
-    ]
+    found = []
+    for names in ([ORIGINAL], [OURS], [ORIGINAL, OURS]):
+        name = f"{' / '.join(names)}: {len(pictures)} pictures"
+        build = partial(_build, arguments=arguments, pictures=pictures, names=(names * 2)[:2])
+        found.append(Case("Demo", name, build))
     if arguments.drawing_objects:
         found.append(drawing_case(tuple(arguments.drawing_size), arguments.drawing_objects))
     return found
-
-
-def _build(
-    device: str,
-    *,
-    arguments: argparse.Namespace,
-    pictures: Sequence[Path],
-    models: tuple[str, str],
-) -> Forms:
-    pairs = build_models(arguments, device)
-    pipelines = {
-        "upstream": detectron2_pipeline(pairs[models[0]][1]),
-        "ours": our_pipeline(pairs[models[1]][0]),
-    }
-    output = Path(tempfile.mkdtemp()) / "drawn.jpg"
-
-    def check(_results: Mapping[str, Any]) -> str:
-        medians = {name: pipeline.medians() for name, pipeline in pipelines.items()}
-        rates = (f"{len(pictures) / sum(stages):.3f}" for stages in medians.values())
-        times = (" + ".join(f"{s / len(pictures):.3f}" for s in x) for x in medians.values())
-        return (
-            f"{compare(pipelines, pictures, output)}; images/s {' and '.join(rates)}; "
-            f"{' + '.join(STAGES)}, s per image: {' and '.join(times)}"
-        )
-
-    run = {name: partial(x.run, pictures, output) for name, x in pipelines.items()}
-    return Forms(run, check)
-
-
-def compare(pipelines: Mapping[str, Pipeline], pictures: Sequence[Path], output: Path) -> str:
-    """Count objects and compare what both demos predict, pixel by pixel.
-
-    Args:
-        pipelines: "upstream" and "ours".
-        pictures: to read.
-        output: for the drawings.
-
-    Returns:
-        A sentence for the report.
-
-    Raises:
-        AssertionError: more than 1e-6 of the pixels in masks, or a box differs.
-    """
-    objects = pixels = differing = 0
-    for picture in pictures:
-        (theirs, their_masks), (boxes, masks) = (
-            pipelines[name].found(pipelines[name].run([picture], output))
-            for name in ("upstream", "ours")
-        )
-        np.testing.assert_allclose(boxes, theirs, atol=1e-3)
-        objects += len(boxes)
-        pixels += np.count_nonzero(their_masks)
-        differing += np.count_nonzero(masks != their_masks)
-    assert differing <= 1e-6 * pixels, f"{differing} of {pixels} pixels differ"
-    return f"{objects} objects, {differing} of {pixels} mask pixels differ"
-
-
-def build_models(
-    arguments: argparse.Namespace, device: str
-) -> dict[str, tuple[Predictor, DefaultPredictor]]:
-    """Build PointRend, ours and the original, and Mask R-CNN, each in both predictors.
-
-    Without weights of its own, Mask R-CNN gets all of PointRend's but the mask head, and that
-    predicts whole boxes.
-
-    Returns:
-        By the model's name our Predictor and Detectron2's, around the same module.
-    """
-    opts = [*arguments.opts, "MODEL.DEVICE", device]
-    options = {"confidence": arguments.confidence, "opts": opts}
-    ours = Predictor.from_config(arguments.config_file, arguments.weights, **options)
-    state = ours.model.state_dict()
-    if arguments.mask_rcnn_weights:
-        plain = Predictor.from_config(
-            arguments.mask_rcnn_config, arguments.mask_rcnn_weights, **options
-        )
-        their_plain = _default_predictor(plain.cfg, plain.model.state_dict())
-    else:
-        score = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", arguments.confidence]
-        cfg = load_cfg(arguments.mask_rcnn_config, [*opts, *score])
-        their_plain = _default_predictor(cfg, state, strict=False)
-        _predict_whole_boxes(their_plain.model)
-        plain = Predictor(their_plain.model, cfg, classes=ours.classes)
-    original = _default_predictor(upstream_cfg(ours.cfg), state)
-    pairs = {
-        PLAIN: (plain, their_plain),
-        ORIGINAL: (Predictor(original.model, ours.cfg, classes=ours.classes), original),
-        OURS: (ours, _default_predictor(ours.cfg, state)),
-    }
-    for predictor, theirs in pairs.values():  # both predictors run the same weights for certain
-        theirs.model = predictor.model
-    return pairs
-
-
-def _default_predictor(
-    cfg: CfgNode, state: Mapping[str, Tensor], *, strict: bool = True
-) -> DefaultPredictor:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.WEIGHTS = ""  # they come from the state
-    predictor = DefaultPredictor(cfg)
-    predictor.model.load_state_dict(state, strict=strict)
-    return predictor
-
-
-@torch.no_grad()
-def _predict_whole_boxes(model: nn.Module) -> None:
-    """Make an untrained mask head predict what costs no more to draw than an object."""
-    predictor = model.roi_heads.mask_head.predictor
-    predictor.weight.zero_()
-    predictor.bias.fill_(_WHOLE_BOX_LOGIT)
 
 
 if __name__ == "__main__":

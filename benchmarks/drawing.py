@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,18 +12,30 @@ import torch
 from detectron2.data import Metadata
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances
+from detectron2.utils.visualizer import ColorMode, Visualizer
 
 from benchmarks.case import Case, Forms
-from benchmarks.pipelines import draw_as_detectron2
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.postprocess import with_instances
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization import write_image
 
-__all__ = ["drawing_case"]
+__all__ = ["drawing_case", "write_as_detectron2"]
 
 _MASK_SIDE = 224
 _SIZES = (0.03, 0.4)  # edges of boxes in units of the shorter side of the picture
+
+
+def write_as_detectron2(
+    image_bgr: np.ndarray, instances: Instances, metadata: Any, output: Path
+) -> None:
+    """Draw and write as ``demo/demo.py`` and ``demo/predictor.py`` of Detectron2's repository do.
+
+    These two files are not in its package; here the classes that they use are called in their
+    order.
+    """
+    visualizer = Visualizer(image_bgr[:, :, ::-1], metadata, instance_mode=ColorMode.IMAGE)
+    visualizer.draw_instance_predictions(predictions=instances).save(str(output))
 
 
 def drawing_case(size_hw: tuple[int, int], count: int) -> Case:
@@ -34,19 +47,20 @@ def drawing_case(size_hw: tuple[int, int], count: int) -> Case:
         noise = rng.integers(0, 256, (height // 50 + 1, width // 50 + 1, 3)).astype(np.uint8)
         image = cv2.resize(noise, (width, height))
         raw = _objects(rng, size_hw, count)
-        folder = Path(tempfile.mkdtemp())
+        folder = tempfile.TemporaryDirectory()  # goes with the forms
+        output = Path(folder.name) / "drawn.jpg"
 
         def ours() -> None:
             picture = with_instances(Prediction(image, "", Classes()), raw).draw()
-            write_image(folder / "drawn.jpg", picture)
+            write_image(output, picture)
 
         def upstream() -> None:
             fields = Instances(raw.image_size, **raw.get_fields())
             instances = detector_postprocess(fields, height, width)
-            picture = draw_as_detectron2(image[:, :, ::-1], instances, Metadata())
-            picture.save(str(folder / "drawn.jpg"))
+            write_as_detectron2(image[:, :, ::-1], instances, Metadata(), output)
 
-        return Forms({"upstream": upstream, "ours": ours}, lambda results: "not compared")
+        forms = {"upstream": upstream, "ours": ours}
+        return Forms(forms, lambda results: "not compared", keep=folder)
 
     return Case("Drawing", f"{count} objects on {width} x {height}, pasted and written", build)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.case import Case
 from benchmarks.measure import Timing
 
 __all__ = ["Report", "Row", "dumps", "machine", "markdown_table"]
@@ -56,20 +55,6 @@ class Row:
     equality: str
     min_ratio: float | None = None
     max_mib: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        case: Case,
-        threads: int,
-        seconds: dict[str, Timing],
-        peak_mib: dict[str, float],
-        equality: str,
-    ) -> Row:
-        """Take the rest from the case; what it demands is demanded against upstream alone."""
-        is_before = "before" in seconds
-        demands = (None, None) if is_before else (case.min_ratio, case.max_mib)
-        return cls(case.group, case.name, threads, seconds, peak_mib, equality, *demands)
 
     @property
     def baseline(self) -> str:
@@ -167,7 +152,7 @@ class Report:
         figure = Figure(figsize=(9, 0.3 * len(rows) + 1), layout="constrained")
         axes = figure.subplots()
         names = [f"{row.group}: {row.case}, {row.threads} thr." for row in rows]
-        bars = axes.barh(names, [row.ratio for row in rows], color="#3a7ca5")
+        bars = axes.barh(names, [row.ratio or 0 for row in rows], color="#3a7ca5")
         axes.bar_label(bars, fmt="%.1fx", padding=3, fontsize=7)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xscale("log")

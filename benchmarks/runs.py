@@ -142,26 +142,26 @@ def plot_losses(runs: Mapping[str, Sequence[Path]], path: Path) -> None:
     """Draw a curve per folder, those of one name in one colour, a panel per loss."""
     from matplotlib.figure import Figure
 
-    curves = [
-        # a resumed run may have logged an iteration twice; the later record counts
-        (number, name, {r["iteration"]: r for r in read_records(folder) if "total_loss" in r})
-        for number, (name, folders) in enumerate(runs.items())
-        for folder in folders
-    ]
-    losses = [x for x in LOSSES if any(x in r for *_, curve in curves for r in curve.values())]
-    figure = Figure(figsize=(3.2 * len(losses), 2.8), layout="constrained")
-    for axes, loss in zip(figure.subplots(1, len(losses), squeeze=False)[0], losses, strict=True):
-        labelled = set()
-        for number, name, curve in curves:
-            points = sorted((i, record[loss]) for i, record in curve.items() if loss in record)
-            label = None if name in labelled else name
-            labelled.add(name)
-            axes.plot(*zip(*points, strict=True), color=f"C{number}", label=label, linewidth=1)
+    curves: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
+    for number, folders in enumerate(runs.values()):
+        for folder in folders:
+            # a resumed run may have logged an iteration twice; the later record counts
+            records = {r["iteration"]: r for r in read_records(folder) if "total_loss" in r}
+            for loss in LOSSES:
+                own = [records[i] for i in sorted(records) if loss in records[i]]
+                if own:
+                    curves.setdefault(loss, []).append((f"C{number}", own))
+    names = [loss for loss in LOSSES if loss in curves]
+    figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
+    for axes, loss in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for color, own in curves[loss]:
+            axes.plot([r["iteration"] for r in own], [r[loss] for r in own], color, linewidth=1)
         axes.set_title(loss, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-    figure.supxlabel("iteration", fontsize=8)
+    for number, name in enumerate(runs):
+        axes.plot([], [], f"C{number}", label=name)
+    figure.legend(fontsize=7, loc="outside lower center", ncols=len(runs))
     figure.savefig(path, dpi=100)
 
 
