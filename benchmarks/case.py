@@ -18,12 +18,14 @@ class Forms:
         check: compares what they returned in the last timed round; raises AssertionError, and
             returns a sentence for the report.
         prepare: called with a form's name before each of its runs, outside its time.
+        parameters: how many a form has, where that is of interest.
         keep: what has to live as long as the forms, such as a temporary folder.
     """
 
     run: Mapping[str, Callable[[], Any]]
     check: Callable[[Mapping[str, Any]], str]
     prepare: Callable[[str], object] = lambda name: None
+    parameters: Mapping[str, int] = field(default_factory=dict)
     keep: object = None
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -50,10 +51,13 @@ def main(module_name: str, words: Sequence[str] | None = None) -> None:
 def _measure(case: Case, threads: int, arguments: argparse.Namespace, job: Any) -> Row:
     """Run all forms in turn in this process, then each alone for its memory."""
     limit_threads(threads)
-    timings, equality = _time(case.build(arguments.device), arguments)
+    forms = case.build(arguments.device)
+    timings, equality = _time(forms, arguments)
+    parameters = dict(forms.parameters)
+    del forms
     peaks = {name: _peak_mib(job(form=name)) for name in timings}
-    demands = case.min_ratio, case.max_mib
-    return Row(case.group, case.name, threads, timings, peaks, equality, *demands)
+    row = Row(case.group, case.name, threads, timings, peaks, equality, parameters)
+    return replace(row, min_ratio=case.min_ratio, max_mib=case.max_mib)
 
 
 def _time(forms: Forms, arguments: argparse.Namespace) -> tuple[dict[str, Timing], str]:

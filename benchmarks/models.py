@@ -1,9 +1,13 @@
-"""Whole models on one image: upstream's PointRend, ours, and Mask R-CNN with its own mask head."""
+"""Whole models on one image: upstream's PointRend, ours, and Mask R-CNN with its own mask head.
+
+With ``--model`` any models with random weights, on noise. The time of semantic models does not
+depend on their weights; that of instance models does, with the number of objects found.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +22,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.upstream import upstream_cfg
 from pointrend_ext.engine import load_cfg
+from pointrend_ext.engine.named_values import named_value
 
 __all__ = ["add_arguments", "cases", "model_input"]
 
@@ -95,13 +100,45 @@ def _check(results: Mapping[str, Any]) -> str:
     return f"{len(ours)} detections; {share:.0e} of the mask pixels differ by more than 1e-5"
 
 
+def _build_any(device: str, *, configs: Mapping[str, str], size_hw: Sequence[int]) -> Forms:
+    height, width = size_hw
+    image = 255 * torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+    inputs = [{"image": image, "height": height, "width": width}]
+    options = ["MODEL.DEVICE", device]
+    models = {n: build_model(load_cfg(file, options)).eval() for n, file in configs.items()}
+
+    @torch.inference_mode()
+    def run(model: nn.Module) -> None:
+        model(inputs)
+
+    return Forms(
+        {name: partial(run, model) for name, model in models.items()},
+        lambda results: "not compared",
+        parameters={n: sum(p.numel() for p in m.parameters()) for n, m in models.items()},
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the image."""
-    parser.add_argument("--image", default="", help="photograph for the whole models")
+    """Add the options for the image, and for models of the user."""
+    add = parser.add_argument
+    add("--image", default="", help="photograph for the whole models")
+    add(
+        "--model",
+        type=named_value,
+        action="append",
+        metavar="NAME=CONFIG",
+        help="a name and a configuration, such as the config.yaml of a run, to be measured instead "
+        "of the usual models; repeat for every one",
+    )
+    add("--image-size", type=int, nargs=2, default=(800, 1333), metavar=("H", "W"), help="of those")
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
-    """Return the case of one image."""
+    """Return the case of one image, or that of ``--model``."""
+    if arguments.model:
+        height, width = arguments.image_size
+        build = partial(_build_any, configs=dict(arguments.model), size_hw=(height, width))
+        return [Case("Models", f"{width} x {height}", build)]
     what = "a photograph" if arguments.image else "noise"
     name = f"R50-FPN, C=80, 800x1333, 100 detections on {what}"
     return [Case("Whole model", name, partial(_build, image_file=arguments.image))]

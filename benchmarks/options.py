@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.case import Case
 
-__all__ = ["limit_threads", "named_path", "parse", "shown"]
+__all__ = ["limit_threads", "parse", "shown"]
 
 
 def parse(
@@ -61,15 +61,3 @@ def limit_threads(count: int) -> None:
     """Let PyTorch and OpenCV use so many threads."""
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-def named_path(word: str) -> tuple[str, Path]:
-    """Split NAME=PATH at the first "=", for ``argparse``.
-
-    Raises:
-        argparse.ArgumentTypeError: without "=".
-    """
-    name, separator, path = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=PATH")
-    return name, Path(path)

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Row:
         seconds: by form: "ours", that which it is measured against, and others.
         peak_mib: extra memory by form, in MiB.
         equality: how the results compare.
+        parameters: by form, where they were counted.
         min_ratio: see ``Case``.
         max_mib: see ``Case``.
     """
@@ -53,6 +54,7 @@ class Row:
     seconds: dict[str, Timing]
     peak_mib: dict[str, float]
     equality: str
+    parameters: dict[str, int] = field(default_factory=dict)
     min_ratio: float | None = None
     max_mib: float | None = None
 

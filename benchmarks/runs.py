@@ -7,41 +7,24 @@ It reads the ``metrics.json`` that Detectron2 writes to the ``OUTPUT_DIR`` of a 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import named_path
-from benchmarks.report import dumps, markdown_table
+import numpy as np
+
+from benchmarks.report import Report, dumps, markdown_table
+from pointrend_ext.engine.metrics_file import LOSSES, last_results, loss_curves
+from pointrend_ext.engine.named_values import named_path
 
 __all__ = ["main", "summarize", "table"]
 
-LOSSES = (
-    "total_loss",
-    "loss_mask",
-    "loss_mask_point",
-    "loss_box_reg",
-    "loss_cls",
-    "loss_sem_seg",
-    "loss_sem_seg_point",
-)
 CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
 FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
 
 Summary = Mapping[str, Any]
 """``{"results": {metric: value}}``, of repeated runs with ``"ranges": {metric: [lowest, highest]}``
-as well, and with ``"cost"`` if ``benchmarks.costs`` measured it."""
-
-
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run's ``metrics.json``; the last may be half written.
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
-    lines = (folder / "metrics.json").read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
+as well, and with ``"cost"``, see ``costs``, if that was measured."""
 
 
 def summarize(folders: Sequence[Path]) -> dict[str, Any]:
@@ -57,7 +40,7 @@ def summarize(folders: Sequence[Path]) -> dict[str, Any]:
         FileNotFoundError: a folder without ``metrics.json``.
         ValueError: a run that was never evaluated.
     """
-    runs = [_last_results(folder) for folder in folders]
+    runs = [_shown_results(folder) for folder in folders]
     if len(runs) == 1:
         return {"results": runs[0]}
     values = {m: [run[m] for run in runs] for m in runs[0] if all(m in run for run in runs)}
@@ -67,12 +50,8 @@ def summarize(folders: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _last_results(folder: Path) -> dict[str, float]:
-    for record in reversed(read_records(folder)):
-        results = {name: round(value, 2) for name, value in record.items() if _is_shown(name)}
-        if results:
-            return results
-    raise ValueError(f"{folder / 'metrics.json'} holds no evaluation.")
+def _shown_results(folder: Path) -> dict[str, float]:
+    return {n: round(value, 2) for n, value in last_results(folder).items() if _is_shown(n)}
 
 
 def _is_shown(name: str) -> bool:
@@ -81,6 +60,33 @@ def _is_shown(name: str) -> bool:
     if task == "sem_seg":
         return metric.partition("-")[0].removeprefix("m") in CLASS_METRICS
     return metric.startswith("AP") and not metric.startswith("AP-")
+
+
+def costs(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the parameters and the time per image of models, and how that was measured.
+
+    Args:
+        folder: ``--output`` of ``benchmarks.models``.
+        names: of the models.
+
+    Raises:
+        ValueError: one was not measured.
+    """
+    report = Report.read(folder)
+    row = report.rows[0]
+    absent = [name for name in names if name not in row.parameters]
+    if absent:
+        known = list(row.parameters)
+        raise ValueError(f"{folder} has {known}, not {absent[0]!r}: models and runs need one name.")
+    how = {"image": row.case, "threads": row.threads, "processor": report.machine["processor"]}
+    return {
+        name: {
+            "parameters": row.parameters[name],
+            "seconds_per_image": round(row.seconds[name].median, 4),
+            **how,
+        }
+        for name in names
+    }
 
 
 def table(summaries: Mapping[str, Summary]) -> str:
@@ -142,21 +148,17 @@ def plot_losses(runs: Mapping[str, Sequence[Path]], path: Path) -> None:
     """Draw a curve per folder, those of one name in one colour, a panel per loss."""
     from matplotlib.figure import Figure
 
-    curves: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
-    for number, folders in enumerate(runs.values()):
-        for folder in folders:
-            # a resumed run may have logged an iteration twice; the later record counts
-            records = {r["iteration"]: r for r in read_records(folder) if "total_loss" in r}
-            for loss in LOSSES:
-                own = [records[i] for i in sorted(records) if loss in records[i]]
-                if own:
-                    curves.setdefault(loss, []).append((f"C{number}", own))
-    names = [loss for loss in LOSSES if loss in curves]
+    curves = [
+        (f"C{number}", loss_curves(folder))
+        for number, folders in enumerate(runs.values())
+        for folder in folders
+    ]
+    names = [name for name in LOSSES if any(name in losses for _, losses in curves)]
     figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
-    for axes, loss in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for color, own in curves[loss]:
-            axes.plot([r["iteration"] for r in own], [r[loss] for r in own], color, linewidth=1)
-        axes.set_title(loss, fontsize=9)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for color, losses in curves:
+            axes.plot(*np.reshape(losses.get(name, []), (-1, 2)).T, color, linewidth=1)
+        axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     for number, name in enumerate(runs):
@@ -178,17 +180,16 @@ def main(words: Sequence[str] | None = None) -> None:
         "with other seeds, become one row of means, with the lowest and highest value",
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the report")
-    help_ = "what benchmarks.costs wrote for models of the same names: adds parameters and time"
-    parser.add_argument("--costs", type=Path, metavar="FILE", help=help_)
+    help_ = "--output of benchmarks.models for models of the same names: adds what they cost"
+    parser.add_argument("--costs", type=Path, metavar="FOLDER", help=help_)
     args = parser.parse_args(words)
     folders: dict[str, list[Path]] = {}
     for name, folder in args.run:
         folders.setdefault(name, []).append(folder)
     summaries = {name: summarize(own) for name, own in folders.items()}
     if args.costs:
-        costs = json.loads(args.costs.read_text())
-        for name, summary in summaries.items():
-            summary["cost"] = costs[name]
+        for name, cost in costs(args.costs, list(summaries)).items():
+            summaries[name]["cost"] = cost
     args.output.mkdir(parents=True, exist_ok=True)
     (args.output / "runs.json").write_text(dumps(summaries))
     (args.output / "results.md").write_text(table(summaries))

@@ -16,8 +16,8 @@ from typing import Any
 
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.engine.metrics_file import loss_curves
 from pointrend_ext.engine.named_values import named_path
-from pointrend_ext.engine.run_report import summarize_run
 from pointrend_ext.evaluation.offline import find_data_set
 from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
 from pointrend_ext.inference.predictor import Predictor
@@ -96,7 +96,7 @@ def main() -> int:
             evaluation,
             args.output,
             data=find_data_set(described["name"]) if described["kind"] == "semantic" else None,
-            curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
+            curves={name: loss_curves(folder) for name, folder in args.run},
             points=points_of_models(evaluation, args),
             num_pictures=args.pictures,
         )
