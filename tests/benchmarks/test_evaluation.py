@@ -44,10 +44,10 @@ def test_the_timed_scores_are_compared():
     results[BOUNDARY]["boundary"] = {"AP": 30.0}
     assert "2 AP differ by at most 0e+00" in compare_results(results)
     results["ours"]["segm"]["AP"] = 40.000002
-    with pytest.raises(AssertionError, match=r"ours, segm, AP: 40\.000002, Detectron2 has 40"):
+    with pytest.raises(AssertionError, match=r"ours has another AP than Detectron2: segm, AP$"):
         compare_results(results)
     results["ours"]["segm"]["AP"] = float("nan")
-    with pytest.raises(AssertionError, match="segm, AP: nan"):
+    with pytest.raises(AssertionError, match=r"segm, AP$"):
         compare_results(results)
     results["ours"]["segm"]["AP"] = 40.0
     results[BOUNDARY]["boundary"]["AP"] = 40.1
