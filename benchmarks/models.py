@@ -22,7 +22,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.upstream import upstream_cfg
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.named_values import named_value
+from pointrend_ext.engine.command_line import named_value
 
 __all__ = ["add_arguments", "cases", "model_input"]
 

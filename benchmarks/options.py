@@ -45,8 +45,11 @@ def parse(
     add("--output", type=Path, help="folder for results.json, results.md and speed.png")
     getattr(module, "add_arguments", lambda parser: None)(parser)
     arguments = parser.parse_args(words)
-    cases = [case for case in module.cases(arguments) if re.search(arguments.only, case.title)]
-    return arguments, cases
+    try:
+        cases = module.cases(arguments)
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    return arguments, [case for case in cases if re.search(arguments.only, case.title)]
 
 
 def shown(words: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import Report, dumps, markdown_table
-from pointrend_ext.engine.metrics_file import LOSSES, last_results, loss_curves
-from pointrend_ext.engine.named_values import named_path
+from pointrend_ext.engine.command_line import named_path
+from pointrend_ext.engine.metrics_file import last_results, loss_curves
 
 __all__ = ["main", "summarize", "table"]
 
@@ -153,7 +153,7 @@ def plot_losses(runs: Mapping[str, Sequence[Path]], path: Path) -> None:
         for number, folders in enumerate(runs.values())
         for folder in folders
     ]
-    names = [name for name in LOSSES if any(name in losses for _, losses in curves)]
+    names = list(dict.fromkeys(name for _, losses in curves for name in losses))
     figure = Figure(figsize=(3.2 * len(names), 2.8), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for color, losses in curves:

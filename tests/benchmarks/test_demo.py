@@ -76,6 +76,7 @@ def test_different_predictions_are_noticed(pictures, words):
         demo.compare(ours, other, pictures)
 
 
-def test_nothing_to_measure(tmp_path):
-    with pytest.raises(FileNotFoundError, match="has no file"):
+def test_nothing_to_measure(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
         options.parse(demo, ["--weights", "w.pth", "--input", str(tmp_path)])
+    assert "has no file" in capsys.readouterr().err
