@@ -20,9 +20,9 @@ from torch import nn
 
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
+from benchmarks.options import named_value
 from benchmarks.upstream import upstream_cfg
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.command_line import named_value
 
 __all__ = ["add_arguments", "cases", "model_input"]
 

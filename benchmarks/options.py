@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.case import Case
 
-__all__ = ["limit_threads", "parse", "shown"]
+__all__ = ["limit_threads", "named_value", "parse", "shown"]
 
 
 def parse(
@@ -64,3 +64,17 @@ def limit_threads(count: int) -> None:
     """Let PyTorch and OpenCV use so many threads."""
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
+
+
+def named_value(word: str) -> tuple[str, str]:
+    """Split NAME=VALUE at the first "=", for ``argparse``.
+
+    It is here because a checkout that is measured against may have no such function.
+
+    Raises:
+        argparse.ArgumentTypeError: without "=".
+    """
+    name, separator, value = word.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=VALUE")
+    return name, value

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.options import named_value
 from benchmarks.report import Report, dumps, markdown_table
-from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.metrics_file import last_results, loss_curves
 
 __all__ = ["main", "summarize", "table"]
@@ -172,7 +172,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
     parser.add_argument(
         "--run",
-        type=named_path,
+        type=named_value,
         action="append",
         required=True,
         metavar="NAME=FOLDER",
@@ -185,7 +185,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     folders: dict[str, list[Path]] = {}
     for name, folder in args.run:
-        folders.setdefault(name, []).append(folder)
+        folders.setdefault(name, []).append(Path(folder))
     summaries = {name: summarize(own) for name, own in folders.items()}
     if args.costs:
         for name, cost in costs(args.costs, list(summaries)).items():

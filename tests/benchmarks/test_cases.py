@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import instances, models, options, semantic, training
+from benchmarks import heads, instances, models, options, semantic, training, upstream
 from benchmarks.__main__ import cases
 from benchmarks.instances import compare_masks
 from benchmarks.upstream import upstream_cfg
@@ -25,6 +26,15 @@ def test_all_cases_have_names_of_their_own():
         "54 x 800x1344, smooth",
         "150 x 512x704, smooth",
     ]
+
+
+@pytest.mark.parametrize("module", [heads, instances, semantic, training, models, upstream])
+def test_heads_and_models_can_be_built_of_another_checkout(module):
+    """What they import of the package is public, and has been where it is for long."""
+    imported = re.findall(
+        r"^from (pointrend_ext[\w.]*) import", Path(module.__file__).read_text(), re.M
+    )
+    assert set(imported) <= {"pointrend_ext.config", "pointrend_ext.engine"}
 
 
 SMALL = {
