@@ -15,7 +15,7 @@ from pathlib import Path
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine.command_line import named_path
-from pointrend_ext.engine.run_report import summarize_run
+from pointrend_ext.engine.metrics_file import loss_curves
 from pointrend_ext.evaluation.offline import (
     Evaluation,
     SemanticData,
@@ -99,7 +99,7 @@ def main() -> int:
             evaluation,
             args.output,
             data=data if isinstance(data, SemanticData) else None,
-            curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
+            curves={name: loss_curves(folder) for name, folder in args.run},
             points=points_of_models(evaluation, args),
             num_pictures=args.pictures,
         )

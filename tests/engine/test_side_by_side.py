@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
 
-from pointrend_ext.engine.run_report import summarize_run, write_run_report
-from pointrend_ext.engine.run_table import metrics_table
 from pointrend_ext.engine.side_by_side import TrainingJob, last_results, train_side_by_side
 
 FAKE = """
@@ -50,43 +47,3 @@ def test_a_failing_run_stops_the_others_and_names_its_log(tmp_path):
         train_side_by_side([slow, broken], lambda line: None)
     with pytest.raises(RuntimeError, match="slow ended"):
         slow.is_running()  # terminated, not left behind
-
-
-def write_metrics(folder, records):
-    folder.mkdir()
-    (folder / "metrics.json").write_text("".join(json.dumps(r) + "\n" for r in records))
-    return folder
-
-
-def test_run_report(tmp_path):
-    a = write_metrics(
-        tmp_path / "a",
-        [
-            {"iteration": 19, "total_loss": 3.0, "loss_mask": 0.7},
-            {"iteration": 39, "total_loss": 9.0},
-            {"iteration": 39, "total_loss": 2.0},  # logged again after a resume
-            {"iteration": 39, "segm/AP": 12.345, "segm/AP-cat": 1.0, "segm/AP85": 3.0},
-        ],
-    )
-    b = write_metrics(tmp_path / "b", [{"iteration": 39, "segm/AP": 7.0, "segm/AP-cat": 2.0}])
-    assert summarize_run(a)["losses"] == {
-        "total_loss": [[19, 3.0], [39, 2.0]],
-        "loss_mask": [[19, 0.7]],
-    }
-    table = metrics_table({"ours": summarize_run(a), "theirs": summarize_run(b)})
-    assert table == "| run | segm/AP |\n| --- | --- |\n| ours | 12.35 |\n| theirs | 7.00 |\n"
-    write_run_report({"ours": [a], "theirs": [b]}, tmp_path / "report")
-    assert json.loads((tmp_path / "report" / "runs.json").read_text())["ours"]["results"] == {
-        "segm/AP": 12.35,
-        "segm/AP-cat": 1.0,
-        "segm/AP85": 3.0,
-    }
-    assert (tmp_path / "report" / "losses.png").stat().st_size > 1000
-
-
-def test_runs_without_metrics_or_evaluation(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"holds no metrics\.json"):
-        summarize_run(tmp_path)
-    folder = write_metrics(tmp_path / "a", [{"iteration": 1, "total_loss": 1.0}])
-    with pytest.raises(ValueError, match="holds no evaluation"):
-        summarize_run(folder)

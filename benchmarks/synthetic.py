@@ -22,20 +22,27 @@ class SyntheticSpec:
     """What is drawn.
 
     Attributes:
-        images: number of images.
-        size_hw: (H, W) of all of them, in pixels.
+        images: number of images; 0 for none.
+        height: of all of them, in pixels.
+        width: of all of them, in pixels.
         classes: number of classes.
         objects: mean number of objects per image.
-        predictions: mean number of predictions per image.
+        per_image: mean number of predictions per image.
         seed: of everything.
     """
 
     images: int = 5000
-    size_hw: tuple[int, int] = (480, 640)
+    height: int = 480
+    width: int = 640
     classes: int = 80
     objects: float = 7.0
-    predictions: float = 20.0
+    per_image: float = 20.0
     seed: int = 0
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Rows and columns, in pixels."""
+        return self.height, self.width
 
 
 def write_synthetic_data(folder: Path, spec: SyntheticSpec) -> tuple[Path, Path]:
@@ -63,15 +70,10 @@ def write_synthetic_data(folder: Path, spec: SyntheticSpec) -> tuple[Path, Path]
             ids = {"id": len(annotations) + 1, "image_id": image_id, "category_id": class_id}
             annotations.append({**ids, **found})
         predictions += _predictions(rng, outlines, classes, image_id, spec)
-    height, width = spec.size_hw
-    dataset = {
-        "images": [
-            {"id": i, "height": height, "width": width, "file_name": f"{i:012d}.jpg"}
-            for i in range(1, spec.images + 1)
-        ],
-        "categories": [{"id": k, "name": f"class {k}"} for k in range(1, spec.classes + 1)],
-        "annotations": annotations,
-    }
+    size = {"height": spec.height, "width": spec.width}
+    images = [{"id": i + 1, **size} for i in range(spec.images)]
+    categories = [{"id": k + 1, "name": f"class {k + 1}"} for k in range(spec.classes)]
+    dataset = {"images": images, "categories": categories, "annotations": annotations}
     paths = folder / "annotations.json", folder / "predictions.json"
     for path, content in zip(paths, (dataset, predictions), strict=True):
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -131,15 +133,12 @@ def _predictions(
         for _ in range(1 + (rng.random() < _SHARE_TWICE)):
             off = _WORST_QUALITY * rng.random() ** 2
             radius = np.sqrt(np.prod(np.ptp(outline, axis=0))) / 2
-            moved = outline + radius * off * (
-                rng.normal(size=2) + 0.4 * rng.normal(size=outline.shape)
-            )
-            own = (
-                class_id if rng.random() > _SHARE_WRONG_CLASS else rng.integers(1, spec.classes + 1)
-            )
+            noise = rng.normal(size=2) + 0.4 * rng.normal(size=outline.shape)
+            is_right = rng.random() > _SHARE_WRONG_CLASS
+            own = class_id if is_right else int(rng.integers(1, spec.classes + 1))
             score = float(np.clip(1 - 2 * off + rng.normal(0, 0.15), 0.05, 1))
-            drawn.append((_inside(moved, spec.size_hw), int(own), score))
-    for _ in range(rng.poisson(max(spec.predictions - len(drawn), 0))):
+            drawn.append((_inside(outline + radius * off * noise, spec.size_hw), own, score))
+    for _ in range(rng.poisson(max(spec.per_image - len(drawn), 0))):
         score = float(0.05 + 0.6 * rng.random() ** 3)
         drawn.append((_outline(rng, spec.size_hw), int(rng.integers(1, spec.classes + 1)), score))
     if not drawn:

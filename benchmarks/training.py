@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,10 +13,11 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
-from benchmarking.case import Case, Forms
-from benchmarking.instance_cases import IMAGE_HW, build_heads, random_boxes, random_map
+from benchmarks.case import Case, Forms
+from benchmarks.command import main
+from benchmarks.heads import IMAGE_HW, build_heads, random_boxes, random_map
 
-__all__ = ["TRAINING_CASES"]
+__all__ = ["CASES", "cases"]
 
 
 def _proposals(num_regions: int, num_classes: int, device: str) -> Instances:
@@ -106,9 +108,18 @@ def _case(group: str, build: Any, regions: int, classes: int, **demands: Any) ->
 _POINTS = "Training, point loss forward and backward"
 _WHOLE = "Training, whole mask head forward and backward"
 
-TRAINING_CASES = [
+CASES = [
     _case(_POINTS, _build_points, 64, 80, min_ratio=0.97),
     _case(_POINTS, _build_points, 32, 1203, min_ratio=3),
     _case(_WHOLE, _build, 64, 80, min_ratio=0.97),
     _case(_WHOLE, _build, 32, 1203),
 ]
+
+
+def cases(_arguments: argparse.Namespace) -> list[Case]:
+    """Return all cases."""
+    return CASES
+
+
+if __name__ == "__main__":
+    main("benchmarks.training")

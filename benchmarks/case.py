@@ -9,18 +9,24 @@ from typing import Any
 __all__ = ["Case", "Forms"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Forms:
     """The forms of one case, ready to run.
 
     Attributes:
         run: by name; "upstream" and "ours" where both can run.
-        check: compares what two of them returned in the timed rounds; raises AssertionError, and
+        check: compares what they returned in the last timed round; raises AssertionError, and
             returns a sentence for the report.
+        prepare: called with a form's name before each of its runs, outside its time.
+        parameters: how many a form has, where that is of interest.
+        keep: what has to live as long as the forms, such as a temporary folder.
     """
 
     run: Mapping[str, Callable[[], Any]]
     check: Callable[[Mapping[str, Any]], str]
+    prepare: Callable[[str], object] = lambda name: None
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    keep: object = None
 
 
 @dataclass(frozen=True)
@@ -31,14 +37,19 @@ class Case:
         group: heading it belongs to.
         name: what is computed.
         build: makes the forms, given a device.
-        baseline: form that a ratio is taken against.
         min_ratio: how many times faster ours has to be, if anything is demanded.
         max_mib: how much extra memory ours may take, if anything is demanded.
+        warm_memory: whether memory is that of a second run, or of the first.
     """
 
     group: str
     name: str
     build: Callable[[str], Forms] = field(repr=False)
-    baseline: str = "upstream"
     min_ratio: float | None = None
     max_mib: float | None = None
+    warm_memory: bool = True
+
+    @property
+    def title(self) -> str:
+        """How the case is called on the command line."""
+        return f"{self.group}: {self.name}"

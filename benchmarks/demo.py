@@ -1,0 +1,148 @@
+"""Our demo against Detectron2's: pictures read, predicted, drawn and written."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data.detection_utils import read_image
+from detectron2.engine import DefaultPredictor
+from torch import Tensor
+
+from benchmarks.case import Case, Forms
+from benchmarks.command import main
+from benchmarks.drawing import drawing_case, write_as_detectron2
+from benchmarks.upstream import upstream_cfg
+from pointrend_ext.inference.demo import find_inputs
+from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.visualization import read_image_rgb, write_image
+
+__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2", "run_ours"]
+
+OURS, ORIGINAL = "PointRend, ours", "PointRend, original"
+
+
+def run_ours(predictor: Predictor, pictures: Sequence[Path], output: Path) -> None:
+    """Do what ``pointrend_ext.inference.demo`` does with pictures, each written to one file."""
+    for picture in pictures:
+        prediction = predictor(read_image_rgb(picture))
+        write_image(output, prediction.draw(colors=ObjectColors()(prediction)))
+
+
+def run_detectron2(predictor: DefaultPredictor, pictures: Sequence[Path], output: Path) -> None:
+    """Do what Detectron2's demo does: see ``write_as_detectron2``."""
+    for picture in pictures:
+        image = read_image(str(picture), format="BGR")
+        instances = predictor(image)["instances"].to("cpu")
+        write_as_detectron2(image, instances, predictor.metadata, output)
+
+
+def compare(ours: Predictor, theirs: DefaultPredictor, pictures: Sequence[Path]) -> str:
+    """Count objects and compare what both predict, pixel by pixel.
+
+    Returns:
+        A sentence for the report.
+
+    Raises:
+        AssertionError: more than 1e-6 of the pixels in masks, or a box differs.
+    """
+    objects = pixels = differing = 0
+    for picture in pictures:
+        prediction = ours(read_image_rgb(picture))
+        instances = theirs(read_image(str(picture), format="BGR"))["instances"].to("cpu")
+        np.testing.assert_allclose(prediction.boxes, instances.pred_boxes.tensor.numpy(), atol=1e-3)
+        masks = instances.pred_masks.numpy()
+        objects += len(masks)
+        pixels += np.count_nonzero(masks)
+        differing += np.count_nonzero(np.asarray(prediction.masks) != masks)
+    assert differing <= 1e-6 * pixels, f"{differing} of {pixels} pixels differ"
+    return f"{objects} objects, {differing} of {pixels} mask pixels differ"
+
+
+def build_predictors(
+    arguments: argparse.Namespace, device: str
+) -> dict[str, tuple[Predictor, DefaultPredictor]]:
+    """Build PointRend, ours and the original, with equal weights.
+
+    Returns:
+        By the model's name our predictor and Detectron2's, around the same module.
+    """
+    ours = Predictor.from_config(
+        arguments.config_file,
+        arguments.weights,
+        confidence=arguments.confidence,
+        opts=[*arguments.opts, "MODEL.DEVICE", device],
+    )
+    state = ours.model.state_dict()
+    original = _default_predictor(upstream_cfg(ours.cfg), state)
+    theirs = _default_predictor(ours.cfg, state)
+    theirs.model = ours.model
+    wrapped = Predictor(original.model, ours.cfg, classes=ours.classes)
+    return {ORIGINAL: (wrapped, original), OURS: (ours, theirs)}
+
+
+def _default_predictor(cfg: CfgNode, state: Mapping[str, Tensor]) -> DefaultPredictor:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = ""  # they come from the state
+    predictor = DefaultPredictor(cfg)
+    predictor.model.load_state_dict(state, strict=True)
+    return predictor
+
+
+def _build(
+    device: str, *, arguments: argparse.Namespace, pictures: Sequence[Path], names: Sequence[str]
+) -> Forms:
+    predictors = build_predictors(arguments, device)
+    theirs, ours = predictors[names[0]][1], predictors[names[1]][0]
+    folder = tempfile.TemporaryDirectory()  # goes with the forms
+    output = Path(folder.name) / "drawn.jpg"
+    run = {
+        "upstream": partial(run_detectron2, theirs, pictures, output),
+        "ours": partial(run_ours, ours, pictures, output),
+    }
+    return Forms(run, lambda results: compare(ours, theirs, pictures), keep=folder)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for models and pictures."""
+    add = parser.add_argument
+    config = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml"
+    add("--config-file", default=config, help="PointRend")
+    add("--weights", required=True, help="its trained weights; the original gets them as well")
+    add("--input", nargs="+", action="extend", required=True, help="pictures, folders or patterns")
+    add("--max-images", type=int, help="take the first ones alone")
+    add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
+    add("--drawing-objects", type=int, default=100, help="objects to draw alone; 0 for none")
+    add("--drawing-size", type=int, nargs=2, default=(3000, 4000), metavar=("H", "W"))
+    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configuration")
+
+
+def cases(arguments: argparse.Namespace) -> list[Case]:
+    """Return each model in both demos, the original in one and ours in the other, and drawing.
+
+    Raises:
+        FileNotFoundError: there is no picture.
+    """
+    inputs, problems = find_inputs(arguments.input)
+    pictures = [x.path for x in inputs if not x.is_video][: arguments.max_images]
+    if problems or not pictures:
+        raise FileNotFoundError(" ".join(problems) or f"{arguments.input} has no picture.")
+    found = []
+    for names in ([ORIGINAL], [OURS], [ORIGINAL, OURS]):
+        name = f"{' / '.join(names)}: {len(pictures)} pictures"
+        build = partial(_build, arguments=arguments, pictures=pictures, names=(names * 2)[:2])
+        found.append(Case("Demo", name, build))
+    if arguments.drawing_objects:
+        found.append(drawing_case(tuple(arguments.drawing_size), arguments.drawing_objects))
+    return found
+
+
+if __name__ == "__main__":
+    main("benchmarks.demo")

@@ -1,0 +1,147 @@
+"""The command that all benchmarks share: turns, memory, demands, another checkout."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from detectron2.engine import default_argument_parser
+
+from benchmarks import options
+from benchmarks.command import main
+from benchmarks.measure import Timing, time_interleaved
+from benchmarks.report import Report, Row, dumps
+from benchmarks.worker import Job, Worker
+
+ROOT = Path(__file__).parents[2]
+FAKE = "tests.benchmarks.fake_cases"
+QUICK = ["--rounds", "2", "--only", "sleep"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMAND = re.compile(r"python -m (benchmarks[\w.]*)([^\n`]*)")
+
+
+def test_forms_take_turns_and_the_first_round_does_not_count():
+    calls = []
+    seconds = {"a": iter([9.0, 1.0, 4.0, 2.0]), "b": iter([0.0, 5.0, 5.0, 6.0])}
+
+    def clock(name):
+        calls.append(name)
+        return next(seconds[name])
+
+    timings = time_interleaved({n: lambda n=n: clock(n) for n in "ab"}, rounds=3)
+    assert calls == list("abababab")
+    assert timings == {"a": Timing(2.0, 1.0, 4.0), "b": Timing(5.0, 5.0, 6.0)}
+
+
+def test_against_upstream(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.command.limit_threads", lambda count: None)
+    out = tmp_path / "out"
+    main(FAKE, [*QUICK, "--demand", "2", "--output", str(out)])
+    report = Report.read(out)
+    (row,) = report.rows
+    assert 2 < row.ratio < 4
+    assert row.peak_mib == {"upstream": pytest.approx(40, abs=3), "ours": pytest.approx(10, abs=3)}
+    assert row.equality == "5 runs were prepared"  # three of upstream, the two before, in turn
+    assert row.parameters == {"ours": 7}
+    assert row.is_met
+    assert report.command == f"python -m {FAKE} --rounds 2 --only sleep --demand 2 --output out"
+    assert row.line() in capsys.readouterr().out
+    assert (out / "results.md").read_text() == report.markdown()
+    assert (out / "speed.png").stat().st_size > 1000
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    """Processes take their time to start."""
+    monkeypatch.setattr("benchmarks.command._peak_mib", lambda job: 1.0)
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_a_missed_demand_ends_with_an_error(capsys, monkeypatch):
+    monkeypatch.setattr("benchmarks.command.limit_threads", lambda count: None)
+    with pytest.raises(SystemExit):
+        main(FAKE, [*QUICK, "--demand", "50"])
+    assert "BELOW WHAT IS DEMANDED" in capsys.readouterr().out
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Another version, four times as fast as this one."""
+    (tmp_path / "before" / "pointrend_ext").mkdir(parents=True)
+    (tmp_path / "before" / "pointrend_ext" / "__init__.py").write_text("SPEED = 4\n")
+    return tmp_path / "before"
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_against_another_checkout(tmp_path, checkout, capsys):
+    main(FAKE, [*QUICK, "--before", str(checkout), "--demand", "50", "--output", str(tmp_path)])
+    (row,) = Report.read(tmp_path).rows
+    assert set(row.seconds) == set(row.peak_mib) == {"before", "ours"}
+    assert row.ratio == pytest.approx(0.25, abs=0.1)
+    assert "| before s | ours s |" in (tmp_path / "results.md").read_text()
+    assert f"**{row.ratio:.2f}**" in capsys.readouterr().out
+
+
+def test_a_folder_without_the_package(tmp_path, capfd):
+    job = Job(FAKE, [], "Fake: sleep", "ours", 1, str(tmp_path))
+    with (
+        pytest.raises(RuntimeError, match=r"Fake: sleep, ours of .* failed"),
+        Worker(job) as worker,
+    ):
+        worker.ask("time")
+    assert f"{tmp_path} has no pointrend_ext" in capfd.readouterr().err
+
+
+def test_a_row_by_hand(tmp_path):
+    seconds = {"ours": Timing(1.0, 0.5, 2), "upstream": Timing(3.14, 3, 4), "x": Timing(7, 7, 7)}
+    mib = {"ours": 10.4, "upstream": 99.6, "x": 1.0}
+    row = Row("Group", "a case", 2, seconds, mib, "equal", min_ratio=3, max_mib=10)
+    assert row.line() == (
+        "| a case; x 7.000 [7.000, 7.000] s, 1 MiB | 2 | 3.140 [3.000, 4.000] | "
+        "1.000 [0.500, 2.000] | **3.1** (>= 3) | 100 / 10 (<= 10) | equal |"
+    )
+    assert not row.is_met  # 10.4 MiB
+    alone = Row("Group", "b", 1, {"ours": Timing(1, 1, 1)}, {"ours": 3.0}, "finite")
+    assert alone.line() == "| b | 1 | - | 1.000 [1.000, 1.000] | - | - / 3 | finite |"
+    assert alone.is_met
+    report = Report({"processor": "a CPU"}, "python", 5, [row, alone])
+    report.write(tmp_path)
+    assert Report.read(tmp_path) == report
+    assert len((tmp_path / "results.json").read_text().splitlines()) == 11  # a line per row
+
+
+def test_json_of_one_line_per_value():
+    assert dumps({"a": {"b": [1, {"c": 2}]}, "d": []}) == (
+        '{\n "a": {\n  "b": [1, {"c": 2}]\n },\n "d": []\n}\n'
+    )
+
+
+def test_a_command_names_no_folder_of_this_machine():
+    words = ["--image", "/home/me/photo.jpg", "--output", "docs/benchmarks/cpu", "R=1, C=8"]
+    shown = "--image photo.jpg --output docs/benchmarks/cpu 'R=1, C=8'"
+    assert options.shown(words) == shown
+
+
+def show_help(name):
+    module = importlib.import_module("benchmarks.__main__" if name == "benchmarks" else name)
+    if name == "benchmarks.train_upstream":
+        default_argument_parser().parse_args(["--help"])
+    elif hasattr(module, "cases"):
+        options.parse(module, ["--help"])
+    else:
+        module.main(["--help"])
+
+
+def test_documents_name_commands_and_options_that_exist(capsys):
+    used: dict[str, set[str]] = {}
+    for document in DOCUMENTS:
+        text = re.sub(r"\\\n\s*", " ", document.read_text(encoding="utf-8"))
+        for name, rest in COMMAND.findall(text):
+            used.setdefault(name, set()).update(re.findall(r"(?<=\s)--[a-z][\w-]+", rest))
+    assert len(used) >= 7
+    for name, found in used.items():
+        with pytest.raises(SystemExit, match="0"):
+            show_help(name)
+        assert found <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), name
