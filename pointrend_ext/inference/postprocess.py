@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
+from detectron2.modeling.meta_arch.panoptic_fpn import (
+    PanopticFPN,
+    combine_semantic_and_instance_outputs,
+)
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -26,7 +29,7 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
         base: of an image.
         raw: what the model gives without post-processing, with ``pred_masks`` (R, 1, S, S).
     """
-    size_hw = base.image.shape[:2]
+    size_hw = base.size_hw
     fields = dict(raw.get_fields())
     # Under another name Detectron2 does not paste them.
     fields["probabilities"] = fields.pop("pred_masks")[:, 0]
@@ -54,27 +57,25 @@ def with_labels(base: Prediction, labels: Tensor, num_classes: int) -> Predictio
     return replace(base, label_map=labels.cpu().numpy().astype(dtype))
 
 
-def with_segments(prediction: Prediction, model: nn.Module) -> Prediction:
+def with_segments(prediction: Prediction, labels: Tensor, model: PanopticFPN) -> Prediction:
     """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
 
     Args:
-        prediction: with both.
+        prediction: with instances.
+        labels: (H, W) int64, on the CPU.
         model: a ``PanopticFPN``, whose thresholds are read.
     """
+    threshold, objects = model.combine_instances_score_thresh, prediction.objects
     # Weaker instances never become segments, so they need not be pasted.
-    strong = np.flatnonzero(prediction.scores >= model.combine_instances_score_thresh)
+    strong = np.flatnonzero(objects.scores >= threshold)
     candidates = Instances(
-        prediction.image.shape[:2],
-        scores=torch.from_numpy(prediction.scores[strong]),
-        pred_classes=torch.from_numpy(prediction.classes[strong]),
-        pred_masks=torch.from_numpy(np.asarray(prediction.masks[strong])),
+        prediction.size_hw,
+        scores=torch.from_numpy(objects.scores[strong]),
+        pred_classes=torch.from_numpy(objects.classes[strong]),
+        pred_masks=torch.from_numpy(np.asarray(objects.masks[strong])),
     )
     ids, segments = combine_semantic_and_instance_outputs(
-        candidates,
-        torch.from_numpy(prediction.label_map.astype(np.int64)),
-        model.combine_overlap_thresh,
-        model.combine_stuff_area_thresh,
-        model.combine_instances_score_thresh,
+        candidates, labels, model.combine_overlap_thresh, model.combine_stuff_area_thresh, threshold
     )
     for segment in segments:
         if segment["isthing"]:
@@ -94,16 +95,14 @@ def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """
     if output.dim() == 2:
         return output
-    if tuple(output.shape[-2:]) == tuple(size_hw):
+    if output.shape[-2:] == size_hw:
         return label_map(output[None])[0]
-    best = labels = None
-    for number, plane in enumerate(output):
+    labels = torch.zeros(size_hw, dtype=torch.int64, device=output.device)
+    best = torch.full(size_hw, -torch.inf, dtype=output.dtype, device=output.device)
+    for number, logits in enumerate(output):
         plane = F.interpolate(
-            plane[None, None], size=tuple(size_hw), mode="bilinear", align_corners=False
+            logits[None, None], size=size_hw, mode="bilinear", align_corners=False
         )[0, 0]
-        if best is None:
-            best, labels = plane, torch.zeros_like(plane, dtype=torch.int64)
-        else:
-            labels.masked_fill_(plane > best, number)
-            best = torch.maximum(best, plane)
+        labels.masked_fill_(plane > best, number)
+        best = torch.maximum(best, plane)
     return (best > 0).long() if len(output) == 1 else labels

@@ -111,7 +111,7 @@ class Predictor:
             ValueError: an unknown key, no weights, weights that do not fill the model, or a number
                 out of its range.
         """
-        cfg = load_cfg(config_file, opts)
+        cfg = load_cfg(os.fspath(config_file), opts)
         _complete(cfg, weights, device, confidence)
         model = build_model(cfg)
         check_unread_keys(cfg, model)
@@ -121,8 +121,8 @@ class Predictor:
         stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
         return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)
 
-    @overload
-    def __call__(self, images: ImageLike) -> Prediction: ...
+    @overload  # a file name is a sequence, too: of file names
+    def __call__(self, images: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
     def __call__(self, images: Sequence[ImageLike]) -> list[Prediction]: ...
@@ -188,22 +188,21 @@ class Predictor:
         predictions = []
         for base, instances, logits in zip(bases, *raw, strict=True):
             rows, columns = instances.image_size
-            labels = resized_labels(logits[:, :rows, :columns], base.image.shape[:2])
+            labels = resized_labels(logits[:, :rows, :columns], base.size_hw).cpu()
             prediction = with_labels(with_instances(base, instances), labels, num_classes)
-            predictions.append(with_segments(prediction, self.model))
+            predictions.append(with_segments(prediction, labels, self.model))
         return predictions
 
     def _label(self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]) -> list[Prediction]:
         if isinstance(self.model, PointRendSemanticSegmentor):
             # Labels cost less than logits, but cannot be resized.
             fits = all(
-                tuple(x["image"].shape[1:]) == base.image.shape[:2]
-                for x, base in zip(inputs, bases, strict=True)
+                x["image"].shape[1:] == base.size_hw for x, base in zip(inputs, bases, strict=True)
             )
             self.model.output = "labels" if fits else "logits"
         num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         return [
-            with_labels(base, resized_labels(output["sem_seg"], base.image.shape[:2]), num_classes)
+            with_labels(base, resized_labels(output["sem_seg"], base.size_hw), num_classes)
             for base, output in zip(bases, self.model(inputs), strict=True)
         ]
 

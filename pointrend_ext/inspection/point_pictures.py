@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pointrend_ext.inference.prediction import class_filter
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording
+from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording, Recording
 from pointrend_ext.inspection.point_steps import record_map, record_object
+from pointrend_ext.inspection.sample_pictures import seen_image
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.visualization import (
     Layer,
@@ -45,7 +46,7 @@ def write_refinement(
     *,
     semantic: bool = False,
     number: int = 0,
-    class_id: int | None = None,
+    class_name: str | None = None,
     seed: int = 0,
 ) -> tuple[list[Path], ObjectRecording | MapRecording]:
     """Record the refinement of an object, or of the whole class map, and draw it.
@@ -56,28 +57,33 @@ def write_refinement(
         output_dir: ``steps.png``, ``steps.gif`` and ``training_points.png`` go here.
         semantic: the class map of the image instead of an object.
         number: of the object, the best score first.
-        class_id: count objects of this class alone.
+        class_name: count objects of this class alone: its name or id.
         seed: of the training points.
 
     Returns:
         The files, and what was recorded.
 
     Raises:
-        ValueError: a model without points, or no such object.
+        ValueError: a model without points, a class that it does not know, or no such object.
     """
     model_input = predictor.model_input(image_rgb)
+    seen = seen_image(model_input, predictor.cfg)
     generator = torch.Generator(device=predictor.model.device).manual_seed(seed)
+    recording: ObjectRecording | MapRecording
     if semantic:
         recording = record_map(predictor.model, model_input, generator=generator)
-        draw = partial(draw_map_refinement, colors=predictor.classes.stuff_colors)
+        drawn = draw_map_refinement(seen, recording, predictor.classes.stuff_colors)
     else:
+        wanted = class_filter(predictor.classes, None if class_name is None else [class_name])
         recording = record_object(
-            predictor.model, model_input, number, class_id=class_id, generator=generator
+            predictor.model,
+            model_input,
+            number,
+            keep=lambda c: wanted(predictor.classes.thing(c), c),
+            generator=generator,
         )
-        draw = draw_object_refinement
-    pixels = model_input["image"].numpy().transpose(1, 2, 0)
-    pixels = pixels if predictor.cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
-    strip, frames, training = draw(np.ascontiguousarray(pixels), recording)
+        drawn = draw_object_refinement(seen, recording)
+    strip, frames, training = drawn
     paths = [output_dir / name for name in ("steps.png", "steps.gif", "training_points.png")]
     write_image(paths[0], strip)
     write_gif(paths[1], frames, _durations(len(frames)))
@@ -129,9 +135,9 @@ def draw_map_refinement(
     Returns:
         As ``draw_object_refinement``.
     """
-    recording = _without_padding(recording, image_rgb.shape[:2])
-    rows, columns = recording.extent_px
     height, width = image_rgb.shape[:2]
+    recording = _without_padding(recording, (height, width))
+    rows, columns = recording.extent_px
     palette = class_colors(max(len(recording.coarse), 2), colors)
     scale = _MAP_CELL_PX / max(rows, columns)
     padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
@@ -159,8 +165,10 @@ def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRe
     scale = torch.tensor((old_px / new_px)[::-1].copy(), dtype=torch.float32)
     coords = recording.training_coords * scale
     inside = (coords <= 1).all(dim=1)
-    return MapRecording(
-        extent_px=tuple(new_px.tolist()),
+    rows, columns = new_px.tolist()
+    return replace(
+        recording,
+        extent_px=(rows, columns),
         coarse=cut(recording.coarse),
         steps=[
             replace(s, before=cut(s.before), coords=s.coords * scale, after=cut(s.after))
@@ -174,7 +182,7 @@ def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRe
 def _draw(
     picture: Callable[[int], np.ndarray],
     layer: Callable[[Tensor], Layer],
-    recording: ObjectRecording | MapRecording,
+    recording: Recording,
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     start = layer(recording.coarse)
     steps = [

@@ -202,7 +202,9 @@ def test_the_tool_names_mistakes(files, toy_json, write_json, capsys, monkeypatc
     assert tool.main() == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"evaluate.py: Results file '{bad}': entry 2 (image_id 17): its")
+    assert printed.err.startswith(
+        f"evaluate.py: error: Results file '{bad}': entry 2 (image_id 17): its"
+    )
 
 
 def as_lvis(dataset):

@@ -15,10 +15,10 @@ from PIL import Image
 from pointrend_ext.inference.demo import (
     DemoOptions,
     OutputWriter,
-    VideoSink,
-    VideoSource,
     find_inputs,
+    open_video,
     run_demo,
+    write_video,
 )
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.visualization import read_image_rgb, write_image
@@ -228,15 +228,13 @@ def test_two_models_side_by_side(tmp_path, demo, make_picture):
 
 
 def test_video_goes_through(tmp_path, demo, predictors, make_picture):
-    with VideoSink(tmp_path / "v.mp4", 5) as sink:
-        for seed in range(4):
-            sink.write(make_picture(seed=seed))
+    write_video(tmp_path / "v.mp4", 5, (make_picture(seed=seed) for seed in range(4)))
     report, _, out = demo([tmp_path / "v.mp4"], max_frames=3)
     assert (report.num_frames, report.failures) == (3, [])
-    read = VideoSource(out / "v.mp4")
+    read = open_video(out / "v.mp4")
     assert read.fps == pytest.approx(5)
     assert read.num_frames == 3
-    frames, sources = list(read), list(VideoSource(tmp_path / "v.mp4"))
+    frames, sources = list(read.frames), list(open_video(tmp_path / "v.mp4").frames)
     assert len(frames) == 3
     colors = ObjectColors()
     for frame, source in zip(frames, sources, strict=False):  # the overlay of this very frame

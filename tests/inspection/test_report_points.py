@@ -187,7 +187,10 @@ def test_the_tool_shows_the_points(run_tool, evaluated, tmp_path):
 def test_the_tool_names_mistakes(run_tool, tmp_path):
     code, error, _ = run_tool("--model", "other=rend.yaml,a.pth")
     assert code == 2
-    assert error == "report.py: --model other: the evaluation has the models ['rend', 'plain'].\n"
+    assert (
+        error
+        == "report.py: error: --model other: the evaluation has the models ['rend', 'plain'].\n"
+    )
     assert not (tmp_path / "r.html").exists()
     with pytest.raises(SystemExit):
         run_tool("--model", "rend=rend.yaml")

@@ -1,0 +1,118 @@
+"""What the command lines of all tools share: arguments, and errors as one line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from pointrend_ext.engine.loading import LoadOptions
+
+__all__ = [
+    "add_load_arguments",
+    "add_model_arguments",
+    "load_options",
+    "named_path",
+    "named_value",
+    "run_tool",
+]
+
+# What a user can mend: wrong values, files, packages of an extra, too small a GPU.
+_EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
+    """Add ``--config-file``, ``--weights``, ``--device``, ``KEY VALUE`` pairs, load options.
+
+    Args:
+        parser: gets ``config_file``, ``weights``, ``device``, ``opts``, and what
+            ``add_load_arguments`` adds. Positional arguments of the tool must be there already,
+            because the pairs take all words that are left.
+        weights: False leaves out ``--weights``, ``--device`` and the load options, for tools that
+            build no model.
+    """
+    add = parser.add_argument
+    add("--config-file", required=True, metavar="FILE", help="configuration: a path or a name")
+    if weights:
+        add("--weights", metavar="FILE", help="trained weights (default: MODEL.WEIGHTS)")
+        add("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
+        add_load_arguments(parser)
+    add(
+        "opts",
+        nargs="*",
+        metavar="KEY VALUE",
+        help="pairs at the end that change the configuration",
+    )
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags from which ``load_options`` reads how weights are loaded."""
+    group = parser.add_argument_group("loading weights")
+    for flag, text in (
+        ("--map-classes", "find the classes of the data set by name among those of the weights"),
+        ("--allow-missing", "accept weights that do not fill the model"),
+        ("--allow-code", "read files that may run code; only from authors you trust"),
+    ):
+        group.add_argument(flag, action="store_true", help=text)
+
+
+def load_options(args: argparse.Namespace) -> LoadOptions:
+    """Read the flags of ``add_load_arguments``; those that are not there are off."""
+    return LoadOptions(**{k: getattr(args, k, False) for k in LoadOptions.__dataclass_fields__})
+
+
+def named_value(word: str) -> tuple[str, str]:
+    """Split NAME=VALUE at the first "=", for ``argparse``.
+
+    Raises:
+        argparse.ArgumentTypeError: without "=".
+    """
+    name, separator, value = word.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=VALUE")
+    return name, value
+
+
+def named_path(word: str) -> tuple[str, Path]:
+    """Split NAME=PATH: see ``named_value``."""
+    name, value = named_value(word)
+    return name, Path(value)
+
+
+def run_tool(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], int | None],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Run a tool, with one line on stderr for a mistake that its user can mend.
+
+    Errors of other types, which are mistakes of the program, keep their traceback.
+
+    Args:
+        parser: reads the command line.
+        work: what the tool does; returns an exit code, None for 0.
+        words: the command line (default: ``sys.argv``).
+
+    Returns:
+        The exit code: that of ``work``, 2 after such a mistake, 130 after Ctrl-C.
+    """
+    args = parser.parse_args(words)
+    try:
+        return work(args) or 0
+    except _EXPECTED as error:
+        if isinstance(error, KeyError) and not _is_sentence(error):
+            raise
+        text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
+        print(f"{parser.prog}: error: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _is_sentence(error: KeyError) -> bool:
+    """Tell the words of a catalogue or registry from the bare key of a dictionary."""
+    return bool(error.args) and " " in str(error.args[0])
