@@ -17,7 +17,7 @@ from typing import Any
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine.command_line import named_path, run_tool
-from pointrend_ext.engine.run_report import summarize_run
+from pointrend_ext.engine.metrics_file import loss_curves
 from pointrend_ext.evaluation.offline import find_data_set
 from pointrend_ext.evaluation.report import RefinedPoints, shown_objects, write_report
 from pointrend_ext.inference.predictor import Predictor
@@ -94,7 +94,7 @@ def write(args: argparse.Namespace) -> None:
         evaluation,
         args.output,
         data=find_data_set(described["name"]) if described["kind"] == "semantic" else None,
-        curves={name: summarize_run(folder)["losses"] for name, folder in args.run},
+        curves={name: loss_curves(folder) for name, folder in args.run},
         points=points_of_models(evaluation, args),
         num_pictures=args.pictures,
     )

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointrend_ext.engine.metrics_file import last_results, read_metrics
 from pointrend_ext.engine.run_table import metrics_table
-from pointrend_ext.engine.side_by_side import last_results, read_metrics
 
 __all__ = ["read_costs", "summarize_run", "summarize_runs", "write_run_report"]
 
