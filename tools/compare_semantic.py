@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pointrend_ext.data import register_description
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine.command_line import named_path, run_tool
 from pointrend_ext.inspection.comparison import write_comparisons
 
@@ -36,8 +36,7 @@ def draw(args: argparse.Namespace) -> None:
     """Write the pictures."""
     if len(args.predictions) != 2:
         raise ValueError(f"--predictions was given {len(args.predictions)} times; give two.")
-    for description in args.description:
-        register_description(description)
+    register_datasets([args.dataset], args.description)
     predictions = dict(args.predictions)
     files = write_comparisons(predictions, args.dataset, args.output, num_pictures=args.pictures)
     print(*files, sep="\n")

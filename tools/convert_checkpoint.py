@@ -8,14 +8,12 @@ old.pkl new.safetensors
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from detectron2.modeling import build_model
 
 from pointrend_ext.checkpoint.convert import convert_weights
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine import find_class_names, load_cfg
 from pointrend_ext.engine.command_line import (
     add_load_arguments,
@@ -39,16 +37,15 @@ def build_parser() -> argparse.ArgumentParser:
 def convert(args: argparse.Namespace) -> None:
     """Convert and print the report."""
     cfg = load_cfg(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in cfg.DATASETS.DESCRIPTIONS:
-        register_description(description)
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    register_datasets(names, cfg.DATASETS.DESCRIPTIONS)
     model = build_model(cfg)
     check_unread_keys(cfg, model)
     report = convert_weights(
         model,
         args.source,
         args.target,
-        class_names=find_class_names(cfg, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
+        class_names=find_class_names(cfg, names),
         config=cfg.dump(),
         **vars(load_options(args)),
     )

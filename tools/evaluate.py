@@ -10,12 +10,10 @@ python tools/evaluate.py --description my_scenes.yaml --dataset scenes_val --pre
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine.command_line import run_tool
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
@@ -65,9 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score what the command line names."""
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in args.description:
-        register_description(description)
+    register_datasets([args.dataset or ""], args.description)
     if args.dataset:
         data = find_data_set(args.dataset)
     else:

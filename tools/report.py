@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine.command_line import named_path, run_tool
 from pointrend_ext.engine.metrics_file import loss_curves
 from pointrend_ext.evaluation.offline import find_data_set
@@ -85,11 +83,9 @@ def points_of_models(
 
 def write(args: argparse.Namespace) -> None:
     """Write the report."""
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in args.description:
-        register_description(description)
     evaluation = json.loads(args.evaluation.read_text(encoding="utf-8"))
     described = evaluation["data_set"]
+    register_datasets([described["name"]], args.description)
     write_report(
         evaluation,
         args.output,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -17,8 +16,8 @@ from pathlib import Path
 import torch
 
 from pointrend_ext.data import build_train_loader
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.summary import summarize_dataset
-from pointrend_ext.data.toy import ensure_toy_data
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import find_classes
 from pointrend_ext.engine.command_line import add_model_arguments, run_tool
@@ -42,14 +41,13 @@ def draw(args: argparse.Namespace) -> int:
     """Summarise, then draw; return 1 if problems were found."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     cfg = load_cfg(args.config_file, [*args.opts, "SEED", args.seed, "DATALOADER.NUM_WORKERS", 0])
-    if any(name.startswith("toy_") for name in cfg.DATASETS.TRAIN):
-        ensure_toy_data(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    classes = find_classes(cfg)  # registers what the configuration describes
+    register_datasets(cfg.DATASETS.TRAIN, cfg.DATASETS.DESCRIPTIONS, generate=True)
     found = [summarize_dataset(cfg, n, max_read=args.max_read) for n in cfg.DATASETS.TRAIN]
     text = "\n".join(summary.text() for summary in found)
     args.output.mkdir(parents=True, exist_ok=True)
     Path(args.output, "summary.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
+    classes = find_classes(cfg)
     generator = torch.Generator().manual_seed(args.seed)
     samples = (sample for batch in build_train_loader(cfg) for sample in batch)
     for number, sample in enumerate(islice(samples, args.pictures)):

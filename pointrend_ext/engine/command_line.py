@@ -106,10 +106,10 @@ def run_tool(
         if isinstance(error, KeyError) and not _is_sentence(error):
             raise
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        print(f"{parser.prog}: error: {' '.join(text.split())}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{parser.prog}: error: {' '.join(text.split())}\n")
         return 2
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Panoptic, Prediction
+from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 __all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
@@ -99,10 +100,10 @@ def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
         return label_map(output[None])[0]
     labels = torch.zeros(size_hw, dtype=torch.int64, device=output.device)
     best = torch.full(size_hw, -torch.inf, dtype=output.dtype, device=output.device)
-    for number, logits in enumerate(output):
+    for number, logits in enumerate(two_class_logits(output, dim=0)):
         plane = F.interpolate(
             logits[None, None], size=size_hw, mode="bilinear", align_corners=False
         )[0, 0]
         labels.masked_fill_(plane > best, number)
         best = torch.maximum(best, plane)
-    return (best > 0).long() if len(output) == 1 else labels
+    return labels

@@ -11,6 +11,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
+from detectron2.layers import paste_masks_in_image
 
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import Input, OutputWriter, find_inputs
@@ -79,7 +80,8 @@ def test_cut_out_follows_the_probabilities():
     ramp = torch.linspace(0, 1, 11).repeat(11, 1)[None]  # 0 at the left, 1 at the right
     prediction = instances([[10, 5, 43, 38]], probability=ramp)
     cut = cut_out(prediction.image, prediction.masks.probability_crop(0))
-    probability = prediction.masks.probability(0) / 255.0
+    box = torch.tensor([[10.0, 5, 43, 38]])
+    probability = paste_masks_in_image(ramp, box, (40, 60), -1)[0].numpy() / 255.0
     rows, columns = np.nonzero(probability > 0.26)
     y = rows.min()
     assert cut.shape[0] == rows.max() + 1 - y
