@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,35 +108,33 @@ def _take_turns(candidates: Sequence[_Candidate]) -> list[_Candidate]:
     return [candidate for _, candidate in sorted(turns, key=lambda turn: turn[0])]
 
 
-@dataclass(frozen=True)
-class _Objects:
-    """Objects of one image: R masks (R, H, W) bool, R category ids, R labels."""
+class _Object(NamedTuple):
+    """A mask (H, W) bool, its category and what is written beside it."""
 
-    masks: np.ndarray
-    category_ids: Sequence[int]
-    labels: Sequence[str]
-
-    def match(self, mask: np.ndarray) -> tuple[int, float]:
-        """Return the number of the mask that overlaps ``mask`` (H, W) most, and their IoU."""
-        ious = [mask_iou(own, mask) for own in self.masks]
-        return max(enumerate(ious), key=lambda entry: entry[1], default=(-1, 0.0))
+    mask: np.ndarray
+    category_id: int
+    label: str
 
 
 def _of_instances(
     data: InstanceData, predictions: Mapping[str, Path], score_threshold: float
 ) -> Iterator[_Candidate]:
-    truth = data.truth
-    entries = {_TRUTH: [e for e in truth.dataset["annotations"] if not e.get("iscrowd", 0)]}
-    for title, path in predictions.items():
-        results = load_results(path, truth, ("segm",))
-        entries[title] = [e for e in results if e["score"] >= score_threshold]
-    by_image = {title: _by_image(found) for title, found in entries.items()}
+    truth, names = data.truth, data.truth.class_names
+    entries = {_TRUTH: truth.dataset["annotations"]}
+    entries |= {t: load_results(path, truth, ("segm",)) for t, path in predictions.items()}
+    by_image: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for title, found in entries.items():
+        for e in found:
+            if not e.get("iscrowd", 0) and e.get("score", 1) >= score_threshold:
+                by_image[title, e["image_id"]].append(e)
 
-    def objects_in(image_id: int) -> dict[str, _Objects]:
-        return {
-            title: _decode(found[image_id], truth.sizes_hw[image_id], truth.class_names)
-            for title, found in by_image.items()
-        }
+    def decode(entry: dict[str, Any]) -> _Object:
+        mask = decode_mask(entry["segmentation"], truth.sizes_hw[entry["image_id"]])
+        score = f" {entry['score']:.2f}" if "score" in entry else ""
+        return _Object(mask, entry["category_id"], names[entry["category_id"]] + score)
+
+    def objects_in(image_id: int) -> dict[str, list[_Object]]:
+        return {title: [decode(e) for e in by_image[title, image_id]] for title in entries}
 
     for image_id, name in data.image_files().items():
         true, *predicted = objects_in(image_id).values()
@@ -144,48 +142,42 @@ def _of_instances(
         if iou >= _MIN_IOU:
             draw = partial(_draw_objects, objects_in, image_id, index)
             file_name = str(Path(data.image_root or "", name))
-            yield _Candidate(iou, true.category_ids[index], file_name, draw)
+            yield _Candidate(iou, true[index].category_id, file_name, draw)
 
 
-def _by_image(entries: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
-    found = defaultdict(list)
-    for entry in entries:
-        found[entry["image_id"]].append(entry)
-    return found
+def _best(objects: Sequence[_Object], mask: np.ndarray) -> tuple[int, float]:
+    """Return the number of the object that overlaps ``mask`` (H, W) most, and their IoU."""
+    ious = [mask_iou(x.mask, mask) for x in objects]
+    return max(enumerate(ious), key=lambda entry: entry[1], default=(-1, 0.0))
 
 
-def _decode(
-    entries: Sequence[dict[str, Any]], size_hw: tuple[int, int], names: Mapping[int, str]
-) -> _Objects:
-    """Read annotations, or predictions, which have scores."""
-    masks = np.zeros((len(entries), *size_hw), dtype=bool)
-    labels = []
-    for mask, entry in zip(masks, entries, strict=True):
-        mask[:] = decode_mask(entry["segmentation"], size_hw)
-        score = f" {entry['score']:.2f}" if "score" in entry else ""
-        labels.append(names[entry["category_id"]] + score)
-    return _Objects(masks, [e["category_id"] for e in entries], labels)
-
-
-def _found_by_all(truth: _Objects, predicted: Sequence[_Objects]) -> tuple[int, float]:
+def _found_by_all(
+    truth: Sequence[_Object], predicted: Sequence[Sequence[_Object]]
+) -> tuple[int, float]:
     """Return the object that the worst of the models found best, and with which IoU."""
     ious = {
-        index: min(p.match(mask)[1] for p in predicted)
-        for index, mask in enumerate(truth.masks)
-        if mask.sum() >= _MIN_OBJECT_AREA_PX
+        index: min(_best(objects, true.mask)[1] for objects in predicted)
+        for index, true in enumerate(truth)
+        if true.mask.sum() >= _MIN_OBJECT_AREA_PX
     }
     return max(ious.items(), key=lambda entry: entry[1], default=(-1, 0.0))
 
 
 def _draw_objects(
-    objects_in: Callable[[int], dict[str, _Objects]], image_id: int, index: int, image: np.ndarray
+    objects_in: Callable[[int], dict[str, list[_Object]]],
+    image_id: int,
+    index: int,
+    image: np.ndarray,
 ) -> np.ndarray:
     objects = objects_in(image_id)
-    target = objects[_TRUTH].masks[index]
-    shown = {title: found.masks[found.match(target)[0]] for title, found in objects.items()}
+    target = objects[_TRUTH][index].mask
+    shown = {title: found[_best(found, target)[0]].mask for title, found in objects.items()}
     _, first, second = shown.values()
     window = pick_zoom_window(first, second, target, _ZOOM_PX)
-    columns = [Column(title, found.masks, None, found.labels) for title, found in objects.items()]
+    columns = [
+        Column(title, np.stack([x.mask for x in found]), None, [x.label for x in found])
+        for title, found in objects.items()
+    ]
     whole = compare_panel(mark_window(image, window), columns)
     scale = _scale(image, window)
     return stack_rows([whole, zoom_panel(image, list(shown.items()), window, scale, smooth=False)])

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pointrend_ext.inference.prediction import class_filter
@@ -30,7 +30,10 @@ from pointrend_ext.visualization import (
     write_image,
 )
 
-__all__ = ["draw_map_refinement", "draw_object_refinement", "write_refinement"]
+__all__ = ["write_refinement"]
+
+_Pictures = tuple[np.ndarray, list[np.ndarray], np.ndarray]
+"""Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each."""
 
 _CELL_PX = 280  # of a picture in the strip, for an object: the mean of its sides,
 _LONGEST = 2.0  # of which a side is at most so many times as long
@@ -72,7 +75,7 @@ def write_refinement(
     recording: ObjectRecording | MapRecording
     if semantic:
         recording = record_map(predictor.model, model_input, generator=generator)
-        drawn = draw_map_refinement(seen, recording, predictor.classes.stuff_colors)
+        strip, frames, training = _draw_map(seen, recording, predictor.classes.stuff_colors)
     else:
         wanted = class_filter(predictor.classes, None if class_name is None else [class_name])
         recording = record_object(
@@ -82,8 +85,7 @@ def write_refinement(
             keep=lambda c: wanted(predictor.classes.thing(c), c),
             generator=generator,
         )
-        drawn = draw_object_refinement(seen, recording)
-    strip, frames, training = drawn
+        strip, frames, training = _draw_object(seen, recording)
     paths = [output_dir / name for name in ("steps.png", "steps.gif", "training_points.png")]
     write_image(paths[0], strip)
     write_gif(paths[1], frames, _durations(len(frames)))
@@ -91,65 +93,32 @@ def write_refinement(
     return paths, recording
 
 
-def draw_object_refinement(
-    image_rgb: np.ndarray, recording: ObjectRecording
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Draw the refinement of a mask inside its box.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, the image that the model saw.
-        recording: of an object in it.
-
-    Returns:
-        Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each.
-    """
+def _draw_object(image_rgb: np.ndarray, recording: ObjectRecording) -> _Pictures:
+    """Draw the refinement of a mask inside its box."""
     x0, y0, x1, y1 = recording.box_px.tolist()
     longer, shorter = max(x1 - x0, y1 - y0, 1e-6), max(min(x1 - x0, y1 - y0), 1e-6)
     scale = _CELL_PX * min(1 / (longer * shorter) ** 0.5, _LONGEST / longer)
 
-    def crop(enlargement: int) -> np.ndarray:
-        size = [max(8, round(enlargement * scale * side)) for side in (x1 - x0, y1 - y0)]
-        # From pixel centres of the crop to those of the image.
-        zoom = np.array([(x1 - x0) / size[0], (y1 - y0) / size[1]])
-        shift = np.array([x0, y0]) + zoom / 2 - 0.5
-        matrix = np.column_stack([np.diag(zoom), shift])
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image_rgb, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
     def layer(logits: Tensor) -> Layer:
         return probability_layer(logits[0].sigmoid().numpy())
 
-    return _draw(crop, layer, recording)
+    return _draw(image_rgb, (x0, y0, x1, y1), scale, layer, recording)
 
 
-def draw_map_refinement(
-    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]] = ()
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Draw the refinement of a class map.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, the image that the model saw.
-        recording: of it.
-        colors: RGB per class, see ``class_colors``.
-
-    Returns:
-        As ``draw_object_refinement``.
-    """
+def _draw_map(
+    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]]
+) -> _Pictures:
+    """Draw the refinement of a class map."""
     height, width = image_rgb.shape[:2]
     recording = _without_padding(recording, (height, width))
     rows, columns = recording.extent_px
-    palette = class_colors(max(len(recording.coarse), 2), colors)
-    scale = _MAP_CELL_PX / max(rows, columns)
     padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
-
-    def resized(enlargement: int) -> np.ndarray:
-        size = [round(enlargement * scale * side) for side in (columns, rows)]
-        return cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    palette = class_colors(max(len(recording.coarse), 2), colors)
 
     def layer(logits: Tensor) -> Layer:
         return label_layer(label_map(logits[None])[0].numpy(), palette)
 
-    return _draw(resized, layer, recording)
+    return _draw(padded, (0, 0, columns, rows), _MAP_CELL_PX / max(rows, columns), layer, recording)
 
 
 def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRecording:
@@ -180,10 +149,20 @@ def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRe
 
 
 def _draw(
-    picture: Callable[[int], np.ndarray],
+    image_rgb: np.ndarray,
+    box_px: tuple[float, float, float, float],
+    scale: float,
     layer: Callable[[Tensor], Layer],
     recording: Recording,
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+) -> _Pictures:
+    """Draw a recording over its box of the image, enlarged by ``scale``."""
+    sides = box_px[2] - box_px[0], box_px[3] - box_px[1]
+
+    def picture(enlargement: int) -> np.ndarray:
+        width, height = (max(8, round(enlargement * scale * side)) for side in sides)
+        whole = Image.fromarray(image_rgb)
+        return np.array(whole.resize((width, height), Image.Resampling.BICUBIC, box_px))
+
     start = layer(recording.coarse)
     steps = [
         StepPicture(layer(s.before), s.coords.numpy(), s.scores.numpy(), layer(s.after))

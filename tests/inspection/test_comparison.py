@@ -78,14 +78,14 @@ def test_the_object_is_the_one_that_the_worse_model_found_best():
         masks = np.zeros((len(spans), 100, 400), dtype=bool)
         for mask, (start, stop) in zip(masks, spans, strict=True):
             mask[:, start:stop] = True
-        return comparison._Objects(masks, [1] * len(spans), [""] * len(spans))
+        return [comparison._Object(mask, 1, "") for mask in masks]
 
     truth = objects((0, 100), (200, 300), (390, 391))  # the last one is too small
     first = objects((0, 100), (200, 280), (390, 391))  # IoU 1, .8, 1
     second = objects((200, 290), (0, 60), (390, 391))  # IoU .6, .9, 1
     index, iou = comparison._found_by_all(truth, [first, second])
     assert (index, iou) == (1, pytest.approx(0.8))
-    assert second.match(truth.masks[1]) == (0, pytest.approx(0.9))
+    assert comparison._best(second, truth[1].mask) == (0, pytest.approx(0.9))
     assert comparison._found_by_all(truth, [first, objects()])[1] == 0
 
 
