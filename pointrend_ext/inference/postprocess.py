@@ -46,24 +46,23 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
     )
 
 
-def with_labels(base: Prediction, labels: Tensor, num_classes: int) -> Prediction:
+def with_labels(base: Prediction, output: Tensor, num_classes: int) -> Prediction:
     """Add a label map to a prediction.
 
     Args:
         base: of an image.
-        labels: (H, W).
+        output: as of ``resized_labels``.
         num_classes: of the model; more than 255 need 16 bits.
     """
-    dtype = np.uint8 if num_classes <= 255 else np.uint16
-    return replace(base, label_map=labels.cpu().numpy().astype(dtype))
+    labels = resized_labels(output, base.size_hw).cpu().numpy()
+    return replace(base, label_map=labels.astype(np.uint8 if num_classes <= 255 else np.uint16))
 
 
-def with_segments(prediction: Prediction, labels: Tensor, model: PanopticFPN) -> Prediction:
+def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
     """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
 
     Args:
-        prediction: with instances.
-        labels: (H, W) int64, on the CPU.
+        prediction: with both.
         model: a ``PanopticFPN``, whose thresholds are read.
     """
     threshold, objects = model.combine_instances_score_thresh, prediction.objects
@@ -76,7 +75,11 @@ def with_segments(prediction: Prediction, labels: Tensor, model: PanopticFPN) ->
         pred_masks=torch.from_numpy(np.asarray(objects.masks[strong])),
     )
     ids, segments = combine_semantic_and_instance_outputs(
-        candidates, labels, model.combine_overlap_thresh, model.combine_stuff_area_thresh, threshold
+        candidates,
+        torch.from_numpy(np.asarray(prediction.label_map, dtype=np.int64)),
+        model.combine_overlap_thresh,
+        model.combine_stuff_area_thresh,
+        threshold,
     )
     for segment in segments:
         if segment["isthing"]:
