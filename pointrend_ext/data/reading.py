@@ -10,9 +10,6 @@ import numpy as np
 from detectron2.data import detection_utils
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
-"""Endings of files that can hold a label map; no JPEG: it changes the ids."""
-
 _ORIENTATION_TAG = 274
 _LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)

@@ -1,4 +1,4 @@
-"""Reading what a training writes to ``metrics.json``."""
+"""What a run wrote to ``metrics.json``: its losses, and what it was evaluated to."""
 
 from __future__ import annotations
 
@@ -6,53 +6,66 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["last_results", "loss_curves", "read_metrics"]
+__all__ = ["LOSSES", "last_results", "loss_curves", "read_metrics"]
 
-_LOSSES = ("total_loss", "loss_mask", "loss_mask_point", "loss_box_reg", "loss_cls")
-_SEMANTIC_LOSSES = ("loss_sem_seg", "loss_sem_seg_point")
+LOSSES = (
+    "total_loss",
+    "loss_mask",
+    "loss_mask_point",
+    "loss_box_reg",
+    "loss_cls",
+    "loss_sem_seg",
+    "loss_sem_seg_point",
+)
 _MAX_CURVE_POINTS = 100
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
-    """Return the records so far of a run with this ``OUTPUT_DIR``.
+    """Return the records of a run, but for a last one that is half written.
+
+    Args:
+        output_dir: the run's ``OUTPUT_DIR``.
 
     Raises:
-        FileNotFoundError: no ``metrics.json``.
+        FileNotFoundError: no ``metrics.json`` there.
     """
     lines = (output_dir / "metrics.json").read_text().splitlines()
-    return [
-        json.loads(line) for line in lines if line.endswith("}")
-    ]  # the last may be half written
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def last_results(output_dir: Path) -> dict[str, float]:
     """Return the metrics of a run's last evaluation, such as ``segm/AP75``, in per cent.
 
+    Args:
+        output_dir: the run's ``OUTPUT_DIR``.
+
     Raises:
-        FileNotFoundError: no ``metrics.json``.
+        FileNotFoundError: no ``metrics.json`` there.
         ValueError: the run was never evaluated.
     """
     for record in reversed(read_metrics(output_dir)):
-        results = {n: v for n, v in record.items() if "/AP" in n or n.startswith("sem_seg/")}
+        results = {n: x for n, x in record.items() if "/AP" in n or n.startswith("sem_seg/")}
         if results:
             return results
     raise ValueError(f"{output_dir / 'metrics.json'} holds no evaluation.")
 
 
 def loss_curves(output_dir: Path) -> dict[str, list[list[float]]]:
-    """Return the losses of a run, the total first: ``{name: [[iteration, value], ...]}``.
+    """Return ``{loss: [[iteration, value], ...]}``, thinned to 100 points.
 
-    A resumed run may have logged an iteration twice; the later record counts. Curves are thinned
-    to 100 points.
+    A resumed run may have logged an iteration twice; the later record counts.
+
+    Args:
+        output_dir: the run's ``OUTPUT_DIR``.
 
     Raises:
-        FileNotFoundError: no ``metrics.json``.
+        FileNotFoundError: no ``metrics.json`` there.
     """
     records = {r["iteration"]: r for r in read_metrics(output_dir) if "total_loss" in r}
     iterations = sorted(records)
     thinned = iterations[:: max(1, -(-len(iterations) // _MAX_CURVE_POINTS))]
     curves = {
         name: [[i, round(records[i][name], 4)] for i in thinned if name in records[i]]
-        for name in (*_LOSSES, *_SEMANTIC_LOSSES)
+        for name in LOSSES
     }
     return {name: curve for name, curve in curves.items() if curve}

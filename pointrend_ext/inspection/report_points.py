@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointrend_ext.evaluation.masks import mask_iou
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -92,10 +91,13 @@ def _matching_detection(
     raw = raw[raw.scores.argsort(descending=True, stable=True)].to(torch.device("cpu"))
     boxes_px = raw.pred_boxes.tensor * torch.as_tensor(np.tile(scale, 2), dtype=torch.float32)
     masks = PastedMasks(raw.pred_masks[:, 0], boxes_px, wanted.shape)
-    candidates = torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist()
-    ious = {number: mask_iou(masks[number], wanted) for number in candidates}
-    best = max(ious, key=ious.__getitem__, default=None)  # of equal ones the best score
-    return best if best is not None and ious[best] >= MATCH_IOU else None
+    best, best_iou = None, MATCH_IOU
+    for number in torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist():
+        mask = masks[number]
+        iou = np.count_nonzero(mask & wanted) / max(np.count_nonzero(mask | wanted), 1)
+        if iou >= best_iou and (best is None or iou > best_iou):
+            best, best_iou = number, iou
+    return best
 
 
 def _in_image(recording: ObjectRecording, scale: np.ndarray) -> RefinedPoints:

@@ -13,11 +13,12 @@ from pointrend_ext.data.descriptions.class_values import (
     check_colors,
     check_ignore_value,
 )
-from pointrend_ext.data.reading import LABEL_ENDINGS, read_image_size
+from pointrend_ext.data.reading import read_image_size
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
 
 _IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")  # no JPEG: it changes the ids
 
 
 def register_semantic_folder(
@@ -93,7 +94,7 @@ def load_semantic_folder(
             is no image.
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
-    labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
+    labels = _files_by_stem("label map", label_dir, label_suffix, _LABEL_ENDINGS)
     _check_matching(images, labels, image_dir, label_dir)
     return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
 

@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import pycocotools.mask as mask_util
 
-from pointrend_ext.data.reading import LABEL_ENDINGS, read_label_map
+from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 
 __all__ = ["PredictedLabels", "open_predicted_labels"]
+
+_LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 
 
 class PredictedLabels(Protocol):
@@ -58,7 +60,7 @@ class _LabelFolder:
     def __init__(self, folder: Path, data: SemanticData) -> None:
         files: dict[str, list[Path]] = {}
         for file in sorted(folder.rglob("*")):
-            if file.suffix.lower() in LABEL_ENDINGS and not file.name.startswith("."):
+            if file.suffix.lower() in _LABEL_ENDINGS and not file.name.startswith("."):
                 stem = file.relative_to(folder).with_suffix("").as_posix()
                 files.setdefault(stem, []).append(file)
         twice = [stem for stem, found in files.items() if len(found) > 1]

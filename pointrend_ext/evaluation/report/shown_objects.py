@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pointrend_ext.evaluation.masks import decode_mask
+import pycocotools.mask as mask_util
 
 __all__ = ["RefinedPoints", "ShownObject", "shown_objects"]
 
@@ -68,11 +67,19 @@ def shown_objects(evaluation: Mapping[str, Any], count: int) -> Iterator[ShownOb
     }
     for example in examples:
         size_hw = sizes[example["image_id"]]
-        masks = {
-            name: decode_mask(results[name][found["prediction"]]["segmentation"], size_hw)
-            if found is not None
-            else None
-            for name, found in example["models"].items()
-        }
-        true = decode_mask(annotations[example["annotation_id"]]["segmentation"], size_hw)
+        masks = {}
+        for name, found in example["models"].items():
+            masks[name] = None
+            if found is not None:
+                masks[name] = _mask(results[name][found["prediction"]]["segmentation"], size_hw)
+        true = _mask(annotations[example["annotation_id"]]["segmentation"], size_hw)
         yield ShownObject(example, true, masks)
+
+
+def _mask(segmentation: Any, size_hw: tuple[int, int]) -> np.ndarray:
+    """Decode polygons or run lengths, (H, W) bool."""
+    if isinstance(segmentation, list):
+        segmentation = mask_util.merge(mask_util.frPyObjects(segmentation, *size_hw))
+    elif isinstance(segmentation["counts"], list):
+        segmentation = mask_util.frPyObjects(segmentation, *size_hw)
+    return mask_util.decode(segmentation) > 0
