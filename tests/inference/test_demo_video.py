@@ -83,12 +83,14 @@ def test_damage_costs_no_more_than_itself(tmp_path, caplog):
     assert "v.mp4: a part of it cannot be read" in caplog.text
 
 
-def test_what_is_no_video_is_named(tmp_path, monkeypatch):
+def test_what_cannot_be_done_is_said(tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_text("no video")
-    with pytest.raises(ValueError, match=r"v\.mp4"):
-        open_video(tmp_path / "v.mp4")
-    with pytest.raises(OSError, match=r"none\.mp4"):
-        open_video(tmp_path / "none.mp4")
+    for name, reason in (("v.mp4", "Invalid data"), ("none.mp4", "No such file")):
+        with pytest.raises(ValueError, match=rf"{name}: ffmpeg can do nothing with it: .*{reason}"):
+            open_video(tmp_path / name)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(ValueError, match=r"folder\.mp4: .*Is a directory"):
+        write_video(tmp_path / "folder.mp4", 5, frames(1))
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ValueError, match="pip install av"):
         open_video(tmp_path / "v.mp4")

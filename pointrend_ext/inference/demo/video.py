@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -42,17 +43,16 @@ def open_video(path: Path) -> Video:
         path: in any format that ffmpeg reads.
 
     Raises:
-        ValueError: it holds no frame that can be read, or PyAV is not installed.
-        OSError: it cannot be opened.
+        ValueError: it cannot be read as a video, or PyAV is not installed.
     """
-    av = _pyav()
-    container = av.open(path)  # its errors name the file
-    if not container.streams.video:
-        raise ValueError(f"{path} holds no video.")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    rate = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
-    return Video(rate, stream.frames or None, _decoded(container, path))
+    with _ffmpeg(path) as av:
+        container = av.open(path)
+        if not container.streams.video:
+            raise ValueError(f"{path} holds no video.")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
+        return Video(rate, stream.frames or None, _decoded(container, path))
 
 
 def open_camera(number: int) -> Video:
@@ -95,17 +95,17 @@ def write_video(path: Path, fps: float, frames_rgb: Iterable[np.ndarray]) -> Non
         frames_rgb: (H, W, 3) uint8, all of one size.
 
     Raises:
-        ValueError: a frame of another size than the first, or PyAV is not installed.
-        OSError: the file cannot be written.
+        ValueError: the file cannot be written, a frame has another size than the first, or PyAV is
+            not installed.
     """
-    av = _pyav()
     frames = iter(frames_rgb)
     first = next(frames, None)
     if first is None:
         return
     height, width = first.shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(path, "w", options={"movflags": "faststart"}) as container:
+    options = {"movflags": "faststart"}
+    with _ffmpeg(path) as av, av.open(path, "w", options=options) as container:
         rate = Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
         stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
         stream.height, stream.width = height + height % 2, width + width % 2
@@ -124,21 +124,26 @@ def write_video(path: Path, fps: float, frames_rgb: Iterable[np.ndarray]) -> Non
             container.mux(stream.encode(None))
 
 
-def _pyav() -> Any:
+@contextmanager
+def _ffmpeg(path: Path) -> Iterator[Any]:
+    """Give PyAV, whose errors become a ValueError that names the file."""
     try:
         import av
     except ImportError as error:
         raise ValueError("Videos need PyAV: pip install av.") from error
-    return av
+    try:
+        yield av
+    except av.FFmpegError as error:
+        raise ValueError(f"{path}: ffmpeg can do nothing with it: {error}") from error
 
 
 def _decoded(container: Any, path: Path) -> Iterator[np.ndarray]:
     """Yield the frames that can be decoded: as in a player, damage costs no more than itself."""
-    with container:
+    with _ffmpeg(path) as av, container:
         for packet in container.demux(video=0):
             try:
                 decoded = packet.decode()
-            except ValueError as error:  # PyAV's for invalid data
+            except av.FFmpegError as error:
                 logger.warning("%s: a part of it cannot be read: %s", path, error)
                 continue
             for frame in decoded:
