@@ -16,10 +16,10 @@ from pointrend_ext.visualization.instances import (
     draw_instances,
     enlarge,
 )
-from pointrend_ext.visualization.pairing import greedy_pairs
 from pointrend_ext.visualization.panels import titled_columns
 from pointrend_ext.visualization.raster import paint_fill, paint_stroke
 
+_SAME_OBJECT_IOU = 0.3
 _RIM = np.array([0, 0, 0], dtype=np.uint8)
 _ACCENT = np.array([255, 220, 0], dtype=np.uint8)  # stands out on nearly every photograph
 _REFERENCE = np.array([255, 255, 255], dtype=np.uint8)
@@ -205,8 +205,12 @@ def matching_numbers(first: np.ndarray, masks: np.ndarray) -> np.ndarray:
     union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
     iou = shared / np.maximum(union, 1)
     numbers = np.full(len(b), -1, dtype=np.int64)
-    rows, columns = greedy_pairs(iou)
-    numbers[columns] = rows
+    for pair in np.argsort(-iou, axis=None, kind="stable"):
+        i, j = divmod(int(pair), len(b))
+        if iou[i, j] < _SAME_OBJECT_IOU:
+            break
+        if numbers[j] < 0 and i not in numbers:
+            numbers[j] = i
     left_over = np.flatnonzero(numbers < 0)
     numbers[left_over] = len(a) + np.arange(len(left_over))
     return numbers
