@@ -7,31 +7,39 @@ Example: python tools/train_net.py --config-file configs/Toy/pointrend_rcnn_toy.
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import sys
 
-from detectron2.engine import launch
+from detectron2.engine import default_argument_parser, launch
 
-from pointrend_ext.engine import LoadOptions, argument_parser, setup_cfg, train_or_evaluate
+from pointrend_ext.engine import setup_cfg, train_or_evaluate
+from pointrend_ext.engine.command_line import add_load_arguments, load_options, run_tool
 
 
-def main(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> None:
     """Run one process."""
     cfg = setup_cfg(args)
-    return train_or_evaluate(
-        cfg,
-        eval_only=args.eval_only,
-        resume=args.resume,
-        load_options=LoadOptions.from_args(args),
+    options = load_options(args)
+    train_or_evaluate(cfg, eval_only=args.eval_only, resume=args.resume, load_options=options)
+
+
+def launch_all(args: argparse.Namespace) -> None:
+    """Run as many processes as there are GPUs to use."""
+    launch(
+        run,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
     )
+
+
+def main() -> int:
+    """Train or evaluate; 2 after a mistake that the user can mend."""
+    parser = default_argument_parser()
+    add_load_arguments(parser)
+    return run_tool(parser, launch_all)
 
 
 if __name__ == "__main__":
-    arguments = argument_parser().parse_args()
-    launch(
-        main,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ MISTAKES = {
     "make_toy_data": (("--data-root", "OUT", "--num-train", "0"), "num_train"),
     "report": (("--evaluation", "gone.json", "--output", "OUT.html"), "gone.json"),
     "toy_demo": (("--data-root", "OUT", *OUTPUT, "MODEL.GONE", "1"), "MODEL.GONE"),
+    "train_net": ((*CONFIG, "MODEL.GONE", "1"), "MODEL.GONE"),
     "visualize_data": ((*CONFIG, *OUTPUT, "MODEL.GONE", "1"), "MODEL.GONE"),
     "visualize_flow": (
         (*CONFIG, "--weights", "gone.pth", "--image", "a.jpg", *OUTPUT),
@@ -30,6 +32,7 @@ MISTAKES = {
     ),
 }
 TOOLS = sorted(MISTAKES)
+FOLDER = Path(__file__).parents[2] / "tools"
 
 
 @pytest.fixture
@@ -44,13 +47,18 @@ def run(load_tool, monkeypatch, tmp_path):
     return run
 
 
+def test_every_tool_is_tried():
+    shared = [path.stem for path in FOLDER.glob("*.py") if "run_tool(" in path.read_text()]
+    assert sorted(shared) == TOOLS
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_help(name, run, capsys):
     with pytest.raises(SystemExit, match="0"):
         run(name, "--help")
     text = capsys.readouterr().out
     assert text.startswith(f"usage: {name}.py")
-    assert "KEY VALUE" in text or "--config-file" not in text
+    assert ("--config-file" in text) <= ("KEY VALUE" in text or "opts" in text)
 
 
 @pytest.mark.parametrize("name", TOOLS)
