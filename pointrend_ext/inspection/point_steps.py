@@ -75,13 +75,7 @@ def record_object(
         # That of a PanopticFPN gives a label map as well.
         (detections,) = GeneralizedRCNN.inference(model, [model_input], do_postprocess=False)
     x = _find(detections, number, keep)
-    inputs = RegionInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        boxes_px=[x.pred_boxes.tensor],
-        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
-        classes=x.pred_classes,
-    )
+    inputs = _region_inputs(head, features, x)
     coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
     plan = head.subdivision
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
@@ -174,6 +168,19 @@ def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None
             "Choose another, or a lower confidence."
         )
     return detections[order[number]]
+
+
+def _region_inputs(
+    head: PointRendROIMaskHead, features: dict[str, Tensor], detection: Instances
+) -> RegionInputs:
+    boxes_px = [detection.pred_boxes.tensor]
+    return RegionInputs(
+        features=head.point_levels.gather(features),
+        strides=head.point_levels.strides,
+        boxes_px=boxes_px,
+        coarse_logits=head.coarse_logits(features, boxes_px),
+        classes=detection.pred_classes,
+    )
 
 
 def _record(

@@ -13,13 +13,16 @@ from PIL import Image
 
 from pointrend_ext.inference.demo import (
     DemoOptions,
+    Input,
     OutputWriter,
     find_inputs,
     open_video,
     run_demo,
     write_video,
 )
+from pointrend_ext.inference.demo import run as run_module
 from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.demo.video import Video
 from pointrend_ext.visualization import read_image_rgb, write_image
 
 SIZE_HW = (40, 56)
@@ -219,6 +222,19 @@ def test_video_goes_through(tmp_path, demo, predictors, make_picture):
         assert frame.shape == (120, 170, 3)
         assert np.abs(frame.astype(int) - expected).mean() < 8
         assert np.abs(frame.astype(int) - source).mean() > 12
+
+
+def test_camera_goes_on_until_it_is_interrupted(tmp_path, predictors, make_picture, monkeypatch):
+    def frames():
+        yield from (make_picture(seed=seed) for seed in range(2))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "open_camera", lambda number: Video(5.0, None, frames()))
+    writer = OutputWriter(tmp_path / "out", ["overlay"])
+    options = DemoOptions({"one": predictors("instance")}, writer, progress=False)
+    report = run_demo([Input.of_camera(0)], options)
+    assert (report.num_frames, report.failures) == (2, [])
+    assert len(list(open_video(tmp_path / "out" / "camera_0.mp4").frames)) == 2
 
 
 def test_unknown_class_stops_before_the_first_image(tmp_path, demo):
