@@ -35,6 +35,7 @@ __all__ = ["write_comparisons"]
 _ZOOM_PX = 72
 _MIN_OBJECT_AREA_PX = 64 * 64
 _MIN_IOU = 0.5
+_MIN_SCORE = 0.5  # weaker instances are not drawn
 _TRUTH = "Ground truth"
 
 
@@ -57,12 +58,12 @@ def write_comparisons(
     output_dir: Path,
     *,
     num_pictures: int = 6,
-    score_threshold: float = 0.5,
 ) -> list[Path]:
     """Draw the predictions of two models; the choice never asks which model is ahead.
 
     Each picture has the ground truth and the predictions of both models on the whole image and,
-    below, zoomed to the piece of one outline where the models differ most.
+    below, zoomed to the piece of one outline where the models differ most. Instances of a score
+    below 0.5 are left out.
 
     Of instances, the outline is that of the object which both found best: of all objects of at
     least 64 x 64 pixels the one whose lower IoU of the two is highest. Images come in the same
@@ -75,7 +76,6 @@ def write_comparisons(
         dataset_name: a registered data set.
         output_dir: where the PNG files go; created.
         num_pictures: at most so many.
-        score_threshold: weaker instances are not drawn.
 
     Returns:
         The files written.
@@ -86,7 +86,7 @@ def write_comparisons(
     """
     data = find_data_set(dataset_name)
     candidates = (
-        _of_instances(data, predictions, score_threshold)
+        _of_instances(data, predictions)
         if isinstance(data, InstanceData)
         else _of_labels(data, predictions)
     )
@@ -116,16 +116,14 @@ class _Object(NamedTuple):
     label: str
 
 
-def _of_instances(
-    data: InstanceData, predictions: Mapping[str, Path], score_threshold: float
-) -> Iterator[_Candidate]:
+def _of_instances(data: InstanceData, predictions: Mapping[str, Path]) -> Iterator[_Candidate]:
     truth, names = data.truth, data.truth.class_names
     entries = {_TRUTH: truth.dataset["annotations"]}
     entries |= {t: load_results(path, truth, ("segm",)) for t, path in predictions.items()}
     by_image: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for title, found in entries.items():
         for e in found:
-            if not e.get("iscrowd", 0) and e.get("score", 1) >= score_threshold:
+            if not e.get("iscrowd", 0) and e.get("score", 1) >= _MIN_SCORE:
                 by_image[title, e["image_id"]].append(e)
 
     def decode(entry: dict[str, Any]) -> _Object:
