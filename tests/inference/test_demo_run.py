@@ -207,6 +207,7 @@ def test_two_models_side_by_side(tmp_path, demo, make_picture):
 
 
 def test_video_goes_through(tmp_path, demo, predictors, make_picture):
+    pytest.importorskip("av")
     write_video(tmp_path / "v.mp4", 5, (make_picture(seed=seed) for seed in range(4)))
     report, _, out = demo([tmp_path / "v.mp4"], max_frames=3)
     assert (report.num_frames, report.failures) == (3, [])
@@ -225,6 +226,8 @@ def test_video_goes_through(tmp_path, demo, predictors, make_picture):
 
 
 def test_camera_goes_on_until_it_is_interrupted(tmp_path, predictors, make_picture, monkeypatch):
+    pytest.importorskip("av")
+
     def frames():
         yield from (make_picture(seed=seed) for seed in range(2))
         raise KeyboardInterrupt

@@ -13,6 +13,8 @@ import pytest
 from pointrend_ext.inference.demo import open_camera, open_video, write_video
 from pointrend_ext.inference.demo import video as module
 
+pytest.importorskip("av")
+
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
 """The matrix of an MP4 file that a player turns clockwise."""
 
