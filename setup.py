@@ -102,10 +102,10 @@ setup(
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
         "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
-        "video": ["av>=12"],
+        "video": ["av>=14.2"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
-            "av>=12",
+            "av>=14.2",
             "jinja2>=3",
             "matplotlib",
             "mypy>=1.11",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ def load_tool():
             patch.syspath_prepend(str(TOOLS))
             spec = importlib.util.spec_from_file_location(f"{name}_tool", TOOLS / f"{name}.py")
             tool = importlib.util.module_from_spec(spec)
+            patch.setitem(sys.modules, spec.name, tool)  # dataclasses look there
             spec.loader.exec_module(tool)
         return tool
 

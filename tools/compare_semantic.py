@@ -1,41 +1,51 @@
 #!/usr/bin/env python3
-"""Draw two semantic models' predictions beside the ground truth, where they differ most."""
+"""Draw two models' saved predictions beside the ground truth, where they differ most."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from pointrend_ext.data import register_description
-from pointrend_ext.engine.command_line import named_path
-from pointrend_ext.inspection.semantic_comparison import write_semantic_comparisons
+from pointrend_ext.data.registration import register_datasets
+from pointrend_ext.engine.command_line import named_path, run_tool
+from pointrend_ext.inspection.comparison import write_comparisons
 
 
-def main() -> None:
-    """Write the pictures."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--predictions",
         type=named_path,
-        action="append",
+        nargs="+",
+        action="extend",
         required=True,
-        metavar="NAME=FILE",
-        help="A model's name and its inference/sem_seg_predictions.json; give two.",
+        metavar="NAME=PATH",
+        help="a model's name and its inference/sem_seg_predictions.json; give two",
     )
-    parser.add_argument("--description", required=True, help="Description of the data set.")
-    parser.add_argument("--dataset", required=True, help="Name of the data set, such as my_val.")
-    parser.add_argument("--output", type=Path, required=True, help="Folder for the pictures.")
-    parser.add_argument("--pictures", type=int, default=3)
-    args = parser.parse_args()
+    add("--dataset", required=True, help="a registered data set, or one of a description")
+    add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
+    add("--output", type=Path, required=True, help="folder for the pictures")
+    add("--pictures", type=int, default=3, help="pictures to draw, at most (%(default)s)")
+    return parser
+
+
+def draw(args: argparse.Namespace) -> None:
+    """Write the pictures."""
     if len(args.predictions) != 2:
-        parser.error(f"--predictions was given {len(args.predictions)} times; two are compared")
-    register_description(args.description)
-    files = write_semantic_comparisons(
-        dict(args.predictions), args.dataset, args.output, num_pictures=args.pictures
-    )
-    for file in files:
-        print(file)
+        raise ValueError(f"--predictions was given {len(args.predictions)} times; give two.")
+    register_datasets([args.dataset], args.description)
+    predictions = dict(args.predictions)
+    files = write_comparisons(predictions, args.dataset, args.output, num_pictures=args.pictures)
+    print(*files, sep="\n")
+
+
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), draw)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,53 +8,51 @@ old.pkl new.safetensors
 from __future__ import annotations
 
 import argparse
-import os
-
-from detectron2.modeling import build_model
+import sys
 
 from pointrend_ext.checkpoint.convert import convert_weights
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine import find_class_names, load_cfg
-from pointrend_ext.engine.command_line import add_load_arguments, load_options
-from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.engine.command_line import (
+    add_load_arguments,
+    add_model_arguments,
+    load_options,
+    run_tool,
+)
+from pointrend_ext.modeling.unread_keys import build_checked_model
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config-file", required=True, help="Configuration of the model.")
-    parser.add_argument("source", help="Weights: a file, https:// or detectron2://.")
-    parser.add_argument("target", help="New file, .pth or .safetensors.")
-    parser.add_argument(
-        "opts",
-        nargs="*",
-        metavar="KEY VALUE",
-        help="Changes of the configuration, such as MODEL.ROI_HEADS.NUM_CLASSES 3.",
-    )
+    parser.add_argument("source", help="weights: a file, https:// or detectron2://")
+    parser.add_argument("target", help="new file, .pth or .safetensors")
+    add_model_arguments(parser, weights=False)
     add_load_arguments(parser)
-    return parser.parse_args()
+    return parser
 
 
-def main() -> None:
+def convert(args: argparse.Namespace) -> None:
     """Convert and print the report."""
-    args = parse_args()
     cfg = load_cfg(args.config_file, [*args.opts, "MODEL.DEVICE", "cpu"])
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in cfg.DATASETS.DESCRIPTIONS:
-        register_description(description)
-    model = build_model(cfg)
-    check_unread_keys(cfg, model)
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    register_datasets(names, cfg.DATASETS.DESCRIPTIONS)
+    model = build_checked_model(cfg)
     report = convert_weights(
         model,
         args.source,
         args.target,
-        class_names=find_class_names(cfg, (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)),
+        class_names=find_class_names(cfg, names),
         config=cfg.dump(),
         **vars(load_options(args)),
     )
     print(f"{report.table()}\n{report.summary()}\nWritten to {args.target}")
 
 
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), convert)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,10 +14,11 @@ import sys
 import time
 from pathlib import Path
 
-from pointrend_ext.engine.command_line import add_load_arguments, load_options
+from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
 from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
     DemoOptions,
+    Input,
     OutputWriter,
     find_inputs,
     run_demo,
@@ -25,45 +26,30 @@ from pointrend_ext.inference.demo import (
 from pointrend_ext.inference.predictor import Predictor
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     kinds = "; ".join(f"{name}: {text}" for name, text in OUTPUT_KINDS.items())
+    several = {"nargs": "+", "action": "extend"}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--config-file", required=True, help="configuration of the model")
-    add("--weights", help="trained weights (default: MODEL.WEIGHTS)")
+    add("--input", **several, default=[], help="pictures, videos, folders, or quoted patterns")
+    add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
+    add("--output", required=True, type=Path, help="folder for the results")
+    add("--save", **several, choices=OUTPUT_KINDS, help=f"{kinds}; default: overlay")
     add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
-    add(
-        "--input",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="pictures, videos, folders, or quoted patterns",
-    )
-    add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
-    add("--output", required=True, type=Path, help="folder for the results")
-    add(
-        "--save",
-        nargs="+",
-        action="extend",
-        choices=OUTPUT_KINDS,
-        help=f"{kinds}; default: overlay",
-    )
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
-    add("--classes", nargs="+", action="extend", help="names or ids of the classes to keep")
+    add("--classes", **several, help="names or ids of the classes to keep")
     add("--image-ids", type=Path, help="COCO annotations that give images their ids, for json")
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--boxes", action="store_true", help="draw boxes, too")
     add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
     add("--max-frames", type=int, help="frames of a video or camera, at most")
-    add("--device", help="such as cpu or cuda:1 (default: the configuration's, if there is a GPU)")
     add("--no-progress", action="store_true", help="show no progress bar")
     add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
-    add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configurations")
-    add_load_arguments(parser)
-    return parser.parse_args()
+    add_model_arguments(parser)
+    return parser
 
 
 def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
@@ -95,33 +81,25 @@ def read_image_ids(path: Path | None) -> dict[str, int] | None:
     return {Path(x["file_name"]).name: x["id"] for x in json.loads(path.read_text())["images"]}
 
 
-def main() -> int:
-    """Run the demo; 1 if an input failed, 2 if nothing could be done."""
-    args = parse_args()
+def show(args: argparse.Namespace) -> int:
+    """Run the demo; return 1 if an input failed."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     inputs, problems = find_inputs(args.input)
-    try:
-        if not inputs and args.webcam is None:
-            raise ValueError("\n".join(problems) or "Nothing to do: pass --input or --webcam.")
-        options = DemoOptions(
-            predictors=build_predictors(args),
-            writer=OutputWriter(
-                args.output, args.save or ["overlay"], read_image_ids(args.image_ids)
-            ),
-            classes=args.classes,
-            color_by_class=args.color_by_class,
-            show_boxes=args.boxes,
-            max_frames=args.max_frames,
-            progress=not args.no_progress,
-        )
-        start = time.perf_counter()
-        report = run_demo(inputs, options, args.webcam)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"demo.py: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("demo.py: interrupted", file=sys.stderr)
-        return 130
+    if args.webcam is not None:
+        inputs.append(Input.of_camera(args.webcam))
+    if not inputs:
+        raise ValueError("\n".join(problems) or "Nothing to do: pass --input or --webcam.")
+    options = DemoOptions(
+        predictors=build_predictors(args),
+        writer=OutputWriter(args.output, args.save or ["overlay"], read_image_ids(args.image_ids)),
+        classes=args.classes,
+        color_by_class=args.color_by_class,
+        show_boxes=args.boxes,
+        max_frames=args.max_frames,
+        progress=not args.no_progress,
+    )
+    start = time.perf_counter()
+    report = run_demo(inputs, options)
     seconds = time.perf_counter() - start
     done = report.num_images + report.num_frames
     print(
@@ -132,6 +110,11 @@ def main() -> int:
     if failures:
         print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
     return int(bool(failures))
+
+
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), show)
 
 
 if __name__ == "__main__":

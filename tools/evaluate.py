@@ -10,14 +10,12 @@ python tools/evaluate.py --description my_scenes.yaml --dataset scenes_val --pre
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
+from pointrend_ext.data.registration import register_datasets
+from pointrend_ext.engine.command_line import run_tool
 from pointrend_ext.evaluation.offline import (
-    Evaluation,
     EvaluationOptions,
     data_set_of_annotations,
     evaluate_files,
@@ -29,47 +27,43 @@ from pointrend_ext.evaluation.offline import (
 )
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    several = {"nargs": "+", "action": "extend"}
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--dataset", help="A registered data set, or one of a description.")
-    data.add_argument("--annotations", help="Annotations in COCO's or LVIS's format instead.")
-    parser.add_argument("--images", help="Image folder of --annotations, for pictures.")
-    parser.add_argument(
-        "--description", action="append", default=[], help="A data set description (YAML or JSON)."
-    )
-    parser.add_argument(
+    data.add_argument("--dataset", help="a registered data set, or one of a description")
+    data.add_argument("--annotations", help="annotations in COCO's or LVIS's format instead")
+    add = parser.add_argument
+    add("--images", help="image folder of --annotations, for pictures")
+    add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
+    add(
         "--predictions",
-        nargs="+",
-        action="extend",
+        **several,
         required=True,
         metavar="[NAME=]PATH",
-        help="COCO results JSON; or a folder of label maps, or sem_seg_predictions.json. The "
-        "others are compared with the first.",
+        help="COCO results JSON; or a folder of label maps, or sem_seg_predictions.json; the "
+        "others are compared with the first",
     )
-    parser.add_argument(
+    add(
         "--metrics",
-        nargs="+",
-        action="extend",
-        help="Instances: bbox segm boundary ap_star. Label maps: boundary_iou trimap boundary_f. "
-        "By default all that are possible.",
+        **several,
+        help="of instances: bbox segm boundary ap_star; of label maps: boundary_iou trimap "
+        "boundary_f (default: all that are possible)",
     )
-    parser.add_argument("--ap-star-file", default="", help="LVIS annotations for AP*.")
-    parser.add_argument("--output", type=Path, help="Folder for evaluation.json and .csv.")
-    parser.add_argument("--draws", type=int, default=300, help="Draws of the images; 0: none.")
-    parser.add_argument("--seed", type=int, default=0, help="Of the draws.")
-    parser.add_argument("--level", type=float, default=0.95, help="Of the intervals.")
-    return parser.parse_args()
+    add("--ap-star-file", default="", help="LVIS annotations for AP*")
+    add("--output", type=Path, help="folder for evaluation.json and .csv")
+    add("--draws", type=int, default=300, help="draws of the images; 0 for none (%(default)s)")
+    add("--seed", type=int, default=0, help="of the draws (%(default)s)")
+    add("--level", type=float, default=0.95, help="of the intervals (%(default)s)")
+    return parser
 
 
-def evaluate(args: argparse.Namespace) -> Evaluation:
+def evaluate(args: argparse.Namespace) -> None:
     """Score what the command line names."""
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    for description in args.description:
-        register_description(description)
+    register_datasets([args.dataset or ""], args.description)
     if args.dataset:
         data = find_data_set(args.dataset)
     else:
@@ -81,23 +75,17 @@ def evaluate(args: argparse.Namespace) -> Evaluation:
         args.seed,
         args.level,
     )
-    return evaluate_files(data, name_predictions(args.predictions), options)
-
-
-def main() -> int:
-    """Score and print."""
-    args = parse_args()
-    try:
-        evaluation = evaluate(args)
-    except (ValueError, OSError) as error:
-        print(f"evaluate.py: {error}", file=sys.stderr)
-        return 2
+    evaluation = evaluate_files(data, name_predictions(args.predictions), options)
     print(written_tables(evaluation))
     if args.output:
         write_evaluation(evaluation, args.output / "evaluation.json")
         write_csv(evaluation, args.output / "evaluation.csv")
         print(f"Written to {args.output}: evaluation.json, evaluation.csv")
-    return 0
+
+
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), evaluate)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ Example: python tools/report.py --evaluation out/evaluation.json --run ours=outp
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-from pointrend_ext.data import register_description
-from pointrend_ext.data.toy import register_toy_datasets
-from pointrend_ext.engine.command_line import named_path
+from pointrend_ext.data.registration import register_datasets
+from pointrend_ext.engine.command_line import named_path, run_tool
 from pointrend_ext.engine.metrics_file import loss_curves
 from pointrend_ext.evaluation.offline import (
     Evaluation,
@@ -36,19 +34,19 @@ def parse_model(word: str) -> tuple[str, str, str]:
     return name, config, weights
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--evaluation", type=Path, required=True, help="evaluation.json of tools/evaluate.py.")
-    add("--output", type=Path, required=True, help="The new HTML file.")
+    add("--evaluation", type=Path, required=True, help="evaluation.json of tools/evaluate.py")
+    add("--output", type=Path, required=True, help="the new HTML file")
     add(
         "--run",
         type=named_path,
         action="append",
         default=[],
         metavar="NAME=FOLDER",
-        help="OUTPUT_DIR of a training, for its losses; repeat for every run.",
+        help="OUTPUT_DIR of a training, for its losses; repeat for every run",
     )
     add(
         "--model",
@@ -56,13 +54,13 @@ def parse_args() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=CONFIG,WEIGHTS",
-        help="Run a model of the evaluation again on the images of the examples, to show the "
-        "points that it refines; repeat for every model.",
+        help="run a model of the evaluation again on the images of the examples, to show the "
+        "points that it refines; repeat for every model",
     )
-    add("--device", help="For --model: such as cpu or cuda:1 (default: the configuration's).")
-    add("--pictures", type=int, default=16, help="Examples shown; 0 for none.")
-    add("--description", action="append", default=[], help="A data set description (YAML or JSON).")
-    return parser.parse_args()
+    add("--device", help="for --model: such as cpu or cuda:1 (default: a GPU if there is one)")
+    add("--pictures", type=int, default=16, help="examples shown; 0 for none (%(default)s)")
+    add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
+    return parser
 
 
 def points_of_models(
@@ -85,29 +83,26 @@ def points_of_models(
     return points
 
 
-def main() -> int:
+def write(args: argparse.Namespace) -> None:
     """Write the report."""
-    args = parse_args()
-    register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    try:
-        for description in args.description:
-            register_description(description)
-        evaluation = read_evaluation(args.evaluation)
-        described = evaluation.data_set
-        data = find_data_set(described.name) if described.kind == "semantic" else None
-        write_report(
-            evaluation,
-            args.output,
-            data=data if isinstance(data, SemanticData) else None,
-            curves={name: loss_curves(folder) for name, folder in args.run},
-            points=points_of_models(evaluation, args),
-            num_pictures=args.pictures,
-        )
-    except (ValueError, OSError) as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 2
+    evaluation = read_evaluation(args.evaluation)
+    described = evaluation.data_set
+    register_datasets([described.name], args.description)
+    data = find_data_set(described.name) if described.kind == "semantic" else None
+    write_report(
+        evaluation,
+        args.output,
+        data=data if isinstance(data, SemanticData) else None,
+        curves={name: loss_curves(folder) for name, folder in args.run},
+        points=points_of_models(evaluation, args),
+        num_pictures=args.pictures,
+    )
     print(f"Written to {args.output}")
-    return 0
+
+
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), write)
 
 
 if __name__ == "__main__":

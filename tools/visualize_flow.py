@@ -7,73 +7,61 @@ import argparse
 import logging
 import sys
 
-import numpy as np
 import torch
-from detectron2.data.transforms import ResizeShortestEdge
-from detectron2.modeling import build_model
 
-from pointrend_ext.engine import build_checkpointer, load_cfg
+from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
+from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inspection.sample_pictures import seen_image
 from pointrend_ext.modeling.alignment import record_flows
 from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
 
 GRID = 32  # the coarsest stride: then all maps cover the image exactly
 
 
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", required=True, help="configuration of the model")
     parser.add_argument("--image", required=True, help="a picture")
     parser.add_argument("--output", required=True, help="the drawing, .png or .jpg")
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs, such as MODEL.WEIGHTS FILE"
+    add_model_arguments(parser)
+    return parser
+
+
+def draw(args: argparse.Namespace) -> None:
+    """Run the model on the image and draw its flows."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    predictor = Predictor.from_config(
+        args.config_file,
+        args.weights,
+        device=args.device,
+        opts=args.opts,
+        confidence=None,
+        load_options=load_options(args),
     )
-    return parser.parse_args()
-
-
-def draw_flows(args: argparse.Namespace) -> int:
-    """Run the model on the image and write the drawing; return the number of flows."""
-    device = [] if torch.cuda.is_available() else ["MODEL.DEVICE", "cpu"]
-    cfg = load_cfg(args.config_file, [*args.opts, *device])
-    model = build_model(cfg).eval()
-    build_checkpointer(cfg, model).load(cfg.MODEL.WEIGHTS, checkpointables=[])
-    resize = ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
-    image = read_image_rgb(args.image)
-    image = resize.get_transform(image).apply_image(image)
-    height, width = (side // GRID * GRID for side in image.shape[:2])
+    resized = predictor.model_input(read_image_rgb(args.image))["image"]
+    height, width = (side // GRID * GRID for side in resized.shape[1:])
     if not height or not width:
         raise ValueError(
-            f"{args.image} is resized to {image.shape[1]} x {image.shape[0]} pixels, but {GRID} "
-            "are needed on each side. Raise INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST."
+            f"{args.image} is resized to {resized.shape[2]} x {resized.shape[1]} pixels, but "
+            f"{GRID} are needed on each side. Raise INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST."
         )
-    image = np.ascontiguousarray(image[:height, :width])
-    pixels = image if cfg.INPUT.FORMAT == "RGB" else image[:, :, ::-1]
-    record = {"image": torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32))}
-    with torch.no_grad(), record_flows(model) as flows:
-        model([{**record, "height": height, "width": width}])
+    model_input = {"image": resized[:, :height, :width], "height": height, "width": width}
+    with torch.no_grad(), record_flows(predictor.model) as flows:
+        predictor.model([model_input])
     if not flows:
         raise ValueError(
             f"The model of {args.config_file} has no feature alignment, so it has no flow to draw. "
             "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone and "
             "MODEL.FPN.ALIGNMENT.NAME FAM, or use SFNetHead or AlignSegHead."
         )
-    write_image(
-        args.output, flow_panel(image, {flow.name: flow.flow_px[0].cpu().numpy() for flow in flows})
-    )
-    return len(flows)
+    arrays = {flow.name: flow.flow_px[0].cpu().numpy() for flow in flows}
+    write_image(args.output, flow_panel(seen_image(model_input, predictor.cfg), arrays))
+    print(f"{len(flows)} flows in {args.output}")
 
 
 def main() -> int:
-    """Draw; 2 if nothing could be done."""
-    args = parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        number = draw_flows(args)
-    except (ValueError, OSError) as error:
-        print(f"visualize_flow.py: {error}", file=sys.stderr)
-        return 2
-    print(f"{number} flows in {args.output}")
-    return 0
+    """Run the tool."""
+    return run_tool(build_parser(), draw)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
+import torch
 from detectron2.layers import paste_masks_in_image
 from torch import Tensor
 
@@ -35,6 +37,17 @@ class PastedMasks(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._probabilities)
 
+    @classmethod
+    def none(cls, size_hw: tuple[int, int]) -> PastedMasks:
+        """Return no masks."""
+        return cls(torch.zeros(0, 1, 1), torch.zeros(0, 4), size_hw)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, index: slice | np.ndarray) -> PastedMasks: ...
+
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray | PastedMasks:
         """Paste one mask: (H, W) bool; or select several, without pasting them.
 
@@ -42,7 +55,9 @@ class PastedMasks(Sequence[np.ndarray]):
             index: number of the mask, a slice, or an array of numbers or of truth values.
         """
         if isinstance(index, (int, np.integer)):
-            return self._whole(self.crop(index))
+            mask, (crop, top, left) = np.zeros(self.size_hw, dtype=bool), self.crop(index)
+            mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+            return mask
         numbers = np.arange(len(self))[index]
         return PastedMasks(self._probabilities[numbers], self._boxes_px[numbers], self.size_hw)
 
@@ -72,17 +87,6 @@ class PastedMasks(Sequence[np.ndarray]):
         """
         return self._paste(index, -1.0)
 
-    def probability(self, index: int) -> np.ndarray:
-        """Paste one mask without a threshold.
-
-        Args:
-            index: number of the mask.
-
-        Returns:
-            (H, W) uint8: 255 times the probability, rounded down.
-        """
-        return self._whole(self.probability_crop(index))
-
     def _paste(self, index: int, threshold: float) -> MaskCrop:
         number = range(len(self))[index]  # an IndexError beyond the end, as for any sequence
         box = self._boxes_px[number]
@@ -98,9 +102,3 @@ class PastedMasks(Sequence[np.ndarray]):
             self._probabilities[one], self._boxes_px[one], (bottom, right), threshold
         )
         return MaskCrop(pasted[0, top:, left:].numpy(), top, left)
-
-    def _whole(self, crop: MaskCrop) -> np.ndarray:
-        mask = np.zeros(self.size_hw, crop.values.dtype)
-        rows, columns = crop.values.shape
-        mask[crop.top : crop.top + rows, crop.left : crop.left + columns] = crop.values
-        return mask

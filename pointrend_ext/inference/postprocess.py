@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
+from detectron2.modeling.meta_arch.panoptic_fpn import (
+    PanopticFPN,
+    combine_semantic_and_instance_outputs,
+)
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Panoptic, Prediction
+from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 __all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
@@ -26,7 +30,7 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
         base: of an image.
         raw: what the model gives without post-processing, with ``pred_masks`` (R, 1, S, S).
     """
-    size_hw = base.image.shape[:2]
+    size_hw = base.size_hw
     fields = dict(raw.get_fields())
     # Under another name Detectron2 does not paste them.
     fields["probabilities"] = fields.pop("pred_masks")[:, 0]
@@ -42,39 +46,40 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
     )
 
 
-def with_labels(base: Prediction, labels: Tensor, num_classes: int) -> Prediction:
+def with_labels(base: Prediction, output: Tensor, num_classes: int) -> Prediction:
     """Add a label map to a prediction.
 
     Args:
         base: of an image.
-        labels: (H, W).
+        output: as of ``resized_labels``.
         num_classes: of the model; more than 255 need 16 bits.
     """
-    dtype = np.uint8 if num_classes <= 255 else np.uint16
-    return replace(base, label_map=labels.cpu().numpy().astype(dtype))
+    labels = resized_labels(output, base.size_hw).cpu().numpy()
+    return replace(base, label_map=labels.astype(np.uint8 if num_classes <= 255 else np.uint16))
 
 
-def with_segments(prediction: Prediction, model: nn.Module) -> Prediction:
+def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
     """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
 
     Args:
         prediction: with both.
         model: a ``PanopticFPN``, whose thresholds are read.
     """
+    threshold, objects = model.combine_instances_score_thresh, prediction.objects
     # Weaker instances never become segments, so they need not be pasted.
-    strong = np.flatnonzero(prediction.scores >= model.combine_instances_score_thresh)
+    strong = np.flatnonzero(objects.scores >= threshold)
     candidates = Instances(
-        prediction.image.shape[:2],
-        scores=torch.from_numpy(prediction.scores[strong]),
-        pred_classes=torch.from_numpy(prediction.classes[strong]),
-        pred_masks=torch.from_numpy(np.asarray(prediction.masks[strong])),
+        prediction.size_hw,
+        scores=torch.from_numpy(objects.scores[strong]),
+        pred_classes=torch.from_numpy(objects.classes[strong]),
+        pred_masks=torch.from_numpy(np.asarray(objects.masks[strong])),
     )
     ids, segments = combine_semantic_and_instance_outputs(
         candidates,
-        torch.from_numpy(prediction.label_map.astype(np.int64)),
+        torch.from_numpy(np.asarray(prediction.label_map, dtype=np.int64)),
         model.combine_overlap_thresh,
         model.combine_stuff_area_thresh,
-        model.combine_instances_score_thresh,
+        threshold,
     )
     for segment in segments:
         if segment["isthing"]:
@@ -94,16 +99,14 @@ def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
     """
     if output.dim() == 2:
         return output
-    if tuple(output.shape[-2:]) == tuple(size_hw):
+    if output.shape[-2:] == size_hw:
         return label_map(output[None])[0]
-    best = labels = None
-    for number, plane in enumerate(output):
+    labels = torch.zeros(size_hw, dtype=torch.int64, device=output.device)
+    best = torch.full(size_hw, -torch.inf, dtype=output.dtype, device=output.device)
+    for number, logits in enumerate(two_class_logits(output, dim=0)):
         plane = F.interpolate(
-            plane[None, None], size=tuple(size_hw), mode="bilinear", align_corners=False
+            logits[None, None], size=size_hw, mode="bilinear", align_corners=False
         )[0, 0]
-        if best is None:
-            best, labels = plane, torch.zeros_like(plane, dtype=torch.int64)
-        else:
-            labels.masked_fill_(plane > best, number)
-            best = torch.maximum(best, plane)
-    return (best > 0).long() if len(output) == 1 else labels
+        labels.masked_fill_(plane > best, number)
+        best = torch.maximum(best, plane)
+    return labels

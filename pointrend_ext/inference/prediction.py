@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -14,11 +14,7 @@ from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.visualization import colors_of, draw_instances, draw_segments, encode_png
 
-__all__ = ["Panoptic", "Prediction"]
-
-VOID_LABEL = 255
-"""Label of pixels whose class a filter has taken out; class ids beyond it move the map to 16
-bits, and it to 65535."""
+__all__ = ["Objects", "Panoptic", "Prediction", "class_filter"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,15 @@ class Panoptic:
 
     ids: np.ndarray
     segments: list[dict[str, Any]]
+
+
+class Objects(NamedTuple):
+    """Instances; attributes as of ``Prediction``."""
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    masks: PastedMasks
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,14 +71,28 @@ class Prediction:
     panoptic: Panoptic | None = None
 
     @property
+    def objects(self) -> Objects:
+        """The instances; of a semantic model there are none."""
+        if self.boxes is None or self.scores is None or self.classes is None or self.masks is None:
+            masks = PastedMasks.none(self.size_hw)
+            return Objects(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), masks)
+        return Objects(self.boxes, self.scores, self.classes, self.masks)
+
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        height, width = self.image.shape[:2]
+        return height, width
+
+    @property
     def class_names(self) -> list[str]:
         """Names of the R instances' classes, "class 3" where they are not known."""
-        return [] if self.classes is None else [self.class_info.thing(c) for c in self.classes]
+        return [self.class_info.thing(c) for c in self.objects.classes]
 
     @property
     def void_label(self) -> int:
-        """Label of pixels whose class ``filter`` has taken out."""
-        return VOID_LABEL if self.label_map is None else np.iinfo(self.label_map.dtype).max
+        """Label of pixels whose class ``filter`` has taken out: the largest of the map's type."""
+        return int(np.iinfo(np.uint8 if self.label_map is None else self.label_map.dtype).max)
 
     def filter(
         self, classes: Collection[str | int] | None = None, min_score: float = 0.0
@@ -88,26 +107,29 @@ class Prediction:
         Raises:
             ValueError: a name that the model does not know.
         """
-        wanted = self._wanted(classes)
+        keep = class_filter(self.class_info, classes)
         changes: dict[str, Any] = {}
         if self.boxes is not None:
-            keep = self.scores >= min_score
-            if wanted is not None:
-                keep &= np.array([wanted(self.class_info.thing(c), c) for c in self.classes], bool)
-            numbers = np.flatnonzero(keep)
-            changes = {
-                key: getattr(self, key)[numbers] for key in ("boxes", "scores", "classes", "masks")
-            }
-        if self.label_map is not None and wanted is not None:
-            present = np.flatnonzero(np.bincount(self.label_map.ravel()))
-            others = [c for c in present if not wanted(self.class_info.stuff_name(c), c)]
-            changes["label_map"] = np.where(
-                np.isin(self.label_map, others),
-                self.label_map.dtype.type(self.void_label),
-                self.label_map,
-            )
+            kept = [
+                keep(*pair) for pair in zip(self.class_names, self.objects.classes, strict=True)
+            ]
+            numbers = np.flatnonzero(np.array(kept, bool) & (self.objects.scores >= min_score))
+            changes = {key: x[numbers] for key, x in self.objects._asdict().items()}
+        if self.label_map is not None and classes is not None:
+            others = [
+                c for c, name in self._stuff_names(self.label_map).items() if not keep(name, c)
+            ]
+            void = self.label_map.dtype.type(self.void_label)
+            changes["label_map"] = np.where(np.isin(self.label_map, others), void, self.label_map)
         if self.panoptic is not None:
-            changes["panoptic"] = self._filter_panoptic(wanted, min_score)
+            segments = [
+                s
+                for s in self.panoptic.segments
+                if s.get("score", 1.0) >= min_score and keep(self._name_of(s), s["category_id"])
+            ]
+            ids = self.panoptic.ids
+            ids = np.where(np.isin(ids, [s["id"] for s in segments]), ids, 0)
+            changes["panoptic"] = Panoptic(ids, segments)
         return replace(self, **changes)
 
     def draw(
@@ -117,7 +139,7 @@ class Prediction:
         color_by_class: bool = False,
         show_boxes: bool = False,
         show_labels: bool = True,
-        **drawing: float | int,
+        **drawing: Any,
     ) -> np.ndarray:
         """Draw the prediction over its image: panoptic, else semantic, else instances.
 
@@ -132,37 +154,35 @@ class Prediction:
         Returns:
             (H, W, 3) uint8, RGB.
         """
+        stuff: dict[int, Sequence[int]] = dict(enumerate(self.class_info.stuff_colors))
         if self.panoptic is not None:
-            names, palette = self._segment_names_and_colors()
-            names = names if show_labels else None
-            return draw_segments(
-                self.image, self.panoptic.ids, names=names, colors=palette, void_id=0, **drawing
-            )
-        if self.label_map is not None:
-            present = np.flatnonzero(np.bincount(self.label_map.ravel()))
-            names = {int(c): self.class_info.stuff_name(c) for c in present if c != self.void_label}
-            return draw_segments(
+            ids, void_id, segments = self.panoptic.ids, 0, self.panoptic.segments
+            names = {s["id"]: self._name_of(s) for s in segments}
+            classes = {s["id"]: s["category_id"] for s in segments if not s["isthing"]}
+            palette = {i: stuff[c] for i, c in classes.items() if c in stuff}
+        elif self.label_map is not None:
+            ids, void_id, palette = self.label_map, self.void_label, stuff
+            names = self._stuff_names(ids)
+        else:
+            if colors is None and color_by_class:
+                colors = colors_of(self.objects.classes)
+            return draw_instances(
                 self.image,
-                self.label_map,
-                names=names if show_labels else None,
-                colors=dict(enumerate(self.class_info.stuff_colors)),
-                void_id=self.void_label,
+                masks=self.objects.masks,
+                boxes_px=self.objects.boxes if show_boxes else None,
+                labels=self.labels() if show_labels else None,
+                colors=colors,
                 **drawing,
             )
-        if colors is None and color_by_class:
-            colors = colors_of(self.classes)
-        return draw_instances(
-            self.image,
-            masks=self.masks,
-            boxes_px=self.boxes if show_boxes else None,
-            labels=self.labels() if show_labels else None,
-            colors=colors,
-            **drawing,
+        shown = names if show_labels else None
+        return draw_segments(
+            self.image, ids, names=shown, colors=palette, void_id=void_id, **drawing
         )
 
     def labels(self) -> list[str]:
         """Return what is written beside the instances: name and score."""
-        return [f"{n} {100 * s:.0f}%" for n, s in zip(self.class_names, self.scores, strict=True)]
+        pairs = zip(self.class_names, self.objects.scores, strict=True)
+        return [f"{name} {100 * score:.0f}%" for name, score in pairs]
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Return the instances in COCO's format of results.
@@ -175,23 +195,22 @@ class Prediction:
             known), ``bbox`` [x, y, width, height], ``score``, ``segmentation`` (compressed RLE).
         """
         results = []
-        for number in range(0 if self.boxes is None else len(self.boxes)):
-            rle = mask_util.encode(np.asfortranarray(self.masks[number], dtype=np.uint8))
-            x0, y0, x1, y1 = self.boxes[number].tolist()
+        for box, score, class_id, mask in zip(*self.objects, strict=True):
+            rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
+            x0, y0, x1, y1 = box.tolist()
             results.append(
                 {
                     "image_id": image_id,
-                    "category_id": self.class_info.category_id(int(self.classes[number])),
+                    "category_id": self.class_info.category_id(int(class_id)),
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "score": float(self.scores[number]),
+                    "score": float(score),
                     "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
                 }
             )
         return results
 
     def __repr__(self) -> str:
-        height, width = self.image.shape[:2]
-        parts = [f"{height} x {width}"]
+        parts = ["{} x {}".format(*self.size_hw)]
         if self.boxes is not None:
             counts = ", ".join(f"{n} {name}" for name, n in Counter(self.class_names).items())
             parts.append(f"{len(self.boxes)} instances" + (f" ({counts})" if counts else ""))
@@ -205,36 +224,34 @@ class Prediction:
         """Show the drawing in a notebook."""
         return encode_png(self.draw())
 
-    def _wanted(self, classes: Collection[str | int] | None) -> Any:
-        if classes is None:
-            return None
-        known = [*self.class_info.things, *self.class_info.stuff]
-        words = {str(c) for c in classes}
-        unknown = [w for w in words if w not in known and not w.isdecimal()]
-        if unknown:
-            listed = ", ".join(dict.fromkeys(known)) or "none by name; use ids"
-            raise ValueError(f"The model knows no class {sorted(unknown)}. It knows: {listed}.")
-        return lambda name, number: name in words or str(number) in words
+    def _stuff_names(self, label_map: np.ndarray) -> dict[int, str]:
+        """Return the names of the classes that occur in a label map."""
+        present = np.flatnonzero(np.bincount(label_map.ravel()))
+        return {int(c): self.class_info.stuff_name(c) for c in present if c != self.void_label}
 
-    def _filter_panoptic(self, wanted: Any, min_score: float) -> Panoptic:
-        kept = [
-            s
-            for s in self.panoptic.segments
-            if s.get("score", 1.0) >= min_score
-            and (wanted is None or wanted(self._segment_name(s), s["category_id"]))
-        ]
-        ids = self.panoptic.ids
-        return Panoptic(np.where(np.isin(ids, [s["id"] for s in kept]), ids, 0), kept)
-
-    def _segment_name(self, segment: dict[str, Any]) -> str:
+    def _name_of(self, segment: dict[str, Any]) -> str:
         name = self.class_info.thing if segment["isthing"] else self.class_info.stuff_name
         return name(segment["category_id"])
 
-    def _segment_names_and_colors(self) -> tuple[dict[int, str], dict[int, Sequence[int]]]:
-        names, colors = {}, {}
-        for segment in self.panoptic.segments:
-            names[segment["id"]] = self._segment_name(segment)
-            class_id = segment["category_id"]
-            if not segment["isthing"] and class_id < len(self.class_info.stuff_colors):
-                colors[segment["id"]] = self.class_info.stuff_colors[class_id]
-        return names, colors
+
+def class_filter(
+    info: Classes, classes: Collection[str | int] | None
+) -> Callable[[str, int], bool]:
+    """Return a function of a class' name and id that tells whether it is wanted.
+
+    Args:
+        info: the model's classes.
+        classes: the wanted names or ids; None for all.
+
+    Raises:
+        ValueError: a name that the model does not know.
+    """
+    if classes is None:
+        return lambda name, number: True
+    known = [*info.things, *info.stuff]
+    words = {str(c) for c in classes}
+    unknown = sorted(w for w in words if w not in known and not w.isdecimal())
+    if unknown:
+        listed = ", ".join(dict.fromkeys(known)) or "none by name; use ids"
+        raise ValueError(f"The model knows no class {unknown}. It knows: {listed}.")
+    return lambda name, number: name in words or str(number) in words

@@ -22,7 +22,6 @@ from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights
 from pointrend_ext.inference.postprocess import (
-    resized_labels,
     with_instances,
     with_labels,
     with_segments,
@@ -111,7 +110,7 @@ class Predictor:
             ValueError: an unknown key, no weights, weights that do not fill the model, or a number
                 out of its range.
         """
-        cfg = load_cfg(config_file, opts)
+        cfg = load_cfg(os.fspath(config_file), opts)
         _complete(cfg, weights, device, confidence)
         model = build_model(cfg)
         check_unread_keys(cfg, model)
@@ -121,8 +120,8 @@ class Predictor:
         stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
         return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)
 
-    @overload
-    def __call__(self, images: ImageLike) -> Prediction: ...
+    @overload  # a file name is a sequence, too: of file names
+    def __call__(self, images: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
     def __call__(self, images: Sequence[ImageLike]) -> list[Prediction]: ...
@@ -179,33 +178,24 @@ class Predictor:
     def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
         bases = [Prediction(*_load(image), self.classes) for image in images]
         inputs = [self.model_input(base.image) for base in bases]
+        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         if isinstance(self.model, SemanticSegmentor):
-            return self._label(bases, inputs)
+            if isinstance(self.model, PointRendSemanticSegmentor):
+                # Labels cost less than logits, but cannot be resized.
+                sizes = zip(inputs, bases, strict=True)
+                fits = all(x["image"].shape[1:] == base.size_hw for x, base in sizes)
+                self.model.output = "labels" if fits else "logits"
+            outputs = [output["sem_seg"] for output in self.model(inputs)]
+            return [with_labels(*x, num_classes) for x in zip(bases, outputs, strict=True)]
         raw = self.model.inference(inputs, do_postprocess=False)
         if not isinstance(self.model, PanopticFPN):
-            return [with_instances(*pair) for pair in zip(bases, raw, strict=True)]
-        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+            return [with_instances(*x) for x in zip(bases, raw, strict=True)]
         predictions = []
         for base, instances, logits in zip(bases, *raw, strict=True):
             rows, columns = instances.image_size
-            labels = resized_labels(logits[:, :rows, :columns], base.image.shape[:2])
-            prediction = with_labels(with_instances(base, instances), labels, num_classes)
-            predictions.append(with_segments(prediction, self.model))
+            labelled = with_labels(base, logits[:, :rows, :columns], num_classes)
+            predictions.append(with_segments(with_instances(labelled, instances), self.model))
         return predictions
-
-    def _label(self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]) -> list[Prediction]:
-        if isinstance(self.model, PointRendSemanticSegmentor):
-            # Labels cost less than logits, but cannot be resized.
-            fits = all(
-                tuple(x["image"].shape[1:]) == base.image.shape[:2]
-                for x, base in zip(inputs, bases, strict=True)
-            )
-            self.model.output = "labels" if fits else "logits"
-        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
-        return [
-            with_labels(base, resized_labels(output["sem_seg"], base.image.shape[:2]), num_classes)
-            for base, output in zip(bases, self.model(inputs), strict=True)
-        ]
 
 
 def _load(image: ImageLike) -> tuple[np.ndarray, str]:

@@ -1,25 +1,31 @@
-"""Pictures of several models' saved predictions beside the ground truth."""
+"""Pictures of two models' saved predictions beside the ground truth."""
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.masks import decode_mask, mask_iou
+from pointrend_ext.evaluation.offline import InstanceData, SemanticData, find_data_set
+from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.results_file import load_results
 from pointrend_ext.visualization import (
     Column,
+    class_colors,
     compare_panel,
+    draw_label_map,
     mark_window,
     pick_zoom_window,
     read_image_rgb,
     stack_rows,
+    titled_columns,
     write_image,
     zoom_panel,
 )
@@ -29,23 +35,21 @@ __all__ = ["write_comparisons"]
 _ZOOM_PX = 72
 _MIN_OBJECT_AREA_PX = 64 * 64
 _MIN_IOU = 0.5
+_MIN_SCORE = 0.5  # weaker instances are not drawn
+_TRUTH = "Ground truth"
 
 
 @dataclass(frozen=True)
-class _Objects:
-    """Objects of one image: R masks (R, H, W) bool, R category ids, R labels."""
+class _Candidate:
+    """An image that may be shown: the higher its merit, the earlier.
 
-    masks: np.ndarray
-    category_ids: Sequence[int]
-    labels: Sequence[str]
+    Of several groups, each gives one picture before any gives a second.
+    """
 
-    def ious(self, mask: np.ndarray) -> np.ndarray:
-        """Return the IoU (R,) of each mask with ``mask`` (H, W)."""
-        return np.array([mask_iou(own, mask) for own in self.masks])
-
-    def match(self, mask: np.ndarray) -> np.ndarray:
-        """Return the mask that overlaps ``mask`` (H, W) most."""
-        return self.masks[self.ious(mask).argmax()]
+    merit: float
+    group: int
+    file_name: str
+    draw: Callable[[np.ndarray], np.ndarray]
 
 
 def write_comparisons(
@@ -54,128 +58,166 @@ def write_comparisons(
     output_dir: Path,
     *,
     num_pictures: int = 6,
-    score_threshold: float = 0.5,
 ) -> list[Path]:
-    """Draw the predictions of two models for images that both understood.
+    """Draw the predictions of two models; the choice never asks which model is ahead.
 
     Each picture has the ground truth and the predictions of both models on the whole image and,
-    below, zoomed to the piece of one object's outline where the models differ most. That object is
-    the one which both found best: of all objects of at least 64 x 64 pixels the one whose lower IoU
-    of the two is highest. Images come in the same order, one per category before any category comes
-    twice; the choice never asks which model is ahead.
+    below, zoomed to the piece of one outline where the models differ most. Instances of a score
+    below 0.5 are left out.
+
+    Of instances, the outline is that of the object which both found best: of all objects of at
+    least 64 x 64 pixels the one whose lower IoU of the two is highest. Images come in the same
+    order, one per category before any category comes twice. Of label maps, the images come first in
+    which most pixels differ, and the outline is that of the class that differs most.
 
     Args:
-        predictions: two models' names and their files in COCO's results format.
-        dataset_name: a registered data set with ``evaluator_type`` "coco".
+        predictions: two models' names and what they predicted: COCO's results format; of label
+            maps a folder of them, or ``sem_seg_predictions.json``.
+        dataset_name: a registered data set.
         output_dir: where the PNG files go; created.
         num_pictures: at most so many.
-        score_threshold: weaker predictions are not drawn.
 
     Returns:
         The files written.
+
+    Raises:
+        ValueError: an unknown data set, or predictions of another one.
+        FileNotFoundError: a file is not there.
     """
-    by_model = {
-        title: _read_predictions(path, score_threshold) for title, path in predictions.items()
-    }
-    names = _category_names(dataset_name)
-    found = []
-    for record in DatasetCatalog.get(dataset_name):
-        truth = _truth(record, names)
-        predicted = {
-            title: _decode(entries[record["image_id"]], record, names)
-            for title, entries in by_model.items()
-        }
-        index, iou = _found_by_all(truth, list(predicted.values()))
-        if iou >= _MIN_IOU:
-            found.append((truth.category_ids[index], iou, record, truth.masks[index], predicted))
+    data = find_data_set(dataset_name)
+    candidates = (
+        _of_instances(data, predictions)
+        if isinstance(data, InstanceData)
+        else _of_labels(data, predictions)
+    )
     written = []
-    for _, _, record, target, predicted in _vary(found)[:num_pictures]:
-        path = output_dir / f"{Path(record['file_name']).stem}.png"
-        truth = _truth(record, names)
-        write_image(path, _picture(record["file_name"], truth, target, predicted))
+    for candidate in _take_turns(list(candidates))[:num_pictures]:
+        path = output_dir / f"{Path(candidate.file_name).stem}.png"
+        write_image(path, candidate.draw(read_image_rgb(candidate.file_name)))
         written.append(path)
     return written
 
 
-def _picture(
-    file_name: str, truth: _Objects, target: np.ndarray, predicted: Mapping[str, _Objects]
+def _take_turns(candidates: Sequence[_Candidate]) -> list[_Candidate]:
+    """Order by merit, taking a group again only after every other one."""
+    seen: Counter[int] = Counter()
+    turns = []
+    for candidate in sorted(candidates, key=lambda c: -c.merit):
+        turns.append((seen[candidate.group], candidate))
+        seen[candidate.group] += 1
+    return [candidate for _, candidate in sorted(turns, key=lambda turn: turn[0])]
+
+
+class _Object(NamedTuple):
+    """A mask (H, W) bool, its category and what is written beside it."""
+
+    mask: np.ndarray
+    category_id: int
+    label: str
+
+
+def _of_instances(data: InstanceData, predictions: Mapping[str, Path]) -> Iterator[_Candidate]:
+    truth, names = data.truth, data.truth.class_names
+    entries = {_TRUTH: truth.dataset["annotations"]}
+    entries |= {t: load_results(path, truth, ("segm",)) for t, path in predictions.items()}
+    by_image: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for title, found in entries.items():
+        for e in found:
+            if not e.get("iscrowd", 0) and e.get("score", 1) >= _MIN_SCORE:
+                by_image[title, e["image_id"]].append(e)
+
+    def decode(entry: dict[str, Any]) -> _Object:
+        mask = decode_mask(entry["segmentation"], truth.sizes_hw[entry["image_id"]])
+        score = f" {entry['score']:.2f}" if "score" in entry else ""
+        return _Object(mask, entry["category_id"], names[entry["category_id"]] + score)
+
+    def objects_in(image_id: int) -> dict[str, list[_Object]]:
+        return {title: [decode(e) for e in by_image[title, image_id]] for title in entries}
+
+    for image_id, name in data.image_files().items():
+        true, *predicted = objects_in(image_id).values()
+        index, iou = _found_by_all(true, predicted)
+        if iou >= _MIN_IOU:
+            draw = partial(_draw_objects, objects_in, image_id, index)
+            file_name = str(Path(data.image_root or "", name))
+            yield _Candidate(iou, true[index].category_id, file_name, draw)
+
+
+def _best(objects: Sequence[_Object], mask: np.ndarray) -> tuple[int, float]:
+    """Return the number of the object that overlaps ``mask`` (H, W) most, and their IoU."""
+    ious = [mask_iou(x.mask, mask) for x in objects]
+    return max(enumerate(ious), key=lambda entry: entry[1], default=(-1, 0.0))
+
+
+def _found_by_all(
+    truth: Sequence[_Object], predicted: Sequence[Sequence[_Object]]
+) -> tuple[int, float]:
+    """Return the object that the worst of the models found best, and with which IoU."""
+    ious = {
+        index: min(_best(objects, true.mask)[1] for objects in predicted)
+        for index, true in enumerate(truth)
+        if true.mask.sum() >= _MIN_OBJECT_AREA_PX
+    }
+    return max(ious.items(), key=lambda entry: entry[1], default=(-1, 0.0))
+
+
+def _draw_objects(
+    objects_in: Callable[[int], dict[str, list[_Object]]],
+    image_id: int,
+    index: int,
+    image: np.ndarray,
 ) -> np.ndarray:
-    image = read_image_rgb(file_name)
-    matches = {title: objects.match(target) for title, objects in predicted.items()}
-    window = pick_zoom_window(*matches.values(), target, _ZOOM_PX)
+    objects = objects_in(image_id)
+    target = objects[_TRUTH][index].mask
+    shown = {title: found[_best(found, target)[0]].mask for title, found in objects.items()}
+    _, first, second = shown.values()
+    window = pick_zoom_window(first, second, target, _ZOOM_PX)
     columns = [
-        Column(title, objects.masks, None, objects.labels)
-        for title, objects in {"Ground truth": truth, **predicted}.items()
+        Column(title, np.stack([x.mask for x in found]), None, [x.label for x in found])
+        for title, found in objects.items()
     ]
     whole = compare_panel(mark_window(image, window), columns)
-    zoomed = zoom_panel(
-        image,
-        [("Ground truth", target), *matches.items()],
-        window,
-        max(1, image.shape[1] // (window[2] - window[0])),
-        smooth=False,
-    )
-    return stack_rows([whole, zoomed])
+    scale = _scale(image, window)
+    return stack_rows([whole, zoom_panel(image, list(shown.items()), window, scale, smooth=False)])
 
 
-def _found_by_all(truth: _Objects, predicted: Sequence[_Objects]) -> tuple[int, float]:
-    """Return the object that the worst of the models found best, and with which IoU."""
-    best = (-1, 0.0)
-    for index, mask in enumerate(truth.masks):
-        if mask.sum() >= _MIN_OBJECT_AREA_PX:
-            iou = min(float(p.ious(mask).max(initial=0.0)) for p in predicted)
-            best = max(best, (index, iou), key=lambda entry: entry[1])
-    return best
+def _of_labels(data: SemanticData, predictions: Mapping[str, Path]) -> Iterator[_Candidate]:
+    models = {title: open_predicted_labels(path, data) for title, path in predictions.items()}
+    colors = class_colors(len(data.class_names), data.class_colors)
+
+    def maps_of(number: int) -> dict[str, np.ndarray]:
+        truth = read_label_map(data.truth_files[number])
+        size_hw = truth.shape[0], truth.shape[1]
+        return {_TRUTH: truth, **{t: m.labels(number, size_hw) for t, m in models.items()}}
+
+    for number, file_name in enumerate(data.image_files):
+        truth, first, second = maps_of(number).values()
+        differing = ((first != second) & (truth != data.ignore_label)).mean()
+        yield _Candidate(differing, number, file_name, partial(_draw_maps, maps_of, number, colors))
 
 
-def _vary(found: Sequence[tuple]) -> list[tuple]:
-    """Order by IoU, taking a category again only after every other one."""
-    seen: dict[int, int] = defaultdict(int)
-    keyed = []
-    for entry in sorted(found, key=lambda e: -e[1]):
-        keyed.append((seen[entry[0]], -entry[1], entry))
-        seen[entry[0]] += 1
-    return [entry for *_, entry in sorted(keyed, key=lambda k: k[:2])]
+def _draw_maps(
+    maps_of: Callable[[int], dict[str, np.ndarray]],
+    number: int,
+    colors: np.ndarray,
+    image: np.ndarray,
+) -> np.ndarray:
+    maps = maps_of(number)
+    truth, first, second = maps.values()
+    changes = [((first == c) != (second == c)).sum() for c in range(len(colors))]
+    focus = int(np.argmax(changes))
+    window = pick_zoom_window(first == focus, second == focus, truth == focus, _ZOOM_PX)
+    x0, y0, x1, y1 = window
+
+    def row(image: np.ndarray, piece: tuple[slice, slice], scale: int) -> np.ndarray:
+        cells = [draw_label_map(image, m[piece], colors, scale=scale) for m in maps.values()]
+        return titled_columns(list(maps), cells, bar_px=None if scale == 1 else 0, gap_px=6)
+
+    piece = np.s_[y0:y1, x0:x1]
+    whole = row(mark_window(image, window), np.s_[:, :], 1)
+    return stack_rows([whole, row(image[piece], piece, _scale(image, window))])
 
 
-def _read_predictions(path: Path, score_threshold: float) -> dict[int, list[dict[str, Any]]]:
-    by_image = defaultdict(list)
-    for entry in json.loads(path.read_text()):
-        if entry["score"] >= score_threshold:
-            by_image[entry["image_id"]].append(entry)
-    return by_image
-
-
-def _decode(
-    entries: Sequence[dict[str, Any]], record: Mapping[str, Any], names: Mapping[int, str]
-) -> _Objects:
-    size_hw = (record["height"], record["width"])
-    masks = [decode_mask(e["segmentation"], size_hw) for e in entries]
-    return _Objects(
-        np.stack(masks) if masks else np.zeros((0, *size_hw), dtype=bool),
-        [e["category_id"] for e in entries],
-        [f"{names[e['category_id']]} {e['score']:.2f}" for e in entries],
-    )
-
-
-def _truth(record: Mapping[str, Any], names: Mapping[int, str]) -> _Objects:
-    size_hw = (record["height"], record["width"])
-    known = list(names)
-    masks, category_ids = [np.zeros((0, *size_hw), dtype=bool)], []
-    for annotation in record["annotations"]:
-        if annotation.get("iscrowd", 0):
-            continue
-        masks.append(decode_mask(annotation["segmentation"], size_hw)[None])
-        category_ids.append(known[annotation["category_id"]])
-    return _Objects(np.concatenate(masks), category_ids, [names[i] for i in category_ids])
-
-
-def _category_names(dataset_name: str) -> dict[int, str]:
-    """Names by the data set's own category ids, in the order of the contiguous ones."""
-    DatasetCatalog.get(dataset_name)  # fills the metadata
-    metadata = MetadataCatalog.get(dataset_name)
-    contiguous = metadata.thing_dataset_id_to_contiguous_id
-    return {
-        dataset_id: metadata.thing_classes[index]
-        for dataset_id, index in sorted(contiguous.items(), key=lambda item: item[1])
-    }
+def _scale(image: np.ndarray, window: tuple[int, int, int, int]) -> int:
+    """Return how often a window is enlarged to be as wide as the image."""
+    return max(1, image.shape[1] // (window[2] - window[0]))

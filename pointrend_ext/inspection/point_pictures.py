@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from pointrend_ext.inference.prediction import class_filter
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording
+from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording, Recording
 from pointrend_ext.inspection.point_steps import record_map, record_object
+from pointrend_ext.inspection.sample_pictures import seen_image
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.visualization import (
     Layer,
@@ -29,7 +30,10 @@ from pointrend_ext.visualization import (
     write_image,
 )
 
-__all__ = ["draw_map_refinement", "draw_object_refinement", "write_refinement"]
+__all__ = ["write_refinement"]
+
+_Pictures = tuple[np.ndarray, list[np.ndarray], np.ndarray]
+"""Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each."""
 
 _CELL_PX = 280  # of a picture in the strip, for an object: the mean of its sides,
 _LONGEST = 2.0  # of which a side is at most so many times as long
@@ -45,7 +49,7 @@ def write_refinement(
     *,
     semantic: bool = False,
     number: int = 0,
-    class_id: int | None = None,
+    class_name: str | None = None,
     seed: int = 0,
 ) -> tuple[list[Path], ObjectRecording | MapRecording]:
     """Record the refinement of an object, or of the whole class map, and draw it.
@@ -56,28 +60,32 @@ def write_refinement(
         output_dir: ``steps.png``, ``steps.gif`` and ``training_points.png`` go here.
         semantic: the class map of the image instead of an object.
         number: of the object, the best score first.
-        class_id: count objects of this class alone.
+        class_name: count objects of this class alone: its name or id.
         seed: of the training points.
 
     Returns:
         The files, and what was recorded.
 
     Raises:
-        ValueError: a model without points, or no such object.
+        ValueError: a model without points, a class that it does not know, or no such object.
     """
     model_input = predictor.model_input(image_rgb)
+    seen = seen_image(model_input, predictor.cfg)
     generator = torch.Generator(device=predictor.model.device).manual_seed(seed)
+    recording: ObjectRecording | MapRecording
     if semantic:
         recording = record_map(predictor.model, model_input, generator=generator)
-        draw = partial(draw_map_refinement, colors=predictor.classes.stuff_colors)
+        strip, frames, training = _draw_map(seen, recording, predictor.classes.stuff_colors)
     else:
+        wanted = class_filter(predictor.classes, None if class_name is None else [class_name])
         recording = record_object(
-            predictor.model, model_input, number, class_id=class_id, generator=generator
+            predictor.model,
+            model_input,
+            number,
+            keep=lambda c: wanted(predictor.classes.thing(c), c),
+            generator=generator,
         )
-        draw = draw_object_refinement
-    pixels = model_input["image"].numpy().transpose(1, 2, 0)
-    pixels = pixels if predictor.cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
-    strip, frames, training = draw(np.ascontiguousarray(pixels), recording)
+        strip, frames, training = _draw_object(seen, recording)
     paths = [output_dir / name for name in ("steps.png", "steps.gif", "training_points.png")]
     write_image(paths[0], strip)
     write_gif(paths[1], frames, _durations(len(frames)))
@@ -85,65 +93,32 @@ def write_refinement(
     return paths, recording
 
 
-def draw_object_refinement(
-    image_rgb: np.ndarray, recording: ObjectRecording
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Draw the refinement of a mask inside its box.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, the image that the model saw.
-        recording: of an object in it.
-
-    Returns:
-        Strip, frames of an animation, training points: (h, w, 3) uint8 RGB each.
-    """
+def _draw_object(image_rgb: np.ndarray, recording: ObjectRecording) -> _Pictures:
+    """Draw the refinement of a mask inside its box."""
     x0, y0, x1, y1 = recording.box_px.tolist()
     longer, shorter = max(x1 - x0, y1 - y0, 1e-6), max(min(x1 - x0, y1 - y0), 1e-6)
     scale = _CELL_PX * min(1 / (longer * shorter) ** 0.5, _LONGEST / longer)
 
-    def crop(enlargement: int) -> np.ndarray:
-        size = [max(8, round(enlargement * scale * side)) for side in (x1 - x0, y1 - y0)]
-        # From pixel centres of the crop to those of the image.
-        zoom = np.array([(x1 - x0) / size[0], (y1 - y0) / size[1]])
-        shift = np.array([x0, y0]) + zoom / 2 - 0.5
-        matrix = np.column_stack([np.diag(zoom), shift])
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(image_rgb, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
     def layer(logits: Tensor) -> Layer:
         return probability_layer(logits[0].sigmoid().numpy())
 
-    return _draw(crop, layer, recording)
+    return _draw(image_rgb, (x0, y0, x1, y1), scale, layer, recording)
 
 
-def draw_map_refinement(
-    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]] = ()
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Draw the refinement of a class map.
-
-    Args:
-        image_rgb: (H, W, 3) uint8, the image that the model saw.
-        recording: of it.
-        colors: RGB per class, see ``class_colors``.
-
-    Returns:
-        As ``draw_object_refinement``.
-    """
-    recording = _without_padding(recording, image_rgb.shape[:2])
-    rows, columns = recording.extent_px
+def _draw_map(
+    image_rgb: np.ndarray, recording: MapRecording, colors: Sequence[Sequence[int]]
+) -> _Pictures:
+    """Draw the refinement of a class map."""
     height, width = image_rgb.shape[:2]
-    palette = class_colors(max(len(recording.coarse), 2), colors)
-    scale = _MAP_CELL_PX / max(rows, columns)
+    recording = _without_padding(recording, (height, width))
+    rows, columns = recording.extent_px
     padded = np.pad(image_rgb, ((0, rows - height), (0, columns - width), (0, 0)))
-
-    def resized(enlargement: int) -> np.ndarray:
-        size = [round(enlargement * scale * side) for side in (columns, rows)]
-        return cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    palette = class_colors(max(len(recording.coarse), 2), colors)
 
     def layer(logits: Tensor) -> Layer:
         return label_layer(label_map(logits[None])[0].numpy(), palette)
 
-    return _draw(resized, layer, recording)
+    return _draw(padded, (0, 0, columns, rows), _MAP_CELL_PX / max(rows, columns), layer, recording)
 
 
 def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRecording:
@@ -159,8 +134,10 @@ def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRe
     scale = torch.tensor((old_px / new_px)[::-1].copy(), dtype=torch.float32)
     coords = recording.training_coords * scale
     inside = (coords <= 1).all(dim=1)
-    return MapRecording(
-        extent_px=tuple(new_px.tolist()),
+    rows, columns = new_px.tolist()
+    return replace(
+        recording,
+        extent_px=(rows, columns),
         coarse=cut(recording.coarse),
         steps=[
             replace(s, before=cut(s.before), coords=s.coords * scale, after=cut(s.after))
@@ -172,10 +149,20 @@ def _without_padding(recording: MapRecording, size_px: tuple[int, int]) -> MapRe
 
 
 def _draw(
-    picture: Callable[[int], np.ndarray],
+    image_rgb: np.ndarray,
+    box_px: tuple[float, float, float, float],
+    scale: float,
     layer: Callable[[Tensor], Layer],
-    recording: ObjectRecording | MapRecording,
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    recording: Recording,
+) -> _Pictures:
+    """Draw a recording over its box of the image, enlarged by ``scale``."""
+    sides = box_px[2] - box_px[0], box_px[3] - box_px[1]
+
+    def picture(enlargement: int) -> np.ndarray:
+        width, height = (max(8, round(enlargement * scale * side)) for side in sides)
+        whole = Image.fromarray(image_rgb)
+        return np.array(whole.resize((width, height), Image.Resampling.BICUBIC, box_px))
+
     start = layer(recording.coarse)
     steps = [
         StepPicture(layer(s.before), s.coords.numpy(), s.scores.numpy(), layer(s.after))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["MapRecording", "ObjectRecording", "Step"]
+__all__ = ["MapRecording", "ObjectRecording", "Recording", "Step"]
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,16 @@ class Step:
 
 
 @dataclass(frozen=True)
-class ObjectRecording:
-    """How the mask of one object came about.
+class Recording:
+    """How a mask or a class map came about.
 
     Attributes:
-        box_px: (4,) left, top, right, bottom in pixels of the image that the model sees.
-        class_id: the predicted class.
-        score: of the detection.
-        coarse: (1, S, S) logits of that class.
-        steps: from the coarse mask to the final one.
-        training_coords: (P, 2) in [0, 1] of the box: points that a training step would draw,
-        num_important: of which these come first, chosen by uncertainty; the others cover the box.
+        coarse: (K, H, W) logits, where K is 1 for an object, of its class alone.
+        steps: from the coarse map to the final one.
+        training_coords: (P, 2) in [0, 1] of the map: points that a training step would draw,
+        num_important: of which these come first, chosen by uncertainty; the others cover the map.
     """
 
-    box_px: Tensor
-    class_id: int
-    score: float
     coarse: Tensor
     steps: list[Step]
     training_coords: Tensor
@@ -50,19 +44,26 @@ class ObjectRecording:
 
 
 @dataclass(frozen=True)
-class MapRecording:
-    """How a class map came about; attributes as of ``ObjectRecording``, of the whole image.
+class ObjectRecording(Recording):
+    """How the mask of one object came about.
+
+    Attributes:
+        box_px: (4,) left, top, right, bottom in pixels of the image that the model sees.
+        class_id: the predicted class.
+        score: of the detection.
+    """
+
+    box_px: Tensor
+    class_id: int
+    score: float
+
+
+@dataclass(frozen=True)
+class MapRecording(Recording):
+    """How a class map came about.
 
     Attributes:
         extent_px: rows and columns of the image plane that the maps cover, padding included.
-        coarse: (C, H, W) logits.
-        steps: from the coarse map to full resolution.
-        training_coords: (P, 2) in [0, 1] of the extent.
-        num_important: how many of them come first that are chosen by uncertainty.
     """
 
     extent_px: tuple[int, int]
-    coarse: Tensor
-    steps: list[Step]
-    training_coords: Tensor
-    num_important: int

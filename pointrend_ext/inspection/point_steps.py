@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
-from pointrend_ext.inspection.point_recordings import MapRecording, ObjectRecording, Step
+from pointrend_ext.inspection.point_recordings import (
+    MapRecording,
+    ObjectRecording,
+    Recording,
+    Step,
+)
 from pointrend_ext.layers import (
     at_least_float32,
     class_uncertainty,
@@ -35,14 +41,17 @@ from pointrend_ext.modeling.point_head.plans import TrainPointPlan
 
 __all__ = ["record_map", "record_object"]
 
+_Points = Callable[[Tensor], Tensor]
+_Head = TypeVar("_Head", bound=nn.Module)
+
 
 @torch.no_grad()
 def record_object(
-    model: nn.Module,
+    model: GeneralizedRCNN,
     model_input: dict[str, Any],
     number: int = 0,
     *,
-    class_id: int | None = None,
+    keep: Callable[[int], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> ObjectRecording:
     """Record the refinement of one detection.
@@ -54,34 +63,36 @@ def record_object(
         model: with a ``PointRendROIMaskHead``, in evaluation mode.
         model_input: ``image`` (3, H, W).
         number: of the detection, the best score first.
-        class_id: count detections of this class alone.
+        keep: tells which class ids count; None for all.
         generator: source of randomness of the training points.
 
     Raises:
         ValueError: another mask head, or no such detection.
     """
     head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    _check_head(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
-    with _first_call(head) as call:
-        model.inference([model_input], do_postprocess=False)
-    features, (detections,) = call
-    index = _find(detections, number, class_id)
-    x = detections[index : index + 1]
-    inputs = RegionInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        boxes_px=[x.pred_boxes.tensor],
-        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
-        classes=x.pred_classes,
-    )
+    head = _checked(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+    with _backbone_output(model) as features:
+        # That of a PanopticFPN gives a label map as well.
+        (detections,) = GeneralizedRCNN.inference(model, [model_input], do_postprocess=False)
+    x = _find(detections, number, keep)
+    inputs = _region_inputs(head, features, x)
     coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
+    plan = head.subdivision
+    doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
+    ((_, predict_points),) = inference_predictors(
+        head.point_head,
+        inputs,
+        points_per_step=plan.num_points,
+        points_per_region=doublings * plan.num_points,
+    )
+    uncertainty = foreground_uncertainty
+    steps = _record(coarse, predict_points, uncertainty, doublings, plan.num_points)
+    recording = _with_training_points(coarse, steps, uncertainty, head.train_points, generator)
     return ObjectRecording(
+        **vars(recording),
         box_px=x.pred_boxes.tensor[0].cpu(),
         class_id=int(x.pred_classes),
         score=float(x.scores),
-        coarse=coarse[0].cpu(),
-        steps=_object_steps(head, inputs, coarse),
-        **_training_points(coarse, foreground_uncertainty, head.train_points, generator),
     )
 
 
@@ -100,102 +111,80 @@ def record_map(
         ValueError: another head.
     """
     head = getattr(model, "sem_seg_head", None)
-    _check_head(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
-    with _first_call(head) as call, _logits_output(model):
+    head = _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
+    with _backbone_output(model) as features:
         model.eval()([model_input])
-    features = call[0]
     inputs = MapInputs(
         features=head.point_levels.gather(features),
         strides=head.point_levels.strides,
         coarse_logits=head.coarse_sem_seg_head.layers(features),
         coarse_stride=head.common_stride,
     )
+    size_px = tuple(model_input["image"].shape[1:])
+
+    def uncertainty(logits: Tensor) -> Tensor:
+        stride = inputs.extent_px[0] / logits.shape[-2]
+        return exclude_padding(class_uncertainty(logits), [size_px], stride)
+
     coarse = at_least_float32(inputs.coarse_logits)
-    return MapRecording(
-        extent_px=inputs.extent_px,
-        coarse=coarse[0].cpu(),
-        steps=_map_steps(head, inputs, coarse, tuple(model_input["image"].shape[1:])),
-        **_training_points(coarse, class_uncertainty, head.train_points, generator),
+    predict_points = map_inference_predictor(head.point_head, inputs)
+    plan = head.subdivision
+    steps = _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
+    recording = _with_training_points(
+        coarse, steps, class_uncertainty, head.train_points, generator
     )
+    return MapRecording(**vars(recording), extent_px=inputs.extent_px)
 
 
-def _check_head(head: nn.Module | None, wanted: type[nn.Module], what: str, key: str) -> None:
+def _checked(head: nn.Module | None, wanted: type[_Head], what: str, key: str) -> _Head:
     if not isinstance(head, wanted):
         raise ValueError(
             f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
             f"({key} {wanted.__name__})."
         )
+    return head
 
 
 @contextmanager
-def _first_call(head: nn.Module) -> Iterator[list[Any]]:
-    """Fill a list with the arguments that a head is first called with."""
-    arguments: list[Any] = []
-    hook = head.register_forward_pre_hook(lambda _, given: arguments.extend(given))
+def _backbone_output(model: Any) -> Iterator[dict[str, Tensor]]:
+    """Fill a dict with the features that a model computes."""
+    features: dict[str, Tensor] = {}
+    hook = model.backbone.register_forward_hook(lambda *call: features.update(call[-1]))
     try:
-        yield arguments
+        yield features
     finally:
         hook.remove()
 
 
-@contextmanager
-def _logits_output(model: nn.Module) -> Iterator[None]:
-    """Make a model that can give labels give logits: labels are made without the head's forward."""
-    output = getattr(model, "output", None)
-    if output is None:
-        yield
-        return
-    model.output = "logits"
-    try:
-        yield
-    finally:
-        model.output = output
-
-
-def _object_steps(head: PointRendROIMaskHead, inputs: RegionInputs, coarse: Tensor) -> list[Step]:
-    plan = head.subdivision
-    doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
-    ((_, predict_points),) = inference_predictors(
-        head.point_head,
-        inputs,
-        points_per_step=plan.num_points,
-        points_per_region=doublings * plan.num_points,
-    )
-    return _record(coarse, predict_points, foreground_uncertainty, doublings, plan.num_points)
-
-
-def _map_steps(
-    head: PointRendSemanticHead, inputs: MapInputs, coarse: Tensor, size_px: tuple[int, int]
-) -> list[Step]:
-    def uncertainty(logits: Tensor) -> Tensor:
-        stride = inputs.extent_px[0] / logits.shape[-2]
-        return exclude_padding(class_uncertainty(logits), [size_px], stride)
-
-    plan = head.subdivision
-    predict_points = map_inference_predictor(head.point_head, inputs)
-    return _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
-
-
-def _find(detections: Instances, number: int, class_id: int | None) -> int:
-    """Return the index of a detection, counted from the best score on."""
+def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None) -> Instances:
+    """Return one detection, counted from the best score on."""
     order = detections.scores.argsort(descending=True, stable=True).tolist()
-    if class_id is not None:
-        order = [i for i in order if int(detections.pred_classes[i]) == class_id]
+    if keep is not None:
+        order = [i for i in order if keep(int(detections.pred_classes[i]))]
     if not 0 <= number < len(order):
-        what = "objects" if class_id is None else f"objects of class {class_id}"
+        what = "objects" if keep is None else "objects of the chosen class"
         raise ValueError(
             f"Object {number} was asked for, but {len(order)} {what} are detected, counted from 0. "
             "Choose another, or a lower confidence."
         )
-    return order[number]
+    return detections[order[number]]
+
+
+def _region_inputs(
+    head: PointRendROIMaskHead, features: dict[str, Tensor], detection: Instances
+) -> RegionInputs:
+    boxes_px = [detection.pred_boxes.tensor]
+    return RegionInputs(
+        features=head.point_levels.gather(features),
+        strides=head.point_levels.strides,
+        boxes_px=boxes_px,
+        coarse_logits=head.coarse_logits(features, boxes_px),
+        classes=detection.pred_classes,
+    )
 
 
 def _record(
-    coarse: Tensor,
-    predict_points: Callable[[Tensor], Tensor],
-    uncertainty: Callable[[Tensor], Tensor],
-    steps: int,
-    num_points: int,
+    coarse: Tensor, predict_points: _Points, uncertainty: _Points, steps: int, num_points: int
 ) -> list[Step]:
     """Subdivide one map (1, K, H, W), keeping what each step saw and got."""
     seen: list[tuple[Tensor, Tensor]] = []
@@ -229,13 +218,14 @@ def _record(
     return recorded
 
 
-def _training_points(
+def _with_training_points(
     coarse: Tensor,
-    uncertainty: Callable[[Tensor], Tensor],
+    steps: list[Step],
+    uncertainty: _Points,
     plan: TrainPointPlan,
     generator: torch.Generator | None,
-) -> dict[str, Any]:
-    """Draw points as a training step does; return them as a recording's fields."""
+) -> Recording:
+    """Draw points as a training step does."""
     coords = get_uncertain_point_coords_with_randomness(
         coarse,
         uncertainty,
@@ -244,7 +234,5 @@ def _training_points(
         plan.importance_sample_ratio,
         generator=generator,
     )
-    return {
-        "training_coords": coords[0].cpu(),
-        "num_important": int(plan.importance_sample_ratio * plan.num_points),
-    }
+    num_important = int(plan.importance_sample_ratio * plan.num_points)
+    return Recording(coarse[0].cpu(), steps, coords[0].cpu(), num_important)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,17 +12,17 @@ from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Instances
 
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.layers import box_to_px
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 from pointrend_ext.visualization import (
     draw_instances,
     draw_points,
-    draw_segments,
     stack_rows,
     titled_columns,
 )
 
-__all__ = ["draw_sample"]
+__all__ = ["draw_sample", "seen_image"]
 
 _INSIDE, _OUTSIDE = np.array([60, 220, 90]), np.array([235, 60, 50])
 
@@ -48,44 +50,42 @@ def draw_sample(
     Returns:
         (h, w, 3) uint8, RGB.
     """
-    pixels = sample["image"].numpy().transpose(1, 2, 0)
-    pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
-    image = np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
-    columns = {"{} x {}".format(*image.shape[:2]): image}
+    image = seen_image(sample, cfg)
+    shown = Prediction(image, "", classes)
+    columns = {"{} x {}".format(*shown.size_hw): image}
     if "instances" in sample:
         instances = _with_bitmasks(sample["instances"])
-        columns[f"{len(instances)} objects"] = _draw_objects(image, instances, classes)
+        columns[f"{len(instances)} objects"] = draw_instances(
+            image,
+            masks=instances.gt_masks.tensor.numpy(),
+            boxes_px=instances.gt_boxes.tensor.numpy(),
+            labels=[classes.thing(int(c)) for c in instances.gt_classes],
+        )
         columns["points"] = _draw_labelled_points(
             image, instances, cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS, generator
         )
     if "sem_seg" in sample:
-        columns["label map"] = _draw_labels(
-            image, sample["sem_seg"].numpy(), classes, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-        )
+        labels, ignored = sample["sem_seg"].numpy(), cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        void = np.uint16(np.iinfo(np.uint16).max)
+        labels = np.where(labels == ignored, void, labels.astype(np.uint16))
+        columns["label map"] = replace(shown, label_map=labels).draw()
     panel = titled_columns(list(columns), list(columns.values()), bar_px=None, gap_px=6)
     return stack_rows([panel])
 
 
-def _draw_objects(image: np.ndarray, instances: Instances, classes: Classes) -> np.ndarray:
-    return draw_instances(
-        image,
-        masks=instances.gt_masks.tensor.numpy(),
-        boxes_px=instances.gt_boxes.tensor.numpy(),
-        labels=[classes.thing(int(c)) for c in instances.gt_classes],
-    )
+def seen_image(model_input: Mapping[str, Any], cfg: CfgNode) -> np.ndarray:
+    """Return the image that a model is given.
 
+    Args:
+        model_input: ``image`` (3, H, W) in ``INPUT.FORMAT``, on the CPU.
+        cfg: ``INPUT.FORMAT`` is read.
 
-def _draw_labels(
-    image: np.ndarray, labels: np.ndarray, classes: Classes, ignored: int
-) -> np.ndarray:
-    present = [int(c) for c in np.unique(labels) if c != ignored]
-    return draw_segments(
-        image,
-        labels,
-        names={c: classes.stuff_name(c) for c in present},
-        colors=dict(enumerate(classes.stuff_colors)),
-        void_id=ignored,
-    )
+    Returns:
+        (H, W, 3) uint8, RGB.
+    """
+    pixels = model_input["image"].numpy().transpose(1, 2, 0)
+    pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
+    return np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
 
 
 def _with_bitmasks(instances: Instances) -> Instances:

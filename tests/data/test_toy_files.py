@@ -194,9 +194,10 @@ def test_bad_spec(kwargs, match):
 
 def test_tool_writes_below_root(tmp_path, monkeypatch):
     tool = Path(__file__).parents[2] / "tools/make_toy_data.py"
-    arguments = ["--root", str(tmp_path), "--num-train", "1", "--num-val", "1", "--seed", "2"]
+    arguments = ["--data-root", str(tmp_path), "--num-train", "1", "--num-val", "1", "--seed", "2"]
     monkeypatch.setattr(sys, "argv", [str(tool), *arguments])
-    runpy.run_path(str(tool), run_name="__main__")
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(tool), run_name="__main__")
     stamp = read_json(tmp_path / "toy/toy.json")
     assert stamp == ToySpec(1, 1, 2).stamp()
     instances = read_json(tmp_path / "toy/annotations/instances_val.json")

@@ -11,9 +11,10 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 import torch
+from detectron2.layers import paste_masks_in_image
 
 from pointrend_ext.engine.classes import Classes
-from pointrend_ext.inference.demo import OutputWriter, VideoSink, VideoSource, find_inputs
+from pointrend_ext.inference.demo import Input, OutputWriter, find_inputs
 from pointrend_ext.inference.demo.outputs import cut_out, panoptic_picture
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -78,8 +79,9 @@ def test_what_is_not_found_is_said(tmp_path, monkeypatch, pattern, message):
 def test_cut_out_follows_the_probabilities():
     ramp = torch.linspace(0, 1, 11).repeat(11, 1)[None]  # 0 at the left, 1 at the right
     prediction = instances([[10, 5, 43, 38]], probability=ramp)
-    cut = cut_out(prediction, 0)
-    probability = prediction.masks.probability(0) / 255.0
+    cut = cut_out(prediction.image, prediction.masks.probability_crop(0))
+    box = torch.tensor([[10.0, 5, 43, 38]])
+    probability = paste_masks_in_image(ramp, box, (40, 60), -1)[0].numpy() / 255.0
     rows, columns = np.nonzero(probability > 0.26)
     y = rows.min()
     assert cut.shape[0] == rows.max() + 1 - y
@@ -91,13 +93,13 @@ def test_cut_out_follows_the_probabilities():
     assert {0.0, 1.0} < set(np.unique(alpha)) or len(np.unique(alpha)) > 8  # smooth, and opaque
     assert (cut[..., :3] == 90).all()
     empty = instances([[10, 5, 43, 38]], probability=torch.zeros(1, 8, 8))
-    assert cut_out(empty, 0).tolist() == [[[0, 0, 0, 0]]]
+    assert cut_out(empty.image, empty.masks.probability_crop(0)).tolist() == [[[0, 0, 0, 0]]]
 
 
 def test_coco_files_hold_the_masks(tmp_path):
     writer = OutputWriter(tmp_path / "out", ["json", "masks", "cutouts"])
     prediction = instances([[3, 4, 20, 30], [30, 5, 50, 20]], classes=[1, 0])
-    writer.write(prediction, Path("sub/x"), tmp_path / "x.jpg")
+    writer.write(prediction, Input(tmp_path / "x.jpg", Path("sub/x")))
     writer.close()
     results = json.loads((tmp_path / "out/coco_results.json").read_text())
     described = json.loads((tmp_path / "out/coco_images.json").read_text())
@@ -117,21 +119,27 @@ def test_coco_files_hold_the_masks(tmp_path):
 def test_ids_of_images_can_be_given(tmp_path):
     writer = OutputWriter(tmp_path, ["json"], {"x.jpg": 139})
     prediction = instances([[3, 4, 20, 30]])
-    writer.write(prediction, tmp_path, tmp_path / "x.jpg")
+    writer.write(prediction, Input(tmp_path / "x.jpg", Path("x")))
     with pytest.raises(ValueError, match=r"y\.jpg has no id"):
-        writer.write(prediction, tmp_path, tmp_path / "y.jpg")
+        writer.write(prediction, Input(tmp_path / "y.jpg", Path("y")))
     writer.close()
     assert json.loads((tmp_path / "coco_results.json").read_text())[0]["image_id"] == 139
 
 
-def test_unknown_output_and_overwriting(tmp_path):
-    with pytest.raises(ValueError, match=r"rle.*overlay"):
-        OutputWriter(tmp_path, ["rle"])
-    (tmp_path / "a.jpg").write_text("x")
-    writer = OutputWriter(tmp_path, ["overlay"])
-    with pytest.raises(ValueError, match="overwritten"):
-        writer.overlay_path(Path("a"), tmp_path / "a.jpg")
-    assert writer.overlay_path(Path("b"), tmp_path / "b.tif").name == "b.png"
+@pytest.mark.parametrize(
+    ("source", "overlay"),
+    [("b.tif", "b.png"), ("b.JPG", "b.JPG"), ("v.avi", "v.mp4"), ("a.jpg", None), ("a.mp4", None)],
+)
+def test_overlays_never_overwrite_their_source(tmp_path, source, overlay):
+    writer, path = OutputWriter(tmp_path, ["overlay"]), tmp_path / source
+    path.write_text("x")
+    if overlay is None:
+        with pytest.raises(ValueError, match="would be overwritten"):
+            writer.overlay_path(Input(path, Path(path.stem)))
+    else:
+        (tmp_path / "source").mkdir()
+        path = path.rename(tmp_path / "source" / source)
+        assert writer.overlay_path(Input(path, Path(path.stem))) == tmp_path / overlay
 
 
 def test_panoptic_ids_as_coco_writes_them():
@@ -151,53 +159,3 @@ def test_objects_keep_their_colours():
     other_class = colors(instances([[21, 1, 31, 11]], classes=[1]))
     np.testing.assert_array_equal(other_class, palette[[3]])
     assert colors(instances([])).shape == (0, 3)
-
-
-@pytest.mark.parametrize("size_hw", [(48, 64), (47, 63)])
-def test_video_is_read_back(tmp_path, size_hw):
-    path = tmp_path / "new" / "v.mp4"
-    frames = [np.full((*size_hw, 3), (40 * n, 120, 200 - 30 * n), np.uint8) for n in range(6)]
-    with VideoSink(path, 7.0) as sink:
-        for frame in frames:
-            sink.write(frame)
-        with pytest.raises(ValueError, match="all must be alike"):
-            sink.write(frames[0][:-2])
-    source = VideoSource(path)
-    assert source.num_frames == 6
-    assert source.fps == pytest.approx(7.0)
-    read = list(source)
-    assert len(read) == 6
-    assert read[0].shape == (48, 64, 3)  # codecs need even sides
-    for frame, expected in zip(read, frames, strict=True):
-        assert np.abs(frame[:40, :40].astype(int) - expected[0, 0]).mean() < 8  # RGB, not BGR
-
-
-def test_ffmpeg_gets_the_frames_where_it_is(tmp_path, monkeypatch):
-    from pointrend_ext.inference.demo import video
-
-    program = tmp_path / "bin" / "ffmpeg"
-    program.parent.mkdir()
-    program.write_text(
-        '#!/bin/sh\ncase "$*" in *-encoders*) echo libx264;; '
-        f'*) echo "$@" > {tmp_path}/args; cat > {tmp_path}/raw;; esac\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(video.shutil, "which", lambda _: str(program))
-    video._ffmpeg_with_h264.cache_clear()
-    frames = [np.full((3, 4, 3), n, np.uint8) for n in range(2)]
-    try:
-        with VideoSink(tmp_path / "v.mp4", 10) as sink:
-            for frame in frames:
-                sink.write(frame)
-    finally:
-        video._ffmpeg_with_h264.cache_clear()
-    assert "-s 4x4 -r 10.000000" in (tmp_path / "args").read_text()
-    assert (tmp_path / "raw").read_bytes() == b"".join(
-        np.pad(f, ((0, 1), (0, 0), (0, 0)), mode="edge").tobytes() for f in frames
-    )
-
-
-def test_what_is_no_video_is_named(tmp_path):
-    (tmp_path / "v.mp4").write_text("no video")
-    with pytest.raises(ValueError, match=r"v\.mp4 cannot be read as a video"):
-        VideoSource(tmp_path / "v.mp4")

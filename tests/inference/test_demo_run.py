@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from pathlib import Path
 
@@ -14,13 +13,16 @@ from PIL import Image
 
 from pointrend_ext.inference.demo import (
     DemoOptions,
+    Input,
     OutputWriter,
-    VideoSink,
-    VideoSource,
     find_inputs,
+    open_video,
     run_demo,
+    write_video,
 )
+from pointrend_ext.inference.demo import run as run_module
 from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.demo.video import Video
 from pointrend_ext.visualization import read_image_rgb, write_image
 
 SIZE_HW = (40, 56)
@@ -45,67 +47,60 @@ def exif(orientation: int) -> Image.Exif:
     return tags
 
 
-def good_files() -> dict[str, tuple[bytes, np.ndarray]]:
-    """Bytes and the picture that they hold, by name."""
+def good_files() -> list[tuple[str, Image.Image, np.ndarray, dict]]:
+    """Names, what is saved under them and how, and the picture that they show."""
     pixels = base_picture()
     rgb = Image.fromarray(pixels)
-    grey = rgb.convert("L")
-    as_grey = np.repeat(np.array(grey)[:, :, None], 3, axis=2)
-    tall, wide = np.zeros((200, 2, 3), np.uint8), np.zeros((20, 2000, 3), np.uint8)
-    rgba = rgb.copy()
+    grey, palette, cmyk, rgba = rgb.convert("L"), rgb.quantize(8), rgb.convert("CMYK"), rgb.copy()
     rgba.putalpha(Image.fromarray(np.tile(np.arange(56, dtype=np.uint8) * 4, (40, 1))))
-    sixteen = Image.fromarray(np.array(grey).astype(np.uint16) * 257)
-    frames = [rgb.quantize(), Image.new("P", rgb.size)]
-    gif = {"save_all": True, "append_images": frames[1:]}
-    two_pages = {"save_all": True, "append_images": [grey]}
+    as_grey = np.repeat(np.array(grey)[:, :, None], 3, axis=2)
     bits = np.array(grey.convert("1")).astype(np.uint8) * 255
+    tall, wide = np.zeros((200, 2, 3), np.uint8), np.zeros((20, 2000, 3), np.uint8)
+    sixteen = Image.fromarray(np.array(grey).astype(np.uint16) * 257)
     unit = Image.fromarray(np.array(grey).astype(np.float32) / 255)
-    files = {
-        "plain.png": (encoded(rgb, "PNG"), pixels),
-        "plain.jpg": (encoded(rgb, "JPEG", quality=95), pixels),
-        "progressive.jpg": (encoded(rgb, "JPEG", quality=95, progressive=True), pixels),
-        "plain.bmp": (encoded(rgb, "BMP"), pixels),
-        "plain.webp": (encoded(rgb, "WEBP", lossless=True), pixels),
-        "plain.tif": (encoded(rgb, "TIFF"), pixels),
-        "plain.ppm": (encoded(rgb, "PPM"), pixels),
-        "lzw.tiff": (encoded(rgb, "TIFF", compression="tiff_lzw"), pixels),
-        "two pages.tif": (encoded(rgb, "TIFF", **two_pages), pixels),
-        "grey.jpg": (encoded(grey, "JPEG", quality=95), as_grey),
-        "grey.png": (encoded(grey, "PNG"), as_grey),
-        "grey alpha.png": (encoded(rgba.convert("LA"), "PNG"), as_grey),
-        "rgba.png": (encoded(rgba, "PNG"), pixels),
-        "rgba.tif": (encoded(rgba, "TIFF"), pixels),
-        "palette.png": (encoded(rgb.quantize(8), "PNG"), pixels),
-        "see-through.png": (encoded(rgb.quantize(8), "PNG", transparency=0), pixels),
-        "bits.png": (encoded(grey.convert("1"), "PNG"), np.dstack([bits] * 3)),
-        "sixteen.tif": (encoded(sixteen, "TIFF"), as_grey),
-        "sixteen.png": (encoded(sixteen, "PNG"), as_grey),
-        "sixteen rgb.png": (
-            cv2.imencode(".png", pixels[:, :, ::-1].astype(np.uint16) * 257)[1].tobytes(),
-            pixels,
-        ),
-        "float.tif": (encoded(unit, "TIFF"), as_grey),
-        "cmyk.jpg": (encoded(rgb.convert("CMYK"), "JPEG", quality=95), pixels),
-        "cmyk.tif": (encoded(rgb.convert("CMYK"), "TIFF"), pixels),
-        "animated.gif": (encoded(frames[0], "GIF", **gif), pixels),
-        "still.gif": (encoded(rgb.quantize(8), "GIF"), pixels),
-        "one pixel.png": (encoded(rgb.crop((0, 0, 1, 1)), "PNG"), pixels[:1, :1]),
-        "tall.png": (encoded(Image.fromarray(tall), "PNG"), tall),
-        "wide.png": (encoded(Image.fromarray(wide), "PNG"), wide),
-        "ünï cödé 名前.png": (encoded(rgb, "PNG"), pixels),
-        "UPPER.JPG": (encoded(rgb, "JPEG", quality=95), pixels),
-        "picture.jpg.png": (encoded(rgb, "PNG"), pixels),
-        "wrong suffix.png": (encoded(rgb, "JPEG", quality=95), pixels),
-        "'quoted' & [bracket] $x.png": (encoded(rgb, "PNG"), pixels),
-        "ycbcr.jpg": (encoded(rgb.convert("YCbCr"), "JPEG", quality=95), pixels),
-        "lab.tif": (encoded(rgb.convert("HSV").convert("RGB"), "TIFF"), pixels),
-    }
-    turns = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 6: lambda a: np.rot90(a, 3)}
-    for number, turn in turns.items():
+    two_frames = {"save_all": True, "append_images": [Image.new("P", rgb.size)]}
+    two_pages = {"save_all": True, "append_images": [grey]}
+    return [
+        ("plain.png", rgb, pixels, {}),
+        ("plain.jpg", rgb, pixels, {}),
+        ("progressive.jpg", rgb, pixels, {"progressive": True}),
+        ("plain.bmp", rgb, pixels, {}),
+        ("plain.webp", rgb, pixels, {"lossless": True}),
+        ("plain.tif", rgb, pixels, {}),
+        ("plain.ppm", rgb, pixels, {}),
+        ("lzw.tiff", rgb, pixels, {"compression": "tiff_lzw"}),
+        ("two pages.tif", rgb, pixels, two_pages),
+        ("grey.jpg", grey, as_grey, {}),
+        ("grey.png", grey, as_grey, {}),
+        ("grey alpha.png", rgba.convert("LA"), as_grey, {}),
+        ("rgba.png", rgba, pixels, {}),
+        ("rgba.tif", rgba, pixels, {}),
+        ("palette.png", palette, pixels, {}),
+        ("see-through.png", palette, pixels, {"transparency": 0}),
+        ("bits.png", grey.convert("1"), np.dstack([bits] * 3), {}),
+        ("sixteen.tif", sixteen, as_grey, {}),
+        ("sixteen.png", sixteen, as_grey, {}),
+        ("float.tif", unit, as_grey, {}),
+        ("cmyk.jpg", cmyk, pixels, {}),
+        ("cmyk.tif", cmyk, pixels, {}),
+        ("animated.gif", rgb.quantize(), pixels, two_frames),
+        ("still.gif", palette, pixels, {}),
+        ("one pixel.png", rgb.crop((0, 0, 1, 1)), pixels[:1, :1], {}),
+        ("tall.png", Image.fromarray(tall), tall, {}),
+        ("wide.png", Image.fromarray(wide), wide, {}),
+        ("ünï cödé 名前.png", rgb, pixels, {}),
+        ("UPPER.JPG", rgb, pixels, {}),
+        ("picture.jpg.png", rgb, pixels, {}),
+        ("wrong suffix.png", rgb, pixels, {"format": "JPEG"}),
+        ("'quoted' & [bracket] $x.png", rgb, pixels, {}),
+        ("ycbcr.jpg", rgb.convert("YCbCr"), pixels, {}),
         # Stored pixels, which a viewer turns.
-        files[f"exif {number}.png"] = (encoded(rgb, "PNG", exif=exif(number)), turn(pixels))
-    files["exif 8.jpg"] = (encoded(rgb, "JPEG", quality=95, exif=exif(8)), np.rot90(pixels))
-    return files
+        ("exif 2.png", rgb, np.fliplr(pixels), {"exif": exif(2)}),
+        ("exif 3.png", rgb, np.rot90(pixels, 2), {"exif": exif(3)}),
+        ("exif 4.png", rgb, np.flipud(pixels), {"exif": exif(4)}),
+        ("exif 6.png", rgb, np.rot90(pixels, 3), {"exif": exif(6)}),
+        ("exif 8.jpg", rgb, np.rot90(pixels), {"exif": exif(8)}),
+    ]
 
 
 def bad_files() -> dict[str, bytes]:
@@ -142,47 +137,31 @@ def demo(tmp_path, predictors):
 
 def test_odd_files_that_are_pictures(tmp_path, demo, caplog):
     files = good_files()
-    for name, (data, _) in files.items():
-        (tmp_path / name).write_bytes(data)
+    for name, image, _, options in files:
+        quality = {} if ".tif" in name else {"quality": 95}
+        image.save(tmp_path / name, **quality, **options)
+    sixteen = base_picture()[:, :, ::-1].astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "sixteen rgb.png"), sixteen)
+    files.append(("sixteen rgb.png", None, base_picture(), {}))
     report, problems, out = demo([tmp_path], classes=[])  # nothing is drawn
     assert report.failures == problems == []
     assert report.num_images == len(files) > 38
-    for name, (data, expected) in files.items():
-        stem = Path(name).stem
-        exact = [out / f"{stem}{s}" for s in (".png", Path(name).suffix)]
-        same_stem = sum(Path(other).stem == stem for other in files)
-        if same_stem > 1:
-            got = read_image_rgb(tmp_path / name)
-        else:
-            got = read_image_rgb(next(path for path in exact if path.is_file()))
+    stems = [Path(name).stem for name, *_ in files]
+    for name, _, expected, _ in files:
+        path = tmp_path / name
+        if stems.count(path.stem) == 1:
+            path = next(p for p in (out / f"{path.stem}.png", out / name) if p.is_file())
+        got = read_image_rgb(path)
         assert got.shape == expected.shape, name
-        lossy = data[:2] == b"\xff\xd8" or "cmyk" in name
+        is_lossy = (tmp_path / name).read_bytes().startswith(b"\xff\xd8") or "cmyk" in name
         # The edges between plain colours suffer from the compression of colour.
-        limit = 14 if lossy else 1
+        limit = 14 if is_lossy else 1
         assert np.median(np.abs(got.astype(int) - expected)) <= limit, name
         assert np.abs(got[::8, ::8].astype(int) - expected[::8, ::8]).mean() <= limit, name
-    said = [record.getMessage() for record in caplog.records]
-    assert any("animated.gif holds 2 pictures" in text for text in said)
-    assert any("two pages.tif holds 2 pictures" in text for text in said)
-    assert sum("holds 2 pictures" in text for text in said) == 2
-
-
-def test_broken_files_are_named_and_the_rest_goes_on(tmp_path, demo, caplog):
-    for name, data in bad_files().items():
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "folder.jpg").mkdir()
-    write_image(tmp_path / "good.png", base_picture())
-    with caplog.at_level(logging.ERROR):
-        report, problems, out = demo([tmp_path, tmp_path / "folder.jpg", tmp_path / "none.png"])
-    assert report.num_images == 1
-    assert (out / "good.png").is_file()
-    assert len(problems) == 2
-    assert len(report.failures) == len(bad_files())
-    for name in bad_files():
-        (message,) = [m for m in report.failures if name in m]
-        assert "Traceback" not in message
-        assert len(message) > len(str(tmp_path / name)) + 10
-    assert len([r for r in caplog.records if "FAILED" in r.getMessage()]) == len(bad_files())
+    said = [m for m in caplog.messages if "holds 2 pictures" in m]
+    assert len(said) == 2
+    for name in ("animated.gif", "two pages.tif"):
+        assert sum(name in message for message in said) == 1
 
 
 def test_a_long_picture_where_the_model_takes_it(predictors):
@@ -228,15 +207,14 @@ def test_two_models_side_by_side(tmp_path, demo, make_picture):
 
 
 def test_video_goes_through(tmp_path, demo, predictors, make_picture):
-    with VideoSink(tmp_path / "v.mp4", 5) as sink:
-        for seed in range(4):
-            sink.write(make_picture(seed=seed))
+    pytest.importorskip("av")
+    write_video(tmp_path / "v.mp4", 5, (make_picture(seed=seed) for seed in range(4)))
     report, _, out = demo([tmp_path / "v.mp4"], max_frames=3)
     assert (report.num_frames, report.failures) == (3, [])
-    read = VideoSource(out / "v.mp4")
+    read = open_video(out / "v.mp4")
     assert read.fps == pytest.approx(5)
     assert read.num_frames == 3
-    frames, sources = list(read), list(VideoSource(tmp_path / "v.mp4"))
+    frames, sources = list(read.frames), list(open_video(tmp_path / "v.mp4").frames)
     assert len(frames) == 3
     colors = ObjectColors()
     for frame, source in zip(frames, sources, strict=False):  # the overlay of this very frame
@@ -245,6 +223,21 @@ def test_video_goes_through(tmp_path, demo, predictors, make_picture):
         assert frame.shape == (120, 170, 3)
         assert np.abs(frame.astype(int) - expected).mean() < 8
         assert np.abs(frame.astype(int) - source).mean() > 12
+
+
+def test_camera_goes_on_until_it_is_interrupted(tmp_path, predictors, make_picture, monkeypatch):
+    pytest.importorskip("av")
+
+    def frames():
+        yield from (make_picture(seed=seed) for seed in range(2))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "open_camera", lambda number: Video(5.0, None, frames()))
+    writer = OutputWriter(tmp_path / "out", ["overlay"])
+    options = DemoOptions({"one": predictors("instance")}, writer, progress=False)
+    report = run_demo([Input.of_camera(0)], options)
+    assert (report.num_frames, report.failures) == (2, [])
+    assert len(list(open_video(tmp_path / "out" / "camera_0.mp4").frames)) == 2
 
 
 def test_unknown_class_stops_before_the_first_image(tmp_path, demo):
@@ -294,19 +287,21 @@ def test_the_command(tmp_path, command, make_picture, capsys):
     assert "Nothing to do" in capsys.readouterr().err
 
 
-def test_the_command_never_shows_a_traceback(tmp_path, command, capfd):
+def test_broken_files_are_named_and_the_rest_goes_on(tmp_path, command, capfd, caplog):
     bad, folder = bad_files(), tmp_path / "odd files, überall"
     (folder / "folder.jpg").mkdir(parents=True)
     for name, data in bad.items():
         (folder / name).write_bytes(data)
     (folder / "dangling.png").symlink_to("nowhere.png")
     write_image(folder / "good.png", base_picture())
-    inputs = [folder, folder / "folder.jpg", folder / "dangling.png", folder / "none.png"]
-    assert command("--input", *map(str, inputs)) == 1
+    absent = [folder / name for name in ("folder.jpg", "dangling.png", "none.png")]
+    assert command("--input", *map(str, [folder, *absent])) == 1
     printed = capfd.readouterr()
     assert printed.out.startswith("1 images and 0 frames in")
     assert "Traceback" not in printed.err
-    assert f"{len(bad) + 3} failed:" in printed.err
-    for name in (*bad, "folder.jpg", "dangling.png", "none.png"):
-        assert name in printed.err.split("failed:")[1]
+    assert sum("FAILED" in message for message in caplog.messages) == len(bad)
+    messages = printed.err.split(f"{len(bad) + 3} failed:")[1].splitlines()
+    for path in (*(folder / name for name in bad), *absent):
+        (message,) = [m for m in messages if path.name in m]
+        assert len(message) > len(str(path)) + 10  # the reason, too
     assert (tmp_path / "out" / "good.png").is_file()

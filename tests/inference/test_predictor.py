@@ -116,7 +116,9 @@ def test_masks_are_a_sequence():
     np.testing.assert_array_equal(np.stack(list(masks)), whole)
     np.testing.assert_array_equal(np.asarray(masks[1:]), whole[1:])
     np.testing.assert_array_equal(np.asarray(masks[np.array([2, 0])]), whole[[2, 0]])
-    np.testing.assert_array_equal(masks.probability(0) >= 128, whole[0])
+    probability, top, left = masks.probability_crop(0)
+    window = np.s_[top : top + len(probability), left : left + probability.shape[1]]
+    np.testing.assert_array_equal(probability >= 128, whole[0][window])
     with pytest.raises(IndexError):
         masks[3]
 
@@ -161,22 +163,25 @@ def test_batches_give_the_same_objects(predictors, make_picture):
         assert (np.asarray(one.masks) != np.asarray(other.masks)).mean() < 0.001
 
 
-def test_no_weights_and_a_wrong_confidence():
-    arguments = {"opts": ["MODEL.WEIGHTS", ""], "device": "cpu"}
-    with pytest.raises(ValueError, match=r"names none in MODEL\.WEIGHTS"):
-        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", **arguments)
-    with pytest.raises(ValueError, match=r"confidence is 1\.5"):
-        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", __file__, confidence=1.5)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"opts": ["MODEL.WEIGHTS", ""]}, r"names none in MODEL\.WEIGHTS"),
+        ({"weights": "nowhere.pth"}, r"nowhere\.pth"),
+        ({"weights": __file__, "confidence": 1.5}, r"confidence is 1\.5"),
+    ],
+)
+def test_mistakes_before_a_model_is_built(arguments, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", device="cpu", **arguments)
 
 
-def test_missing_weights_and_wrong_arrays(predictors):
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
-        Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", "nowhere.pth")
-    with pytest.raises(ValueError, match=r"\(5, 6\).*RGB"):
-        predictors("instance")(np.zeros((5, 6), np.uint8))
-    with pytest.raises(ValueError, match=r"3 x 20000.*Cut it"):
-        predictors("instance")(np.zeros((3, 20000, 3), np.uint8))
+def test_wrong_arrays_and_models(predictors):
     predictor = predictors("instance")
+    with pytest.raises(ValueError, match=r"\(5, 6\).*RGB"):
+        predictor(np.zeros((5, 6), np.uint8))
+    with pytest.raises(ValueError, match=r"3 x 20000.*Cut it"):
+        predictor(np.zeros((3, 20000, 3), np.uint8))
     cfg = predictor.cfg.clone()
     cfg.defrost()
     cfg.MODEL.MASK_ON = False

@@ -110,8 +110,8 @@ def test_mistakes(predictors, make_picture):
     pixels = make_picture()
     with pytest.raises(ValueError, match=r"Object 9 was asked for, but \d objects"):
         record_object(instance.model, instance.model_input(pixels), 9)
-    with pytest.raises(ValueError, match="objects of class 77"):
-        record_object(instance.model, instance.model_input(pixels), class_id=77)
+    with pytest.raises(ValueError, match="0 objects of the chosen class"):
+        record_object(instance.model, instance.model_input(pixels), keep=lambda c: c == 77)
     with pytest.raises(ValueError, match="mask head is NoneType"):
         record_object(semantic.model, semantic.model_input(pixels))
     with pytest.raises(ValueError, match="semantic head is NoneType"):

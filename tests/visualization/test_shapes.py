@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from detectron2.layers import paste_masks_in_image
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.visualization import MaskCrop, distinct_colors, draw_instances, mask_contours
@@ -120,7 +121,10 @@ def test_pasted_crops_are_parts_of_the_whole(box):
     masks = PastedMasks(maps, torch.tensor([box]), (40, 60))
     for crop, whole in (
         (masks.crop(0), masks[0]),
-        (masks.probability_crop(0), masks.probability(0)),
+        (
+            masks.probability_crop(0),
+            paste_masks_in_image(maps, torch.tensor([box]), (40, 60), -1)[0].numpy(),
+        ),
     ):
         rows, columns = crop.values.shape
         window = np.s_[crop.top : crop.top + rows, crop.left : crop.left + columns]

@@ -3,7 +3,7 @@
 from pointrend_ext.inference.demo.inputs import Input, find_inputs
 from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
 from pointrend_ext.inference.demo.run import DemoOptions, DemoReport, run_demo
-from pointrend_ext.inference.demo.video import VideoSink, VideoSource
+from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 
 __all__ = [
     "OUTPUT_KINDS",
@@ -11,8 +11,9 @@ __all__ = [
     "DemoReport",
     "Input",
     "OutputWriter",
-    "VideoSink",
-    "VideoSource",
     "find_inputs",
+    "open_camera",
+    "open_video",
     "run_demo",
+    "write_video",
 ]

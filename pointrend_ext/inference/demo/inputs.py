@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Input", "find_inputs"]
 
-IMAGE_SUFFIXES = frozenset(
-    f".{name}"
-    for name in ("avif", "bmp", "gif", "jfif", "jp2", "jpe", "jpeg", "jpg", "pbm", "pgm", "png")
-    + ("ppm", "tif", "tiff", "webp")
+# fmt: off
+IMAGE_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png",
+    ".ppm", ".tif", ".tiff", ".webp",
 )
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in ("avi", "flv", "m4v", "mjpeg", "mkv", "mov", "mp4", "mpeg", "mpg", "ogv", "ts")
-    + ("webm", "wmv")
+VIDEO_SUFFIXES = (
+    ".avi", ".flv", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts",
+    ".webm", ".wmv",
 )
+# fmt: on
 _CONFIG_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One picture or video.
+    """One picture, video or camera.
 
     Attributes:
-        path: the file.
+        path: the file; what to call a camera in messages.
         name: relative path, without suffix, that outputs are named after; no other input has it.
-        is_video: whether it is a video.
+        camera: number of the camera, None for a file.
     """
 
     path: Path
     name: Path
-    is_video: bool
+    camera: int | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether there is more than one frame."""
+        return self.camera is not None or self.path.suffix.lower() in VIDEO_SUFFIXES
+
+    @classmethod
+    def of_camera(cls, number: int) -> Input:
+        """Take a camera as an input."""
+        return cls(Path(f"camera {number}"), Path(f"camera_{number}"), number)
 
 
 def find_inputs(patterns: Sequence[str]) -> tuple[list[Input], list[str]]:
@@ -56,12 +66,11 @@ def find_inputs(patterns: Sequence[str]) -> tuple[list[Input], list[str]]:
             problems.append(_nothing_found(pattern))
         for file, name in files:
             found.setdefault(file.resolve(), name)
-    inputs, taken = [], set()
+    inputs: dict[Path, Input] = {}
     for file, name in found.items():
-        name = _free_name(name, taken)
-        taken.add(name)
-        inputs.append(Input(file, name, file.suffix.lower() in VIDEO_SUFFIXES))
-    return inputs, problems
+        name = _free_name(name, inputs)
+        inputs[name] = Input(file, name)
+    return list(inputs.values()), problems
 
 
 def _files_of(pattern: str) -> Iterator[tuple[Path, Path]]:
@@ -71,7 +80,7 @@ def _files_of(pattern: str) -> Iterator[tuple[Path, Path]]:
         yield path, Path(path.stem)
     elif path.is_dir():
         for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES and file.is_file():
+            if file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and file.is_file():
                 yield file, file.relative_to(path).with_suffix("")
     else:
         for match in sorted(glob.glob(pattern, recursive=True)):
@@ -79,7 +88,7 @@ def _files_of(pattern: str) -> Iterator[tuple[Path, Path]]:
                 yield Path(match), Path(Path(match).stem)
 
 
-def _free_name(name: Path, taken: set[Path]) -> Path:
+def _free_name(name: Path, taken: Container[Path]) -> Path:
     """Number names that occur more than once, such as those of a.jpg and a.png."""
     number, free = 1, name
     while free in taken:
@@ -90,7 +99,7 @@ def _free_name(name: Path, taken: set[Path]) -> Path:
 
 def _nothing_found(pattern: str) -> str:
     if Path(pattern).is_dir():
-        listed = " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
+        listed = " ".join(sorted(IMAGE_SUFFIXES + VIDEO_SUFFIXES))
         return f"{pattern}: the folder has no file that ends in one of {listed}."
     if _CONFIG_KEY.fullmatch(pattern):
         return (

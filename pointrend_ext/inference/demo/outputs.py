@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.prediction import Prediction
-from pointrend_ext.visualization import encode_png
+from pointrend_ext.visualization import MaskCrop, encode_png
 from pointrend_ext.visualization.shapes import window_of
 
 __all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
@@ -39,37 +40,31 @@ class OutputWriter:
             kinds: some of ``OUTPUT_KINDS``.
             image_ids: ids by file name, for evaluating the results; by default images are numbered
                 from 1.
-
-        Raises:
-            ValueError: another kind.
         """
-        unknown = sorted(set(kinds) - set(OUTPUT_KINDS))
-        if unknown:
-            raise ValueError(f"There is no output {unknown}. Choose from {list(OUTPUT_KINDS)}.")
         self.folder, self.kinds, self._image_ids = folder, set(kinds), image_ids
         self._results: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._categories: list[dict[str, Any]] = []
 
-    def overlay_path(self, name: Path, source: Path) -> Path:
-        """Return where the overlay of a picture goes: its own format, or PNG.
+    def overlay_path(self, source: Input) -> Path:
+        """Return where an overlay goes: MP4 of a video; of a picture its own format, or PNG.
 
-        Args:
-            name: of the output, without suffix.
-            source: the picture; never overwritten.
+        Raises:
+            ValueError: it would overwrite its source.
         """
-        suffix = source.suffix if source.suffix.lower() in _OVERLAY_SUFFIXES else ".png"
-        path = self.folder / name.with_name(name.name + suffix)
-        if path.exists() and path.samefile(source):
-            raise ValueError(f"{source} would be overwritten: choose another --output.")
+        suffix = ".mp4" if source.is_video else source.path.suffix
+        if not source.is_video and suffix.lower() not in _OVERLAY_SUFFIXES:
+            suffix = ".png"
+        path = self.folder / source.name.with_name(source.name.name + suffix)
+        if source.path.exists() and path.exists() and path.samefile(source.path):
+            raise ValueError(f"{source.path} would be overwritten: choose another --output.")
         return path
 
-    def write(self, prediction: Prediction, name: Path, source: Path) -> None:
+    def write(self, prediction: Prediction, source: Input) -> None:
         """Write everything but the overlay.
 
         Args:
             prediction: of an image.
-            name: of the output, without suffix.
             source: the picture.
 
         Raises:
@@ -77,34 +72,32 @@ class OutputWriter:
             OSError: a file cannot be written.
         """
         if "json" in self.kinds:
-            self._add_results(prediction, source)
+            self._add_results(prediction, source.path.name)
         if "masks" in self.kinds:
-            self._write_masks(prediction, self.folder / "masks" / name)
-        if "cutouts" in self.kinds and prediction.masks is not None:
+            self._write_masks(prediction, self.folder / "masks" / source.name)
+        if "cutouts" in self.kinds:
+            masks = prediction.objects.masks
             for number, class_name in enumerate(prediction.class_names):
-                path = _numbered(self.folder / "cutouts" / name, number, class_name)
-                _write_bytes(path, encode_png(cut_out(prediction, number)))
+                path = _numbered(self.folder / "cutouts" / source.name, number, class_name)
+                cut = cut_out(prediction.image, masks.probability_crop(number))
+                _write(path, encode_png(cut))
 
     def close(self) -> None:
         """Write COCO's files."""
         if "json" in self.kinds:
             described = {"images": self._images, "categories": self._categories}
-            for name, content in (
-                ("coco_results.json", self._results),
-                ("coco_images.json", described),
-            ):
-                _write_bytes(self.folder / name, json.dumps(content).encode())
+            _write(self.folder / "coco_results.json", json.dumps(self._results).encode())
+            _write(self.folder / "coco_images.json", json.dumps(described).encode())
 
-    def _add_results(self, prediction: Prediction, source: Path) -> None:
-        if self._image_ids is None:
-            image_id = len(self._images) + 1
-        elif source.name in self._image_ids:
-            image_id = self._image_ids[source.name]
-        else:
-            raise ValueError(f"{source} has no id: its name is not in the file of image ids.")
+    def _add_results(self, prediction: Prediction, file_name: str) -> None:
+        image_id = len(self._images) + 1
+        if self._image_ids is not None:
+            if file_name not in self._image_ids:
+                raise ValueError(f"{file_name} has no id: it is not in the file of image ids.")
+            image_id = self._image_ids[file_name]
         height, width = prediction.image.shape[:2]
         self._images.append(
-            {"id": image_id, "file_name": source.name, "height": height, "width": width}
+            {"id": image_id, "file_name": file_name, "height": height, "width": width}
         )
         info = prediction.class_info
         self._categories = [
@@ -116,41 +109,38 @@ class OutputWriter:
     def _write_masks(self, prediction: Prediction, base: Path) -> None:
         if prediction.panoptic is not None:
             path = base.with_name(f"{base.name}_panoptic.png")
-            _write_bytes(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
+            _write(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
             segments = json.dumps(prediction.panoptic.segments)
-            _write_bytes(path.with_suffix(".json"), segments.encode())
+            _write(path.with_suffix(".json"), segments.encode())
         if prediction.label_map is not None:
             path = base.with_name(f"{base.name}_labels.png")
-            _write_bytes(path, encode_png(prediction.label_map))
+            _write(path, encode_png(prediction.label_map))
         for number, class_name in enumerate(prediction.class_names):
-            mask = prediction.masks[number]
-            _write_bytes(
-                _numbered(base, number, class_name), encode_png(255 * mask.astype(np.uint8))
-            )
+            mask = 255 * prediction.objects.masks[number].astype(np.uint8)
+            _write(_numbered(base, number, class_name), encode_png(mask))
 
 
-def cut_out(prediction: Prediction, number: int) -> np.ndarray:
+def cut_out(image_rgb: np.ndarray, probability: MaskCrop) -> np.ndarray:
     """Cut an instance out of its image.
 
     The opacity rises from nothing to full while the mask's probability rises from 0.25 to 0.75, so
     that edges are as soft as the model is unsure of them, and the inside is opaque.
 
     Args:
-        prediction: with instances.
-        number: of the instance.
+        image_rgb: (H, W, 3) uint8.
+        probability: uint8, 255 times the probability of the instance.
 
     Returns:
         (h, w, 4) uint8, RGB and opacity, as large as what is visible of the object; 1 x 1 and
         transparent of an empty mask.
     """
-    values, top, left = prediction.masks.probability_crop(number)
-    probability = values.astype(np.float32) / 255
-    alpha = np.clip((probability - _ALPHA_LOW) / (_ALPHA_HIGH - _ALPHA_LOW), 0, 1)
-    alpha = np.rint(255 * alpha).astype(np.uint8)
+    values, top, left = probability
+    alpha = (values.astype(np.float32) / 255 - _ALPHA_LOW) / (_ALPHA_HIGH - _ALPHA_LOW)
+    alpha = np.rint(255 * np.clip(alpha, 0, 1)).astype(np.uint8)
     y0, x0, y1, x1 = window_of(alpha > 0)
     if y1 == 0:
         return np.zeros((1, 1, 4), np.uint8)
-    pixels = prediction.image[top + y0 : top + y1, left + x0 : left + x1]
+    pixels = image_rgb[top + y0 : top + y1, left + x0 : left + x1]
     return np.dstack([pixels, alpha[y0:y1, x0:x1]])
 
 
@@ -171,6 +161,6 @@ def _numbered(base: Path, number: int, class_name: str) -> Path:
     return base.with_name(f"{base.name}_{number:02d}_{plain}.png")
 
 
-def _write_bytes(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -15,8 +15,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
-from pointrend_ext.inference.demo.video import VideoSink, VideoSource
-from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
+from pointrend_ext.inference.prediction import Prediction, class_filter
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.visualization import read_image_rgb, titled_columns, write_image
 
@@ -50,6 +50,11 @@ class DemoOptions:
     max_frames: int | None = None
     progress: bool = True
 
+    @property
+    def batch_size(self) -> int:
+        """Images that are read at a time."""
+        return max(predictor.batch_size for predictor in self.predictors.values())
+
 
 @dataclass
 class DemoReport:
@@ -65,17 +70,28 @@ class DemoReport:
     num_frames: int = 0
     failures: list[str] = field(default_factory=list)
 
+    @contextmanager
+    def noting_failure(self, source: Input) -> Iterator[None]:
+        """Note what goes wrong with an input, and go on."""
+        try:
+            yield
+        except _FAILURES as error:
+            message = str(error)
+            if not isinstance(error, (ValueError, OSError)) or not message:
+                message = f"{type(error).__name__}: {message}"
+            if str(source.path) not in message:
+                message = f"{source.path}: {message}"
+            self.failures.append(message)
+            logger.error("FAILED %s", message)
 
-def run_demo(
-    inputs: Sequence[Input], options: DemoOptions, camera: int | None = None
-) -> DemoReport:
-    """Run models on pictures, videos and a camera, and write the results.
+
+def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
+    """Run models on pictures, videos and cameras, and write the results.
 
     Args:
-        inputs: pictures and videos.
+        inputs: pictures, which come first; then the others, in their order. A camera goes on until
+            it ends, is interrupted, or has given ``max_frames``.
         options: what to do with them.
-        camera: number of a camera to go on with until it ends, is interrupted, or has given
-            ``max_frames``.
 
     Returns:
         What was done. Inputs that cannot be read or processed are among its failures.
@@ -84,114 +100,76 @@ def run_demo(
         ValueError: classes to keep that the model does not know.
     """
     for predictor in options.predictors.values():  # fails before the first image, if at all
-        check = Prediction(np.zeros((1, 1, 3), np.uint8), "", predictor.classes)
-        check.filter(options.classes)
+        class_filter(predictor.classes, options.classes)
     report = DemoReport()
     try:
-        _all_pictures([x for x in inputs if not x.is_video], options, report)
-        for source in [*(x for x in inputs if x.is_video), *([] if camera is None else [camera])]:
-            try:
-                _video(source, options, report)
-            except _FAILURES as error:
-                what = source.path if isinstance(source, Input) else f"camera {source}"
-                _fail(report, what, error)
+        _pictures([x for x in inputs if not x.is_video], options, report)
+        for source in inputs:
+            if source.is_video:
+                with report.noting_failure(source):
+                    _video(source, options, report)
     finally:
         options.writer.close()
     return report
 
 
-def _all_pictures(pictures: Sequence[Input], options: DemoOptions, report: DemoReport) -> None:
-    size = max(predictor.batch_size for predictor in options.predictors.values())
+def _pictures(pictures: Sequence[Input], options: DemoOptions, report: DemoReport) -> None:
     bar = tqdm(total=len(pictures), unit="image", disable=not (options.progress and pictures))
     with bar, logging_redirect_tqdm():  # messages do not tear the bar
-        for batch in _batches(_readable(pictures, report, bar), size):
-            _pictures(batch, options, report, bar)
+        for first in range(0, len(pictures), options.batch_size):
+            chunk, batch = pictures[first : first + options.batch_size], []
+            for picture in chunk:
+                with report.noting_failure(picture):
+                    batch.append((picture, read_image_rgb(picture.path)))
+            _batch(batch, options, report)
+            bar.update(len(chunk))
 
 
-def _readable(
-    pictures: Sequence[Input], report: DemoReport, bar: tqdm
-) -> Iterator[tuple[Input, np.ndarray]]:
-    for picture in pictures:
-        try:
-            yield picture, read_image_rgb(picture.path)
-        except _FAILURES as error:
-            _fail(report, picture.path, error)
-            bar.update()
-
-
-def _batches(
-    items: Iterable[tuple[Input, np.ndarray]], size: int
-) -> Iterator[list[tuple[Input, np.ndarray]]]:
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def _pictures(
-    batch: list[tuple[Input, np.ndarray]], options: DemoOptions, report: DemoReport, bar: tqdm
+def _batch(
+    batch: Sequence[tuple[Input, np.ndarray]], options: DemoOptions, report: DemoReport
 ) -> None:
-    """Process a batch; one that fails is taken apart to find the picture at fault."""
-    try:
-        predictions = _predict([pixels for _, pixels in batch], options)
-    except _FAILURES as error:
-        if len(batch) > 1:
-            for item in batch:
-                _pictures([item], options, report, bar)
-            return
-        _fail(report, batch[0][0].path, error)
-        bar.update()
-        return
-    for (picture, _), of_models in zip(batch, predictions, strict=True):
+    """Process pictures together; where that fails one by one, to find the one at fault."""
+    together: Sequence[list[Prediction] | None] = [None] * len(batch)
+    if len(batch) > 1:
         try:
-            _write_picture(picture, of_models, options)
-            report.num_images += 1
+            together = _predict([pixels for _, pixels in batch], options)
         except _FAILURES as error:
-            _fail(report, picture.path, error)
-        bar.update()
+            logger.info("A batch is taken apart: %s", error)
+    for (picture, pixels), predicted in zip(batch, together, strict=True):
+        with report.noting_failure(picture):
+            of_models = predicted or _predict([pixels], options)[0]
+            if "overlay" in options.writer.kinds:
+                path = options.writer.overlay_path(picture)
+                write_image(path, _draw(of_models, options, ObjectColors()))
+            options.writer.write(of_models[0], picture)
+            report.num_images += 1
 
 
-def _write_picture(picture: Input, of_models: list[Prediction], options: DemoOptions) -> None:
-    writer = options.writer
-    if "overlay" in writer.kinds:
-        path = writer.overlay_path(picture.name, picture.path)
-        write_image(path, _draw(of_models, options, ObjectColors()))
-    writer.write(of_models[0], picture.name, picture.path)
+def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
+    path = options.writer.overlay_path(source)
+    video = open_video(source.path) if source.camera is None else open_camera(source.camera)
+    total = min(filter(None, (video.num_frames, options.max_frames)), default=0)
+    bar = tqdm(total=total or None, unit="frame", desc=path.stem, disable=not options.progress)
+    frames, colors = islice(video.frames, options.max_frames), ObjectColors()
+    before = report.num_frames
 
+    def drawn() -> Iterator[np.ndarray]:
+        while chunk := list(islice(frames, options.batch_size)):
+            for of_models in _predict(chunk, options):
+                yield _draw(of_models, options, colors)
+                report.num_frames += 1
+                bar.update()
 
-def _video(source: Input | int, options: DemoOptions, report: DemoReport) -> None:
-    is_file = isinstance(source, Input)
-    frames = VideoSource(source.path if is_file else source)
-    name = source.name if is_file else Path(f"camera_{source}")
-    path = options.writer.folder / name.with_name(f"{name.name}.mp4")
-    if is_file and path.exists() and path.samefile(source.path):
-        raise ValueError("it would be overwritten: choose another --output.")
-    total = min(filter(None, (frames.num_frames, options.max_frames)), default=None)
-    colors = ObjectColors()
-    size = max(predictor.batch_size for predictor in options.predictors.values())
-    pixels = iter(frames)
-    done = 0
-    with (
-        VideoSink(path, frames.fps) as sink,
-        tqdm(total=total, unit="frame", desc=name.name, disable=not options.progress) as bar,
-    ):
+    with bar:
         try:
-            while chunk := list(islice(pixels, _left(size, done, options.max_frames))):
-                for of_models in _predict(chunk, options):
-                    sink.write(_draw(of_models, options, colors))
-                    done += 1
-                    report.num_frames += 1
-                    bar.update()
-        except KeyboardInterrupt:
-            if is_file:
+            write_video(path, video.fps, drawn())
+        except KeyboardInterrupt:  # how a camera is ended
+            if source.camera is None:
                 raise
-            logger.info("Interrupted: %s is completed after %d frames.", path, done)
-    if is_file and total and done < total:
+    done = report.num_frames - before
+    if video.num_frames and done < total:
         # Frame counts are estimates in some formats, so this is no failure.
         logger.warning("%s: %d of %d stated frames could be read.", source.path, done, total)
-
-
-def _left(size: int, done: int, limit: int | None) -> int:
-    return size if limit is None else max(min(size, limit - done), 0)
 
 
 def _predict(images: list[np.ndarray], options: DemoOptions) -> list[list[Prediction]]:
@@ -204,31 +182,17 @@ def _predict(images: list[np.ndarray], options: DemoOptions) -> list[list[Predic
 
 
 def _draw(
-    of_models: Sequence[Prediction],
-    options: DemoOptions,
-    colors: Callable[[Prediction], np.ndarray | None],
+    of_models: Sequence[Prediction], options: DemoOptions, object_colors: ObjectColors
 ) -> np.ndarray:
-    cells = []
-    for prediction in of_models:
-        # The same object keeps its colour from one model to the next, too.
-        of_objects = None if options.color_by_class else colors(prediction)
-        cells.append(
-            prediction.draw(
-                colors=of_objects,
-                color_by_class=options.color_by_class,
-                show_boxes=options.show_boxes,
-            )
+    cells = [
+        prediction.draw(
+            # The same object keeps its colour from one model to the next, too.
+            colors=None if options.color_by_class else object_colors(prediction),
+            color_by_class=options.color_by_class,
+            show_boxes=options.show_boxes,
         )
+        for prediction in of_models
+    ]
     if len(cells) == 1:
         return cells[0]
     return titled_columns(list(options.predictors), cells, bar_px=None, gap_px=6)
-
-
-def _fail(report: DemoReport, what: object, error: BaseException) -> None:
-    message = str(error)
-    if not isinstance(error, (ValueError, OSError)) or not message:
-        message = f"{type(error).__name__}: {message}"
-    if str(what) not in message:
-        message = f"{what}: {message}"
-    report.failures.append(message)
-    logger.error("FAILED %s", message)

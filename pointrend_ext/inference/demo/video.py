@@ -1,171 +1,151 @@
-"""Reading and writing videos: OpenCV, and ffmpeg where it is installed."""
+"""Reading and writing videos with PyAV, and reading cameras with OpenCV."""
 
 from __future__ import annotations
 
 import logging
-import shutil
-import subprocess
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
 
-__all__ = ["VideoSink", "VideoSource"]
+__all__ = ["Video", "open_camera", "open_video", "write_video"]
 
 logger = logging.getLogger(__name__)
 
 _DEFAULT_FPS = 25.0
 
 
-class VideoSource:
+@dataclass(frozen=True)
+class Video:
     """Frames of a file or a camera.
 
     Attributes:
         fps: frames per second; 25 where the source does not say.
         num_frames: as the file states it, or None.
+        frames: (H, W, 3) uint8 RGB each, upright; can be read once.
     """
 
-    def __init__(self, source: Path | int) -> None:
-        """Open a source.
+    fps: float
+    num_frames: int | None
+    frames: Iterator[np.ndarray]
 
-        Args:
-            source: a file, or the number of a camera.
 
-        Raises:
-            ValueError: it cannot be opened, or gives no frame.
-        """
-        self._name = f"camera {source}" if isinstance(source, int) else str(source)
-        self._capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
-        done, frame = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not done:
-            self._capture.release()
-            raise ValueError(
-                f"{self._name} cannot be read as a video: OpenCV gets no frame of it. Is the file "
-                "whole, or the camera connected and free?"
-            )
-        self._first = frame
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps < 1000 else _DEFAULT_FPS
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.num_frames = count if count > 0 and not isinstance(source, int) else None
+def open_video(path: Path) -> Video:
+    """Open a file.
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Yield (H, W, 3) uint8 RGB, upright; once."""
-        frame = self._first
+    Args:
+        path: in any format that ffmpeg reads.
+
+    Raises:
+        ValueError: it cannot be read as a video, or PyAV is not installed.
+    """
+    with _ffmpeg(path) as av:
+        container = av.open(path)
+        if not container.streams.video:
+            raise ValueError(f"{path} holds no video.")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        rate = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
+        return Video(rate, stream.frames or None, _decoded(container, path))
+
+
+def open_camera(number: int) -> Video:
+    """Open a camera.
+
+    Args:
+        number: as OpenCV counts them, from 0.
+
+    Raises:
+        ValueError: it gives no frame.
+    """
+    capture = cv2.VideoCapture(number)
+    done, first = capture.read()
+    if not done:
+        capture.release()
+        raise ValueError(f"Camera {number} gives no frame. Is it connected, and not in use?")
+
+    def frames() -> Iterator[np.ndarray]:
+        done, frame = True, first
         try:
-            while frame is not None:
+            while done:
                 yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                done, frame = self._capture.read()
-                frame = frame if done else None
+                done, frame = capture.read()
         finally:
-            self._capture.release()
+            capture.release()
+
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return Video(fps if 0 < fps < 1000 else _DEFAULT_FPS, None, frames())
 
 
-class VideoSink:
-    """Writes an MP4 file: H.264 by ffmpeg where it is installed, else MPEG-4 by OpenCV.
+def write_video(path: Path, fps: float, frames_rgb: Iterable[np.ndarray]) -> None:
+    """Write an MP4 file in H.264, which browsers play; none if there is no frame.
 
-    Video codecs need even sides: an odd picture gets its last row or column twice.
+    The codec needs even sides: an odd picture gets its last row or column twice. When making the
+    frames fails or is interrupted, the file holds those made so far.
+
+    Args:
+        path: ends in .mp4; missing folders are made.
+        fps: frames per second.
+        frames_rgb: (H, W, 3) uint8, all of one size.
+
+    Raises:
+        ValueError: the file cannot be written, a frame has another size than the first, or PyAV is
+            not installed.
     """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        """Wait for the first frame, which decides the size.
-
-        Args:
-            path: ends in .mp4; missing folders are made.
-            fps: frames per second.
-        """
-        self._path, self._fps = path, fps
-        self._writer: cv2.VideoWriter | subprocess.Popen | None = None
-        self._size_hw = (0, 0)
-
-    def __enter__(self) -> VideoSink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def write(self, frame_rgb: np.ndarray) -> None:
-        """Append a frame.
-
-        Args:
-            frame_rgb: (H, W, 3) uint8; all frames have one size.
-
-        Raises:
-            ValueError: a frame of another size than the first.
-            OSError: the file cannot be written.
-        """
-        if self._writer is None:
-            self._size_hw = frame_rgb.shape[:2]
-            self._open()
-        if frame_rgb.shape[:2] != self._size_hw:
-            raise ValueError(
-                f"{self._path}: a frame has {frame_rgb.shape[:2]} pixels (height, width), the "
-                f"first one {self._size_hw}; all must be alike."
-            )
-        height, width = self._size_hw
-        frame_rgb = np.pad(frame_rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if isinstance(self._writer, cv2.VideoWriter):
-            self._writer.write(cv2.cvtColor(frame_rgb, cv2.COLOR_RGB2BGR))
-            return
+    frames = iter(frames_rgb)
+    first = next(frames, None)
+    if first is None:
+        return
+    height, width = first.shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"movflags": "faststart"}
+    with _ffmpeg(path) as av, av.open(path, "w", options=options) as container:
+        rate = Fraction(fps).limit_denominator(1001)  # 29.97 is 30000/1001
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
+        stream.height, stream.width = height + height % 2, width + width % 2
+        stream.pix_fmt = "yuv420p"
         try:
-            self._writer.stdin.write(frame_rgb.tobytes())
-        except BrokenPipeError as error:
-            reason = self._writer.stderr.read().decode(errors="replace").strip()
-            raise OSError(f"ffmpeg cannot write {self._path}: {reason or error}") from error
-
-    def close(self) -> None:
-        """Complete the file.
-
-        Raises:
-            OSError: ffmpeg failed.
-        """
-        writer, self._writer = self._writer, None
-        if isinstance(writer, cv2.VideoWriter):
-            writer.release()
-        elif writer is not None:
-            _, reason = writer.communicate()
-            if writer.returncode:
-                text = reason.decode(errors="replace").strip()
-                raise OSError(f"ffmpeg cannot write {self._path}: {text}")
-
-    def _open(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        height, width = (side + side % 2 for side in self._size_hw)
-        ffmpeg = _ffmpeg_with_h264()
-        if ffmpeg:
-            command = [
-                *(ffmpeg, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-                *("-s", f"{width}x{height}", "-r", f"{self._fps:.6f}", "-i", "-", "-an"),
-                *("-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p"),
-                *("-movflags", "+faststart", str(self._path)),
-            ]
-            self._writer = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-            return
-        logger.warning(
-            "%s is written in MPEG-4, which players show and browsers may not: for H.264 install "
-            "ffmpeg.",
-            self._path,
-        )
-        code = cv2.VideoWriter_fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._path), code, self._fps, (width, height))
-        if not self._writer.isOpened():
-            raise OSError(f"{self._path} cannot be written: OpenCV opens no MPEG-4 encoder there.")
+            for pixels in chain([first], frames):
+                if pixels.shape != first.shape:  # PyAV would squeeze it
+                    raise ValueError(
+                        f"{path}: a frame has the shape {pixels.shape}, the first one "
+                        f"{first.shape}; all must be alike."
+                    )
+                even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+                frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+                container.mux(stream.encode(frame))
+        finally:
+            container.mux(stream.encode(None))
 
 
-@lru_cache(maxsize=1)
-def _ffmpeg_with_h264() -> str | None:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        return None
-    listed = subprocess.run(
-        [program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False
-    )
-    return program if "libx264" in listed.stdout else None
+@contextmanager
+def _ffmpeg(path: Path) -> Iterator[Any]:
+    """Give PyAV, whose errors become a ValueError that names the file."""
+    try:
+        import av
+    except ImportError as error:
+        raise ValueError("Videos need PyAV: pip install av.") from error
+    try:
+        yield av
+    except av.FFmpegError as error:
+        raise ValueError(f"{path}: ffmpeg can do nothing with it: {error}") from error
+
+
+def _decoded(container: Any, path: Path) -> Iterator[np.ndarray]:
+    """Yield the frames that can be decoded: as in a player, damage costs no more than itself."""
+    with _ffmpeg(path) as av, container:
+        for packet in container.demux(video=0):
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError as error:
+                logger.warning("%s: a part of it cannot be read: %s", path, error)
+                continue
+            for frame in decoded:
+                pixels = frame.to_ndarray(format="rgb24")
+                yield np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
