@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 
-from detectron2.modeling import build_model
-
 from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.data import register_description
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import LoadOptions, add_load_options, find_class_names, load_cfg
-from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.modeling.unread_keys import build_checked_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,8 +40,7 @@ def main() -> None:
     register_toy_datasets(os.environ.get("DETECTRON2_DATASETS", "datasets"))
     for description in cfg.DATASETS.DESCRIPTIONS:
         register_description(description)
-    model = build_model(cfg)
-    check_unread_keys(cfg, model)
+    model = build_checked_model(cfg)
     report = convert_weights(
         model,
         args.source,
