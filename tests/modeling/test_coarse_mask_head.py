@@ -85,8 +85,3 @@ def test_no_region_keeps_every_parameter_in_the_graph():
 def test_an_odd_pooled_grid_is_refused(in_side):
     with pytest.raises(ValueError, match=rf"POOLER_RESOLUTION is {in_side}.*even number"):
         build(in_side=in_side)
-
-
-def test_no_hidden_layer_is_refused():
-    with pytest.raises(ValueError, match=r"NUM_FC is below 1.*at least 1"):
-        build(fc_dims=[])

@@ -143,9 +143,9 @@ def test_built_without_a_configuration(tiny):
             r"MODEL\.ROI_MASK_HEAD\.IN_FEATURES contains 'res4'.*'p2'",
         ),
         ({"ROI_MASK_HEAD__POOLER_RESOLUTION": 7}, r"POOLER_RESOLUTION is 7.*even"),
-        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is below 1"),
+        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is 0; it must be at least 1"),
         ({"MASK_POINT_HEAD__NAME": "Standard"}, r"'Standard'.*'StandardPointHead'"),
-        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"NUM_FC=0.*at least 1"),
+        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"StandardPointHead\.NUM_FC is 0.*at least 1"),
         ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, r"TRAIN_NUM_POINTS is 0.*at least 1"),
         ({"MASK_POINT_HEAD__OVERSAMPLE_RATIO": 0}, r"OVERSAMPLE_RATIO is 0.*at least 1"),
         (

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from pointrend_ext.modeling import PointRendROIMaskHead
 
 BOTH = {
     "ROI_MASK_HEAD__IN_FEATURES": ("p2", "p3"),
@@ -209,3 +215,22 @@ def test_features_and_boxes_are_not_modified(tiny):
         assert torch.equal(features[name], value)
     assert detections[0].pred_boxes.tensor.tolist() == tiny.boxes[0]
     assert all(torch.equal(weights[name], value) for name, value in head.state_dict().items())
+
+
+def test_a_forward_pass_gets_to_work_at_once(tiny):
+    """Six calls deep is the first product of matrices: what lies between is read by everybody."""
+    depths = []
+
+    class Depth(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function in (torch.conv2d, F.linear) and not depths:
+                frame, depth = sys._getframe(1), 1
+                while frame.f_code is not PointRendROIMaskHead.forward.__code__:
+                    frame, depth = frame.f_back, depth + 1
+                depths.append(depth)
+            return function(*args, **(kwargs or {}))
+
+    head, detections = tiny.head().eval(), tiny.detections(tiny.boxes, tiny.classes)
+    with torch.no_grad(), Depth():
+        head(tiny.features(), detections)
+    assert 1 <= depths[0] <= 6

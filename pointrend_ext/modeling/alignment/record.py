@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -58,6 +59,6 @@ class _Recorder:
         self.name = name
         self.recorded = recorded
 
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def __call__(self, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
             self.recorded.append(RecordedFlow(f"{self.name}.{moved}", flow.detach()))

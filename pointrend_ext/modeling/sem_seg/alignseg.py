@@ -7,6 +7,7 @@ speedinghzl/AlignSeg at ac7582d3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from detectron2.layers import get_norm
@@ -70,11 +71,11 @@ class AlignCM(nn.Module):
         """
         super().__init__()
         self.coords = coords
-        leaky = {"norm": norm, "activation": F.leaky_relu}
+        conv = partial(make_conv, norm=norm, activation=F.leaky_relu)
         self.pool, self.adapt = (
             nn.Sequential(
-                make_conv(in_channels, in_channels, 1, **leaky),
-                make_conv(in_channels, out_channels, 3, **leaky),
+                conv(in_channels, in_channels, 1),
+                conv(in_channels, out_channels, 3),
             )
             for _ in range(2)
         )
@@ -118,16 +119,14 @@ class AlignSegHead(DeeplySupervisedHead):
         self.rrb_out = nn.ModuleList(
             ResidualBlock(conv_dims, conv_dims, norm=norm) for _ in channels
         )
-        branch = {"norm": norm, "activation": F.leaky_relu}
-        self.conv = make_conv(conv_dims, conv_dims, 3, bias=True, **branch)
+        leaky = F.leaky_relu
+        self.conv = make_conv(conv_dims, conv_dims, 3, bias=True, norm=norm, activation=leaky)
         self.dropout = nn.Dropout2d(0.1)
         self.predictor = make_predictor(conv_dims, num_classes)
         if self.aux_loss_weight:
-            self.auxiliary = PredictionBranch(conv_dims, num_classes, **branch)
+            self.auxiliary = PredictionBranch(conv_dims, num_classes, norm=norm, activation=leaky)
             self.auxiliary_strides = [self.common_stride]
-            self.auxiliary_criterion = build_criterion(
-                "cross_entropy", ignore_value=self.ignore_value
-            )
+            self.auxiliary_loss = build_criterion("cross_entropy", ignore_value=self.ignore_value)
 
     def _predict(
         self, maps: Sequence[Tensor], *, with_auxiliary: bool

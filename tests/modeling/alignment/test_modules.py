@@ -298,9 +298,7 @@ def test_flows_of_published_grids_are_recorded_in_pixels(rng, kind, coords):
     low, high = make_maps(rng)  # high has half the size
     height, width = low.shape[-2:]
     with torch.no_grad():
-        units = module._flows(low, high) if kind is CAB else None
-        if units is None:
-            units = module._flows(low, module._reduced_high(low, high))
+        units = module._flows(low, high)
         flows = module.predict_flows(low, high)
     for i, (flow, unit) in enumerate(zip(flows, units, strict=True)):
         reads_half = coords == "alignseg" and kind is not CAB and i == 0

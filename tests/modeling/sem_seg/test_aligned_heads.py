@@ -154,7 +154,7 @@ def test_the_auxiliary_loss_of_another_loss_type(rng, name):
     head = make_head(name, AUX_LOSS_WEIGHT=1.0, LOSS_TYPE="ohem", OHEM_THRESHOLD=0.2)
     plain = make_head(name, AUX_LOSS_WEIGHT=1.0)
     logits, auxiliary = head.eval().layers_with_auxiliary(make_features(rng, EVEN))
-    head.criterion.keywords["min_kept"] = 1
+    head.loss.keywords["min_kept"] = 1
     targets = make_targets(rng, EVEN)
     mined, every = (x.losses(logits, targets, auxiliary) for x in (head, plain))
     assert mined["loss_sem_seg"] > 1.05 * every["loss_sem_seg"]
@@ -252,7 +252,10 @@ def test_losses_fall_on_one_batch(rng, name):
 
 MISTAKES = {
     "stride": ({"COMMON_STRIDE": 8}, "COMMON_STRIDE is 8, but {} predicts .*'res2', 4. Set"),
-    "one map": ({"IN_FEATURES": ["res5"]}, r"{} fuses maps .*\['res5'\]"),
+    "one map": (
+        {"IN_FEATURES": ["res5"]},
+        r"SEM_SEG_HEAD.IN_FEATURES is \['res5'\]; .* two maps or more",
+    ),
     "no such map": ({"IN_FEATURES": ["p2", "res5"]}, "contains 'p2', but the backbone .*'res2'"),
     "grid": ({"ALIGNMENT_COORDS": "corner"}, "{} .MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS.*'corner'"),
     "loss": ({"LOSS_TYPE": "focal"}, "LOSS_TYPE is 'focal'"),
@@ -302,14 +305,14 @@ def test_maps_of_one_stride_keep_their_order(name):
     ("key", "value"), [("LOSS_WEIGHT", -1.0), ("AUX_LOSS_WEIGHT", -0.4), ("CONVS_DIM", 0)]
 )
 def test_numbers_out_of_range(name, key, value):
-    with pytest.raises(ValueError, match=f"{key} {value}"):
+    with pytest.raises(ValueError, match=rf"SEM_SEG_HEAD\.{key} is {value}; it must be at least"):
         build_sem_seg_head(make_cfg(name, **{key: value}), SHAPES)
 
 
 def test_one_image_has_no_statistics_in_a_bin_of_one_cell(rng):
     head = make_head("SFNetHead")
     one = make_features(rng, EVEN, num_images=1)
-    with pytest.raises(ValueError, match=r"two images or more.*SOLVER\.IMS_PER_BATCH"):
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
         head.train().layers(one)
     assert head.layers(make_features(rng, EVEN)).isfinite().all()
     assert head.eval().layers(one).isfinite().all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -43,10 +45,8 @@ class MapRowPredictor:
         layers = self._layers
         coords = self._inputs.coords_of_maps(coords_map)
         coarse = self._coarse.read(coords_map)  # (N * P, C)
-        hidden = None
-        for rows, coords_of_map, weight in zip(self._fine, coords, layers.fine, strict=True):
-            part = linear(rows.read(coords_of_map), weight)
-            hidden = part if hidden is None else hidden.add_(part)
+        maps = zip(self._fine, coords, layers.fine, strict=True)
+        hidden = reduce(Tensor.add_, (linear(rows.read(xy), weight) for rows, xy, weight in maps))
         hidden = hidden.add_(layers.biases[0])
         width = hidden.shape[1]
         for number, weight_of_coarse in enumerate(layers.coarse.split(width)):

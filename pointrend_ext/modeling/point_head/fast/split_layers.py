@@ -56,9 +56,9 @@ class SplitPointLayers:
         return cls(
             fine=tuple(weight.contiguous() for weight in fine_and_coarse[:-1]),
             hidden=tuple(weight[:, :width].contiguous() for weight in further),
-            biases=tuple(layer.bias for layer in head.hidden_layers),
+            biases=tuple(layer.get_parameter("bias") for layer in head.hidden_layers),
             coarse=torch.cat(coarse),
             out=out[:, :width],
             out_coarse=out[:, width:] if head.coarse_pred_each_layer else None,
-            out_bias=head.predictor.bias,
+            out_bias=head.predictor.get_parameter("bias"),
         )
