@@ -64,5 +64,5 @@ def check_common_stride(
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE is {common_stride}, but {head} predicts at the "
             f"stride of {name!r}, {stride}. Set COMMON_STRIDE to {stride}, or change the strides "
-            "of the backbone (MODEL.RESNETS)."
+            "of the backbone (res5 has stride 16 with MODEL.RESNETS.RES5_DILATION 2)."
         )

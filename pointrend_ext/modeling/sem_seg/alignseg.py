@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
-from detectron2.layers import get_norm
+from detectron2.layers import Conv2d, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,11 +19,7 @@ from pointrend_ext.layers import flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment import CAB
 from pointrend_ext.modeling.alignment.cab import make_flow_branch
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
-from pointrend_ext.modeling.sem_seg.decoder_layers import (
-    PredictionBranch,
-    make_conv,
-    make_predictor,
-)
+from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["AlignCM", "AlignSegHead", "ResidualBlock"]
@@ -122,7 +118,7 @@ class AlignSegHead(DeeplySupervisedHead):
         leaky = F.leaky_relu
         self.conv = make_conv(conv_dims, conv_dims, 3, bias=True, norm=norm, activation=leaky)
         self.dropout = nn.Dropout2d(0.1)
-        self.predictor = make_predictor(conv_dims, num_classes)
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         if self.aux_loss_weight:
             self.auxiliary = PredictionBranch(conv_dims, num_classes, norm=norm, activation=leaky)
             self.auxiliary_strides = [self.common_stride]

@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from functools import partial
 
 import torch
+from detectron2.layers import Conv2d
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import resize_bilinear
 from pointrend_ext.modeling.alignment import FAM
-from pointrend_ext.modeling.sem_seg.decoder_layers import (
-    PredictionBranch,
-    make_conv,
-    make_predictor,
-)
+from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["PyramidPooling", "SFNetHead"]
@@ -93,7 +90,7 @@ class SFNetHead(DeeplySupervisedHead):
         self.fpn_align = nn.ModuleList(FAM(channels=conv_dims, coords=self.coords) for _ in finer)
         self.fpn_out = nn.ModuleList(conv(conv_dims, conv_dims, 3) for _ in finer)
         self.fuse = conv(len(channels) * conv_dims, conv_dims, 3)
-        self.predictor = make_predictor(conv_dims, num_classes)
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         if self.aux_loss_weight:
             self.auxiliary_strides = self.strides[:-1]
             self.auxiliary = nn.ModuleList(

@@ -254,7 +254,7 @@ MISTAKES = {
     "stride": ({"COMMON_STRIDE": 8}, "COMMON_STRIDE is 8, but {} predicts .*'res2', 4. Set"),
     "one map": (
         {"IN_FEATURES": ["res5"]},
-        r"SEM_SEG_HEAD.IN_FEATURES is \['res5'\]; .* two maps or more",
+        r"IN_FEATURES is \['res5'\]; .* two maps or more",
     ),
     "no such map": ({"IN_FEATURES": ["p2", "res5"]}, "contains 'p2', but the backbone .*'res2'"),
     "grid": ({"ALIGNMENT_COORDS": "corner"}, "{} .MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS.*'corner'"),

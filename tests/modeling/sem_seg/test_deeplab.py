@@ -233,7 +233,7 @@ MISTAKES = {
         V3_PLUS,
         {"PROJECT_CHANNELS": [4, 5]},
         [],
-        "Expected 1 project_channels, got 2",
+        "Expected 1 project_channels",
     ),
     "dilations": (V3, {"ASPP_DILATIONS": [6, 12]}, [], "ASPP expects 3 dilations, got 2"),
     "loss": (V3, {"LOSS_TYPE": "focal"}, [], "LOSS_TYPE is 'focal'; it must be one of cross_ent"),
@@ -251,7 +251,7 @@ MISTAKES = {
         V3_PLUS,
         {},
         [*POOLED_CROP, "INPUT.CROP.SIZE", (8, 64)],
-        "divisible by encoder",
+        "divisible",
     ),
 }
 
