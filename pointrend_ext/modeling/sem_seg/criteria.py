@@ -45,7 +45,7 @@ def build_criterion(
         "cross_entropy": partial(F.cross_entropy, ignore_index=ignore_value),
         "hard_pixel_mining": DeepLabCE(
             ignore_label=ignore_value, top_k_percent_pixels=_HARD_PIXEL_SHARE
-        ),
+        ).forward,  # a function: a module would become a part of the head
         "ohem": partial(
             ohem_cross_entropy,
             threshold=ohem_threshold,
