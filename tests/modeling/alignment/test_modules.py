@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 from torch.nn import functional as F
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.layers import flow_warp
 from pointrend_ext.modeling.alignment import (
     CAB,
@@ -19,6 +17,7 @@ from pointrend_ext.modeling.alignment import (
     build_feature_alignment,
     record_flows,
 )
+from tests.modeling.builders import model_cfg
 
 KINDS = [FAM, GatedFAM, CAB]
 COORDS = ["pixel", "sfnet", "alignseg"]
@@ -57,11 +56,7 @@ def up(x, low, coords):
 
 
 def make_node(**values):
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    node = cfg.MODEL.FPN.ALIGNMENT
-    node.merge_from_list([x for pair in values.items() for x in pair])
-    return node
+    return model_cfg({f"FPN.ALIGNMENT.{k}": v for k, v in values.items()}).MODEL.FPN.ALIGNMENT
 
 
 # ---- definitions, written anew from the weights

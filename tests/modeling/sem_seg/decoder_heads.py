@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_sem_seg_head
 
-from pointrend_ext import add_pointrend_config
+from tests.modeling.builders import model_cfg, random_maps, randomize
 
 V3, V3_PLUS = "DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"
 DEEPLAB, ALIGNED = [V3, V3_PLUS], ["SFNetHead", "AlignSegHead"]
@@ -52,20 +49,10 @@ def make_cfg(name, *, has_points=False, **overrides):
         "SUBDIVISION_NUM_POINTS": 30,
         "FC_DIM": 8,
     }
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    for prefix, values in (("SEM_SEG_HEAD", node), ("SEM_SEG_POINT_HEAD", points)):
-        cfg.merge_from_list([x for k, v in values.items() for x in (f"MODEL.{prefix}.{k}", v)])
-    return cfg
-
-
-def randomize(module, std):
-    """Give a module weights for which its parts all matter."""
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(std=std, generator=generator)
-    return module
+    return model_cfg(
+        {f"SEM_SEG_HEAD.{key}": value for key, value in node.items()}
+        | {f"SEM_SEG_POINT_HEAD.{key}": value for key, value in points.items()}
+    )
 
 
 def make_head(name, opts=(), shapes=None, std=0.3, **overrides):
@@ -75,18 +62,9 @@ def make_head(name, opts=(), shapes=None, std=0.3, **overrides):
     return randomize(build_sem_seg_head(cfg, shapes or shapes_of(name)), std)
 
 
-def make_features(rng, size_hw, shapes=SHAPES, num_images=2, dtype=None):
-    """Maps of pictures of that size, each rounded up to its own stride."""
-    return {
-        name: torch.randn(
-            num_images,
-            shape.channels,
-            *(math.ceil(side / shape.stride) for side in size_hw),
-            generator=rng,
-            dtype=dtype,
-        )
-        for name, shape in shapes.items()
-    }
+def make_features(rng, size_hw, shapes=SHAPES, num_images=2, dtype=torch.float32):
+    """Maps of pictures of that size."""
+    return random_maps(rng, shapes, size_hw, num_images, dtype)
 
 
 def make_targets(rng, size_hw, num_images=2, num_classes=NUM_CLASSES):

@@ -13,17 +13,13 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 
 from pointrend_ext import add_pointrend_config
-from pointrend_ext.modeling import PointRendSemanticHead, StandardPointHead
+from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg import DeepLabV3LogitsHead
 
 
 def build(semantic, coarse_stride=4, shapes=None, **overrides):
     return build_sem_seg_head(semantic.cfg(coarse_stride, **overrides), shapes or semantic.shapes)
-
-
-def test_is_registered():
-    assert SEM_SEG_HEADS_REGISTRY.get("PointRendSemanticHead") is PointRendSemanticHead
 
 
 def test_state_dict_and_plan_of_the_published_cityscapes_model():
@@ -171,16 +167,6 @@ def test_a_coarse_head_that_lacks_a_part(semantic):
         pytest.raises(ValueError, match=r"'HeadWithoutStride', which lacks \['common_stride'\]"),
     ):
         build(semantic, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="HeadWithoutStride")
-
-
-@pytest.mark.parametrize("is_frozen", [False, True])
-def test_the_configuration_is_not_changed(semantic, is_frozen):
-    cfg = semantic.cfg()
-    before = cfg.dump()
-    if is_frozen:
-        cfg.freeze()
-    build_sem_seg_head(cfg, semantic.shapes)
-    assert cfg.dump() == before
 
 
 def test_the_number_of_classes_is_stated_once(semantic):

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from pointrend_ext.layers import flow_warp
 from pointrend_ext.modeling.sem_seg import AlignSegHead, SFNetHead
 from pointrend_ext.modeling.sem_seg.alignseg import AlignCM
-from tests.modeling.sem_seg.decoder_heads import EVEN, SHAPES, make_features, randomize
+from tests.modeling.builders import randomize
+from tests.modeling.sem_seg.decoder_heads import EVEN, SHAPES, make_features
 
 
 def prepare(module, std):
