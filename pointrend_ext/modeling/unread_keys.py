@@ -56,14 +56,16 @@ def build_checked_model(
     """
     reads: set[str] = set()
     model = build(_RecordingNode.of(cfg, reads.add))
-    plain, defaults = get_cfg(), get_cfg()
-    add_pointrend_config(defaults)
-    theirs, ours = dict(_leaves(plain.MODEL)), dict(_leaves(defaults.MODEL))
+    theirs, ours = get_cfg(), get_cfg()
+    add_pointrend_config(ours)
+    added = dict(_leaves(ours.MODEL))
+    for key, _ in _leaves(theirs.MODEL):
+        del added[key]
     problems = [
         f"MODEL.{key} is {value!r}, but no part of this model reads it. "
         f"{_look_up(_HINTS, key, default='Change the model')}, or leave {key.split('.')[-1]} out."
         for key, value in _leaves(cfg.MODEL)
-        if key in ours and key not in theirs and value != ours[key]
+        if key in added and value != added[key]
         if f"MODEL.{key}" not in reads and _has_part(key, reads)
         # what SemSegFPNHead does without reading it
         if (key, value) != ("SEM_SEG_HEAD.LOSS_TYPE", "cross_entropy")

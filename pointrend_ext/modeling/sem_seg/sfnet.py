@@ -30,15 +30,10 @@ class PyramidPooling(nn.Module):
     fails, unless it is shared between GPUs.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        norm: str,
-        coords: str,
-        bins: Sequence[int] = (1, 2, 3, 6),
-    ) -> None:
+    bins = (1, 2, 3, 6)
+    """Sides of the grids that the map is averaged to."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
         """Build the layers.
 
         Args:
@@ -46,10 +41,8 @@ class PyramidPooling(nn.Module):
             out_channels: of the result.
             norm: see ``detectron2.layers.get_norm``.
             coords: see ``resize_bilinear``.
-            bins: sides of the grids that the map is averaged to.
         """
         super().__init__()
-        self.bins = tuple(bins)
         self.coords = coords
         self.stages = nn.ModuleList(
             make_conv(in_channels, out_channels, 1, norm=norm) for _ in self.bins
