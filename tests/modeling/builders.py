@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from detectron2.config import get_cfg
 
@@ -80,3 +81,20 @@ def randomize(module, std, seed=7):
         for parameter in module.parameters():
             parameter.normal_(std=std, generator=generator)
     return module
+
+
+def mlp(weights, last, x, *, prefix="", extra=()):
+    """Run x through layers fc1, fc2, ... and the last one, from NumPy weights by name.
+
+    Every layer but the first reads ``extra`` too, after the hidden values.
+    """
+
+    def layer(name, x):
+        weight = weights[f"{prefix}{name}.weight"]
+        return weight.reshape(weight.shape[:2]) @ x + weights[f"{prefix}{name}.bias"]
+
+    number = 1
+    while f"{prefix}fc{number}.weight" in weights:
+        x = np.concatenate([np.maximum(layer(f"fc{number}", x), 0), extra])
+        number += 1
+    return layer(last, x)

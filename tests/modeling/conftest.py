@@ -15,7 +15,7 @@ from detectron2.utils.events import EventStorage
 
 from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head import RegionInputs
-from tests.modeling.builders import model_cfg, random_maps, randomize
+from tests.modeling.builders import mlp, model_cfg, random_maps, randomize
 
 
 @pytest.fixture
@@ -153,26 +153,14 @@ class LoopHead:
                 half[:, i, j] = np.einsum("ijf,dfij->d", window, kernel)
         bias = w["coarse_head.reduce_spatial_dim_conv.bias"]
         hidden = np.maximum(half + bias[:, None, None], 0).ravel()
-        number = 1
-        while f"coarse_head.fc{number}.weight" in w:
-            layer = f"coarse_head.fc{number}"
-            hidden = np.maximum(w[f"{layer}.weight"] @ hidden + w[f"{layer}.bias"], 0)
-            number += 1
-        out = w["coarse_head.prediction.weight"] @ hidden + w["coarse_head.prediction.bias"]
+        out = mlp(w, "prediction", hidden, prefix="coarse_head.")
         return out.reshape(-1, self.coarse_side, self.coarse_side)
 
     def point(self, image, box, coarse, x, y):
         """(C,) point logits."""
-        w = self.weights
         coarse_here = np.array([self.oracle.bilinear(plane, x, y) for plane in coarse])
-        hidden = np.concatenate([self.fine(image, box, x, y), coarse_here])
-        number = 1
-        while f"point_head.fc{number}.weight" in w:
-            layer = f"point_head.fc{number}"
-            hidden = np.maximum(w[f"{layer}.weight"][:, :, 0] @ hidden + w[f"{layer}.bias"], 0)
-            hidden = np.concatenate([hidden, coarse_here])
-            number += 1
-        return w["point_head.predictor.weight"][:, :, 0] @ hidden + w["point_head.predictor.bias"]
+        both = np.concatenate([self.fine(image, box, x, y), coarse_here])
+        return mlp(self.weights, "predictor", both, prefix="point_head.", extra=coarse_here)
 
     def mask(self, image, box, label, start_side, steps, num_points):
         """(S, S) probabilities after adaptive subdivision."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from pointrend_ext.layers import subdivision
 from pointrend_ext.modeling import StandardPointHead
-from tests.modeling.builders import model_cfg, random_maps
+from tests.modeling.builders import mlp, model_cfg, random_maps
 
 # 3 classes, coarse cells of 4 x 4 pixels, 9 points per step
 TINY = {
@@ -157,23 +157,9 @@ class LoopHead:
 
     def point(self, x_px, y_px):
         """(C,) point logits; the coarse logits are read by the first layer alone."""
-        w = self.weights
-        hidden = np.concatenate(
-            [
-                *(
-                    self.read(m, s, x_px, y_px)
-                    for m, s in zip(self.maps, self.strides, strict=True)
-                ),
-                self.read(self.coarse, self.coarse_stride, x_px, y_px),
-            ]
-        )
-        number = 1
-        while f"fc{number}.weight" in w:
-            hidden = np.maximum(
-                w[f"fc{number}.weight"][:, :, 0] @ hidden + w[f"fc{number}.bias"], 0
-            )
-            number += 1
-        return w["predictor.weight"][:, :, 0] @ hidden + w["predictor.bias"]
+        maps = [*zip(self.maps, self.strides, strict=True), (self.coarse, self.coarse_stride)]
+        read = [self.read(planes, stride, x_px, y_px) for planes, stride in maps]
+        return mlp(self.weights, "predictor", np.concatenate(read))
 
     @staticmethod
     def gap(logits):
