@@ -23,7 +23,7 @@ from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.evaluation import build_evaluator
-from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["Trainer"]
 
@@ -66,10 +66,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        """Build the model; keys that no part of it reads are reported."""
-        model = super().build_model(cfg)
-        check_unread_keys(cfg, model)
-        return model
+        """Build the model; keys that no part of it reads are refused."""
+        return build_checked_model(cfg, super().build_model)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor, build_model
+from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from PIL import Image
 from torch import nn
 
@@ -28,7 +28,7 @@ from pointrend_ext.inference.postprocess import (
 )
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
-from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
 from pointrend_ext.visualization.instances import check_image
 
@@ -112,8 +112,7 @@ class Predictor:
         """
         cfg = load_cfg(os.fspath(config_file), opts)
         _complete(cfg, weights, device, confidence)
-        model = build_model(cfg)
-        check_unread_keys(cfg, model)
+        model = build_checked_model(cfg)
         checkpointer = PointRendCheckpointer(
             model, class_names=find_classes(cfg).by_kind(), **vars(load_options or LoadOptions())
         )

@@ -22,8 +22,9 @@ from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
     get_uncertain_point_coords_with_randomness,
 )
-from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.precision import at_least_float32, wide_dtype
 from pointrend_ext.layers.subdivision import fold_subdivision, refine, subdivide
+from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.layers.uncertainty import (
     class_uncertainty,
     exclude_padding,
@@ -54,4 +55,6 @@ __all__ = [
     "sample_region_features",
     "select_class",
     "subdivide",
+    "two_class_logits",
+    "wide_dtype",
 ]

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,7 +36,7 @@ def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
     return coords_box * (opposite_px - corner_px) + corner_px
 
 
-def px_to_map(coords_px: Tensor, size_hw: tuple[int, int], stride: float = 1) -> Tensor:
+def px_to_map(coords_px: Tensor, size_hw: Sequence[int], stride: float = 1) -> Tensor:
     """Convert absolute pixels to the normalised frame of a grid whose origin is the image's.
 
     Args:
@@ -51,7 +53,7 @@ def px_to_map(coords_px: Tensor, size_hw: tuple[int, int], stride: float = 1) ->
 
 
 def map_to_map(
-    coords_map: Tensor, extent_from_px: tuple[int, int], extent_to_px: tuple[int, int]
+    coords_map: Tensor, extent_from_px: Sequence[int], extent_to_px: Sequence[int]
 ) -> Tensor:
     """Convert between the normalised frames of two grids with the same origin.
 
@@ -66,14 +68,14 @@ def map_to_map(
     Returns:
         (..., 2); beyond 1 where the second grid is smaller.
     """
-    if extent_from_px == extent_to_px:
+    if tuple(extent_from_px) == tuple(extent_to_px):
         return coords_map
     (rows_from, columns_from), (rows_to, columns_to) = extent_from_px, extent_to_px
     x, y = coords_map.unbind(-1)
     return torch.stack((x * (columns_from / columns_to), y * (rows_from / rows_to)), dim=-1)
 
 
-def cells_to_coords(cells: Tensor, size_hw: tuple[int, int], dtype: torch.dtype) -> Tensor:
+def cells_to_coords(cells: Tensor, size_hw: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Convert flat cell numbers of a grid to the normalised coordinates of the cell centres.
 
     Args:
@@ -97,7 +99,7 @@ def _centers_1d(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
     return step / 2.0 + index.to(dtype) * step
 
 
-def cell_centers(size_hw: tuple[int, int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+def cell_centers(size_hw: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the normalised centres of all cells of a grid.
 
     Args:

@@ -14,9 +14,13 @@ read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pointrend_ext.layers.precision import at_least_float32
 
 __all__ = ["FLOW_COORDS", "check_flow_coords", "flow_in_px", "flow_warp", "resize_bilinear"]
 
@@ -67,14 +71,14 @@ def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Te
         tensor([[[[1., 2., 3., 3.]]]])
     """
     check_flow_coords(coords, "flow_warp")
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    flow = flow_px.to(dtype).permute(0, 2, 3, 1)  # (N, H, W, 2)
+    wide = at_least_float32(features)
+    flow = flow_px.to(wide.dtype).permute(0, 2, 3, 1)  # (N, H, W, 2)
     if coords == "pixel":
         grid = _pixel_grid(flow)
     else:
         grid = _corner_grid(flow, _divisor_hw(flow.shape[1:3], features.shape[-2:], coords))
     warped = F.grid_sample(
-        features.to(dtype),
+        wide,
         grid,
         mode="bilinear",
         padding_mode="border" if coords == "pixel" else "zeros",
@@ -83,7 +87,7 @@ def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Te
     return warped.to(features.dtype)
 
 
-def flow_in_px(flow: Tensor, source_hw: tuple[int, int], *, coords: str) -> Tensor:
+def flow_in_px(flow: Tensor, source_hw: Sequence[int], *, coords: str) -> Tensor:
     """Convert a flow to pixels of its output.
 
     Args:
@@ -103,7 +107,7 @@ def flow_in_px(flow: Tensor, source_hw: tuple[int, int], *, coords: str) -> Tens
     return flow * unit_px[:, None, None]
 
 
-def resize_bilinear(features: Tensor, size_hw: tuple[int, int], *, coords: str = "pixel") -> Tensor:
+def resize_bilinear(features: Tensor, size_hw: Sequence[int], *, coords: str = "pixel") -> Tensor:
     """Resize a map as the networks around a warp do.
 
     Args:
@@ -115,7 +119,7 @@ def resize_bilinear(features: Tensor, size_hw: tuple[int, int], *, coords: str =
     Returns:
         (N, C, H, W).
     """
-    return F.interpolate(features, size_hw, mode="bilinear", align_corners=coords != "pixel")
+    return F.interpolate(features, tuple(size_hw), mode="bilinear", align_corners=coords != "pixel")
 
 
 def _pixel_grid(flow: Tensor) -> Tensor:
@@ -128,14 +132,12 @@ def _pixel_grid(flow: Tensor) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
-def _divisor_hw(
-    out_hw: tuple[int, int], source_hw: tuple[int, int], coords: str
-) -> tuple[int, int]:
+def _divisor_hw(out_hw: Sequence[int], source_hw: Sequence[int], coords: str) -> Sequence[int]:
     """Return what a published grid divides flows by: the size of its output or of its source."""
-    return tuple(out_hw if coords == "sfnet" else source_hw)
+    return out_hw if coords == "sfnet" else source_hw
 
 
-def _corner_grid(flow: Tensor, size_hw: tuple[int, int]) -> Tensor:
+def _corner_grid(flow: Tensor, size_hw: Sequence[int]) -> Tensor:
     """(N, H, W, 2): from -1 to 1, and the flow divided by the width and height given."""
     height, width = flow.shape[1:3]
     columns, rows = _indices(flow)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.layers.coordinates import box_to_px, px_to_map
+from pointrend_ext.layers.precision import at_least_float32
 
 __all__ = ["point_sample", "sample_region_features"]
 
@@ -54,11 +55,10 @@ def point_sample(
     """
     is_flat = coords_map.dim() == 3
     grid = 2 * (coords_map.unsqueeze(2) if is_flat else coords_map) - 1
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    settings = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
-    wide, grid = features.to(dtype), grid.to(dtype)
+    wide = at_least_float32(features)
     sample = _sample_by_groups if _has_groups(wide) else F.grid_sample
-    sampled = sample(wide, grid, **settings).to(features.dtype)
+    sampled = sample(wide, grid.to(wide.dtype), mode, padding_mode, align_corners)
+    sampled = sampled.to(features.dtype)
     return sampled.squeeze(3) if is_flat else sampled
 
 
@@ -74,13 +74,16 @@ def _has_groups(features: Tensor) -> bool:
     )
 
 
-def _sample_by_groups(features: Tensor, grid: Tensor, **settings: object) -> Tensor:
+def _sample_by_groups(
+    features: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool
+) -> Tensor:
     """Call ``grid_sample`` with groups of channels in the place of images."""
     num_images, channels, height, width = features.shape
     num_groups = channels // _GROUP
     grids = grid.unsqueeze(1).expand(-1, num_groups, -1, -1, -1).flatten(0, 1)
     groups = features.view(num_images * num_groups, _GROUP, height, width)
-    return F.grid_sample(groups, grids, **settings).view(num_images, channels, *grid.shape[1:3])
+    sampled = F.grid_sample(groups, grids, mode, padding_mode, align_corners)
+    return sampled.view(num_images, channels, *grid.shape[1:3])
 
 
 def sample_region_features(
@@ -121,4 +124,4 @@ def sample_region_features(
 
 def _cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
     """Concatenate without a copy of a single tensor."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=dim)
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=dim)

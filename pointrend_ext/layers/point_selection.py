@@ -10,6 +10,7 @@ from torch import Tensor
 from pointrend_ext.layers.coordinates import cells_to_coords
 from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.point_sample import point_sample
+from pointrend_ext.layers.precision import wide_dtype
 
 __all__ = ["get_uncertain_point_coords_on_grid", "get_uncertain_point_coords_with_randomness"]
 
@@ -46,7 +47,7 @@ def get_uncertain_point_coords_with_randomness(
         (N, P, 2), (x, y) in [0, 1] of the map, in at least 32 bits.
     """
     num_maps, device = len(coarse_logits), coarse_logits.device
-    dtype = torch.promote_types(coarse_logits.dtype, torch.float32)
+    dtype = wide_dtype(coarse_logits)
     num_candidates = int(num_points * oversample_ratio)
     num_important = int(importance_sample_ratio * num_points)
 
@@ -76,7 +77,6 @@ def get_uncertain_point_coords_on_grid(
             order.
         coords_map: (N, P, 2) centres of these cells, (x, y) in (0, 1) of the map.
     """
-    size_hw = tuple(uncertainty_map.shape[-2:])
     scores = uncertainty_map.flatten(1)  # (N, H * W)
     cells = top_indices(scores, min(num_points, scores.shape[1]))
-    return cells, cells_to_coords(cells, size_hw, scores.dtype)
+    return cells, cells_to_coords(cells, uncertainty_map.shape[-2:], scores.dtype)

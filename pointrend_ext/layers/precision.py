@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32"]
+__all__ = ["at_least_float32", "wide_dtype"]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -17,4 +17,9 @@ def at_least_float32(values: Tensor) -> Tensor:
     Returns:
         (...), float32 or float64; differentiable.
     """
-    return values.to(torch.promote_types(values.dtype, torch.float32))
+    return values.to(wide_dtype(values))
+
+
+def wide_dtype(values: Tensor) -> torch.dtype:
+    """Return float32 for 16-bit values, and the type of any other."""
+    return torch.promote_types(values.dtype, torch.float32)

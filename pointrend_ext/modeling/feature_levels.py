@@ -27,14 +27,14 @@ class FeatureLevels:
 
     @classmethod
     def select(
-        cls, available: Mapping[str, ShapeSpec], names: Sequence[str], key: str, source: str
+        cls, available: Mapping[str, ShapeSpec], names: Sequence[str], node: str, source: str
     ) -> FeatureLevels:
         """Look up maps by name.
 
         Args:
             available: the maps there are.
             names: the maps wanted.
-            key: the configuration key that names them, for the message.
+            node: the configuration node whose ``IN_FEATURES`` name them, for the message.
             source: what the available maps are, for the message.
 
         Raises:
@@ -43,7 +43,9 @@ class FeatureLevels:
         unknown = [name for name in names if name not in available]
         if unknown or not names:
             problem = f"contains {unknown[0]!r}" if unknown else "is empty"
-            raise ValueError(f"{key} {problem}, but {source} {list(available)}. Choose from these.")
+            raise ValueError(
+                f"{node}.IN_FEATURES {problem}, but {source} {list(available)}. Choose from these."
+            )
         shapes = [available[name] for name in names]
         return cls(
             tuple(names),

@@ -8,6 +8,8 @@ from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import ResNet
 from detectron2.projects.deeplab import build_resnet_deeplab_backbone
 
+from pointrend_ext.modeling.checks import check_values
+
 __all__ = ["build_resnet_sfnet_backbone"]
 
 _DEPTHS = (50, 101, 152)
@@ -30,20 +32,25 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
         ValueError: a depth without bottlenecks, stages dilated in another way, or deformable.
     """
     node = cfg.MODEL.RESNETS
-    if node.DEPTH not in _DEPTHS:
-        raise ValueError(
-            f"MODEL.RESNETS.DEPTH is {node.DEPTH}; build_resnet_sfnet_backbone builds "
-            f"{', '.join(map(str, _DEPTHS))}."
-        )
-    other = (node.RES4_DILATION, node.RES5_DILATION, *node.RES5_MULTI_GRID)
-    if any(value != 1 for value in other) or any(node.DEFORM_ON_PER_STAGE):
-        raise ValueError(
-            "build_resnet_sfnet_backbone dilates res4 by 2 and res5 by 4, but MODEL.RESNETS has "
-            f"RES4_DILATION {node.RES4_DILATION}, RES5_DILATION {node.RES5_DILATION}, "
-            f"RES5_MULTI_GRID {node.RES5_MULTI_GRID} and DEFORM_ON_PER_STAGE "
-            f"{node.DEFORM_ON_PER_STAGE}. Set them to 1, 1, [1, 1, 1] and [False, False, False, "
-            "False], or MODEL.BACKBONE.NAME build_resnet_deeplab_backbone."
-        )
+    depths = f"one of {', '.join(map(str, _DEPTHS))} for build_resnet_sfnet_backbone"
+    fixed = {
+        "RES4_DILATION": 1,
+        "RES5_DILATION": 1,
+        "RES5_MULTI_GRID": [1, 1, 1],
+        "DEFORM_ON_PER_STAGE": [False] * 4,
+    }
+    reason = (
+        "since build_resnet_sfnet_backbone dilates res4 by 2 and res5 by 4 itself (or set "
+        "MODEL.BACKBONE.NAME build_resnet_deeplab_backbone)"
+    )
+    check_values(
+        "MODEL.RESNETS",
+        ("DEPTH", node.DEPTH, node.DEPTH in _DEPTHS, depths),
+        *(
+            (key, node[key], node[key] == value, f"{value}, {reason}")
+            for key, value in fixed.items()
+        ),
+    )
     backbone = build_resnet_deeplab_backbone(cfg, input_shape)
     for stage, dilation in _DILATIONS.items():
         for block in getattr(backbone, stage, ()):

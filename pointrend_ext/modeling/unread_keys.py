@@ -1,151 +1,116 @@
-"""Switches of the configuration that the model which was built does not have."""
+"""Building a model, and refusing switches of the configuration that no part of it has read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
+from detectron2.modeling import build_model
 from torch import nn
 
 from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.modeling.alignment import is_alignment
-from pointrend_ext.modeling.sem_seg import (
-    DeepLabV3LogitsHead,
-    DeepLabV3PlusLogitsHead,
-    PointRendSemanticSegmentor,
-)
-from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
-__all__ = ["check_unread_keys"]
+__all__ = ["build_checked_model"]
 
-_LOSS_TYPES_FOR_ANY_HEAD = ("cross_entropy", "hard_pixel_mining")  # the latter is the default
-_ASPP_HEADS = (DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead)
+_PARTS = {
+    "ROI_MASK_HEAD": "MASK_POINT_HEAD",
+    "MASK_POINT_HEAD": "MASK_POINT_HEAD",
+    "SEM_SEG_HEAD": "SEM_SEG_HEAD",
+    "SEM_SEG_POINT_HEAD": "SEM_SEG_POINT_HEAD",
+    "SEM_SEG_POINT_HEAD.OUTPUT": "SEM_SEG_HEAD",
+}
+"""Keys, and of which node something must have been read, or the model has no such part at all: an
+instance model may leave semantic keys as they are."""
 
-
-@dataclass(frozen=True)
-class _Details:
-    """Keys that one choice makes sense of.
-
-    Attributes:
-        keys: below ``MODEL``.
-        are_read: whether the model reads them, given the node ``MODEL`` and the semantic head that
-            is refined or stands alone; None if there is none, or one of the user's own, which may
-            read any key.
-        otherwise: who does not read them, and what to change.
-    """
-
-    keys: tuple[str, ...]
-    are_read: Callable[[CfgNode, nn.Module | None], bool]
-    otherwise: str
+_HEADS = "Use SFNetHead or AlignSegHead"
+_HINTS = {
+    "FPN.ALIGNMENT": "Set MODEL.FPN.ALIGNMENT.NAME to FAM, GatedFAM or CAB",
+    "FPN.ALIGNMENT.NAME": "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone",
+    "FPN.ALIGNMENT.NORM": "Set MODEL.FPN.ALIGNMENT.NAME CAB, which alone has a normalisation",
+    "SEM_SEG_HEAD.ALIGNMENT_COORDS": f"{_HEADS} (a pyramid has MODEL.FPN.ALIGNMENT.COORDS)",
+    "SEM_SEG_HEAD.ASPP_POOLING": "Use DeepLabV3LogitsHead or DeepLabV3PlusLogitsHead",
+    "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": _HEADS,
+    "SEM_SEG_HEAD.LOSS_TYPE": f"{_HEADS} (SemSegFPNHead always trains with 'cross_entropy')",
+    "SEM_SEG_HEAD.OHEM_MIN_KEPT": f"{_HEADS} with MODEL.SEM_SEG_HEAD.LOSS_TYPE 'ohem'",
+    "SEM_SEG_HEAD.OHEM_THRESHOLD": f"{_HEADS} with MODEL.SEM_SEG_HEAD.LOSS_TYPE 'ohem'",
+    "SEM_SEG_POINT_HEAD.OUTPUT": "Set MODEL.META_ARCHITECTURE PointRendSemanticSegmentor",
+}
 
 
-_DETAILS = (
-    _Details(
-        tuple(f"FPN.ALIGNMENT.{key}" for key in ("CHANNELS", "NORM", "COORDS", "ZERO_INIT")),
-        lambda node, head: bool(node.FPN.ALIGNMENT.NAME),
-        "MODEL.FPN.ALIGNMENT.NAME is '', which aligns nothing. Set NAME to FAM, GatedFAM or CAB",
-    ),
-    _Details(
-        ("FPN.ALIGNMENT.NORM",),
-        lambda node, head: node.FPN.ALIGNMENT.NAME not in ("FAM", "GatedFAM"),
-        "FAM and GatedFAM have no normalisation. Set MODEL.FPN.ALIGNMENT.NAME CAB",
-    ),
-    _Details(
-        ("SEM_SEG_HEAD.ALIGNMENT_COORDS",),
-        lambda node, head: head is None or isinstance(head, DeeplySupervisedHead),
-        "the semantic head aligns nothing. Use SFNetHead or AlignSegHead; an aligned pyramid has "
-        "MODEL.FPN.ALIGNMENT.COORDS",
-    ),
-    _Details(
-        ("SEM_SEG_HEAD.OHEM_THRESHOLD", "SEM_SEG_HEAD.OHEM_MIN_KEPT"),
-        lambda node, head: head is None or node.SEM_SEG_HEAD.LOSS_TYPE == "ohem",
-        "MODEL.SEM_SEG_HEAD.LOSS_TYPE is not 'ohem'. Set LOSS_TYPE to 'ohem'",
-    ),
-    _Details(
-        ("SEM_SEG_HEAD.ASPP_POOLING",),
-        lambda node, head: head is None or isinstance(head, _ASPP_HEADS),
-        "the semantic head has no ASPP that reads it. Use DeepLabV3LogitsHead or "
-        "DeepLabV3PlusLogitsHead",
-    ),
-)
-
-
-def check_unread_keys(cfg: CfgNode, model: nn.Module) -> None:
-    """Refuse keys that ask for something which no part of the model has read.
+def build_checked_model(
+    cfg: CfgNode, build: Callable[[CfgNode], nn.Module] = build_model
+) -> nn.Module:
+    """Build a model, and refuse keys that ask for something which no part of it has read.
 
     Heads and backbones of Detectron2 do not know the keys of this package, and would leave out what
     they ask for without a word.
 
     Args:
         cfg: the configuration.
-        model: what it built.
+        build: builds the model. It gets a copy of ``cfg`` that notes what is read.
 
     Raises:
-        ValueError: which key, and what to change.
+        ValueError: keys below ``MODEL`` that this package adds, differ from their default and were
+            not read, with what to change.
     """
-    for check in (_check_alignment, _check_losses, _check_output, _check_details):
-        check(cfg.MODEL, model)
+    reads: set[str] = set()
+    model = build(_RecordingNode.of(cfg, reads.add))
+    theirs, ours = get_cfg(), get_cfg()
+    add_pointrend_config(ours)
+    added = dict(_leaves(ours.MODEL))
+    for key, _ in _leaves(theirs.MODEL):
+        del added[key]
+    problems = [
+        f"MODEL.{key} is {value!r}, but no part of this model reads it. "
+        f"{_look_up(_HINTS, key, default='Change the model')}, or leave {key.split('.')[-1]} out."
+        for key, value in _leaves(cfg.MODEL)
+        if key in added and value != added[key]
+        if f"MODEL.{key}" not in reads and _has_part(key, reads)
+        # what SemSegFPNHead does without reading it
+        if (key, value) != ("SEM_SEG_HEAD.LOSS_TYPE", "cross_entropy")
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return model
 
 
-def _check_alignment(node: CfgNode, model: nn.Module) -> None:
-    name, backbone = node.FPN.ALIGNMENT.NAME, getattr(model, "backbone", model)
-    if name and not any(is_alignment(module) for module in backbone.modules()):
-        raise ValueError(
-            f"MODEL.FPN.ALIGNMENT.NAME is {name!r}, but MODEL.BACKBONE.NAME "
-            f"{node.BACKBONE.NAME!r} builds a pyramid without alignment. Set MODEL.BACKBONE.NAME "
-            "build_resnet_aligned_fpn_backbone, or MODEL.FPN.ALIGNMENT.NAME ''."
-        )
+class _RecordingNode(CfgNode):
+    """A node that notes the full names of the keys read from it, or from a clone of it."""
+
+    @classmethod
+    def of(cls, node: CfgNode, note: Callable[[str], None], prefix: str = "") -> _RecordingNode:
+        recording = cls()
+        for key, value in node.items():
+            is_node = isinstance(value, CfgNode)
+            value = cls.of(value, note, f"{prefix}{key}.") if is_node else value
+            dict.__setitem__(recording, key, value)
+        # a method of a set, which deepcopy leaves as it is: clones note into the same set
+        recording.__dict__.update(node.__dict__, _note=note, _prefix=prefix)
+        return recording
+
+    def __getitem__(self, key: str) -> Any:
+        self._note(self._prefix + key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._note(self._prefix + key)
+        return super().get(key, default)
 
 
-def _check_losses(node: CfgNode, model: nn.Module) -> None:
-    head = _semantic_head(model)
-    weight, loss_type = node.SEM_SEG_HEAD.AUX_LOSS_WEIGHT, node.SEM_SEG_HEAD.LOSS_TYPE
-    if head is not None and weight and not hasattr(head, "layers_with_auxiliary"):
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.AUX_LOSS_WEIGHT is {weight}, but {type(head).__name__} has no "
-            "auxiliary layers. Set it to 0.0, or use SFNetHead or AlignSegHead."
-        )
-    if isinstance(head, SemSegFPNHead) and loss_type not in _LOSS_TYPES_FOR_ANY_HEAD:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.LOSS_TYPE is {loss_type!r}, but SemSegFPNHead always trains with "
-            "a cross entropy. Set it to 'cross_entropy', or use SFNetHead or AlignSegHead."
-        )
+def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
-def _check_output(node: CfgNode, model: nn.Module) -> None:
-    output, has_head = node.SEM_SEG_POINT_HEAD.OUTPUT, hasattr(model, "sem_seg_head")
-    if output != "logits" and has_head and not isinstance(model, PointRendSemanticSegmentor):
-        raise ValueError(
-            f"MODEL.SEM_SEG_POINT_HEAD.OUTPUT is {output!r}, but MODEL.META_ARCHITECTURE "
-            f"{node.META_ARCHITECTURE!r} returns logits. Set META_ARCHITECTURE "
-            "PointRendSemanticSegmentor, or OUTPUT 'logits'."
-        )
+def _has_part(key: str, reads: set[str]) -> bool:
+    part = _look_up(_PARTS, key, default="")
+    return any(read.startswith(f"MODEL.{part}.") for read in reads) if part else True
 
 
-def _check_details(node: CfgNode, model: nn.Module) -> None:
-    head = _semantic_head(model)
-    defaults = get_cfg()
-    add_pointrend_config(defaults)
-    for details in _DETAILS:
-        for key in details.keys:
-            value = _value(node, key)
-            if value != _value(defaults.MODEL, key) and not details.are_read(node, head):
-                raise ValueError(
-                    f"MODEL.{key} is {value!r}, but {details.otherwise}, or leave {key} out."
-                )
-
-
-def _semantic_head(model: nn.Module) -> nn.Module | None:
-    head = getattr(model, "sem_seg_head", None)
-    head = getattr(head, "coarse_sem_seg_head", head)
-    is_known = type(head).__module__.startswith(("pointrend_ext.", "detectron2."))
-    return head if is_known else None
-
-
-def _value(node: CfgNode, key: str) -> Any:
-    for part in key.split("."):
-        node = node[part]
-    return node
+def _look_up(table: dict[str, str], key: str, *, default: str) -> str:
+    """Return the entry of a key, or else of the node that it is in."""
+    return table.get(key) or table.get(key.rpartition(".")[0], default)

@@ -113,7 +113,9 @@ def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
     ],
 )
 def test_backbone_of_sfnet_refuses_what_it_does_not_build(key, value):
-    with pytest.raises(ValueError, match="builds 50, 101" if key == "DEPTH" else "Set them to 1"):
+    with pytest.raises(
+        ValueError, match=rf"RESNETS\.{key} is .* must be (one of 50, 101|1|\[1, 1, 1\]|\[False)"
+    ):
         build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, f"MODEL.RESNETS.{key}", value])
 
 

@@ -37,11 +37,6 @@ def test_box_of_no_area_maps_every_point_to_its_corner():
     close(coords_px, [[[7.0, 9.0]] * 5])
 
 
-def test_double_points_of_float_boxes_stay_double():
-    coords_px = box_to_px(torch.full((1, 1, 2), 1 / 3, dtype=torch.float64), torch.ones(1, 4) * 2)
-    assert coords_px.dtype == torch.float64
-
-
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0)])
 def test_no_region_and_no_point(shape):
     regions, points = shape
@@ -65,10 +60,8 @@ def test_map_to_map_by_hand():
     coords = torch.tensor([[[0.5, 0.25], [1.0, 1.0], [0.0, 0.0]]], dtype=torch.float64)
     expected = [[[28 / 64, 10 / 48], [56 / 64, 40 / 48], [0.0, 0.0]]]
     close(map_to_map(coords, (40, 56), (48, 64)), expected, rtol=1e-15, atol=0)
-
-
-def test_map_to_map_reaches_beyond_1_on_a_smaller_map():
-    close(map_to_map(torch.tensor([[0.5, 1.0]]), (48, 64), (24, 16)), [[2.0, 2.0]])
+    beyond = map_to_map(torch.tensor([[0.5, 1.0]]), (48, 64), (24, 16))
+    close(beyond, [[2.0, 2.0]])
 
 
 def test_map_to_map_scales_the_axis_that_differs_alone(rng):
@@ -94,10 +87,12 @@ def test_equal_extents_leave_every_bit(extent_px, rng):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_map_to_map_keeps_the_type_and_the_input(dtype):
-    coords = torch.full((2, 2), 0.5, dtype=dtype)
+def test_the_points_give_the_type(dtype):
+    coords = torch.full((1, 2, 2), 1 / 3, dtype=dtype)
     assert map_to_map(coords, (2, 2), (4, 4)).dtype == dtype
-    assert (coords == 0.5).all()
+    assert box_to_px(coords, torch.ones(1, 4)).dtype == dtype
+    assert cell_centers((2, 2), dtype=dtype, device=CPU).dtype == dtype
+    assert (coords == torch.tensor(1 / 3, dtype=dtype)).all()
 
 
 def test_cells_are_row_major_and_coordinates_x_first():
@@ -121,7 +116,3 @@ def test_centers_lie_inside_and_tell_cells_apart(size_hw):
     height, width = size_hw
     cells = (centers[:, 1] * height).floor().long() * width + (centers[:, 0] * width).floor().long()
     assert torch.equal(cells, torch.arange(height * width))
-
-
-def test_centers_have_the_type_asked_for():
-    assert cell_centers((2, 2), dtype=torch.float64, device=CPU).dtype == torch.float64

@@ -17,8 +17,9 @@ INF, NAN = float("inf"), float("nan")
 
 
 def test_values_by_hand():
-    logits = torch.tensor([-2.0, 0.0, 3.0, -0.5])
-    assert foreground_uncertainty(logits).tolist() == [-2.0, 0.0, -3.0, -0.5]
+    logits = torch.tensor([-2.0, 0.0, 3.0, -0.5, NAN])
+    assert foreground_uncertainty(logits).tolist() == [-2.0, 0.0, -3.0, -0.5, 0.0]
+    assert logits[4].isnan()  # the input is not modified
 
 
 def test_orders_points_as_the_paper_does(rng):
@@ -27,19 +28,10 @@ def test_orders_points_as_the_paper_does(rng):
     assert torch.equal(foreground_uncertainty(logits).argsort(), paper.argsort())
 
 
-def test_nan_counts_as_most_uncertain_and_infinity_as_certain():
-    logits = torch.tensor([1.0, float("nan"), float("inf"), float("-inf")])
-    scores = foreground_uncertainty(logits)
+def test_infinity_is_certain():
+    scores = foreground_uncertainty(torch.tensor([INF, -INF]))
     assert scores.isfinite().all()
-    assert scores[1] == 0
-    assert (scores[2:] < -1e30).all()
-
-
-def test_input_is_not_modified():
-    logits = torch.tensor([1.0, float("nan")])
-    foreground_uncertainty(logits)
-    assert logits[0] == 1
-    assert logits[1].isnan()
+    assert (scores < -1e30).all()
 
 
 @pytest.mark.parametrize(
@@ -65,13 +57,6 @@ def test_select_class_takes_each_regions_own_channel(tail, rng):
 def test_one_channel_serves_every_class():
     logits = torch.randn(3, 1, 5)
     assert torch.equal(select_class(logits, torch.tensor([7, 0, 79])), logits)
-
-
-def test_class_agnostic_equals_one_class():
-    logits = torch.randn(3, 1, 5)
-    assert torch.equal(
-        select_class(logits, torch.tensor([5, 6, 7])), select_class(logits, torch.zeros(3).long())
-    )
 
 
 def test_select_class_of_no_region():
@@ -110,12 +95,6 @@ def test_top_two_of_ties_is_that_of_topk(num_classes, rng):
     assert (expected[:, 0] != expected[:, 1]).any()
 
 
-def test_top_two_by_hand_wherever_the_largest_is():
-    first, second = top_two(torch.tensor([[5.0, 1, 3], [1, 5, 3], [3, 1, 5], [-9, -7, -8]]))
-    assert first.tolist() == [5, 5, 5, -7]
-    assert second.tolist() == [3, 3, 3, -8]
-
-
 @pytest.mark.parametrize("num_classes", [2, 5])
 def test_top_two_of_a_transposed_map_leaves_the_input(num_classes, rng):
     channels_last = torch.randn(2, 3, 4, num_classes, generator=rng)
@@ -124,12 +103,6 @@ def test_top_two_of_a_transposed_map_leaves_the_input(num_classes, rng):
     expected = logits.topk(2, dim=1).values
     assert torch.equal(torch.stack(top_two(logits), dim=1), expected)
     assert torch.equal(logits, before)
-
-
-def test_top_two_takes_no_gradient():
-    first, second = top_two(torch.randn(1, 3, 4, requires_grad=True))
-    assert not first.requires_grad
-    assert not second.requires_grad
 
 
 # ---- uncertainty over the classes
@@ -151,14 +124,10 @@ def test_class_uncertainty_keeps_one_plane(num_classes, tail, rng):
     assert torch.equal(logits, before)
 
 
-def test_one_class_is_as_uncertain_as_in_a_mask(rng):
-    logits = torch.randn(2, 1, 30, generator=rng)
-    assert torch.equal(class_uncertainty(logits), -logits.abs())
-
-
-def test_one_class_orders_points_as_the_two_classes_it_stands_for(rng):
+def test_one_class_is_as_uncertain_as_the_two_classes_it_stands_for(rng):
     logits = torch.randn(2, 1, 30, generator=rng)
     two = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    assert torch.equal(class_uncertainty(logits), -logits.abs())
     assert torch.equal(class_uncertainty(two), class_uncertainty(logits))
 
 

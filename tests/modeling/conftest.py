@@ -8,15 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head import RegionInputs
+from tests.modeling.builders import mlp, model_cfg, random_maps, randomize
 
 
 @pytest.fixture
@@ -29,18 +28,18 @@ def event_storage():
 # 3 classes, 4 x 4 pooled cells, coarse masks of 3 x 3 refined to 12 x 12, 5 points per step
 
 TINY = {
-    "MODEL.ROI_HEADS.NUM_CLASSES": 3,
-    "MODEL.ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
-    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "",
-    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": 4,
-    "MODEL.ROI_MASK_HEAD.CONV_DIM": 4,
-    "MODEL.ROI_MASK_HEAD.FC_DIM": 8,
-    "MODEL.ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION": 3,
-    "MODEL.MASK_POINT_HEAD.FC_DIM": 7,
-    "MODEL.MASK_POINT_HEAD.NUM_FC": 2,
-    "MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS": 9,
-    "MODEL.MASK_POINT_HEAD.SUBDIVISION_STEPS": 2,
-    "MODEL.MASK_POINT_HEAD.SUBDIVISION_NUM_POINTS": 5,
+    "ROI_HEADS.NUM_CLASSES": 3,
+    "ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
+    "ROI_MASK_HEAD.POOLER_TYPE": "",
+    "ROI_MASK_HEAD.POOLER_RESOLUTION": 4,
+    "ROI_MASK_HEAD.CONV_DIM": 4,
+    "ROI_MASK_HEAD.FC_DIM": 8,
+    "ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION": 3,
+    "MASK_POINT_HEAD.FC_DIM": 7,
+    "MASK_POINT_HEAD.NUM_FC": 2,
+    "MASK_POINT_HEAD.TRAIN_NUM_POINTS": 9,
+    "MASK_POINT_HEAD.SUBDIVISION_STEPS": 2,
+    "MASK_POINT_HEAD.SUBDIVISION_NUM_POINTS": 5,
 }
 SHAPES = {
     "p2": ShapeSpec(channels=6, stride=4),
@@ -50,37 +49,18 @@ SHAPES = {
 
 def make_cfg(**overrides):
     """``MASK_POINT_HEAD__NUM_FC=1`` overrides MODEL.MASK_POINT_HEAD.NUM_FC."""
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    wanted = {f"MODEL.{key.replace('__', '.')}": value for key, value in overrides.items()}
-    cfg.merge_from_list([x for pair in {**TINY, **wanted}.items() for x in pair])
-    return cfg
+    return model_cfg(TINY, **overrides)
 
 
 def make_head(shapes=None, std=0.5, **overrides):
-    """Build the tiny head with weights large enough for its predictions to vary."""
-    head = build_mask_head(make_cfg(**overrides), shapes or SHAPES)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.normal_(std=std, generator=generator)
-    return head
+    """The tiny head with random weights."""
+    return randomize(build_mask_head(make_cfg(**overrides), shapes or SHAPES), std)
 
 
 def make_features(num_images=2, size_hw=(32, 40), dtype=torch.float32, shapes=None):
     """Random feature maps of a batch padded to ``size_hw`` pixels."""
     generator = torch.Generator().manual_seed(8)
-    return {
-        name: torch.randn(
-            num_images,
-            shape.channels,
-            size_hw[0] // shape.stride,
-            size_hw[1] // shape.stride,
-            generator=generator,
-            dtype=torch.float64,
-        ).to(dtype)
-        for name, shape in (shapes or SHAPES).items()
-    }
+    return random_maps(generator, shapes or SHAPES, size_hw, num_images, dtype)
 
 
 def make_detections(boxes_per_image, classes_per_image, size_hw=(32, 40)):
@@ -173,26 +153,14 @@ class LoopHead:
                 half[:, i, j] = np.einsum("ijf,dfij->d", window, kernel)
         bias = w["coarse_head.reduce_spatial_dim_conv.bias"]
         hidden = np.maximum(half + bias[:, None, None], 0).ravel()
-        number = 1
-        while f"coarse_head.fc{number}.weight" in w:
-            layer = f"coarse_head.fc{number}"
-            hidden = np.maximum(w[f"{layer}.weight"] @ hidden + w[f"{layer}.bias"], 0)
-            number += 1
-        out = w["coarse_head.prediction.weight"] @ hidden + w["coarse_head.prediction.bias"]
+        out = mlp(w, "prediction", hidden, prefix="coarse_head.")
         return out.reshape(-1, self.coarse_side, self.coarse_side)
 
     def point(self, image, box, coarse, x, y):
         """(C,) point logits."""
-        w = self.weights
         coarse_here = np.array([self.oracle.bilinear(plane, x, y) for plane in coarse])
-        hidden = np.concatenate([self.fine(image, box, x, y), coarse_here])
-        number = 1
-        while f"point_head.fc{number}.weight" in w:
-            layer = f"point_head.fc{number}"
-            hidden = np.maximum(w[f"{layer}.weight"][:, :, 0] @ hidden + w[f"{layer}.bias"], 0)
-            hidden = np.concatenate([hidden, coarse_here])
-            number += 1
-        return w["point_head.predictor.weight"][:, :, 0] @ hidden + w["point_head.predictor.bias"]
+        both = np.concatenate([self.fine(image, box, x, y), coarse_here])
+        return mlp(self.weights, "predictor", both, prefix="point_head.", extra=coarse_here)
 
     def mask(self, image, box, label, start_side, steps, num_points):
         """(S, S) probabilities after adaptive subdivision."""
@@ -248,11 +216,7 @@ def make_point_head(inputs, *, out_channels=None, width=7, cls=StandardPointHead
         fc_dim=width,
         **options,
     )
-    generator = torch.Generator().manual_seed(11)
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.normal_(std=0.5, generator=generator)
-    return head.to(inputs.coarse_logits.dtype)
+    return randomize(head, 0.5, seed=11).to(inputs.coarse_logits.dtype)
 
 
 @pytest.fixture

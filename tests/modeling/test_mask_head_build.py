@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import ROI_MASK_HEAD_REGISTRY
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
 
 from pointrend_ext.modeling import PointRendROIMaskHead, StandardPointHead
@@ -36,10 +35,6 @@ def coco_head(tiny, num_classes, **overrides):
         return build(tiny, COCO_SHAPES, **{**published, **overrides})
 
 
-def test_is_registered():
-    assert ROI_MASK_HEAD_REGISTRY.get("PointRendROIMaskHead") is PointRendROIMaskHead
-
-
 def test_the_tiny_overrides_of_the_published_head_are_the_defaults(tiny):
     head = coco_head(tiny, 80)
     assert head.train_points == TrainPointPlan(196, 3, 0.75)
@@ -51,8 +46,10 @@ def test_the_tiny_overrides_of_the_published_head_are_the_defaults(tiny):
 
 
 def test_state_dict_of_the_published_weights(tiny):
-    shapes = {name: tuple(value.shape) for name, value in coco_head(tiny, 80).state_dict().items()}
-    assert shapes == {
+    head = coco_head(tiny, 80)
+    assert sum(p.numel() for p in head.coarse_head.parameters()) == 18_176_080
+    assert sum(p.numel() for p in head.point_head.parameters()) == 285_776
+    assert {name: tuple(value.shape) for name, value in head.state_dict().items()} == {
         "coarse_head.reduce_spatial_dim_conv.weight": (256, 256, 2, 2),
         "coarse_head.reduce_spatial_dim_conv.bias": (256,),
         "coarse_head.fc1.weight": (1024, 12544),
@@ -143,9 +140,9 @@ def test_built_without_a_configuration(tiny):
             r"MODEL\.ROI_MASK_HEAD\.IN_FEATURES contains 'res4'.*'p2'",
         ),
         ({"ROI_MASK_HEAD__POOLER_RESOLUTION": 7}, r"POOLER_RESOLUTION is 7.*even"),
-        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is below 1"),
+        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is 0; it must be at least 1"),
         ({"MASK_POINT_HEAD__NAME": "Standard"}, r"'Standard'.*'StandardPointHead'"),
-        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"NUM_FC=0.*at least 1"),
+        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"StandardPointHead\.NUM_FC is 0.*at least 1"),
         ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, r"TRAIN_NUM_POINTS is 0.*at least 1"),
         ({"MASK_POINT_HEAD__OVERSAMPLE_RATIO": 0}, r"OVERSAMPLE_RATIO is 0.*at least 1"),
         (

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from pointrend_ext.modeling import PointRendROIMaskHead
 
 BOTH = {
     "ROI_MASK_HEAD__IN_FEATURES": ("p2", "p3"),
@@ -49,11 +55,6 @@ def test_the_loop_sees_masks_that_vary(tiny):
     assert masks[0].std() > 0.02
 
 
-def test_a_box_of_no_area_is_finite(tiny):
-    (got,) = predict(tiny.head(), tiny, [[[7, 9, 7, 9], [7, 9, 7, 20]]], [[1, 1]])
-    assert got.pred_masks.isfinite().all()
-
-
 def test_a_box_beyond_the_image_sees_zeros_alone(tiny):
     far = [[[1000, 1000, 1010, 1010], [-5000, -5000, -4000, -4100], [1e6, 1e6, 2e6, 2e6]]]
     (got,) = predict(tiny.head(), tiny, far, [[1, 1, 1]])
@@ -68,17 +69,6 @@ def test_more_points_than_cells_is_one_dense_evaluation(tiny, loop_head, num_poi
     slow = loop_head(head, tiny.features(num_images=1, dtype=torch.float64))
     expected = slow.mask(0, tiny.boxes[0][0], 0, 12, 0, 1)
     torch.testing.assert_close(got.pred_masks[0, 0], torch.from_numpy(expected), rtol=0, atol=1e-10)
-
-
-@pytest.mark.parametrize("num_points", [448**2, 10**6])
-def test_more_points_than_a_published_mask_has(tiny, num_points):
-    head = tiny.head(
-        ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION=7,
-        MASK_POINT_HEAD__SUBDIVISION_STEPS=5,
-        MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS=num_points,
-    )
-    (got,) = predict(head, tiny, [tiny.boxes[0][:1]], [[0]])
-    assert got.pred_masks.shape == (1, 1, 224, 224)
 
 
 @pytest.mark.parametrize("boxes", [[[], []], [[]], [[], [[4, 4, 9, 9]], []]])
@@ -153,16 +143,11 @@ def test_half_precision_is_close(tiny, dtype, tolerance):
     expected = predict(tiny.head(**BOTH), tiny, tiny.boxes, tiny.classes)
     got = predict(tiny.head(**BOTH).to(dtype), tiny, tiny.boxes, tiny.classes)
     for a, b in zip(got, expected, strict=True):
+        # Detectron2 pastes with coordinates in the masks' own type: 16 bits tear them apart
+        assert a.pred_masks.dtype == torch.float32
         difference = (a.pred_masks.float() - b.pred_masks).abs()
         assert difference.max() < tolerance
         assert difference.mean() < tolerance / 10
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-def test_half_precision_masks_can_be_pasted(tiny, dtype):
-    """Detectron2 pastes with coordinates in the masks' own type: 16 bits tear them apart."""
-    got = predict(tiny.head().to(dtype), tiny, tiny.boxes, tiny.classes)
-    assert [x.pred_masks.dtype for x in got] == [torch.float32, torch.float32]
 
 
 def test_autocast_is_close(tiny):
@@ -209,3 +194,22 @@ def test_features_and_boxes_are_not_modified(tiny):
         assert torch.equal(features[name], value)
     assert detections[0].pred_boxes.tensor.tolist() == tiny.boxes[0]
     assert all(torch.equal(weights[name], value) for name, value in head.state_dict().items())
+
+
+def test_a_forward_pass_gets_to_work_at_once(tiny):
+    """Six calls deep is the first product of matrices: what lies between is read by everybody."""
+    depths = []
+
+    class Depth(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            if function in (torch.conv2d, F.linear) and not depths:
+                frame, depth = sys._getframe(1), 1
+                while frame.f_code is not PointRendROIMaskHead.forward.__code__:
+                    frame, depth = frame.f_back, depth + 1
+                depths.append(depth)
+            return function(*args, **(kwargs or {}))
+
+    head, detections = tiny.head().eval(), tiny.detections(tiny.boxes, tiny.classes)
+    with torch.no_grad(), Depth():
+        head(tiny.features(), detections)
+    assert 1 <= depths[0] <= 6

@@ -6,44 +6,16 @@ import math
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
+from tests.modeling.builders import LEVELS, RCNN, model_cfg
 
-LEVELS = ["p2", "p3", "p4", "p5"]
 TINY = {
+    **RCNN,
     "META_ARCHITECTURE": "PanopticFPN",
-    "MASK_ON": True,
-    "DEVICE": "cpu",
-    "WEIGHTS": "",
-    "BACKBONE.NAME": "build_resnet_fpn_backbone",
-    "RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
-    "RESNETS.STEM_OUT_CHANNELS": 8,
-    "RESNETS.RES2_OUT_CHANNELS": 16,
-    "RESNETS.WIDTH_PER_GROUP": 4,
-    "FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
-    "FPN.OUT_CHANNELS": 8,
-    "ANCHOR_GENERATOR.SIZES": [[16], [32], [64], [128], [256]],
-    "RPN.IN_FEATURES": [*LEVELS, "p6"],
-    "RPN.POST_NMS_TOPK_TRAIN": 50,
-    "RPN.POST_NMS_TOPK_TEST": 20,
-    "ROI_HEADS.NAME": "StandardROIHeads",
-    "ROI_HEADS.IN_FEATURES": LEVELS,
     "ROI_HEADS.NUM_CLASSES": 80,
-    "ROI_HEADS.BATCH_SIZE_PER_IMAGE": 16,
-    "ROI_HEADS.SCORE_THRESH_TEST": 0.0,
-    "ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
-    "ROI_BOX_HEAD.NUM_FC": 1,
-    "ROI_BOX_HEAD.FC_DIM": 16,
-    "ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
-    "ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
-    "ROI_MASK_HEAD.POOLER_TYPE": "",
-    "ROI_MASK_HEAD.CONV_DIM": 8,
-    "ROI_MASK_HEAD.FC_DIM": 16,
-    "MASK_POINT_HEAD.FC_DIM": 8,
     "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
     "SEM_SEG_HEAD.IN_FEATURES": LEVELS,
     "SEM_SEG_HEAD.NUM_CLASSES": 54,
@@ -53,17 +25,13 @@ TINY = {
     "SEM_SEG_POINT_HEAD.FC_DIM": 12,
     "SEM_SEG_POINT_HEAD.TRAIN_NUM_POINTS": 64,
     "SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS": 200,
+    "PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH": 0.0,
 }
 
 
 @pytest.fixture
 def model():
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    cfg.merge_from_list([x for key, value in TINY.items() for x in (f"MODEL.{key}", value)])
-    cfg.TEST.DETECTIONS_PER_IMAGE = 5
-    cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = 0.0
-    return build_model(cfg)
+    return build_model(model_cfg(TINY))
 
 
 def picture(size_hw):

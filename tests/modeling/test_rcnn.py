@@ -4,53 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 
-from pointrend_ext import add_pointrend_config
-
-SMALL = {
-    "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
-    "MODEL.MASK_ON": True,
-    "MODEL.DEVICE": "cpu",
-    "MODEL.WEIGHTS": "",
-    "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
-    "MODEL.RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": 8,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": 16,
-    "MODEL.RESNETS.WIDTH_PER_GROUP": 4,
-    "MODEL.FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
-    "MODEL.FPN.OUT_CHANNELS": 12,
-    "MODEL.ANCHOR_GENERATOR.SIZES": [[16], [32], [64], [128], [256]],
-    "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
-    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 50,
-    "MODEL.RPN.POST_NMS_TOPK_TEST": 20,
-    "MODEL.ROI_HEADS.NAME": "StandardROIHeads",
-    "MODEL.ROI_HEADS.IN_FEATURES": ["p2", "p3", "p4", "p5"],
-    "MODEL.ROI_HEADS.NUM_CLASSES": 3,
-    "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 16,
-    "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.0,
-    "MODEL.ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
-    "MODEL.ROI_BOX_HEAD.NUM_FC": 1,
-    "MODEL.ROI_BOX_HEAD.FC_DIM": 16,
-    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
-    "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": True,
-    "MODEL.ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
-    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": "",
-    "MODEL.ROI_MASK_HEAD.CONV_DIM": 8,
-    "MODEL.ROI_MASK_HEAD.FC_DIM": 16,
-    "MODEL.MASK_POINT_HEAD.FC_DIM": 8,
-    "TEST.DETECTIONS_PER_IMAGE": 5,
-}
+from tests.modeling.builders import RCNN, model_cfg
 
 
 def build(**changes):
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    wanted = {key.replace("__", "."): value for key, value in changes.items()}
-    cfg.merge_from_list([x for pair in {**SMALL, **wanted}.items() for x in pair])
-    return build_model(cfg)
+    return build_model(model_cfg(RCNN, ROI_BOX_HEAD__TRAIN_ON_PRED_BOXES=True, **changes))
 
 
 def image(size_hw, boxes=(), with_instances=True):
@@ -85,7 +46,7 @@ def step(model, batch, event_storage):
 @pytest.mark.parametrize("heads", HEADS)
 def test_two_images_without_instances_train_every_parameter(event_storage, heads):
     agnostic = heads == "CascadeROIHeads"
-    model = build(MODEL__ROI_HEADS__NAME=heads, MODEL__ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
+    model = build(ROI_HEADS__NAME=heads, ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
     losses = step(model, [image((64, 96)), image((80, 64))], event_storage)
     assert losses["loss_mask"].item() == 0
     assert losses["loss_mask_point"].item() == 0
@@ -96,7 +57,7 @@ def test_two_images_without_instances_train_every_parameter(event_storage, heads
 @pytest.mark.parametrize("heads", HEADS)
 def test_images_of_different_sizes_one_without_instances(event_storage, heads):
     agnostic = heads == "CascadeROIHeads"
-    model = build(MODEL__ROI_HEADS__NAME=heads, MODEL__ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
+    model = build(ROI_HEADS__NAME=heads, ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
     batch = [image((64, 96), ONE_BOX), image((90, 70)), image((96, 64), ONE_BOX * 2)]
     losses = step(model, batch, event_storage)
     assert losses["loss_mask"].item() > 0.1
@@ -110,11 +71,11 @@ def test_images_of_different_sizes_one_without_instances(event_storage, heads):
     "changes",
     [
         {},
-        {"MODEL__ROI_HEADS__NUM_CLASSES": 1},
-        {"MODEL__ROI_MASK_HEAD__CLS_AGNOSTIC_MASK": True},
+        {"ROI_HEADS__NUM_CLASSES": 1},
+        {"ROI_MASK_HEAD__CLS_AGNOSTIC_MASK": True},
         {
-            "MODEL__ROI_MASK_HEAD__IN_FEATURES": ["p2", "p3"],
-            "MODEL__MASK_POINT_HEAD__IN_FEATURES": ["p2", "p4"],
+            "ROI_MASK_HEAD__IN_FEATURES": ["p2", "p3"],
+            "MASK_POINT_HEAD__IN_FEATURES": ["p2", "p4"],
         },
     ],
 )
@@ -129,7 +90,7 @@ def test_inference_gives_masks_in_the_size_asked_for(changes):
 
 
 def test_inference_without_any_detection():
-    model = build(MODEL__ROI_HEADS__SCORE_THRESH_TEST=1.0).eval()
+    model = build(ROI_HEADS__SCORE_THRESH_TEST=1.0).eval()
     with torch.no_grad():
         (output,) = model([image((64, 96), with_instances=False)])
     assert output["instances"].pred_masks.shape == (0, 128, 192)
@@ -149,18 +110,18 @@ def test_a_batch_gives_what_single_images_give():
 
 def test_features_that_the_heads_do_not_get_are_refused_at_build():
     with pytest.raises(ValueError, match=r"MASK_POINT_HEAD\.IN_FEATURES contains 'p6'"):
-        build(MODEL__MASK_POINT_HEAD__IN_FEATURES=["p6"])
+        build(MASK_POINT_HEAD__IN_FEATURES=["p6"])
 
 
 def test_a_c4_backbone_is_refused_at_build():
     changes = {
-        "MODEL__BACKBONE__NAME": "build_resnet_backbone",
-        "MODEL__RESNETS__OUT_FEATURES": ["res4"],
-        "MODEL__RPN__IN_FEATURES": ["res4"],
-        "MODEL__ANCHOR_GENERATOR__SIZES": [[32, 64]],
-        "MODEL__ROI_HEADS__IN_FEATURES": ["res4"],
+        "BACKBONE__NAME": "build_resnet_backbone",
+        "RESNETS__OUT_FEATURES": ["res4"],
+        "RPN__IN_FEATURES": ["res4"],
+        "ANCHOR_GENERATOR__SIZES": [[32, 64]],
+        "ROI_HEADS__IN_FEATURES": ["res4"],
     }
     with pytest.raises(ValueError, match=r"IN_FEATURES contains 'p2'.*\['res4'\]"):
         build(**changes)
     with pytest.raises(ValueError, match=r"'Res5ROIHeads'.*FPN"):
-        build(**changes, MODEL__ROI_HEADS__NAME="Res5ROIHeads")
+        build(**changes, ROI_HEADS__NAME="Res5ROIHeads")

@@ -18,6 +18,7 @@ def split(head, inputs):
 @pytest.mark.parametrize("num_fc", [1, 2, 3])
 @pytest.mark.parametrize("names", LEVELS)
 @pytest.mark.parametrize("channels", [1, 4])
+@torch.no_grad()
 def test_put_together_again(regions, rng, channels, names, num_fc, each_layer):
     inputs = regions.inputs(names=names, channels=channels)
     head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
@@ -28,18 +29,17 @@ def test_put_together_again(regions, rng, channels, names, num_fc, each_layer):
 
     fine = torch.randn(2, sum(LEVELS[names]), 9, generator=rng, dtype=torch.float64)
     coarse = torch.randn(2, channels, 9, generator=rng, dtype=torch.float64)
-    hidden = 0
-    for part, weight in zip(fine.split(LEVELS[names], dim=1), layers.fine, strict=True):
-        hidden = hidden + weight @ part
-    coarse_parts = [*layers.coarse.split(7)] + [torch.zeros(7, channels).double()] * num_fc
-    for number in range(num_fc):
-        if number:
-            hidden = layers.hidden[number - 1] @ hidden
-        hidden = (hidden + coarse_parts[number] @ coarse + layers.biases[number][:, None]).relu()
-    logits = layers.out @ hidden + layers.out_bias[:, None]
+    fine_rows, coarse_rows, expected = (
+        x.transpose(1, 2).flatten(0, 1) for x in (fine, coarse, head(fine, coarse))
+    )
+    parts = zip(fine_rows.split(LEVELS[names], dim=1), layers.fine, strict=True)
+    first = sum(part @ weight.t() for part, weight in parts) + layers.biases[0]
+    weights = layers.coarse.split(7)
+    hidden = layers.run(first, lambda number: coarse_rows @ weights[number].t())
+    logits = hidden @ layers.out.t() + layers.out_bias
     if each_layer:
-        logits = logits + layers.out_coarse @ coarse
-    torch.testing.assert_close(logits, head(fine, coarse), rtol=1e-12, atol=1e-12)
+        logits = logits + coarse_rows @ layers.out_coarse.t()
+    torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_is_differentiable_and_follows_the_weights(regions):

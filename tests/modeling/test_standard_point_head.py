@@ -41,26 +41,6 @@ def test_equals_matrix_products_with_the_coarse_channels_last(each_layer):
             torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_names_shapes_and_size_at_80_classes():
-    with torch.device("meta"):
-        head = StandardPointHead(fine_channels=256, coarse_channels=80, out_channels=80)
-    assert {name: tuple(p.shape) for name, p in head.state_dict().items()} == {
-        **{f"fc{n}.weight": (256, 336, 1) for n in (1, 2, 3)},
-        **{f"fc{n}.bias": (256,) for n in (1, 2, 3)},
-        "predictor.weight": (80, 336, 1),
-        "predictor.bias": (80,),
-    }
-    assert sum(p.numel() for p in head.parameters()) == 285_776
-
-
-def test_without_coarse_at_each_layer_it_has_the_size_of_the_semantic_head():
-    with torch.device("meta"):
-        head = StandardPointHead(
-            fine_channels=256, coarse_channels=19, out_channels=19, coarse_pred_each_layer=False
-        )
-    assert sum(p.numel() for p in head.parameters()) == 207_123
-
-
 def test_initialisation():
     head = StandardPointHead(fine_channels=256, coarse_channels=80, out_channels=80)
     assert head.predictor.weight.std().item() == pytest.approx(0.001, rel=0.05)
@@ -87,7 +67,7 @@ def test_no_region():
 
 @pytest.mark.parametrize("bad", [{"num_fc": 0}, {"fc_dim": 0}])
 def test_a_head_without_hidden_layer_is_refused(bad):
-    with pytest.raises(ValueError, match=r"NUM_FC=.*FC_DIM=.*at least 1"):
+    with pytest.raises(ValueError, match=r"(NUM_FC|FC_DIM) is 0; .*at least 1"):
         build(**bad)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
-from detectron2.modeling import build_model
+from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.engine import Trainer, load_cfg
-from pointrend_ext.modeling.unread_keys import check_unread_keys
+from pointrend_ext.modeling.unread_keys import build_checked_model
 
 INSTANCE = "Toy/pointrend_rcnn_toy.yaml"
 MASK_RCNN = "Toy/mask_rcnn_toy.yaml"
@@ -24,6 +26,12 @@ NORM = ["MODEL.FPN.ALIGNMENT.NORM", "SyncBN"]
 ALIGNED = ["MODEL.BACKBONE.NAME", "build_resnet_aligned_fpn_backbone"]
 AUXILIARY = ["MODEL.SEM_SEG_HEAD.AUX_LOSS_WEIGHT", 0.4]
 OHEM = ["MODEL.SEM_SEG_HEAD.LOSS_TYPE", "ohem"]
+CROSS_ENTROPY = ["MODEL.SEM_SEG_HEAD.LOSS_TYPE", "cross_entropy"]
+DILATION = ["MODEL.RESNETS.RES4_DILATION", 2]
+POOLED = ["MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlignV2"]
+NO_POINTS = ["MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead"]
+WIDTHS = ["MODEL.ROI_MASK_HEAD.FC_DIM", 8, "MODEL.MASK_POINT_HEAD.FC_DIM", 8]
+SEGMENTOR = ["MODEL.META_ARCHITECTURE", "SemanticSegmentor"]
 LABELS = ["MODEL.SEM_SEG_POINT_HEAD.OUTPUT", "labels"]
 COORDS = ["MODEL.FPN.ALIGNMENT.COORDS", "sfnet"]
 HEAD_COORDS = ["MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS", "sfnet"]
@@ -36,21 +44,34 @@ def make_cfg(name, opts):
     return load_cfg(name, [*META, *opts])
 
 
+NOT_ALIGNED = "NAME is 'FAM', but no part .* Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backb"
 MISTAKES = {
-    "alignment, instances": (INSTANCE, FAM, "NAME is 'FAM', but .*'build_resnet_fpn_backbone'"),
-    "alignment, Mask R-CNN": (MASK_RCNN, FAM, "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn"),
-    "alignment, semantics": (REFINED, FAM, "NAME is 'FAM', but"),
-    "alignment, panoptic": (INSTANCE, [*PANOPTIC, *FAM], "NAME is 'FAM', but"),
-    "alignment, no pyramid": (SFNET, FAM, "'build_resnet_sfnet_backbone' builds"),
-    "auxiliary loss": (SEMANTIC, AUXILIARY, "AUX_LOSS_WEIGHT is 0.4, but SemSegFPNHead has no"),
-    "auxiliary loss, refined": (DEEPLAB, AUXILIARY, "but DeepLabV3LogitsHead has no auxiliary"),
-    "loss": (REFINED, OHEM, "LOSS_TYPE is 'ohem', but SemSegFPNHead always"),
-    "details of no alignment": (INSTANCE, COORDS, "ALIGNMENT.COORDS is 'sfnet', but .*NAME is ''"),
-    "norm of an alignment without": (INSTANCE, [*ALIGNED, *FAM, *NORM], "FAM and GatedFAM have no"),
-    "grid of a head": (REFINED, HEAD_COORDS, "ALIGNMENT_COORDS is 'sfnet', but the semantic head"),
-    "mining": (SEMANTIC, MIN_KEPT, "OHEM_MIN_KEPT is 50, but .*LOSS_TYPE is not 'ohem'"),
-    "pooling": (SFNET, POOLING, "ASPP_POOLING is 'crop', but the semantic head has no ASPP that"),
-    "labels": (SEMANTIC, LABELS, "OUTPUT is 'labels', but .*'SemanticSegmentor' returns logits"),
+    "alignment, instances": (INSTANCE, FAM, NOT_ALIGNED),
+    "alignment, Mask R-CNN": (MASK_RCNN, FAM, NOT_ALIGNED),
+    "alignment, semantics": (REFINED, FAM, NOT_ALIGNED),
+    "alignment, panoptic": (INSTANCE, [*PANOPTIC, *FAM], NOT_ALIGNED),
+    "alignment, no pyramid": (SFNET, FAM, NOT_ALIGNED),
+    "auxiliary loss": (SEMANTIC, AUXILIARY, "AUX_LOSS_WEIGHT is 0.4, but .* Use SFNetHead or"),
+    "auxiliary loss, refined": (DEEPLAB, AUXILIARY, "AUX_LOSS_WEIGHT is 0.4, but .* Use SFNetHead"),
+    "loss": (REFINED, OHEM, "LOSS_TYPE is 'ohem', but .*SemSegFPNHead always"),
+    "details of no alignment": (INSTANCE, COORDS, "COORDS is 'sfnet', but .* Set .*NAME to FAM"),
+    "the same, aligned backbone": (INSTANCE, [*ALIGNED, *COORDS], "COORDS is 'sfnet', but .* Set"),
+    "norm of an alignment without": (INSTANCE, [*ALIGNED, *FAM, *NORM], "NORM is .*NAME CAB"),
+    "grid of a head": (REFINED, HEAD_COORDS, "ALIGNMENT_COORDS is 'sfnet', but .*ALIGNMENT.COORDS"),
+    "mining": (SEMANTIC, MIN_KEPT, "OHEM_MIN_KEPT is 50, but .* 'ohem'"),
+    "mining, another loss": (
+        SFNET,
+        [*CROSS_ENTROPY, *MIN_KEPT],
+        "OHEM_MIN_KEPT is 50, but .*'ohem'",
+    ),
+    "pooling": (SFNET, POOLING, "ASPP_POOLING is 'crop', but .* Use DeepLabV3LogitsHead or"),
+    "labels": (SEMANTIC, LABELS, "OUTPUT is 'labels', but .*PointRendSemanticSegmentor"),
+    "labels, refined": (REFINED, [*SEGMENTOR, *LABELS], "OUTPUT is 'labels', but .*Segmentor, or"),
+    "dilation": (
+        INSTANCE,
+        DILATION,
+        "MODEL.RESNETS.RES4_DILATION is 2, but .*leave RES4_DILATION o",
+    ),
 }
 RIGHT = {
     "instances": (INSTANCE, []),
@@ -67,6 +88,8 @@ RIGHT = {
     "mining": (SFNET, MIN_KEPT),
     "pooling": (DEEPLAB, POOLING),
     "pooling, V3+": (DEEPLAB_PLUS, POOLING),
+    "what a head does anyway": (SEMANTIC, CROSS_ENTROPY),
+    "no point head": (INSTANCE, [*NO_POINTS, *POOLED, *WIDTHS]),
     # a semantic key of an instance model: nothing that it could mean
     "no semantic head": (INSTANCE, [*AUXILIARY, *LABELS, *HEAD_COORDS, *MIN_KEPT, *POOLING]),
 }
@@ -83,17 +106,31 @@ def test_what_something_reads_is_not(name, opts):
     cfg = make_cfg(name, opts)
     before = cfg.dump()
     with torch.device("meta"):
-        check_unread_keys(cfg, build_model(cfg))
+        build_checked_model(cfg)
     assert cfg.dump() == before
 
 
-def test_a_head_of_the_user_may_read_any_key():
-    class UserHead(nn.Module):
-        pass
+@pytest.mark.parametrize("look", [lambda cfg: cfg, lambda cfg: cfg.clone(), copy.deepcopy])
+def test_a_part_of_the_user_is_believed_to_want_what_it_reads(look):
+    def build(cfg):
+        assert isinstance(cfg, CfgNode)
+        assert isinstance(cfg.MODEL, CfgNode)
+        node = look(cfg).MODEL.SEM_SEG_HEAD
+        assert node.AUX_LOSS_WEIGHT == 0.4
+        assert node["ALIGNMENT_COORDS"] == "sfnet"
+        assert node.get("OHEM_MIN_KEPT") == 50
+        return nn.Identity()
 
-    model = nn.Module()
-    model.sem_seg_head = UserHead()
-    cfg = make_cfg(SEMANTIC, [*AUXILIARY, *HEAD_COORDS, *MIN_KEPT, *POOLING])
-    check_unread_keys(cfg, model)
-    with pytest.raises(ValueError, match=r"ALIGNMENT\.COORDS"):
-        check_unread_keys(make_cfg(SEMANTIC, COORDS), model)
+    cfg = make_cfg(SEMANTIC, [*AUXILIARY, *HEAD_COORDS, *MIN_KEPT])
+    assert isinstance(build_checked_model(cfg, build), nn.Identity)
+    with pytest.raises(
+        ValueError, match=r"^MODEL\.SEM_SEG_HEAD\.ASPP_POOLING is 'crop', but .*out\.$"
+    ):
+        build_checked_model(
+            make_cfg(SEMANTIC, [*AUXILIARY, *HEAD_COORDS, *MIN_KEPT, *POOLING]), build
+        )
+
+
+def test_all_unread_keys_are_named():
+    with pytest.raises(ValueError, match=r"(?s)ALIGNMENT\.COORDS.*\n.*AUX_LOSS_WEIGHT"):
+        build_checked_model(make_cfg(SEMANTIC, [*AUXILIARY, *COORDS]))

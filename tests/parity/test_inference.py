@@ -1,4 +1,4 @@
-"""Same weights in, same masks out (reference.md, performance.md section 7)."""
+"""Same weights in, same masks out."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.fast.top_two import labels_and_gaps_of_planes
 from pointrend_ext.layers.fast.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
 from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.two_classes import two_class_logits
 
 __all__ = ["LabelGrid"]
 
@@ -58,10 +59,10 @@ class LabelGrid:
                 one already.
         """
         is_binary = len(logits) == 1
-        logits = _with_background(at_least_float32(logits), 0)
-        self._logits: LazyLogits | None = LazyLogits(logits, None if is_binary else table)
+        logits = two_class_logits(at_least_float32(logits), dim=0)
+        self._logits = LazyLogits(logits, None if is_binary else table)
         self._num_classes = len(logits)
-        self._size_px, self._stride = size_px, stride
+        self._size_px, self._stride = size_px, float(stride)
         self.labels, self._gaps = labels_and_gaps(logits)
         self._exact: Tensor | None = None  # pixels whose gap is no mere bound; None: all of them
 
@@ -75,10 +76,7 @@ class LabelGrid:
                 self._logits.rows, self._num_classes, self._logits.size_hw, self._gaps
             )
             self._exact = None
-            if self._stride > 1:  # otherwise nobody will ask for logits any more
-                self._logits.double()
-            else:
-                self._logits = None
+            self._logits.double()
             return
         bounds = torch.stack(_corners(self._gaps)).amin(0)
         self.labels, self._gaps = _spread(corners[0]), _spread(bounds)
@@ -106,8 +104,7 @@ class LabelGrid:
         gaps = gaps.flatten() if candidates is None else gaps.flatten()[candidates]
         chosen = top_indices(gaps.neg()[None], num_points)[0]
         pixels = (chosen if candidates is None else candidates[chosen]).sort().values
-        size_hw = tuple(self.labels.shape)
-        return pixels, cells_to_coords(pixels, size_hw, self._gaps.dtype)[None]
+        return pixels, cells_to_coords(pixels, self.labels.shape, self._gaps.dtype)[None]
 
     def write(self, cells: Tensor, point_logits: Tensor) -> None:
         """Replace the logits of pixels.
@@ -116,30 +113,32 @@ class LabelGrid:
             cells: (P,) flat numbers.
             point_logits: (1, C, P).
         """
-        rows = _with_background(point_logits[0].t().to(self._gaps.dtype), 1)  # (P, C)
-        if self._logits is not None:
-            self._logits.write(cells, rows)
+        rows = two_class_logits(point_logits[0].t().to(self._gaps.dtype))  # (P, C)
+        self._logits.write(cells, rows)
         self._set(cells, rows)
 
     def _candidates(self, gaps: Tensor, num_points: int) -> Tensor | None:
         """Return pixels with exact gaps, the most uncertain ones among them; None for all."""
-        if self._exact is None:
+        exact = self._exact
+        if exact is None:
             return None
-        if len(self._exact) < num_points:
-            self._look_further(top_indices(gaps.neg()[None], num_points)[0], gaps)
-        cut_off = gaps[self._exact].kthvalue(num_points).values
-        self._look_further((gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
-        return self._exact
+        if len(exact) < num_points:
+            most_uncertain = top_indices(gaps.neg()[None], num_points)[0]
+            exact = self._look_further(exact, most_uncertain, gaps)
+        cut_off = gaps[exact].kthvalue(num_points).values
+        exact = self._look_further(exact, (gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
+        self._exact = exact
+        return exact
 
-    def _look_further(self, pixels: Tensor, gaps: Tensor) -> None:
-        """Make the gaps of pixels exact, in ``gaps`` too."""
+    def _look_further(self, exact: Tensor, pixels: Tensor, gaps: Tensor) -> Tensor:
+        """Make the gaps of more pixels exact, in ``gaps`` too, and return all exact pixels."""
         is_exact = torch.zeros(gaps.numel(), dtype=torch.bool, device=gaps.device)
-        is_exact[self._exact] = True
+        is_exact[exact] = True
         pixels = pixels[~is_exact[pixels]]
         self._look_at(pixels)
         inside = gaps[pixels] < torch.inf
         gaps[pixels] = torch.where(inside, self._gaps.flatten()[pixels], torch.inf)
-        self._exact = torch.cat((self._exact, pixels))
+        return torch.cat((exact, pixels))
 
     def _look_at(self, pixels: Tensor) -> None:
         """Compute labels and gaps of pixels from their logits."""
@@ -152,13 +151,6 @@ class LabelGrid:
         labels, gaps = labels_and_gaps_of_planes(planes_of_rows(rows))
         self.labels.view(-1)[pixels] = labels.to(self.labels.dtype)
         self._gaps.view(-1)[pixels] = gaps
-
-
-def _with_background(logits: Tensor, dim: int) -> Tensor:
-    """Give a binary model a class 0, whose logit is 0."""
-    if logits.shape[dim] > 1:
-        return logits
-    return torch.cat((torch.zeros_like(logits), logits), dim=dim)
 
 
 def _corners(grid: Tensor) -> list[Tensor]:

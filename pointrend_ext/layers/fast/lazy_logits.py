@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ class _Level:
         logits: (P, C), what was written.
     """
 
-    size_hw: tuple[int, int]
+    size_hw: Sequence[int]
     pixels: Tensor
     logits: Tensor
 
@@ -39,7 +40,8 @@ class LazyLogits:
             logits: (C, H, W).
             table: the same with one row per pixel, (H * W, C), if there is one already.
         """
-        self._base, self._table, self._levels = logits, table, []
+        self._base, self._table = logits, table
+        self._levels: list[_Level] = []
 
     def double(self) -> None:
         """Double the resolution by bilinear interpolation, without doing it."""
@@ -59,9 +61,9 @@ class LazyLogits:
         self._levels[-1].pixels, self._levels[-1].logits = pixels, logits.contiguous()
 
     @property
-    def size_hw(self) -> tuple[int, int]:
+    def size_hw(self) -> Sequence[int]:
         """Rows and columns of the map."""
-        return self._levels[-1].size_hw if self._levels else tuple(self._base.shape[1:])
+        return self._levels[-1].size_hw if self._levels else self._base.shape[1:]
 
     def rows(self, start: int, stop: int) -> Tensor:
         """Compute some rows of pixels.

@@ -54,8 +54,8 @@ class MapRows:
         num_images, _, height, width = self._feature.shape
         columns, rows, weights = bilinear_taps(coords_map, (height, width))
         if self.table is None:
-            images = zip(self._feature, tap_cells(columns, rows, width), weights, strict=True)
-            return torch.cat([_read_some_cells(*image) for image in images])
+            per_image = zip(self._feature, tap_cells(columns, rows, width), weights, strict=True)
+            return torch.cat([_read_some_cells(*image) for image in per_image])
         images = torch.arange(num_images, dtype=torch.int32, device=coords_map.device)
         cells = tap_cells(columns, rows, width) + images.view(-1, 1, 1) * (height * width)
         weights = weights.flatten(0, 1).to(self.table.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +39,7 @@ class Window:
         return self.height * self.width
 
 
-def region_window(box_px: Sequence[float], stride: float, size_hw: tuple[int, int]) -> Window:
+def region_window(box_px: Sequence[float], stride: float, size_hw: Sequence[int]) -> Window:
     """Find the cells around a box.
 
     Args:
@@ -72,24 +72,21 @@ class RegionWindows:
     def __init__(
         self,
         rows: Tensor,
-        first: Tensor,
-        origin: tuple[Tensor, Tensor],
-        width: Tensor,
-        size_hw: tuple[int, int],
+        layout: tuple[Tensor, Tensor, Tensor, Tensor],
+        size_hw: Sequence[int],
         stride: float,
     ) -> None:
         """Keep a table; ``cut`` and ``whole`` make one.
 
         Args:
             rows: (M, C), M at least 1.
-            first: (R, 1, 1) row number of each window's first cell.
-            origin: row and column of that cell in the map, each (R, 1, 1).
-            width: (R, 1, 1) columns of the windows.
+            layout: of each window the row number of its first cell, row and column of that cell
+                in the map, and the columns of the window, each (R, 1, 1).
             size_hw: rows and columns of the map.
             stride: pixels per cell.
         """
         self.rows = at_least_float32(rows)
-        self._first, (self._top, self._left), self._width = first, origin, width
+        self._first, self._top, self._left, self._width = layout
         self._size_hw, self._stride = size_hw, stride
 
     @classmethod
@@ -107,15 +104,14 @@ class RegionWindows:
         total = sum(window.num_cells for window in windows)
         rows = feature.new_empty(total + 1, feature.shape[1])
         rows[-1] = 0  # what regions without a window read, never the window of another
-        layout, first = [], 0
+        layout, begin = [], 0
         for image, w in zip(images, windows, strict=True):
             source = feature[image, :, w.top : w.top + w.height, w.left : w.left + w.width]
-            target = rows[first : first + w.num_cells].view(w.height, w.width, rows.shape[1])
+            target = rows[begin : begin + w.num_cells].view(w.height, w.width, rows.shape[1])
             copy_rows(target, source)
-            layout.append((first if w.num_cells else total, w.top, w.left, w.width))
-            first += w.num_cells
-        first, top, left, width = _columns(layout, feature.device)
-        return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)
+            layout.append((begin if w.num_cells else total, w.top, w.left, w.width))
+            begin += w.num_cells
+        return cls(rows, _columns(layout, feature.device), feature.shape[-2:], stride)
 
     @classmethod
     def whole(cls, feature: Tensor, stride: float, images: Sequence[int]) -> RegionWindows:
@@ -129,8 +125,7 @@ class RegionWindows:
         height, width = feature.shape[-2:]
         rows = rows_of_planes(feature)
         layout = [(image * height * width, 0, 0, width) for image in images]
-        first, top, left, width = _columns(layout, feature.device)
-        return cls(rows, first, (top, left), width, tuple(feature.shape[-2:]), stride)
+        return cls(rows, _columns(layout, feature.device), feature.shape[-2:], stride)
 
     def taps(self, coords_px: Tensor) -> tuple[Tensor, Tensor]:
         """Find the rows to read at points.
@@ -149,7 +144,10 @@ class RegionWindows:
         return cells.flatten(0, 1), weights.flatten(0, 1).to(self.rows.dtype)
 
 
-def _columns(layout: Sequence[tuple[int, ...]], device: torch.device) -> Iterator[Tensor]:
+def _columns(
+    layout: Sequence[tuple[int, int, int, int]], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Turn R tuples of 4 numbers into 4 tensors (R, 1, 1)."""
     table = torch.tensor(layout, dtype=torch.int32).view(-1, 4, 1, 1)
-    return iter(table.to(device, non_blocking=True).unbind(1))
+    first, top, left, width = table.to(device, non_blocking=True).unbind(1)
+    return first, top, left, width

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers.precision import at_least_float32
+from pointrend_ext.layers.precision import at_least_float32, wide_dtype
 
 __all__ = ["copy_rows", "planes_of_rows", "rows_of_planes"]
 
@@ -29,8 +29,7 @@ def rows_of_planes(planes: Tensor) -> Tensor:
     if planes.is_contiguous(memory_format=torch.channels_last):
         return at_least_float32(planes.permute(0, 2, 3, 1).flatten(0, 2))
     num_images, channels, height, width = planes.shape
-    dtype = torch.promote_types(planes.dtype, torch.float32)
-    rows = planes.new_empty(num_images, height, width, channels, dtype=dtype)
+    rows = planes.new_empty(num_images, height, width, channels, dtype=wide_dtype(planes))
     for target, source in zip(rows, planes, strict=True):
         copy_rows(target, source)
     return rows.flatten(0, 2)

@@ -7,6 +7,8 @@ size of the map. The values are those of ``point_sample``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 __all__ = ["bilinear_taps", "distinct_cells", "read_taps", "tap_cells", "tap_weights"]
 
 
-def bilinear_taps(coords_map: Tensor, size_hw: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+def bilinear_taps(coords_map: Tensor, size_hw: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Find the cells around points, and their weights.
 
     Args:

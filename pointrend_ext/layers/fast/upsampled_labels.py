@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -41,7 +41,7 @@ def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
 def upsampled_labels_and_gaps(
     read_rows: Callable[[int, int], Tensor],
     num_classes: int,
-    size_hw: tuple[int, int],
+    size_hw: Sequence[int],
     like: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return what ``labels_and_gaps`` returns for the bilinearly doubled logits.

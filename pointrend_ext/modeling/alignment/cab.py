@@ -14,7 +14,8 @@ from detectron2.layers import Conv2d, get_norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
+from pointrend_ext.layers import flow_warp, resize_bilinear
+from pointrend_ext.modeling.alignment.base import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["CAB", "make_flow_branch"]
@@ -49,13 +50,15 @@ def make_flow_branch(
 
 
 @FEATURE_ALIGNMENT_REGISTRY.register()
-class CAB(nn.Module):
+class CAB(FlowAlignment):
     """``warp(up(high), flow 1) + warp(low, flow 2)``, each flow from a branch on [low | up(high)].
 
     A 1 x 1 convolution on concatenated maps is the sum of two on the maps, and it commutes with
     resizing, so ``high`` is convolved at its own size: the same result from fewer operations, with
     the parameters of the plain definition. 272,384 parameters at 256 channels.
     """
+
+    moves_resized = True
 
     @configurable
     def __init__(
@@ -79,9 +82,7 @@ class CAB(nn.Module):
         Raises:
             ValueError: unknown ``coords``.
         """
-        super().__init__()
-        check_flow_coords(coords, "CAB")
-        self.coords = coords
+        super().__init__(coords)
         self.channels = channels
         hidden_channels = hidden_channels or channels
         self.delta_gen1, self.delta_gen2 = (
@@ -92,13 +93,7 @@ class CAB(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
         """Read ``CHANNELS``, ``NORM``, ``COORDS`` and ``ZERO_INIT`` of ``MODEL.FPN.ALIGNMENT``."""
-        return {
-            "channels": channels,
-            "hidden_channels": cfg.CHANNELS,
-            "norm": cfg.NORM,
-            "coords": cfg.COORDS,
-            "zero_init": cfg.ZERO_INIT,
-        }
+        return {**super().from_config(cfg, channels=channels), "norm": cfg.NORM}
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse ``high`` (N, C, h, w) into ``low`` (N, C, H, W), the sum included."""
@@ -107,30 +102,24 @@ class CAB(nn.Module):
         warped_high = flow_warp(high, flow_high, coords=self.coords)
         return warped_high + flow_warp(low, flow_low, coords=self.coords)
 
-    def predict_flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
-        """Return the flows of ``high`` and of ``low``, (N, 2, H, W) each, in pixels."""
-        # Both maps are read at the size of low.
-        return [
-            flow_in_px(flow, low.shape[-2:], coords=self.coords) for flow in self._flows(low, high)
-        ]
-
     def _flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
         branches = (self.delta_gen1, self.delta_gen2)
-        weight = torch.cat([branch[0].weight for branch in branches])  # (2 D, 2 C, 1, 1)
+        weight = torch.cat(
+            [branch[0].get_parameter("weight") for branch in branches]
+        )  # (2 D, 2 C, 1, 1)
         weight_low, weight_high = weight.split(self.channels, dim=1)
         reduced_high = resize_bilinear(
             F.conv2d(high, weight_high), low.shape[-2:], coords=self.coords
         )
         reduced = F.conv2d(low, weight_low) + reduced_high  # (N, 2 D, H, W)
         return [
-            _after_reduction(branch, x)
+            _after_reduction(branch[0], branch[1], x)
             for branch, x in zip(branches, reduced.chunk(2, dim=1), strict=True)
         ]
 
 
-def _after_reduction(branch: nn.Sequential, reduced: Tensor) -> Tensor:
-    """Run what follows the 1 x 1 convolution of a branch."""
-    reduce, flow = branch
+def _after_reduction(reduce: Conv2d, flow: nn.Module, reduced: Tensor) -> Tensor:
+    """Run what follows the 1 x 1 convolution ``reduce`` of a branch."""
     if reduce.norm is not None:
         reduced = reduce.norm(reduced)
     return flow(reduce.activation(reduced))

@@ -4,8 +4,6 @@ Semantic Flow for Fast and Accurate Scene Parsing (Li et al., ECCV 2020), sectio
 successor SFNet-Lite; definitions and parameter names as in lxtGH/SFSegNets at ba475baf.
 Differences: zero flow is the identity unless a published grid is asked for, flows start at zero,
 and the sum with the fine map is included.
-
-C channels; low (N, C, H, W) is the fine map, high (N, C, h, w) the coarse one.
 """
 
 from __future__ import annotations
@@ -13,16 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode, configurable
+from detectron2.config import configurable
 from torch import Tensor, nn
 
-from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
+from pointrend_ext.layers import flow_warp, resize_bilinear
+from pointrend_ext.modeling.alignment.base import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["FAM", "GatedFAM"]
 
 
-class _FlowAlignment(nn.Module):
+class _ConcatAlignment(FlowAlignment):
     """What both modules share: two reductions and a convolution that predicts flows."""
 
     num_flows: int
@@ -47,9 +46,7 @@ class _FlowAlignment(nn.Module):
         Raises:
             ValueError: unknown ``coords``.
         """
-        super().__init__()
-        check_flow_coords(coords, type(self).__name__)
-        self.coords = coords
+        super().__init__(coords)
         hidden_channels = hidden_channels or max(channels // 2, 1)
         self.down_h = nn.Conv2d(channels, hidden_channels, 1, bias=False)
         self.down_l = nn.Conv2d(channels, hidden_channels, 1, bias=False)
@@ -59,34 +56,19 @@ class _FlowAlignment(nn.Module):
         if zero_init:
             nn.init.zeros_(self.flow_make.weight)
 
-    @classmethod
-    def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
-        """Read ``CHANNELS``, ``COORDS`` and ``ZERO_INIT`` of ``MODEL.FPN.ALIGNMENT``."""
-        return {
-            "channels": channels,
-            "hidden_channels": cfg.CHANNELS,
-            "coords": cfg.COORDS,
-            "zero_init": cfg.ZERO_INIT,
-        }
-
-    def predict_flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
-        """Return the flow of ``high`` and, if it is moved, of ``low``: (N, 2, H, W), in pixels."""
-        flows = self._flows(low, self._reduced_high(low, high))
-        return [
-            flow_in_px(flow, source.shape[-2:], coords=self.coords)
-            for flow, source in zip(flows, (high, low), strict=False)
-        ]
+    def _flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
+        return self._flows_of(low, self._reduced_high(low, high))
 
     def _reduced_high(self, low: Tensor, high: Tensor) -> Tensor:
         return resize_bilinear(self.down_h(high), low.shape[-2:], coords=self.coords)
 
-    def _flows(self, low: Tensor, reduced_high: Tensor) -> list[Tensor]:
+    def _flows_of(self, low: Tensor, reduced_high: Tensor) -> list[Tensor]:
         flows = self.flow_make(torch.cat([reduced_high, self.down_l(low)], dim=1))
         return list(flows.split(2, dim=1))
 
 
 @FEATURE_ALIGNMENT_REGISTRY.register()
-class FAM(_FlowAlignment):
+class FAM(_ConcatAlignment):
     """Flow alignment module: ``low + warp(high, flow)``.
 
     70,144 parameters at 256 channels.
@@ -96,12 +78,12 @@ class FAM(_FlowAlignment):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse ``high`` (N, C, h, w) into ``low`` (N, C, H, W), the sum included."""
-        [flow_high] = self._flows(low, self._reduced_high(low, high))
+        [flow_high] = self._flows(low, high)
         return low + flow_warp(high, flow_high, coords=self.coords)
 
 
 @FEATURE_ALIGNMENT_REGISTRY.register()
-class GatedFAM(_FlowAlignment):
+class GatedFAM(_ConcatAlignment):
     """Both maps are moved, and a gate g weighs them: ``g warp(high) + (1 - g) warp(low)``.
 
     The gate reads mean and maximum over the channels of the reduced ``high`` and of ``low`` itself.
@@ -113,31 +95,17 @@ class GatedFAM(_FlowAlignment):
     num_flows = 2
 
     @configurable
-    def __init__(
-        self,
-        *,
-        channels: int,
-        hidden_channels: int = 0,
-        coords: str = "pixel",
-        zero_init: bool = True,
-    ) -> None:
+    def __init__(self, *, zero_init: bool = True, **kwargs: Any) -> None:
         """Build the layers.
 
         Args:
-            channels: C.
-            hidden_channels: as for ``FAM``.
-            coords: as for ``FAM``.
             zero_init: whether the flows start at zero and the gate at one half.
+            kwargs: as for ``FAM``.
 
         Raises:
             ValueError: unknown ``coords``.
         """
-        super().__init__(
-            channels=channels,
-            hidden_channels=hidden_channels,
-            coords=coords,
-            zero_init=zero_init,
-        )
+        super().__init__(zero_init=zero_init, **kwargs)
         gate = nn.Conv2d(4, 1, 3, padding=1, bias=False)
         self.flow_gate = nn.Sequential(gate, nn.Sigmoid())
         if zero_init:
@@ -147,7 +115,7 @@ class GatedFAM(_FlowAlignment):
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Fuse ``high`` (N, C, h, w) into ``low`` (N, C, H, W), the sum included."""
         reduced_high = self._reduced_high(low, high)
-        flow_high, flow_low = self._flows(low, reduced_high)
+        flow_high, flow_low = self._flows_of(low, reduced_high)
         maps = (reduced_high, low)
         statistics = [x.mean(dim=1, keepdim=True) for x in maps]
         statistics += [x.amax(dim=1, keepdim=True) for x in maps]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -40,7 +42,7 @@ def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
     """
     recorded: list[RecordedFlow] = []
     handles = [
-        module.register_forward_hook(_Recorder(name, recorded))
+        module.register_forward_hook(partial(_record, recorded, name))
         for name, module in model.named_modules()
         if is_alignment(module)
     ]
@@ -51,13 +53,9 @@ def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
             handle.remove()
 
 
-class _Recorder:
-    """A forward hook that appends to a list."""
-
-    def __init__(self, name: str, recorded: list[RecordedFlow]) -> None:
-        self.name = name
-        self.recorded = recorded
-
-    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
-            self.recorded.append(RecordedFlow(f"{self.name}.{moved}", flow.detach()))
+def _record(
+    recorded: list[RecordedFlow], name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor
+) -> None:
+    """Append the flows of a forward pass of the module of that name."""
+    for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
+        recorded.append(RecordedFlow(f"{name}.{moved}", flow.detach()))

@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
 
+from pointrend_ext.modeling.checks import check_values, registered
+
 __all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment", "is_alignment"]
 
 FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
@@ -40,15 +42,7 @@ def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
     Raises:
         ValueError: no such name, or a width below 0; the message says what is allowed.
     """
-    known = sorted(name for name, _ in FEATURE_ALIGNMENT_REGISTRY)
-    if node.NAME not in known:
-        raise ValueError(
-            f"MODEL.FPN.ALIGNMENT.NAME is {node.NAME!r}, which is not in the FEATURE_ALIGNMENT "
-            f"registry. Choose from {known}, or '' for no alignment."
-        )
-    if node.CHANNELS < 0:
-        raise ValueError(
-            f"MODEL.FPN.ALIGNMENT.CHANNELS is {node.CHANNELS}. Set the number of channels that "
-            "flows are predicted from, or 0 for that of the papers."
-        )
-    return FEATURE_ALIGNMENT_REGISTRY.get(node.NAME)(node, channels=channels)
+    alignment = registered(FEATURE_ALIGNMENT_REGISTRY, "MODEL.FPN.ALIGNMENT.NAME", node.NAME)
+    allowed = "at least 0, which stands for the width in the papers"
+    check_values("MODEL.FPN.ALIGNMENT", ("CHANNELS", node.CHANNELS, node.CHANNELS >= 0, allowed))
+    return alignment(node, channels=channels)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 from detectron2.config import CfgNode
 
 from pointrend_ext.layers import fold_subdivision
+from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["MapSubdivisionPlan", "SubdivisionPlan", "TrainPointPlan"]
 
@@ -20,37 +21,30 @@ class TrainPointPlan:
         oversample_ratio: k, candidates per point, at least 1.
         importance_sample_ratio: beta in [0, 1], share of points taken from the most uncertain
             candidates.
+        name: of the configuration node, as the user writes it, for the messages.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     num_points: int
     oversample_ratio: float
     importance_sample_ratio: float
+    name: InitVar[str] = "TrainPointPlan"
+
+    def __post_init__(self, name: str) -> None:
+        points, ratio, share = self.num_points, self.oversample_ratio, self.importance_sample_ratio
+        check_values(
+            name,
+            ("TRAIN_NUM_POINTS", points, points >= 1, "at least 1"),
+            ("OVERSAMPLE_RATIO", ratio, ratio >= 1, "at least 1"),
+            ("IMPORTANCE_SAMPLE_RATIO", share, 0 <= share <= 1, "a share in [0, 1]"),
+        )
 
     @classmethod
     def from_node(cls, node: CfgNode, name: str) -> TrainPointPlan:
-        """Read and check a point head's node.
-
-        Args:
-            node: the node.
-            name: how the user writes it, for the messages.
-
-        Raises:
-            ValueError: a value out of its range.
-        """
-        if node.TRAIN_NUM_POINTS < 1:
-            raise ValueError(
-                f"{name}.TRAIN_NUM_POINTS is {node.TRAIN_NUM_POINTS}; it must be at least 1."
-            )
-        if node.OVERSAMPLE_RATIO < 1:
-            raise ValueError(
-                f"{name}.OVERSAMPLE_RATIO is {node.OVERSAMPLE_RATIO}; it must be at least 1."
-            )
-        if not 0 <= node.IMPORTANCE_SAMPLE_RATIO <= 1:
-            raise ValueError(
-                f"{name}.IMPORTANCE_SAMPLE_RATIO is {node.IMPORTANCE_SAMPLE_RATIO}; it is a share "
-                "and must lie in [0, 1]."
-            )
-        return cls(node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO, node.IMPORTANCE_SAMPLE_RATIO)
+        """Read a point head's node, of that name."""
+        return cls(node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO, node.IMPORTANCE_SAMPLE_RATIO, name)
 
 
 @dataclass(frozen=True)
@@ -61,11 +55,19 @@ class SubdivisionPlan:
         start_side: side of the grid that is predicted densely.
         steps: doublings after it.
         num_points: cells corrected per doubling.
+        name: as for ``TrainPointPlan``.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     start_side: int
     steps: int
     num_points: int
+    name: InitVar[str] = "SubdivisionPlan"
+
+    def __post_init__(self, name: str) -> None:
+        _check_subdivision(name, self.steps, self.num_points)
 
     @property
     def final_side(self) -> int:
@@ -79,25 +81,16 @@ class SubdivisionPlan:
 
     @classmethod
     def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> SubdivisionPlan:
-        """Read and check a point head's node, and skip the steps that would correct every cell.
+        """Read a point head's node, and skip the steps that would correct every cell.
 
         Args:
             node: the node.
             name: how the user writes it, for the messages.
             coarse_side: side of the coarse mask.
-
-        Raises:
-            ValueError: a value out of its range.
         """
-        if node.SUBDIVISION_STEPS < 0:
-            raise ValueError(
-                f"{name}.SUBDIVISION_STEPS is {node.SUBDIVISION_STEPS}; it must be at least 0."
-            )
-        _check_num_points(node, name)
-        side, steps = fold_subdivision(
-            coarse_side, node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS
-        )
-        return cls(side, steps, node.SUBDIVISION_NUM_POINTS)
+        num_points = node.SUBDIVISION_NUM_POINTS
+        side, steps = fold_subdivision(coarse_side, node.SUBDIVISION_STEPS, num_points)
+        return cls(side, steps, num_points, name)
 
 
 @dataclass(frozen=True)
@@ -107,14 +100,22 @@ class MapSubdivisionPlan:
     Attributes:
         steps: doublings, from the coarse stride to full resolution.
         num_points: cells corrected per image and doubling.
+        name: as for ``TrainPointPlan``.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     steps: int
     num_points: int
+    name: InitVar[str] = "MapSubdivisionPlan"
+
+    def __post_init__(self, name: str) -> None:
+        _check_subdivision(name, self.steps, self.num_points)
 
     @classmethod
     def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> MapSubdivisionPlan:
-        """Read and check a point head's node.
+        """Read a point head's node.
 
         Args:
             node: the node.
@@ -126,25 +127,21 @@ class MapSubdivisionPlan:
                 resolution, or steps that do not fit it.
         """
         steps = coarse_stride.bit_length() - 1
-        if coarse_stride < 1 or 2**steps != coarse_stride:
-            raise ValueError(
-                f"The coarse head predicts at stride {coarse_stride}; subdivision doubles the "
-                "resolution, so the stride must be a power of two (MODEL.SEM_SEG_HEAD."
-                "COMMON_STRIDE)."
-            )
-        if node.SUBDIVISION_STEPS not in (-1, steps):
-            raise ValueError(
-                f"{name}.SUBDIVISION_STEPS is {node.SUBDIVISION_STEPS}, but the coarse head "
-                f"predicts at stride {coarse_stride}, from which {steps} doublings lead to full "
-                f"resolution. Set it to {steps}, or to -1 to have it derived."
-            )
-        _check_num_points(node, name)
-        return cls(steps, node.SUBDIVISION_NUM_POINTS)
-
-
-def _check_num_points(node: CfgNode, name: str) -> None:
-    if node.SUBDIVISION_NUM_POINTS < 1:
-        raise ValueError(
-            f"{name}.SUBDIVISION_NUM_POINTS is {node.SUBDIVISION_NUM_POINTS}; it must be at least "
-            "1."
+        is_power = coarse_stride >= 1 and 2**steps == coarse_stride
+        power = "a power of two, since subdivision doubles the resolution"
+        check_values("MODEL.SEM_SEG_HEAD", ("COMMON_STRIDE", coarse_stride, is_power, power))
+        stated = node.SUBDIVISION_STEPS
+        doublings = (
+            f"{steps}, since the coarse head predicts at stride {coarse_stride}, from which "
+            f"{steps} doublings lead to full resolution; or -1, which derives it"
         )
+        check_values(name, ("SUBDIVISION_STEPS", stated, stated in (-1, steps), doublings))
+        return cls(steps, node.SUBDIVISION_NUM_POINTS, name)
+
+
+def _check_subdivision(name: str, steps: int, num_points: int) -> None:
+    check_values(
+        name,
+        ("SUBDIVISION_STEPS", steps, steps >= 0, "at least 0"),
+        ("SUBDIVISION_NUM_POINTS", num_points, num_points >= 1, "at least 1"),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeGuard
 
 from torch import Tensor, nn
 
@@ -14,10 +15,7 @@ from pointrend_ext.modeling.point_head.fast import (
     ProjectedRegionPredictor,
     SplitPointLayers,
 )
-from pointrend_ext.modeling.point_head.map_predictor import (
-    MapInputs,
-    MapPointPredictor,
-)
+from pointrend_ext.modeling.point_head.map_predictor import MapInputs, MapPointPredictor
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
@@ -98,6 +96,6 @@ def map_inference_predictor(point_head: nn.Module, inputs: MapInputs) -> PointPr
     return MapRowPredictor(layers, inputs)
 
 
-def _can_project(point_head: nn.Module) -> bool:
+def _can_project(point_head: nn.Module) -> TypeGuard[StandardPointHead]:
     # A subclass may compute something else.
     return type(point_head) is StandardPointHead

@@ -41,6 +41,7 @@ class RegionPointPredictor:
         x = self._inputs
         fine = sample_region_features(x.features, x.strides, x.boxes_px, coords_box)
         coarse = point_sample(x.coarse_logits, coords_box)
-        if hasattr(self._point_head, "class_logits"):
-            return self._point_head.class_logits(fine, coarse, x.classes)
+        class_logits = getattr(self._point_head, "class_logits", None)
+        if class_logits is not None:
+            return class_logits(fine, coarse, x.classes)
         return select_class(self._point_head(fine, coarse), x.classes)

@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
 
+from pointrend_ext.modeling.checks import registered
+
 __all__ = ["POINT_HEAD_REGISTRY", "build_point_head"]
 
 POINT_HEAD_REGISTRY = Registry("POINT_HEAD")
@@ -37,13 +39,7 @@ def build_point_head(
     Raises:
         ValueError: no such name; the message lists the known ones.
     """
-    known = sorted(name for name, _ in POINT_HEAD_REGISTRY)
-    if node.NAME not in known:
-        raise ValueError(
-            f"The point head's NAME is {node.NAME!r}, which is not in the POINT_HEAD registry. "
-            f"Choose from {known}."
-        )
-    return POINT_HEAD_REGISTRY.get(node.NAME)(
+    return registered(POINT_HEAD_REGISTRY, "The point head's NAME", node.NAME)(
         node,
         fine_channels=fine_channels,
         coarse_channels=coarse_channels,

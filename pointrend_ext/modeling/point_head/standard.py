@@ -10,6 +10,7 @@ from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY
 
 __all__ = ["StandardPointHead"]
@@ -46,12 +47,12 @@ class StandardPointHead(nn.Module):
             coarse_pred_each_layer: whether each layer reads the coarse prediction.
         """
         super().__init__()
-        if num_fc < 1 or fc_dim < 1:
-            raise ValueError(
-                f"StandardPointHead got NUM_FC={num_fc} and FC_DIM={fc_dim}; both must be at "
-                "least 1: without a hidden layer the head is linear and its points could be "
-                "interpolated from the grid instead."
-            )
+        # Without a hidden layer the points could be interpolated from the grid instead.
+        check_values(
+            "StandardPointHead",
+            ("NUM_FC", num_fc, num_fc >= 1, "at least 1"),
+            ("FC_DIM", fc_dim, fc_dim >= 1, "at least 1"),
+        )
         self.coarse_pred_each_layer = coarse_pred_each_layer
         self.num_fc = num_fc
         extra_channels = coarse_channels if coarse_pred_each_layer else 0
@@ -63,7 +64,7 @@ class StandardPointHead(nn.Module):
         for layer in self.hidden_layers:
             weight_init.c2_msra_fill(layer)
         nn.init.normal_(self.predictor.weight, std=0.001)
-        nn.init.zeros_(self.predictor.bias)
+        nn.init.zeros_(self.predictor.get_parameter("bias"))
 
     @classmethod
     def from_config(
@@ -111,7 +112,7 @@ class StandardPointHead(nn.Module):
         if self.predictor.out_channels == 1:
             return self.predictor(hidden)
         weight = self.predictor.weight[classes, :, 0].unsqueeze(1)  # (R, 1, D)
-        bias = self.predictor.bias[classes].view(-1, 1, 1)
+        bias = self.predictor.get_parameter("bias")[classes].view(-1, 1, 1)
         return torch.baddbmm(bias, weight, hidden)
 
     def _hidden(self, fine: Tensor, coarse: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers.fast import Linear
+from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["CoarseMaskHead"]
 
@@ -45,7 +46,16 @@ class CoarseMaskHead(nn.Module):
             out_side: S, side of the predicted mask.
         """
         super().__init__()
-        _check_sizes(in_side, conv_dim, fc_dims, out_side)
+        narrowest = min(fc_dims, default=1)
+        is_even = in_side >= 2 and in_side % 2 == 0
+        check_values(
+            "MODEL.ROI_MASK_HEAD",
+            ("POOLER_RESOLUTION", in_side, is_even, "an even number, at least 2, such as 14"),
+            ("NUM_FC", len(fc_dims), len(fc_dims) >= 1, "at least 1"),
+            ("FC_DIM", narrowest, narrowest >= 1, "at least 1"),
+            ("CONV_DIM", conv_dim, conv_dim >= 1, "at least 1"),
+            ("OUTPUT_SIDE_RESOLUTION", out_side, out_side >= 1, "at least 1"),
+        )
         self.num_classes = num_classes
         self.out_side = out_side
         self.num_fc = len(fc_dims)
@@ -109,17 +119,3 @@ class CoarseMaskHead(nn.Module):
         for number in range(1, self.num_fc + 1):
             hidden = F.relu(getattr(self, f"fc{number}")(hidden))
         return self.prediction(hidden).view(-1, self.num_classes, self.out_side, self.out_side)
-
-
-def _check_sizes(in_side: int, conv_dim: int, fc_dims: Sequence[int], out_side: int) -> None:
-    if in_side < 2 or in_side % 2:
-        raise ValueError(
-            f"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION is {in_side}; CoarseMaskHead halves it once, "
-            "so it must be an even number of at least 2, such as 14."
-        )
-    if not fc_dims:
-        raise ValueError("MODEL.ROI_MASK_HEAD.NUM_FC is below 1; CoarseMaskHead needs at least 1.")
-    sizes = {"CONV_DIM": conv_dim, "FC_DIM": min(fc_dims), "OUTPUT_SIDE_RESOLUTION": out_side}
-    for key, value in sizes.items():
-        if value < 1:
-            raise ValueError(f"MODEL.ROI_MASK_HEAD.{key} is {value}; it must be at least 1.")

@@ -23,6 +23,7 @@ from pointrend_ext.layers import (
     sample_region_features,
     select_class,
     subdivide,
+    wide_dtype,
 )
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.point_head import (
@@ -57,7 +58,7 @@ class PointRendROIMaskHead(nn.Module):
     def __init__(
         self,
         *,
-        coarse_head: nn.Module,
+        coarse_head: CoarseMaskHead,
         coarse_levels: FeatureLevels,
         coarse_pool_side: int,
         point_head: nn.Module,
@@ -109,11 +110,9 @@ class PointRendROIMaskHead(nn.Module):
         num_classes = 1 if coarse.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_HEADS.NUM_CLASSES
         source = "the region heads get (MODEL.ROI_HEADS.IN_FEATURES)"
         coarse_levels = FeatureLevels.select(
-            input_shape, coarse.IN_FEATURES, "MODEL.ROI_MASK_HEAD.IN_FEATURES", source
+            input_shape, coarse.IN_FEATURES, "MODEL.ROI_MASK_HEAD", source
         )
-        point_levels = FeatureLevels.select(
-            input_shape, point.IN_FEATURES, f"{node_name}.IN_FEATURES", source
-        )
+        point_levels = FeatureLevels.select(input_shape, point.IN_FEATURES, node_name, source)
         # The point head is built first, as in Detectron2's PointRend: one random state then gives
         # equal weights.
         point_head = build_point_head(
@@ -162,7 +161,13 @@ class PointRendROIMaskHead(nn.Module):
         """
         if self.training:
             return self._losses(features, instances)
-        return self._refine(features, instances)
+        boxes_px = [x.pred_boxes.tensor.detach() for x in instances]
+        coarse_logits = self.coarse_logits(features, boxes_px)
+        classes = torch.cat([x.pred_classes for x in instances])
+        masks = self._refine(self._region_inputs(features, boxes_px, coarse_logits, classes))
+        for x, image_masks in zip(instances, masks.split([len(x) for x in instances]), strict=True):
+            x.pred_masks = image_masks
+        return instances
 
     def _losses(
         self, features: Mapping[str, Tensor], proposals: list[Instances]
@@ -207,16 +212,8 @@ class PointRendROIMaskHead(nn.Module):
             self.train_points.importance_sample_ratio,
         )
 
-    def _refine(
-        self, features: Mapping[str, Tensor], detections: list[Instances]
-    ) -> list[Instances]:
-        boxes_px = [x.pred_boxes.tensor.detach() for x in detections]
-        inputs = self._region_inputs(
-            features,
-            boxes_px,
-            self.coarse_logits(features, boxes_px),
-            torch.cat([x.pred_classes for x in detections]),
-        )
+    def _refine(self, inputs: RegionInputs) -> Tensor:
+        """Return probabilities of each region's class: (R, 1, S, S)."""
         plan = self.subdivision
         # 32 bits: Detectron2 pastes masks with coordinates of the masks' own type
         masks = at_least_float32(inputs.coarse_logits).new_empty(
@@ -232,11 +229,7 @@ class PointRendROIMaskHead(nn.Module):
             logits = self._refine_chunk(predict_points, len(regions), masks)
             numbers = torch.tensor(regions).to(masks.device, non_blocking=True)
             masks[numbers] = logits.sigmoid_()
-        for x, image_masks in zip(
-            detections, masks.split([len(x) for x in detections]), strict=True
-        ):
-            x.pred_masks = image_masks
-        return detections
+        return masks
 
     def _refine_chunk(
         self, predict_points: PointPredictor, num_regions: int, like: Tensor
@@ -259,17 +252,18 @@ class PointRendROIMaskHead(nn.Module):
         if self.training:
             return self.coarse_head(self._pool(maps, boxes_px))
         # A few regions at a time: pooled features are the largest thing there is before the masks.
-        reduced = [
-            self.coarse_head.reduce(self._pool([m[image : image + 1] for m in maps], [part]))
-            for image, boxes in enumerate(boxes_px)
-            for part in boxes.split(POOLED_REGIONS)
-        ]
+        reduced = []
+        for image, boxes in enumerate(boxes_px):
+            one = [m[image : image + 1] for m in maps]
+            for part in boxes.split(POOLED_REGIONS):
+                reduced.append(self.coarse_head.reduce(self._pool(one, [part])))
         return self.coarse_head.predict(torch.cat(reduced))
 
     def _pool(self, maps: Sequence[Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Read a grid of cells in each box: (R, F, side, side)."""
-        side = self.coarse_pool_side
-        coords_box = self._grid_coords(side, boxes_px, maps[0])
+        side, map_ = self.coarse_pool_side, maps[0]
+        centers = cell_centers((side, side), dtype=wide_dtype(map_), device=map_.device)
+        coords_box = centers.expand(sum(map(len, boxes_px)), -1, -1)
         pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
         return pooled.view(*pooled.shape[:2], side, side)
 
@@ -287,13 +281,3 @@ class PointRendROIMaskHead(nn.Module):
             coarse_logits=coarse_logits,
             classes=classes,
         )
-
-    @staticmethod
-    def _grid_coords(side: int, boxes_px: Sequence[Tensor], maps: Tensor) -> Tensor:
-        """Return the cell centres of a side x side grid in every box: (R, side * side, 2).
-
-        In the type of ``maps``, or in 32 bits if that is shorter.
-        """
-        dtype = torch.promote_types(maps.dtype, torch.float32)
-        centers = cell_centers((side, side), dtype=dtype, device=maps.device)
-        return centers.expand(sum(map(len, boxes_px)), -1, -1)

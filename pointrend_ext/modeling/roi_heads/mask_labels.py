@@ -54,7 +54,7 @@ def _read(masks: Tensor, coords_map: Tensor) -> Tensor:
     Returns:
         (R, P), in the type of ``coords_map``.
     """
-    columns, rows, weights = bilinear_taps(coords_map, tuple(masks.shape[-2:]))
+    columns, rows, weights = bilinear_taps(coords_map, masks.shape[-2:])
     cells = tap_cells(columns, rows, masks.shape[-1]).flatten(1)  # (R, P * 4)
     inside = masks.flatten(1).gather(1, cells.long()).view_as(weights)
     return (inside * weights).sum(-1)

@@ -7,9 +7,10 @@ speedinghzl/AlignSeg at ac7582d3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
-from detectron2.layers import get_norm
+from detectron2.layers import Conv2d, get_norm
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,11 +19,7 @@ from pointrend_ext.layers import flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment import CAB
 from pointrend_ext.modeling.alignment.cab import make_flow_branch
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
-from pointrend_ext.modeling.sem_seg.decoder_layers import (
-    PredictionBranch,
-    make_conv,
-    make_predictor,
-)
+from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["AlignCM", "AlignSegHead", "ResidualBlock"]
@@ -70,11 +67,11 @@ class AlignCM(nn.Module):
         """
         super().__init__()
         self.coords = coords
-        leaky = {"norm": norm, "activation": F.leaky_relu}
+        conv = partial(make_conv, norm=norm, activation=F.leaky_relu)
         self.pool, self.adapt = (
             nn.Sequential(
-                make_conv(in_channels, in_channels, 1, **leaky),
-                make_conv(in_channels, out_channels, 3, **leaky),
+                conv(in_channels, in_channels, 1),
+                conv(in_channels, out_channels, 3),
             )
             for _ in range(2)
         )
@@ -118,16 +115,14 @@ class AlignSegHead(DeeplySupervisedHead):
         self.rrb_out = nn.ModuleList(
             ResidualBlock(conv_dims, conv_dims, norm=norm) for _ in channels
         )
-        branch = {"norm": norm, "activation": F.leaky_relu}
-        self.conv = make_conv(conv_dims, conv_dims, 3, bias=True, **branch)
+        leaky = F.leaky_relu
+        self.conv = make_conv(conv_dims, conv_dims, 3, bias=True, norm=norm, activation=leaky)
         self.dropout = nn.Dropout2d(0.1)
-        self.predictor = make_predictor(conv_dims, num_classes)
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         if self.aux_loss_weight:
-            self.auxiliary = PredictionBranch(conv_dims, num_classes, **branch)
+            self.auxiliary = PredictionBranch(conv_dims, num_classes, norm=norm, activation=leaky)
             self.auxiliary_strides = [self.common_stride]
-            self.auxiliary_criterion = build_criterion(
-                "cross_entropy", ignore_value=self.ignore_value
-            )
+            self.auxiliary_loss = build_criterion("cross_entropy", ignore_value=self.ignore_value)
 
     def _predict(
         self, maps: Sequence[Tensor], *, with_auxiliary: bool

@@ -7,23 +7,21 @@ from collections.abc import Mapping
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from torch import nn
+
+from pointrend_ext.modeling.checks import check_common_stride, registered
+from pointrend_ext.modeling.sem_seg.losses import CoarseHead
 
 __all__ = ["build_coarse_head"]
 
 _CONTRACT = ("layers", "losses", "common_stride", "ignore_value")
 
 
-def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.Module:
+def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> CoarseHead:
     """Build the head that ``MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME`` names.
 
     Args:
         cfg: the configuration.
         input_shape: the maps of the backbone, by name.
-
-    Returns:
-        A module with ``layers(features) -> (N, C, H, W)`` logits, ``losses(logits, targets)``,
-        ``common_stride`` and ``ignore_value``.
 
     Raises:
         ValueError: no such head, one that lacks a part of this, or a stride that contradicts the
@@ -31,12 +29,7 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.
     """
     key = "MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME"
     name = cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME
-    known = sorted(known for known, _ in SEM_SEG_HEADS_REGISTRY)
-    if name not in known:
-        raise ValueError(
-            f"{key} is {name!r}, which is not in the SEM_SEG_HEADS registry. Choose from {known}."
-        )
-    head_class = SEM_SEG_HEADS_REGISTRY.get(name)
+    head_class = registered(SEM_SEG_HEADS_REGISTRY, key, name)
     if not hasattr(head_class, "layers") or not hasattr(head_class, "losses"):
         raise ValueError(
             f"{key} is {name!r}, which has no separate layers() and losses(), so nothing can be "
@@ -48,17 +41,8 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> nn.
     missing = [part for part in _CONTRACT if not hasattr(head, part)]
     if missing:
         raise ValueError(f"{key} is {name!r}, which lacks {missing}; PointRend needs {_CONTRACT}.")
-    _check_stride(cfg, input_shape, head)
+    maps = {x: input_shape[x] for x in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if x in input_shape}
+    if maps:
+        # A head of Detectron2 does not check this itself; SemSegFPNHead may predict finer.
+        check_common_stride(type(head).__name__, maps, head.common_stride, may_be_finer=True)
     return head
-
-
-def _check_stride(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec], head: nn.Module) -> None:
-    """No known head predicts at a coarser stride than that of the finest map it reads."""
-    read = [name for name in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if name in input_shape]
-    finest = min((input_shape[name].stride for name in read), default=head.common_stride)
-    if head.common_stride > finest:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.COMMON_STRIDE is {head.common_stride}, but {type(head).__name__} "
-            f"reads {read}, the finest of stride {finest}, and predicts at that stride. Set "
-            f"COMMON_STRIDE to {finest}."
-        )

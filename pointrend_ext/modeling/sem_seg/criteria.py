@@ -13,9 +13,10 @@ from detectron2.projects.deeplab.loss import DeepLabCE
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["LOSS_TYPES", "build_criterion", "lovasz_softmax", "ohem_cross_entropy"]
+from pointrend_ext.modeling.checks import check_values
 
-LOSS_TYPES = ("cross_entropy", "hard_pixel_mining", "ohem", "cross_entropy_lovasz")
+__all__ = ["build_criterion", "lovasz_softmax", "ohem_cross_entropy"]
+
 _HARD_PIXEL_SHARE = 0.2
 _LOVASZ_WEIGHT = 0.8
 
@@ -40,28 +41,27 @@ def build_criterion(
     Raises:
         ValueError: another name, or a number out of its range.
     """
-    if loss_type not in LOSS_TYPES:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.LOSS_TYPE is {loss_type!r}. Choose from {', '.join(LOSS_TYPES)}."
-        )
-    if not 0 < ohem_threshold <= 1 or ohem_min_kept < 1:
-        raise ValueError(
-            f"MODEL.SEM_SEG_HEAD.OHEM_THRESHOLD is {ohem_threshold} and OHEM_MIN_KEPT is "
-            f"{ohem_min_kept}; a probability above 0 and up to 1, and at least one pixel, are "
-            "needed."
-        )
-    if loss_type == "hard_pixel_mining":
-        return DeepLabCE(ignore_label=ignore_value, top_k_percent_pixels=_HARD_PIXEL_SHARE)
-    if loss_type == "ohem":
-        return partial(
+    criteria: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "cross_entropy": partial(F.cross_entropy, ignore_index=ignore_value),
+        "hard_pixel_mining": DeepLabCE(
+            ignore_label=ignore_value, top_k_percent_pixels=_HARD_PIXEL_SHARE
+        ).forward,  # a function: a module would become a part of the head
+        "ohem": partial(
             ohem_cross_entropy,
             threshold=ohem_threshold,
             min_kept=ohem_min_kept,
             ignore_value=ignore_value,
-        )
-    if loss_type == "cross_entropy_lovasz":
-        return partial(_cross_entropy_lovasz, ignore_value=ignore_value)
-    return partial(F.cross_entropy, ignore_index=ignore_value)
+        ),
+        "cross_entropy_lovasz": partial(_cross_entropy_lovasz, ignore_value=ignore_value),
+    }
+    is_probability = 0 < ohem_threshold <= 1
+    check_values(
+        "MODEL.SEM_SEG_HEAD",
+        ("LOSS_TYPE", loss_type, loss_type in criteria, f"one of {', '.join(criteria)}"),
+        ("OHEM_THRESHOLD", ohem_threshold, is_probability, "a probability above 0, at most 1"),
+        ("OHEM_MIN_KEPT", ohem_min_kept, ohem_min_kept >= 1, "at least 1"),
+    )
+    return criteria[loss_type]
 
 
 def ohem_cross_entropy(

@@ -9,7 +9,7 @@ from detectron2.layers import Conv2d, get_norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["PredictionBranch", "make_conv", "make_predictor", "pad_to_common_extent"]
+__all__ = ["PredictionBranch", "make_conv", "pad_to_common_extent"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -46,14 +46,6 @@ def make_conv(
     return conv
 
 
-def make_predictor(in_channels: int, num_classes: int) -> Conv2d:
-    """Build the 1 x 1 convolution to logits, with PyTorch's own start, as in the papers' codes.
-
-    Starting at a standard deviation of 0.001, as DeepLab does, trains the layers before it later.
-    """
-    return Conv2d(in_channels, num_classes, kernel_size=1)
-
-
 class PredictionBranch(nn.Module):
     """3 x 3, normalisation, activation, dropout of whole channels, and a predictor."""
 
@@ -71,7 +63,9 @@ class PredictionBranch(nn.Module):
         super().__init__()
         self.conv = make_conv(channels, channels, 3, norm=norm, activation=activation, bias=True)
         self.dropout = nn.Dropout2d(0.1)
-        self.predictor = make_predictor(channels, num_classes)
+        # PyTorch's own start, as in the papers' codes: at the standard deviation of DeepLab, 0.001,
+        # the layers before it learn later.
+        self.predictor = Conv2d(channels, num_classes, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map features (N, channels, h, w) to logits (N, C, h, w)."""

@@ -1,9 +1,8 @@
 """DeepLabV3 and DeepLabV3+ (Chen et al., 2017 and 2018) as heads that PointRend can refine.
 
 The layers, their names and the losses are those of Detectron2's DeepLab project
-(``detectron2.projects.deeplab``), so its published weights load.
-
-N images, C classes, (h, w) the size of the logits, (H, W) that of the labels.
+(``detectron2.projects.deeplab``), so its published weights load. What they have in common with
+other heads is in ``LogitsHead``.
 """
 
 from __future__ import annotations
@@ -18,32 +17,22 @@ from detectron2.projects.deeplab.semantic_seg import DeepLabV3PlusHead
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointrend_ext.modeling.checks import check_common_stride, check_values
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
-from pointrend_ext.modeling.sem_seg.deeplab_arguments import (
-    check_deeplab_arguments,
-    read_deeplab_arguments,
-)
-from pointrend_ext.modeling.sem_seg.losses import upsampled_losses
+from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead, read_head_arguments
 
 __all__ = ["DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"]
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class DeepLabV3LogitsHead(nn.Module):
+class DeepLabV3LogitsHead(LogitsHead):
     """ASPP and a 1 x 1 predictor on one feature map: a complete head, or PointRend's coarse head.
 
     Differences from Detectron2's ``DeepLabV3Head``: ``layers`` gives the logits before they are
     up-sampled; the width of the predictor follows from that of the ASPP; the pooling branch may see
     the whole map, so that images need not be multiples of the crop; ``losses`` takes any size, one
     class and labels that are all ignored.
-
-    Attributes:
-        common_stride: pixels per cell of the logits.
-        ignore_value: label that takes no part in the loss.
-        targets_of_any_size: see ``CoarseHead``.
     """
-
-    targets_of_any_size = True
 
     @configurable
     def __init__(
@@ -75,8 +64,7 @@ class DeepLabV3LogitsHead(nn.Module):
             use_depthwise_separable_conv: whether the 3 x 3 convolutions are factored.
             train_size: (H, W) of the training crop, a multiple of the stride, which becomes the
                 window of the pooling branch; None pools the whole map.
-            loss_type: ``cross_entropy``, or ``hard_pixel_mining``: mean over the worst fifth of
-                the pixels.
+            loss_type: see ``build_criterion``.
             loss_weight: weight of ``loss_sem_seg``.
             ignore_value: label that takes no part in the loss.
 
@@ -84,15 +72,16 @@ class DeepLabV3LogitsHead(nn.Module):
             ValueError: a value that does not fit the feature map, or is out of its range.
         """
         super().__init__()
-        check_deeplab_arguments(
-            self, input_shape, common_stride, aspp_dilations, loss_type, train_size
-        )
+        check_common_stride(type(self).__name__, input_shape, common_stride)
         if len(input_shape) != 1:
             raise ValueError(
                 f"DeepLabV3LogitsHead reads one feature map, but MODEL.SEM_SEG_HEAD.IN_FEATURES "
                 f"names {list(input_shape)}. Keep the last, or use DeepLabV3PlusLogitsHead."
             )
         [(self.in_feature, shape)] = input_shape.items()
+        is_multiple = all(side % common_stride == 0 for side in train_size or ())
+        allowed = f"a multiple of {common_stride} (MODEL.SEM_SEG_HEAD.ASPP_POOLING is 'crop')"
+        check_values("INPUT.CROP", ("SIZE", train_size, is_multiple, allowed))
         self.common_stride = common_stride
         self.ignore_value = ignore_value
         self.loss_weight = loss_weight
@@ -115,134 +104,80 @@ class DeepLabV3LogitsHead(nn.Module):
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``, and ``INPUT.CROP`` if ``ASPP_POOLING`` is "crop"."""
         return {
-            **read_deeplab_arguments(cfg, input_shape),
+            **_read_arguments(cfg, input_shape),
             "aspp_channels": cfg.MODEL.SEM_SEG_HEAD.ASPP_CHANNELS,
         }
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Predict logits.
-
-        Args:
-            features: the backbone's maps by name.
-
-        Returns:
-            (N, C, h, w), as large as the map it reads.
-        """
+        """Predict logits: see ``LogitsHead``."""
         return self.predictor(self.aspp(features[self.in_feature]))
-
-    def losses(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compare logits of ``layers`` with labels (see ``upsampled_losses``).
-
-        Args:
-            logits: (N, C, h, w).
-            targets: (N, H, W) int64, at most ``common_stride`` times (h, w).
-
-        Returns:
-            ``loss_sem_seg``, weighted.
-        """
-        return _losses(self, logits, targets)
-
-    def forward(
-        self, features: Mapping[str, Tensor], targets: Tensor | None = None
-    ) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Serve Detectron2's ``SemanticSegmentor``: this head alone is the DeepLabV3 baseline.
-
-        Args:
-            features: the backbone's maps by name.
-            targets: (N, H, W) int64, read in training.
-
-        Returns:
-            In training None and the losses; in inference logits up-sampled by the stride, of
-            which the first H rows and W columns are the image, and an empty dictionary.
-        """
-        logits = self.layers(features)
-        if self.training:
-            return None, self.losses(logits, targets)
-        return F.interpolate(
-            logits, scale_factor=self.common_stride, mode="bilinear", align_corners=False
-        ), {}
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class DeepLabV3PlusLogitsHead(DeepLabV3PlusHead):
+class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
     """Detectron2's ``DeepLabV3PlusHead`` with the additions of ``DeepLabV3LogitsHead``.
 
     The pooling branch may see the whole map, the stride is checked, and ``losses`` takes any size,
     one class and labels that are all ignored. Layers and names are unchanged.
     """
 
-    targets_of_any_size = True
+    layers = DeepLabV3PlusHead.layers
 
     @configurable
     def __init__(
-        self,
-        *,
-        input_shape: Mapping[str, ShapeSpec],
-        common_stride: int,
-        project_channels: Sequence[int],
-        aspp_dilations: Sequence[int],
-        loss_type: str = "hard_pixel_mining",
-        train_size: tuple[int, int] | None = None,
-        **kwargs: Any,
+        self, *, input_shape: Mapping[str, ShapeSpec], common_stride: int, **kwargs: Any
     ) -> None:
         """Build the layers.
 
         Args:
             input_shape: the maps it reads, by name; the coarsest feeds the ASPP.
             common_stride: must be the stride of the finest.
-            project_channels: widths to which the others are reduced, finest first.
-            aspp_dilations: as for ``DeepLabV3LogitsHead``.
-            loss_type: as for ``DeepLabV3LogitsHead``.
-            train_size: as for ``DeepLabV3LogitsHead``.
             kwargs: as for ``DeepLabV3PlusHead``.
 
         Raises:
             ValueError: a value that does not fit the feature maps, or is out of its range.
         """
-        check_deeplab_arguments(
-            self, input_shape, common_stride, aspp_dilations, loss_type, train_size
-        )
-        if len(project_channels) != len(input_shape) - 1:
-            raise ValueError(
-                f"MODEL.SEM_SEG_HEAD.PROJECT_CHANNELS is {list(project_channels)}, but "
-                f"MODEL.SEM_SEG_HEAD.IN_FEATURES names {list(input_shape)}. Give one width for "
-                "each map but the coarsest."
-            )
-        super().__init__(
-            dict(input_shape),
-            common_stride=common_stride,
-            project_channels=list(project_channels),
-            aspp_dilations=list(aspp_dilations),
-            loss_type=loss_type,
-            train_size=train_size,
-            **kwargs,
-        )
+        check_common_stride(type(self).__name__, input_shape, common_stride)
+        super().__init__(input_shape, common_stride=common_stride, **kwargs)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``, and ``INPUT.CROP`` if ``ASPP_POOLING`` is "crop"."""
         node = cfg.MODEL.SEM_SEG_HEAD
-        arguments = read_deeplab_arguments(cfg, input_shape)
+        arguments = _read_arguments(cfg, input_shape)
+        finer = len(arguments["input_shape"]) - 1
         return {
             **arguments,
             "project_channels": node.PROJECT_CHANNELS,
-            "decoder_channels": [node.CONVS_DIM] * (len(arguments["input_shape"]) - 1)
-            + [node.ASPP_CHANNELS],
+            "decoder_channels": [node.CONVS_DIM] * finer + [node.ASPP_CHANNELS],
         }
 
-    def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Compare logits with labels, as ``DeepLabV3LogitsHead.losses`` does."""
-        return _losses(self, predictions, targets)
+
+def _read_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
+    """Read the arguments that both heads have."""
+    node = cfg.MODEL.SEM_SEG_HEAD
+    return {
+        **read_head_arguments(cfg, input_shape),
+        "aspp_dilations": node.ASPP_DILATIONS,
+        "aspp_dropout": node.ASPP_DROPOUT,
+        "use_depthwise_separable_conv": node.USE_DEPTHWISE_SEPARABLE_CONV,
+        "train_size": _pooled_crop(cfg),
+    }
 
 
-def _losses(
-    head: DeepLabV3LogitsHead | DeepLabV3PlusLogitsHead, logits: Tensor, targets: Tensor
-) -> dict[str, Tensor]:
-    return upsampled_losses(
-        head.loss,
-        logits,
-        targets,
-        stride=head.common_stride,
-        ignore_value=head.ignore_value,
-        weight=head.loss_weight,
+def _pooled_crop(cfg: CfgNode) -> tuple[int, int] | None:
+    """Return the window of the pooling branch, in pixels; None for the whole map."""
+    pooling, crop = cfg.MODEL.SEM_SEG_HEAD.ASPP_POOLING, cfg.INPUT.CROP
+    is_known = pooling in ("global", "crop")
+    allowed = "'global' or 'crop'"
+    check_values("MODEL.SEM_SEG_HEAD", ("ASPP_POOLING", pooling, is_known, allowed))
+    if pooling == "global":
+        return None
+    reason = "since MODEL.SEM_SEG_HEAD.ASPP_POOLING is 'crop' (or choose 'global')"
+    check_values(
+        "INPUT.CROP",
+        ("ENABLED", crop.ENABLED, crop.ENABLED, f"True, {reason}"),
+        ("TYPE", crop.TYPE, crop.TYPE == "absolute", f"'absolute', {reason}"),
     )
+    height, width = crop.SIZE
+    return int(height), int(width)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from pointrend_ext.layers.fast import label_dtype
 
 __all__ = ["label_map"]
 
@@ -18,7 +19,6 @@ def label_map(logits: Tensor) -> Tensor:
         (N, H, W), uint8 up to 256 classes and int64 beyond; for C = 1 it is 1 where the logit is
         positive and 0 elsewhere.
     """
-    if logits.shape[1] == 1:
-        return (logits[:, 0] > 0).to(torch.uint8)
-    labels = logits.argmax(dim=1)
-    return labels.to(torch.uint8) if logits.shape[1] <= 256 else labels
+    num_classes = logits.shape[1]
+    labels = logits[:, 0] > 0 if num_classes == 1 else logits.argmax(dim=1)
+    return labels.to(label_dtype(num_classes))

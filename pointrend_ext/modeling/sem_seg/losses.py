@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointrend_ext.layers import at_least_float32
+from pointrend_ext.layers import at_least_float32, two_class_logits
 
 __all__ = [
     "CoarseHead",
@@ -21,7 +21,6 @@ __all__ = [
     "coarse_predictions",
     "finite_losses",
     "sem_seg_point_loss",
-    "two_class_logits",
     "upsampled_losses",
 ]
 
@@ -160,22 +159,6 @@ def finite_losses(
     any_valid = (targets != ignore_value).any()
     targets = torch.where(any_valid, targets, 0)
     return {name: loss * any_valid for name, loss in losses(logits, targets).items()}
-
-
-def two_class_logits(logits: Tensor) -> Tensor:
-    """Return the logits of a binary model as those of two classes, and any other as they are.
-
-    The softmax cross entropy of (0, z) is the binary cross entropy of z.
-
-    Args:
-        logits: (N, C, ...).
-
-    Returns:
-        (N, 2, ...) if C is 1, else ``logits``.
-    """
-    if logits.shape[1] != 1:
-        return logits
-    return torch.cat([torch.zeros_like(logits), logits], dim=1)  # (N, 2, ...)
 
 
 def sem_seg_point_loss(point_logits: Tensor, labels: Tensor, ignore_value: int) -> Tensor:

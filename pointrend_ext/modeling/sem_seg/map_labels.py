@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -12,7 +14,7 @@ __all__ = ["sample_map_labels"]
 
 @torch.no_grad()
 def sample_map_labels(
-    label_maps: Tensor, coords_map: Tensor, extent_px: tuple[int, int], ignore_value: int
+    label_maps: Tensor, coords_map: Tensor, extent_px: Sequence[int], ignore_value: int
 ) -> Tensor:
     """Read the label of the pixel that each point lies in.
 
@@ -25,7 +27,7 @@ def sample_map_labels(
     Returns:
         (N, P), int64.
     """
-    coords_label = map_to_map(coords_map, extent_px, tuple(label_maps.shape[-2:]))
+    coords_label = map_to_map(coords_map, extent_px, label_maps.shape[-2:])
     # Sampling continues a map by zeros; shifted ids make those the ignored value.
     shifted = (label_maps - ignore_value).unsqueeze(1).to(coords_map.dtype)
     sampled = point_sample(shifted, coords_label, mode="nearest")

@@ -31,6 +31,7 @@ from pointrend_ext.modeling.point_head import (
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
 from pointrend_ext.modeling.sem_seg.losses import (
+    CoarseHead,
     coarse_losses,
     coarse_predictions,
     sem_seg_point_loss,
@@ -54,7 +55,7 @@ class PointRendSemanticHead(nn.Module):
     def __init__(
         self,
         *,
-        coarse_sem_seg_head: nn.Module,
+        coarse_sem_seg_head: CoarseHead,
         point_head: nn.Module,
         point_levels: FeatureLevels,
         train_points: TrainPointPlan,
@@ -64,8 +65,7 @@ class PointRendSemanticHead(nn.Module):
         """Assemble the head.
 
         Args:
-            coarse_sem_seg_head: any module with ``layers(features) -> (N, C, H, W)`` logits,
-                ``losses(logits, targets) -> dict``, ``common_stride`` and ``ignore_value``.
+            coarse_sem_seg_head: any module that offers these.
             point_head: see ``POINT_HEAD_REGISTRY``.
             point_levels: feature maps the points read.
             train_points: which points are trained on.
@@ -94,7 +94,7 @@ class PointRendSemanticHead(nn.Module):
         # equal weights.
         coarse_head = build_coarse_head(cfg, input_shape)
         levels = FeatureLevels.select(
-            input_shape, node.IN_FEATURES, f"{node_name}.IN_FEATURES", "the backbone offers"
+            input_shape, node.IN_FEATURES, node_name, "the backbone offers"
         )
         point_head = build_point_head(
             node,
@@ -147,6 +147,7 @@ class PointRendSemanticHead(nn.Module):
         )
         inputs = self._inputs(features, coarse_logits)
         if self.training:
+            assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
         return self._refine(inputs, image_sizes), {}
 

@@ -11,12 +11,11 @@ from detectron2.structures import ImageList
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
 
 __all__ = ["PointRendSemanticSegmentor"]
-
-_OUTPUTS = ("logits", "labels")
 
 
 @META_ARCH_REGISTRY.register()
@@ -40,10 +39,10 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
             ValueError: another output, or another head.
         """
         super().__init__(**kwargs)
-        if output not in _OUTPUTS:
-            raise ValueError(
-                f"MODEL.SEM_SEG_POINT_HEAD.OUTPUT is {output!r}. Choose from {_OUTPUTS}."
-            )
+        is_known = output in ("logits", "labels")
+        check_values(
+            "MODEL.SEM_SEG_POINT_HEAD", ("OUTPUT", output, is_known, "'logits' or 'labels'")
+        )
         if not isinstance(self.sem_seg_head, PointRendSemanticHead):
             raise ValueError(
                 "MODEL.META_ARCHITECTURE PointRendSemanticSegmentor needs MODEL.SEM_SEG_HEAD.NAME "

@@ -7,41 +7,33 @@ lxtGH/SFSegNets at ba475baf.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
-from detectron2.layers import NaiveSyncBatchNorm
+from detectron2.layers import Conv2d
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
-from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import resize_bilinear
 from pointrend_ext.modeling.alignment import FAM
-from pointrend_ext.modeling.sem_seg.decoder_layers import (
-    PredictionBranch,
-    make_conv,
-    make_predictor,
-)
+from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["PyramidPooling", "SFNetHead"]
 
-_SYNC_NORMS = (nn.SyncBatchNorm, NaiveSyncBatchNorm)
-_BATCH_NORMS = (nn.BatchNorm2d, *_SYNC_NORMS)
-
 
 class PyramidPooling(nn.Module):
-    """Pyramid pooling module of PSPNet (Zhao et al., CVPR 2017), to the width of the decoder."""
+    """Pyramid pooling module of PSPNet (Zhao et al., CVPR 2017), to the width of the decoder.
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        *,
-        norm: str,
-        coords: str,
-        bins: Sequence[int] = (1, 2, 3, 6),
-    ) -> None:
+    The bin of one cell has no statistics in a training batch of one image: batch normalisation then
+    fails, unless it is shared between GPUs.
+    """
+
+    bins = (1, 2, 3, 6)
+    """Sides of the grids that the map is averaged to."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
         """Build the layers.
 
         Args:
@@ -49,10 +41,8 @@ class PyramidPooling(nn.Module):
             out_channels: of the result.
             norm: see ``detectron2.layers.get_norm``.
             coords: see ``resize_bilinear``.
-            bins: sides of the grids that the map is averaged to.
         """
         super().__init__()
-        self.bins = tuple(bins)
         self.coords = coords
         self.stages = nn.ModuleList(
             make_conv(in_channels, out_channels, 1, norm=norm) for _ in self.bins
@@ -67,29 +57,12 @@ class PyramidPooling(nn.Module):
         self.dropout = nn.Dropout2d(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, out_channels, H, W).
-
-        Raises:
-            ValueError: a training batch in which a bin of one cell has no statistics.
-        """
-        self._check_batch(x.shape[0])
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
         pooled = [
             resize_bilinear(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:], coords=self.coords)
             for side, stage in zip(self.bins, self.stages, strict=True)
         ]
         return self.dropout(self.bottleneck(torch.cat([*pooled, x], dim=1)))
-
-    def _check_batch(self, num_images: int) -> None:
-        norm = self.stages[0].norm
-        if not (self.training and isinstance(norm, _BATCH_NORMS) and norm.training):
-            return
-        is_shared = isinstance(norm, _SYNC_NORMS) and comm.get_world_size() > 1
-        if num_images == 1 and 1 in self.bins and not is_shared:
-            raise ValueError(
-                "SFNetHead averages each image to one cell, whose statistics need two images or "
-                "more, but a training batch has one on each GPU. Raise SOLVER.IMS_PER_BATCH, or "
-                "set MODEL.SEM_SEG_HEAD.NORM SyncBN (several GPUs) or GN."
-            )
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
@@ -103,18 +76,19 @@ class SFNetHead(DeeplySupervisedHead):
     def _build_layers(
         self, channels: Sequence[int], conv_dims: int, num_classes: int, norm: str
     ) -> None:
-        relu = {"norm": norm, "activation": F.relu}
+        conv = partial(make_conv, norm=norm, activation=F.relu)
         *finer, coarsest = channels
         self.ppm = PyramidPooling(coarsest, conv_dims, norm=norm, coords=self.coords)
-        self.fpn_in = nn.ModuleList(make_conv(c, conv_dims, 1, bias=True, **relu) for c in finer)
+        self.fpn_in = nn.ModuleList(conv(c, conv_dims, 1, bias=True) for c in finer)
         self.fpn_align = nn.ModuleList(FAM(channels=conv_dims, coords=self.coords) for _ in finer)
-        self.fpn_out = nn.ModuleList(make_conv(conv_dims, conv_dims, 3, **relu) for _ in finer)
-        self.fuse = make_conv(len(channels) * conv_dims, conv_dims, 3, **relu)
-        self.predictor = make_predictor(conv_dims, num_classes)
+        self.fpn_out = nn.ModuleList(conv(conv_dims, conv_dims, 3) for _ in finer)
+        self.fuse = conv(len(channels) * conv_dims, conv_dims, 3)
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         if self.aux_loss_weight:
             self.auxiliary_strides = self.strides[:-1]
             self.auxiliary = nn.ModuleList(
-                PredictionBranch(conv_dims, num_classes, **relu) for _ in finer
+                PredictionBranch(conv_dims, num_classes, norm=norm, activation=F.relu)
+                for _ in finer
             )
 
     def _predict(

@@ -169,13 +169,6 @@ def test_nothing_to_differentiate(drawn):
     assert not linear(*drawn()).requires_grad
 
 
-def test_gradcheck_in_float64(drawn):
-    arguments = [
-        x.requires_grad_() for x in drawn(rows=3, inputs=4, outputs=2, dtype=torch.float64)
-    ]
-    assert torch.autograd.gradcheck(linear, arguments)
-
-
 @torch.no_grad()
 def test_float64_keeps_its_digits(drawn):
     check(*drawn(dtype=torch.float64), tolerance=1e-13)

@@ -7,32 +7,21 @@ from unittest import mock
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.modeling import FPN, build_backbone
 from detectron2.modeling.backbone import fpn as detectron2_fpn
 from torch.nn import functional as F
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling.alignment import CAB, FAM, AlignedFPN, GatedFAM
+from tests.modeling.builders import RESNET_FPN, model_cfg
 
 KINDS = {"FAM": FAM, "GatedFAM": GatedFAM, "CAB": CAB}
 ALIGNED, PLAIN = "build_resnet_aligned_fpn_backbone", "build_resnet_fpn_backbone"
-LEVELS = ["res2", "res3", "res4", "res5"]
 
 
 def make_backbone(builder, opts=()):
-    """A narrow ResNet-50 with an FPN of 8 channels, in inference."""
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    cfg.merge_from_list(
-        [
-            *("MODEL.BACKBONE.NAME", builder, "MODEL.BACKBONE.FREEZE_AT", 0),
-            *("MODEL.RESNETS.STEM_OUT_CHANNELS", 4, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
-            *("MODEL.RESNETS.WIDTH_PER_GROUP", 4, "MODEL.RESNETS.OUT_FEATURES", LEVELS),
-            *("MODEL.FPN.IN_FEATURES", LEVELS, "MODEL.FPN.OUT_CHANNELS", 8),
-            *opts,
-        ]
-    )
+    """A narrow ResNet-50 with an FPN, in inference."""
+    cfg = model_cfg(RESNET_FPN, BACKBONE__NAME=builder, BACKBONE__FREEZE_AT=0)
+    cfg.merge_from_list(list(opts))
     return build_backbone(cfg).eval()
 
 

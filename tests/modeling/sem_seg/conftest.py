@@ -10,14 +10,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_sem_seg_head
 from torch import nn
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.layers import subdivision
 from pointrend_ext.modeling import StandardPointHead
+from tests.modeling.builders import mlp, model_cfg, random_maps
 
 # 3 classes, coarse cells of 4 x 4 pixels, 9 points per step
 TINY = {
@@ -46,16 +45,11 @@ COARSE_LEVELS = {4: "p2", 8: "p3", 16: "p4"}
 
 def make_cfg(coarse_stride=4, **overrides):
     """``SEM_SEG_POINT_HEAD__NUM_FC=1`` overrides MODEL.SEM_SEG_POINT_HEAD.NUM_FC."""
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    wanted = {
-        **TINY,
+    level = {
         "SEM_SEG_HEAD.IN_FEATURES": [COARSE_LEVELS[coarse_stride]],
         "SEM_SEG_HEAD.COMMON_STRIDE": coarse_stride,
-        **{key.replace("__", "."): value for key, value in overrides.items()},
     }
-    cfg.merge_from_list([x for key, value in wanted.items() for x in (f"MODEL.{key}", value)])
-    return cfg
+    return model_cfg({**TINY, **level}, **overrides)
 
 
 def make_head(coarse_stride=4, std=0.5, **overrides):
@@ -79,14 +73,7 @@ def make_plain(head):
 def make_features(size_hw, num_images=2, dtype=torch.float64):
     """Random maps of a batch of that many pixels, each rounded up to its own stride."""
     generator = torch.Generator().manual_seed(8)
-    features = {}
-    for name, shape in SHAPES.items():
-        cells_hw = [math.ceil(side / shape.stride) for side in size_hw]
-        random = torch.randn(
-            num_images, shape.channels, *cells_hw, generator=generator, dtype=torch.float64
-        )
-        features[name] = random.to(dtype)
-    return features
+    return random_maps(generator, SHAPES, size_hw, num_images, dtype)
 
 
 def make_targets(size_hw, num_classes=3, num_images=2, ignore_value=255):
@@ -170,23 +157,9 @@ class LoopHead:
 
     def point(self, x_px, y_px):
         """(C,) point logits; the coarse logits are read by the first layer alone."""
-        w = self.weights
-        hidden = np.concatenate(
-            [
-                *(
-                    self.read(m, s, x_px, y_px)
-                    for m, s in zip(self.maps, self.strides, strict=True)
-                ),
-                self.read(self.coarse, self.coarse_stride, x_px, y_px),
-            ]
-        )
-        number = 1
-        while f"fc{number}.weight" in w:
-            hidden = np.maximum(
-                w[f"fc{number}.weight"][:, :, 0] @ hidden + w[f"fc{number}.bias"], 0
-            )
-            number += 1
-        return w["predictor.weight"][:, :, 0] @ hidden + w["predictor.bias"]
+        maps = [*zip(self.maps, self.strides, strict=True), (self.coarse, self.coarse_stride)]
+        read = [self.read(planes, stride, x_px, y_px) for planes, stride in maps]
+        return mlp(self.weights, "predictor", np.concatenate(read))
 
     @staticmethod
     def gap(logits):

@@ -13,17 +13,13 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from torch import nn
 
 from pointrend_ext import add_pointrend_config
-from pointrend_ext.modeling import PointRendSemanticHead, StandardPointHead
+from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg import DeepLabV3LogitsHead
 
 
 def build(semantic, coarse_stride=4, shapes=None, **overrides):
     return build_sem_seg_head(semantic.cfg(coarse_stride, **overrides), shapes or semantic.shapes)
-
-
-def test_is_registered():
-    assert SEM_SEG_HEADS_REGISTRY.get("PointRendSemanticHead") is PointRendSemanticHead
 
 
 def test_state_dict_and_plan_of_the_published_cityscapes_model():
@@ -85,15 +81,15 @@ MISTAKES = {
     ),
     "too many steps": (
         {"SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS": 5},
-        r"SUBDIVISION_STEPS is 5.* Set it to 2",
+        r"SUBDIVISION_STEPS is 5; it must be 2",
     ),
     "no step, which is not -1": (
         {"SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS": 0},
-        r"SUBDIVISION_STEPS is 0.* Set it to 2",
+        r"SUBDIVISION_STEPS is 0; it must be 2",
     ),
     "a stride coarser than what is read": (
         {"SEM_SEG_HEAD__COMMON_STRIDE": 8},
-        r"COMMON_STRIDE is 8, but SemSegFPNHead reads \['p2'\].* Set COMMON_STRIDE to 4",
+        r"COMMON_STRIDE is 8, but SemSegFPNHead predicts .* 'p2', 4. Set COMMON_STRIDE to 4",
     ),
     "the finest of several maps counts": (
         {"SEM_SEG_HEAD__COMMON_STRIDE": 16, "SEM_SEG_HEAD__IN_FEATURES": ["p4", "p3"]},
@@ -145,7 +141,7 @@ def test_mistakes_are_found_at_build(semantic, mistake):
 @pytest.mark.parametrize("stride", [3, 12])
 def test_a_stride_that_is_no_power_of_two(semantic, stride):
     shapes = {"p2": ShapeSpec(channels=6, stride=stride)}
-    with pytest.raises(ValueError, match=rf"stride {stride}; .*power of two"):
+    with pytest.raises(ValueError, match=rf"COMMON_STRIDE is {stride}; .*power of two"):
         build(semantic, shapes=shapes, SEM_SEG_HEAD__COMMON_STRIDE=stride)
 
 
@@ -171,16 +167,6 @@ def test_a_coarse_head_that_lacks_a_part(semantic):
         pytest.raises(ValueError, match=r"'HeadWithoutStride', which lacks \['common_stride'\]"),
     ):
         build(semantic, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="HeadWithoutStride")
-
-
-@pytest.mark.parametrize("is_frozen", [False, True])
-def test_the_configuration_is_not_changed(semantic, is_frozen):
-    cfg = semantic.cfg()
-    before = cfg.dump()
-    if is_frozen:
-        cfg.freeze()
-    build_sem_seg_head(cfg, semantic.shapes)
-    assert cfg.dump() == before
 
 
 def test_the_number_of_classes_is_stated_once(semantic):

@@ -160,7 +160,7 @@ def test_nothing_valid_is_zero(rng):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"loss_type": "focal"}, "LOSS_TYPE is 'focal'. Choose from cross_entropy, .*ohem"),
+        ({"loss_type": "focal"}, "LOSS_TYPE is 'focal'; it must be one of cross_entropy, .*ohem"),
         ({"loss_type": "ohem", "ohem_threshold": 0.0}, "OHEM_THRESHOLD is 0.0"),
         ({"loss_type": "ohem", "ohem_min_kept": 0}, "OHEM_MIN_KEPT is 0"),
     ],

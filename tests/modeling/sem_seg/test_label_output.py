@@ -9,7 +9,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointrend_ext.layers.fast import label_grid, upsampled_labels
-from pointrend_ext.modeling.point_head.fast import map_row_predictor
 from pointrend_ext.modeling.sem_seg import label_map
 
 
@@ -28,15 +27,6 @@ def test_is_the_arg_max_of_the_logits(semantic, monkeypatch, num_classes, stride
         assert torch.equal(got[:rows, :columns], expected[:rows, :columns])
     assert torch.equal(head.labels(features), label_map(head(features)[0]))
     assert len(labels.unique()) > 1 or (num_classes, stride) == (2, 16)
-
-
-@pytest.mark.parametrize("limit", [1, 5, 2**20])
-@torch.no_grad()
-def test_points_are_predicted_in_bounded_chunks(semantic, monkeypatch, limit):
-    head, features = semantic.head(16).eval(), semantic.features((37, 53))
-    expected = head(features)[0]
-    monkeypatch.setitem(map_row_predictor._MAX_POINTS, True, limit)
-    torch.testing.assert_close(head(features)[0], expected, rtol=1e-12, atol=1e-12)
 
 
 class LargestFloats(TorchDispatchMode):

@@ -10,11 +10,11 @@ from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 from detectron2.projects.deeplab.loss import DeepLabCE
 from torch import nn
 
+from pointrend_ext.layers import two_class_logits
 from pointrend_ext.modeling.sem_seg.losses import (
     coarse_losses,
     finite_losses,
     sem_seg_point_loss,
-    two_class_logits,
     upsampled_losses,
 )
 

@@ -7,24 +7,17 @@ from unittest import mock
 
 import pytest
 import torch
-from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor, build_model
+from detectron2.modeling import SemanticSegmentor, build_model
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 
 from pointrend_ext.modeling import PointRendSemanticSegmentor
 from pointrend_ext.modeling.sem_seg import segmentor as segmentor_module
+from tests.modeling.builders import LEVELS, RESNET_FPN
 
 TINY_RESNET_FPN = {
+    **{key.replace(".", "__"): value for key, value in RESNET_FPN.items()},
     "META_ARCHITECTURE": "PointRendSemanticSegmentor",
-    "DEVICE": "cpu",
-    "WEIGHTS": "",
-    "BACKBONE__NAME": "build_resnet_fpn_backbone",
-    "RESNETS__OUT_FEATURES": ["res2", "res3", "res4", "res5"],
-    "RESNETS__STEM_OUT_CHANNELS": 8,
-    "RESNETS__RES2_OUT_CHANNELS": 16,
-    "RESNETS__WIDTH_PER_GROUP": 4,
-    "FPN__IN_FEATURES": ["res2", "res3", "res4", "res5"],
-    "FPN__OUT_CHANNELS": 8,
-    "SEM_SEG_HEAD__IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "SEM_SEG_HEAD__IN_FEATURES": LEVELS,
 }
 
 
@@ -62,10 +55,6 @@ def pictures(*sizes_hw, result_hw=None, num_classes=None):
 def infer(model, inputs):
     with torch.no_grad():
         return [output["sem_seg"] for output in model(inputs)]
-
-
-def test_is_registered():
-    assert META_ARCH_REGISTRY.get("PointRendSemanticSegmentor") is PointRendSemanticSegmentor
 
 
 @pytest.mark.parametrize("result_hw", [None, (37, 53), (50, 41), (74, 106)])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers import at_least_float32, box_to_px
+from pointrend_ext.layers import at_least_float32, box_to_px, wide_dtype
 from pointrend_ext.layers.fast import (
     RegionWindows,
     Window,
@@ -107,7 +108,7 @@ class FineTables:
             else:
                 chosen = [windows[region] for region in regions]
                 table = RegionWindows.cut(feature, stride, images, chosen)
-                if len(table.rows) < num_points:
+                if weight is not None and len(table.rows) < num_points:
                     table.rows = at_least_float32(linear(table.rows, weight))
                     weight = None
             tables.append((table, weight))
@@ -142,12 +143,11 @@ class _FirstLayer:
 
     def __call__(self, coords_box: Tensor) -> Tensor:
         coords_px = box_to_px(coords_box, self._boxes_px)
-        total = None
+        parts = []
         for table, weight in self._tables:
             values = read_taps(table.rows, *table.taps(coords_px))
-            values = values if weight is None else linear(values, weight)
-            total = values if total is None else total.add_(values)
-        return total.add_(self._bias)
+            parts.append(values if weight is None else linear(values, weight))
+        return reduce(Tensor.add_, parts).add_(self._bias)
 
 
 def _has_rows(feature: Tensor) -> bool:
@@ -161,8 +161,7 @@ def _project(feature: Tensor, weight: Tensor) -> Tensor:
     """
     num_images, _, height, width = feature.shape
     cells = feature.flatten(2)  # (N, C, H * W)
-    dtype = torch.promote_types(weight.dtype, torch.float32)
-    rows = weight.new_empty(num_images, height * width, len(weight), dtype=dtype)
+    rows = weight.new_empty(num_images, height * width, len(weight), dtype=wide_dtype(weight))
     for image in range(num_images):
         # band by band: no second copy of the whole map
         for first in range(0, height * width, _BAND_CELLS):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -43,23 +45,13 @@ class MapRowPredictor:
         layers = self._layers
         coords = self._inputs.coords_of_maps(coords_map)
         coarse = self._coarse.read(coords_map)  # (N * P, C)
-        hidden = None
-        for rows, coords_of_map, weight in zip(self._fine, coords, layers.fine, strict=True):
-            part = linear(rows.read(coords_of_map), weight)
-            hidden = part if hidden is None else hidden.add_(part)
+        maps = zip(self._fine, coords, layers.fine, strict=True)
+        hidden = reduce(Tensor.add_, (linear(rows.read(xy), weight) for rows, xy, weight in maps))
         hidden = hidden.add_(layers.biases[0])
-        width = hidden.shape[1]
-        for number, weight_of_coarse in enumerate(layers.coarse.split(width)):
-            if number > 0:
-                hidden = self._next(hidden, number)
-            hidden = hidden.add_(linear(coarse, weight_of_coarse)).relu_()
-        for number in range(len(layers.coarse) // width, len(layers.biases)):
-            hidden = self._next(hidden, number).relu_()
+        coarse_weights = layers.coarse.split(hidden.shape[1])
+        hidden = layers.run(hidden, lambda number: linear(coarse, coarse_weights[number]))
         logits = linear(hidden, layers.out, layers.out_bias)
         if layers.out_coarse is not None:
             logits = logits + linear(coarse, layers.out_coarse)
         num_images, num_points, _ = coords_map.shape
         return logits.view(num_images, num_points, -1)
-
-    def _next(self, hidden: Tensor, number: int) -> Tensor:
-        return linear(hidden, self._layers.hidden[number - 1], self._layers.biases[number])

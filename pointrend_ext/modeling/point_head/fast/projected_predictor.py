@@ -71,14 +71,12 @@ class ProjectedRegionPredictor:
         cells, weights = self._coarse_taps(coords_box)
         hidden = self._first_layer(coords_box)  # (R * P, D)
         width = hidden.shape[1]
-        for number, bias in enumerate(self._layers.biases):
-            if number > 0:
-                hidden = linear(hidden, self._layers.hidden[number - 1], bias)
+
+        def coarse_part(number: int) -> Tensor:
             columns = self._table[:, number * width : (number + 1) * width]
-            if columns.shape[1]:  # otherwise only the first layer reads the coarse prediction
-                hidden = hidden.add_(read_taps(columns, cells, weights))
-            hidden = hidden.relu_()
-        hidden = hidden.view(regions, num_points, width)
+            return read_taps(columns, cells, weights)
+
+        hidden = self._layers.run(hidden, coarse_part).view(regions, num_points, width)
         logits = torch.bmm(hidden, self._out.to(hidden.dtype)) + self._out_bias  # (R, P, 1)
         if self._out_table is not None:
             coarse = (self._out_table[cells.long()] * weights).sum(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = ["SplitPointLayers"]
@@ -56,9 +57,29 @@ class SplitPointLayers:
         return cls(
             fine=tuple(weight.contiguous() for weight in fine_and_coarse[:-1]),
             hidden=tuple(weight[:, :width].contiguous() for weight in further),
-            biases=tuple(layer.bias for layer in head.hidden_layers),
+            biases=tuple(layer.get_parameter("bias") for layer in head.hidden_layers),
             coarse=torch.cat(coarse),
             out=out[:, :width],
             out_coarse=out[:, width:] if head.coarse_pred_each_layer else None,
-            out_bias=head.predictor.bias,
+            out_bias=head.predictor.get_parameter("bias"),
         )
+
+    def run(self, hidden: Tensor, coarse_part: Callable[[int], Tensor]) -> Tensor:
+        """Apply the hidden layers, in place where they can be.
+
+        Args:
+            hidden: (Q, D), what the first layer makes of the fine-grained features, with its bias.
+            coarse_part: the number of a layer that reads the coarse prediction -> (Q, D), what it
+                makes of it.
+
+        Returns:
+            (Q, D), after the last layer.
+        """
+        num_coarse = len(self.coarse) // hidden.shape[1]
+        for number, bias in enumerate(self.biases):
+            if number > 0:
+                hidden = linear(hidden, self.hidden[number - 1], bias)
+            if number < num_coarse:
+                hidden = hidden.add_(coarse_part(number))
+            hidden = hidden.relu_()
+        return hidden

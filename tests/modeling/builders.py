@@ -1,0 +1,100 @@
+"""What tests of models build them from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from detectron2.config import get_cfg
+
+from pointrend_ext import add_pointrend_config
+
+LEVELS = ["p2", "p3", "p4", "p5"]
+STAGES = ["res2", "res3", "res4", "res5"]
+# a ResNet-50 with an FPN, a few channels wide
+RESNET_FPN = {
+    "DEVICE": "cpu",
+    "WEIGHTS": "",
+    "BACKBONE.NAME": "build_resnet_fpn_backbone",
+    "RESNETS.OUT_FEATURES": STAGES,
+    "RESNETS.STEM_OUT_CHANNELS": 8,
+    "RESNETS.RES2_OUT_CHANNELS": 16,
+    "RESNETS.WIDTH_PER_GROUP": 4,
+    "FPN.IN_FEATURES": STAGES,
+    "FPN.OUT_CHANNELS": 8,
+}
+# an R-CNN on it, with points
+RCNN = {
+    **RESNET_FPN,
+    "META_ARCHITECTURE": "GeneralizedRCNN",
+    "MASK_ON": True,
+    "ANCHOR_GENERATOR.SIZES": [[16], [32], [64], [128], [256]],
+    "RPN.IN_FEATURES": [*LEVELS, "p6"],
+    "RPN.POST_NMS_TOPK_TRAIN": 50,
+    "RPN.POST_NMS_TOPK_TEST": 20,
+    "ROI_HEADS.NAME": "StandardROIHeads",
+    "ROI_HEADS.IN_FEATURES": LEVELS,
+    "ROI_HEADS.NUM_CLASSES": 3,
+    "ROI_HEADS.BATCH_SIZE_PER_IMAGE": 16,
+    "ROI_HEADS.SCORE_THRESH_TEST": 0.0,
+    "ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
+    "ROI_BOX_HEAD.NUM_FC": 1,
+    "ROI_BOX_HEAD.FC_DIM": 16,
+    "ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
+    "ROI_MASK_HEAD.NAME": "PointRendROIMaskHead",
+    "ROI_MASK_HEAD.POOLER_TYPE": "",
+    "ROI_MASK_HEAD.CONV_DIM": 8,
+    "ROI_MASK_HEAD.FC_DIM": 16,
+    "MASK_POINT_HEAD.FC_DIM": 8,
+}
+
+
+def model_cfg(table=None, **overrides):
+    """Set keys below MODEL: ``A__B=1`` overrides "A.B" of the table."""
+    cfg = get_cfg()
+    add_pointrend_config(cfg)
+    wanted = {**(table or {}), **{k.replace("__", "."): v for k, v in overrides.items()}}
+    cfg.merge_from_list([x for key, value in wanted.items() for x in (f"MODEL.{key}", value)])
+    cfg.TEST.DETECTIONS_PER_IMAGE = 5
+    return cfg
+
+
+def random_maps(generator, shapes, size_hw, num_images=2, dtype=torch.float32):
+    """Feature maps of a batch of that many pixels, each rounded up to its own stride."""
+    return {
+        name: torch.randn(
+            num_images,
+            shape.channels,
+            *(math.ceil(side / shape.stride) for side in size_hw),
+            generator=generator,
+            dtype=torch.float64,
+        ).to(dtype)
+        for name, shape in shapes.items()
+    }
+
+
+def randomize(module, std, seed=7):
+    """Give a module weights large enough for its predictions to vary."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=std, generator=generator)
+    return module
+
+
+def mlp(weights, last, x, *, prefix="", extra=()):
+    """Run x through layers fc1, fc2, ... and the last one, from NumPy weights by name.
+
+    Every layer but the first reads ``extra`` too, after the hidden values.
+    """
+
+    def layer(name, x):
+        weight = weights[f"{prefix}{name}.weight"]
+        return weight.reshape(weight.shape[:2]) @ x + weights[f"{prefix}{name}.bias"]
+
+    number = 1
+    while f"{prefix}fc{number}.weight" in weights:
+        x = np.concatenate([np.maximum(layer(f"fc{number}", x), 0), extra])
+        number += 1
+    return layer(last, x)

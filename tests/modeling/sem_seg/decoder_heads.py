@@ -1,0 +1,74 @@
+"""Tiny heads that read the maps of a ResNet, by the name that a configuration gives them."""
+
+from __future__ import annotations
+
+import torch
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import build_sem_seg_head
+
+from tests.modeling.builders import model_cfg, random_maps, randomize
+
+V3, V3_PLUS = "DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"
+DEEPLAB, ALIGNED = [V3, V3_PLUS], ["SFNetHead", "AlignSegHead"]
+HEADS = [*DEEPLAB, *ALIGNED]
+NUM_CLASSES, IGNORE = 4, 255
+ODD, EVEN = (75, 101), (64, 96)
+
+DEEPLAB_SHAPES = {
+    "res2": ShapeSpec(channels=5, stride=4),
+    "res5": ShapeSpec(channels=6, stride=16),
+}
+SHAPES = {f"res{i}": ShapeSpec(channels=i + 3, stride=2**i) for i in (2, 3, 4, 5)}
+
+
+def shapes_of(name):
+    return DEEPLAB_SHAPES if "DeepLab" in name else SHAPES
+
+
+def make_cfg(name, *, has_points=False, **overrides):
+    """Keywords override keys of MODEL.SEM_SEG_HEAD."""
+    is_v3 = "DeepLabV3" in name and "Plus" not in name
+    node = {
+        "NAME": "PointRendSemanticHead" if has_points else name,
+        "IN_FEATURES": ["res5"] if is_v3 else list(shapes_of(name)),
+        "COMMON_STRIDE": 16 if is_v3 else 4,
+        "NUM_CLASSES": NUM_CLASSES,
+        "CONVS_DIM": 8,
+        "PROJECT_CHANNELS": [3],
+        "ASPP_CHANNELS": 8,
+        "ASPP_DILATIONS": [1, 2, 3],
+        "NORM": "BN",
+        "LOSS_TYPE": "cross_entropy",
+        "LOSS_WEIGHT": 0.5,
+        **overrides,
+    }
+    points = {
+        "COARSE_HEAD_NAME": name,
+        "IN_FEATURES": ("res2",),
+        "TRAIN_NUM_POINTS": 24,
+        "SUBDIVISION_NUM_POINTS": 30,
+        "FC_DIM": 8,
+    }
+    return model_cfg(
+        {f"SEM_SEG_HEAD.{key}": value for key, value in node.items()}
+        | {f"SEM_SEG_POINT_HEAD.{key}": value for key, value in points.items()}
+    )
+
+
+def make_head(name, opts=(), shapes=None, std=0.3, **overrides):
+    """A tiny head; ``opts`` are further keys and values of the configuration."""
+    cfg = make_cfg(name, **overrides)
+    cfg.merge_from_list(list(opts))
+    return randomize(build_sem_seg_head(cfg, shapes or shapes_of(name)), std)
+
+
+def make_features(rng, size_hw, shapes=SHAPES, num_images=2, dtype=torch.float32):
+    """Maps of pictures of that size."""
+    return random_maps(rng, shapes, size_hw, num_images, dtype)
+
+
+def make_targets(rng, size_hw, num_images=2, num_classes=NUM_CLASSES):
+    """Random labels, a fifth of them ignored."""
+    targets = torch.randint(num_classes, (num_images, *size_hw), generator=rng)
+    targets[torch.rand(targets.shape, generator=rng) < 0.2] = IGNORE
+    return targets

@@ -1,0 +1,131 @@
+"""What holds for every head of this package that predicts from the maps of a ResNet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from detectron2.modeling import build_sem_seg_head
+from torch.nn import functional as F
+
+from pointrend_ext.modeling.sem_seg.losses import coarse_predictions
+from tests.modeling.sem_seg.decoder_heads import (
+    ALIGNED,
+    EVEN,
+    HEADS,
+    IGNORE,
+    ODD,
+    V3_PLUS,
+    make_cfg,
+    make_features,
+    make_head,
+    make_targets,
+    shapes_of,
+)
+
+
+def upsampled(logits, stride, size_hw):
+    """Logits of the pixels that the network saw, at its stride; those beyond the image cut."""
+    full = F.interpolate(logits, scale_factor=stride, mode="bilinear", align_corners=False)
+    return full[..., : size_hw[0], : size_hw[1]]
+
+
+def mean_loss(loss_type, logits, targets):
+    every = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none").flatten()
+    if loss_type == "cross_entropy":
+        return every.sum() / (targets != IGNORE).sum()
+    return every.sort(descending=True)[0][: len(every) // 5].mean()
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("size_hw", [ODD, EVEN])
+@pytest.mark.parametrize("loss_type", ["cross_entropy", "hard_pixel_mining"])
+def test_losses(rng, name, size_hw, loss_type):
+    head = make_head(name, LOSS_TYPE=loss_type, AUX_LOSS_WEIGHT=0.4)
+    features = make_features(rng, size_hw, shapes_of(name))
+    targets = make_targets(rng, size_hw)
+    logits, auxiliary = coarse_predictions(head, features, with_auxiliary=True)
+
+    losses = head.losses(logits, targets, auxiliary)
+    full = upsampled(logits, head.common_stride, size_hw)
+    torch.testing.assert_close(losses["loss_sem_seg"], 0.5 * mean_loss(loss_type, full, targets))
+    assert list(head.losses(logits, targets)) == ["loss_sem_seg"]
+    if name not in ALIGNED:
+        assert list(losses) == ["loss_sem_seg"]
+        return
+    # SFNet mines at every layer; AlignSeg's inner loss stays a cross entropy
+    strides = [4, 8, 16] if name == "SFNetHead" else [4]
+    inner_type = loss_type if name == "SFNetHead" else "cross_entropy"
+    inner = sum(
+        mean_loss(inner_type, upsampled(x, stride, size_hw), targets)
+        for x, stride in zip(auxiliary, strides, strict=True)
+    )
+    assert list(losses) == ["loss_sem_seg", "loss_sem_seg_aux"]
+    torch.testing.assert_close(losses["loss_sem_seg_aux"], 0.4 * 0.5 * inner)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("size_hw", [ODD, EVEN])
+def test_inference_up_samples_by_the_stride(rng, name, size_hw):
+    head = make_head(name).eval()
+    features = make_features(rng, size_hw, shapes_of(name))
+    with torch.no_grad():
+        logits, (got, nothing) = head.layers(features), head(features)
+    stride = head.common_stride
+    assert logits.shape[-2:] == tuple(-(-side // stride) for side in size_hw)
+    full_hw = [stride * side for side in logits.shape[-2:]]
+    torch.testing.assert_close(got, upsampled(logits, stride, full_hw), rtol=0, atol=0)
+    assert nothing == {}
+
+
+LOSS_TYPES = ["cross_entropy", "hard_pixel_mining", "ohem", "cross_entropy_lovasz"]
+
+
+@pytest.mark.parametrize("num_classes", [1, 4])
+@pytest.mark.parametrize(
+    ("name", "loss_type"),
+    # the losses of DeepLabV3+ are those of Detectron2's head
+    [(name, x) for name in HEADS for x in LOSS_TYPES[: 2 if name == V3_PLUS else 4]],
+)
+def test_all_ignored(rng, name, loss_type, num_classes):
+    head = make_head(name, LOSS_TYPE=loss_type, NUM_CLASSES=num_classes, AUX_LOSS_WEIGHT=0.1)
+    features = make_features(rng, ODD, shapes_of(name))
+    nothing, losses = head.train()(features, torch.full((2, *ODD), IGNORE))
+    assert nothing is None
+    assert {loss.item() for loss in losses.values()} == {0}
+    sum(losses.values()).backward()
+    for parameter in head.parameters():
+        torch.testing.assert_close(parameter.grad, torch.zeros_like(parameter), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_one_class_is_binary(rng, name):
+    head = make_head(name, NUM_CLASSES=1).eval()
+    features = make_features(rng, EVEN, shapes_of(name))
+    targets = make_targets(rng, EVEN, num_classes=2)
+    logits = head.layers(features)
+    full, valid = upsampled(logits, head.common_stride, EVEN)[:, 0], targets != IGNORE
+    expected = F.binary_cross_entropy_with_logits(full[valid], targets[valid].float())
+    torch.testing.assert_close(head.losses(logits, targets)["loss_sem_seg"], 0.5 * expected)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_building_leaves_the_config_alone(name):
+    cfg = make_cfg(name)
+    before = cfg.dump()
+    cfg.freeze()
+    assert type(build_sem_seg_head(cfg, shapes_of(name))).__name__ == name
+    assert cfg.dump() == before
+
+
+MISTAKES = {
+    "stride": ({"COMMON_STRIDE": 8}, "COMMON_STRIDE is 8, but {} predicts at .*Set COMMON_STRIDE"),
+    "no such map": ({"IN_FEATURES": ["p2"]}, "contains 'p2', but the backbone .*'res2'"),
+    "loss": ({"LOSS_TYPE": "focal"}, "LOSS_TYPE is 'focal'; it must be .*|loss type: focal"),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(("overrides", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes(name, overrides, message):
+    with pytest.raises(ValueError, match=message.format(name)):
+        make_head(name, **overrides)
