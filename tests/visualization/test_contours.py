@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pointrend_ext.visualization.contours import binarize, mask_contours
+from pointrend_ext.visualization.shapes import binarize, mask_contours
 
 
 def signed_area(polygon):

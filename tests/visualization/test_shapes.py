@@ -9,9 +9,8 @@ import torch
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.visualization import MaskCrop, distinct_colors, draw_instances, mask_contours
 from pointrend_ext.visualization.canvas import blend
-from pointrend_ext.visualization.contours import binarize
 from pointrend_ext.visualization.raster import paint_stroke
-from pointrend_ext.visualization.shapes import shape_of, window_of
+from pointrend_ext.visualization.shapes import binarize, shape_of, window_of
 
 
 def draw_on_whole_image(image, masks, colors, alpha, contour_px):
