@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from pointrend_ext.visualization import distinct_colors, draw_label_map, draw_segments
-from pointrend_ext.visualization.labels import place_inside
 
 
 def picture(height=60, width=90):
@@ -76,18 +75,6 @@ def test_large_ids_cost_nothing():
     ids = np.array([[0, 2**22]])
     got = draw_segments(np.zeros((1, 2, 3), np.uint8), ids, alpha=1, void_id=2**22, contour_px=0)
     np.testing.assert_array_equal(got, [[distinct_colors(1)[0], [0, 0, 0]]])
-
-
-def test_place_inside_takes_the_middle():
-    mask = np.zeros((80, 120), bool)
-    mask[10:70, 20:100] = True
-    plate = place_inside("x", mask, [], cap_height_px=8)
-    assert abs(plate.y + plate.height / 2 - 40) <= 1
-    assert plate.x >= 20
-    assert plate.x + plate.width <= 100
-    assert place_inside("x", mask, [plate], cap_height_px=8) is None
-    assert place_inside(" ", mask, [], cap_height_px=8) is None
-    assert place_inside("x", mask & False, [], cap_height_px=8) is None
 
 
 @pytest.mark.parametrize(
