@@ -21,27 +21,28 @@ def boundary_distance(mask):
 
 
 def test_fill_is_the_blend_formula(image, two_masks):
-    masks = two_masks
-    got = draw_instances(image, masks=masks, colors=COLORS, alpha=0.4, contour_px=0)
+    got = draw_instances(image, masks=two_masks, colors=COLORS, alpha=0.4, contour_px=0)
     expected = image.astype(np.float64)
-    for mask, color in zip(masks, COLORS, strict=True):
+    for mask, color in zip(two_masks, COLORS, strict=True):
         expected[mask] = 0.6 * expected[mask] + 0.4 * color
     assert np.abs(got - expected).max() <= 0.5 + 1e-3
-    np.testing.assert_array_equal(got[~masks.any(axis=0)], image[~masks.any(axis=0)])
+    outside = ~two_masks.any(axis=0)
+    np.testing.assert_array_equal(got[outside], image[outside])
 
 
 @pytest.mark.parametrize("contour_px", [1.5, 3.0, 5.0])
 def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
-    masks = two_masks
-    plain = draw_instances(image, masks=masks, colors=COLORS, contour_px=0)
-    got = draw_instances(image, masks=masks, colors=COLORS, contour_px=contour_px)
+    plain, got = (
+        draw_instances(image, masks=two_masks, colors=COLORS, contour_px=width)
+        for width in (0, contour_px)
+    )
     changed = (got != plain).any(axis=-1)
-    distance = np.minimum(*(boundary_distance(mask) for mask in masks))
+    distance = np.minimum(*(boundary_distance(mask) for mask in two_masks))
     # Half the width, half a pixel for a pixel that is touched at its rim (diagonally more), and
     # the midline's own distance from the pixel edges.
     assert distance[changed].max() <= contour_px / 2 + 0.71 + 0.36
-    ring = boundary_distance(masks[0]) <= contour_px / 2 - 0.75
-    np.testing.assert_array_equal(got[ring], np.broadcast_to(COLORS[0], got[ring].shape))
+    ring = boundary_distance(two_masks[0]) <= contour_px / 2 - 0.75
+    assert (got[ring] == COLORS[0]).all()
 
 
 def test_nothing_is_changed_in_place_and_calls_agree(image, two_masks):
