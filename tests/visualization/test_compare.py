@@ -92,11 +92,15 @@ def test_zoom_fill_keeps_holes_open(boxes):
     assert panel[60, 60].tolist() == [0, 0, 0]
 
 
-def test_marked_window():
+def test_marked_window_and_inputs_that_are_not_changed(image, boxes):
     got = mark_window(GREY, (20, 10, 60, 50), width_px=4)
     assert (got[14:46, 20] == 255).all()
     assert (got[10, 24:56] == 255).all()
     assert (got[16:44, 26:54] == 100).all()
+    before = image.copy()
+    mark_window(image, (5, 5, 20, 20))
+    zoom_panel(image, [("a", boxes((0, 0, 60, 22))[0])], (0, 0, 140, 90), 1, alpha=0.5)
+    np.testing.assert_array_equal(image, before)
 
 
 def test_stacked_rows_and_titled_columns(image):
@@ -118,13 +122,6 @@ def test_mistakes_are_named(image, window):
         zoom_panel(image, [("", None)], window)
     with pytest.raises(ValueError, match=r"\(60, 80\).*90 x 140"):
         zoom_panel(image, [("a", np.zeros((60, 80), bool))], (0, 0, 10, 10))
-
-
-def test_inputs_are_not_changed(image, boxes):
-    before = image.copy()
-    zoom_panel(image, [("a", boxes((0, 0, 60, 22))[0])], (0, 0, 140, 90), 1, alpha=0.5)
-    mark_window(image, (5, 5, 20, 20))
-    np.testing.assert_array_equal(image, before)
 
 
 @pytest.fixture

@@ -64,24 +64,18 @@ def test_nothing_to_draw_returns_a_copy(image, masks):
 BLACK = np.zeros((90, 140, 3), np.uint8)
 
 
-def test_one_pixel_mask(boxes):
-    mask = boxes((7, 11, 8, 12))
-    got = draw_instances(BLACK, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
+def test_pictures_by_hand(boxes):
+    one_pixel = boxes((7, 11, 8, 12))
+    got = draw_instances(BLACK, masks=one_pixel, colors=COLORS[:1], contour_px=1, alpha=1)
     assert got[7, 11].tolist() == COLORS[0].tolist()
-    np.testing.assert_array_equal(window_of(got.any(axis=-1)), (6, 10, 9, 13))
-
-
-def test_full_image_mask_is_framed(boxes):
-    masks = boxes((0, 0, 90, 140))
-    got = draw_instances(BLACK, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
+    assert window_of(got.any(axis=-1)) == (6, 10, 9, 13)
+    whole = boxes((0, 0, 90, 140))
+    got = draw_instances(BLACK, masks=whole, colors=COLORS[:1], alpha=0.5, contour_px=4)
     for edge in (got[0, 2:-2], got[-1, 2:-2], got[2:-2, 0], got[2:-2, -1]):
         assert (edge == COLORS[0]).all()
     assert got[10, 15].tolist() == [120, 15, 30]
-
-
-def test_masks_at_the_border_and_larger_objects_first(boxes):
-    masks = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
-    got = draw_instances(BLACK, masks=masks, colors=COLORS, alpha=1, contour_px=0)
+    border = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
+    got = draw_instances(BLACK, masks=border, colors=COLORS, alpha=1, contour_px=0)
     np.testing.assert_array_equal(got[[89, 25], [139, 25]], COLORS)
 
 

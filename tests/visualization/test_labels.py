@@ -53,19 +53,13 @@ def test_above_the_object_is_preferred_and_close():
     plate = place(MIDDLE)
     assert 0 <= 80 - (plate.y + plate.height) <= plate.height / 2
     assert 100 <= plate.x + plate.width / 2 <= 200
+    inside = place(EVERYWHERE)  # where nothing else is left
+    assert inside.y + inside.height <= 200
 
 
-def test_full_image_object_gets_its_label_inside():
-    plate = place(EVERYWHERE)
-    assert plate.y + plate.height <= 200
-
-
-def test_other_objects_are_avoided():
+def test_other_objects_are_avoided_but_covered_rather_than_its_own():
     occupied = MIDDLE | rectangle(40, 60, 80, 240)
     assert covered(place(MIDDLE, occupied=occupied), occupied) == 0
-
-
-def test_in_a_crowd_others_are_covered_rather_than_the_object():
     plate = place(rectangle(40, 60, 110, 160), occupied=EVERYWHERE)
     assert plate.y + plate.height <= 40
     assert 60 <= plate.x + plate.width / 2 <= 160

@@ -131,14 +131,11 @@ def test_discs_are_centred(xy_px):
     assert (GREY == 100).all()
 
 
-def test_rim_and_order():
+def test_rim_order_and_colors_of_training_points():
     points = np.array([[0.5, 0.5], [0.5, 0.5]])
     got = draw_points(GREY, points, np.array([[255, 0, 0], [0, 0, 255]]), radius_px=4, rim_px=2)
     assert got[40, 60].tolist() == [0, 0, 255]
     assert got[40, 65].max() < 60  # the rim, 5 px from the centre
-
-
-def test_training_points_by_kind():
     one, other = np.array([[0.25, 0.5]]), np.array([[0.75, 0.5]])
     got, both = (draw_training_points(GREY, one, coverage) for coverage in (other, one))
     assert tuple(got[40, 90]) == COVERAGE_COLOR

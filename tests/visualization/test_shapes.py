@@ -124,16 +124,6 @@ def test_crops_give_the_pixels_of_whole_masks(contour_px, seed):
         np.testing.assert_array_equal(got, expected)
 
 
-def test_labels_and_boxes_do_not_depend_on_crops():
-    masks, image = wavy_masks(5), np.full((150, 230, 3), 90, np.uint8)
-    labels = [f"object {n}" for n in range(len(masks))]
-    options = {"labels": labels, "boxes_px": np.array([[1, 2, 30, 40.0]] * len(masks))}
-    crops, whole = (draw_instances(image, masks=m, **options) for m in (masks, np.asarray(masks)))
-    np.testing.assert_array_equal(crops, whole)
-    with pytest.raises(ValueError, match="masks have shape"):
-        draw_instances(image[:100], masks=masks)
-
-
 class Crops:
     """Masks that can only be read as crops."""
 
@@ -155,9 +145,12 @@ def test_each_crop_is_read_once():
     centers = [(30, 40), (110, 60), (138, 2)]
     soft = np.stack([np.clip(0.5 + (17 - np.hypot(x - a, y - b)) / 6, 0, 1) for a, b in centers])
     image, crops = np.full((90, 140, 3), 60, np.uint8), Crops(soft)
-    drawn, whole = (draw_instances(image, masks=m, labels=["a", "b", "c"]) for m in (crops, soft))
+    options = {"labels": ["a", "b", "c"], "boxes_px": np.array([[1, 2, 30, 40.0]] * 3)}
+    drawn, whole = (draw_instances(image, masks=m, **options) for m in (crops, soft))
     np.testing.assert_array_equal(drawn, whole)
     assert sorted(crops.read) == [0, 1, 2]
+    with pytest.raises(ValueError, match="masks have shape"):
+        draw_instances(image[:80], masks=crops)
     for number, mask in enumerate(soft):
         (polygon,), (expected,) = shape_of(soft, number).polygons, mask_contours(mask)
         np.testing.assert_allclose(polygon, expected, atol=1e-9)
