@@ -39,6 +39,7 @@ def test_objects_keep_their_color_in_another_order(boxes):
     first = boxes((5, 5, 30, 40), (35, 50, 55, 85))
     second = boxes((34, 50, 55, 84), (0, 60, 10, 80), (5, 5, 29, 40))
     assert matching_numbers(first, second).tolist() == [1, 2, 0]
+    assert matching_numbers(first[:1], first[[0, 0]]).tolist() == [0, 1]  # each at most once
     assert matching_numbers(boxes(), first).tolist() == [0, 1]
     assert matching_numbers(first, boxes()).tolist() == []
     assert matching_numbers(first, boxes((30, 40, 50, 60))).tolist() == [2]
