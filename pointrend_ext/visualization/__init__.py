@@ -1,12 +1,11 @@
 """Drawing: every function takes and returns NumPy arrays, RGB uint8, and opens no window.
 
 Needs NumPy, OpenCV and Pillow, and torchvision for flows. The frame of all coordinates is
-documented in ``contours``.
+documented in ``shapes``.
 """
 
 from pointrend_ext.visualization.colors import class_colors, colors_of, distinct_colors
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
-from pointrend_ext.visualization.contours import mask_contours
 from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel
 from pointrend_ext.visualization.instances import draw_instances
 from pointrend_ext.visualization.io import (
@@ -31,7 +30,7 @@ from pointrend_ext.visualization.points import (
     subdivision_strip,
 )
 from pointrend_ext.visualization.segments import draw_segments
-from pointrend_ext.visualization.shapes import MaskCrop
+from pointrend_ext.visualization.shapes import MaskCrop, mask_contours
 from pointrend_ext.visualization.zoom import pick_zoom_window
 
 __all__ = [

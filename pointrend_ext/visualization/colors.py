@@ -36,26 +36,14 @@ _LMS_TO_LINEAR_RGB = np.array(
 
 
 def distinct_colors(count: int) -> np.ndarray:
-    """Return the first ``count`` colours of one fixed, endless sequence.
-
-    Args:
-        count: number of colours, 0 or more. A longer request starts with the same colours as a
-            shorter one, so an index (instance number or class id) always has the same colour.
-
-    Returns:
-        (count, 3) uint8, RGB.
-    """
+    """Return the first ``count`` colours, (count, 3) uint8 RGB, of one fixed, endless sequence."""
     return colors_of(np.arange(count))
 
 
 def colors_of(ids: np.ndarray) -> np.ndarray:
-    """Look up the colours of class ids or instance numbers.
+    """Return the colours, (R, 3) uint8 RGB, of class ids or instance numbers (R,), 0 or more.
 
-    Args:
-        ids: (R,) integers, 0 or more.
-
-    Returns:
-        (R, 3) uint8, RGB; equal ids get equal colours.
+    They are those of ``distinct_colors``: a number always has the same colour.
     """
     return np.array([_color(int(index)) for index in ids], dtype=np.uint8).reshape(len(ids), 3)
 
@@ -76,15 +64,9 @@ def class_colors(count: int, stated: Sequence[Sequence[int]] | None) -> np.ndarr
 
 
 def text_color_on(background: np.ndarray) -> np.ndarray:
-    """Choose black or white, whichever reads better on a plate of the given colour.
-
-    Args:
-        background: (3,) uint8, RGB.
-
-    Returns:
-        (3,) uint8, RGB: near-black or white.
-    """
-    linear = _srgb_to_linear(np.asarray(background, dtype=np.float64) / 255)
+    """Return near-black or white, whichever reads better on a colour; all are (3,) uint8 RGB."""
+    srgb = np.asarray(background, dtype=np.float64) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     luminance = float(linear @ np.array([0.2126, 0.7152, 0.0722]))
     # Equal contrast ratio (WCAG 2) with black and with white lies at luminance 0.179; white looks
     # crisper, so it is preferred a little longer than that.
@@ -101,13 +83,7 @@ def _color(index: int) -> tuple[int, int, int]:
         linear = _LMS_TO_LINEAR_RGB @ (_OKLAB_TO_LMS @ lab) ** 3
         if linear.min() >= 0 and linear.max() <= 1:
             break
-    red, green, blue = np.round(255 * _linear_to_srgb(np.clip(linear, 0, 1))).astype(int).tolist()
+    linear = np.clip(linear, 0, 1)
+    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    red, green, blue = np.round(255 * srgb).astype(int).tolist()
     return red, green, blue
-
-
-def _linear_to_srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-
-
-def _srgb_to_linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

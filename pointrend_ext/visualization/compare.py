@@ -10,26 +10,19 @@ import numpy as np
 
 from pointrend_ext.visualization.canvas import check_image, check_mask_size, default_contour_px
 from pointrend_ext.visualization.colors import colors_of
-from pointrend_ext.visualization.contours import binarize, mask_contours
 from pointrend_ext.visualization.instances import draw_instances
-from pointrend_ext.visualization.pairing import greedy_pairs
 from pointrend_ext.visualization.panels import titled_columns
 from pointrend_ext.visualization.raster import Color, paint_fill, paint_stroke, rectangle
+from pointrend_ext.visualization.shapes import binarize, mask_contours
 
+_SAME_OBJECT_IOU = 0.3  # from which an object keeps its colour
 _RIM = (0, 0, 0)
 _ACCENT = (255, 220, 0)  # stands out on nearly every photograph
 _WHITE = (255, 255, 255)
 
 
 class Column(NamedTuple):
-    """One column of ``compare_panel``; a plain tuple of the same order does as well.
-
-    Attributes:
-        title: heading.
-        masks: (R, H, W), as ``draw_instances`` takes them.
-        boxes_px: (R, 4) or None.
-        labels: R texts or None.
-    """
+    """One column of ``compare_panel``: its heading, and what ``draw_instances`` takes."""
 
     title: str
     masks: np.ndarray
@@ -104,17 +97,8 @@ def zoom_panel(
     Raises:
         ValueError: sizes disagree, or the window is not inside the image.
     """
-    check_image(image_rgb, "zoom_panel")
     x0, y0, x1, y1 = (int(v) for v in window_xyxy)
-    height, width = image_rgb.shape[:2]
-    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-        raise ValueError(
-            f"zoom_panel: the window {(x0, y0, x1, y1)} (left, top, right, bottom) does not lie "
-            f"inside the image of {height} x {width} (height x width)."
-        )
-    size = scale * (x1 - x0), scale * (y1 - y0)
-    how = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
-    background = cv2.resize(image_rgb[y0:y1, x0:x1], size, interpolation=how)
+    background = _enlarged(image_rgb, (x0, y0, x1, y1), scale, smooth)
     if contour_px is None:
         contour_px = 1.7 * default_contour_px(*background.shape[:2])
 
@@ -127,27 +111,39 @@ def zoom_panel(
     colors = [_ACCENT] * len(columns) if colors is None else colors
     cells = []
     for (_, mask), color in zip(columns, colors, strict=True):
-        cell = background.copy()
+        cells.append(background.copy())
         if mask is not None:
             polygons = outline(mask)
-            paint_fill(cell, polygons, color, alpha)
-            _paint_outlined(cell, polygons, color, contour_px)
-        cells.append(cell)
+            paint_fill(cells[-1], polygons, color, alpha)
+            _paint_outlined(cells[-1], polygons, color, contour_px)
     return titled_columns([title for title, _ in columns], cells, bar_px=title_px, gap_px=gap_px)
+
+
+def _enlarged(
+    image_rgb: np.ndarray, window_xyxy: tuple[int, int, int, int], scale: int, smooth: bool
+) -> np.ndarray:
+    """Cut out a window, which must lie inside the image, and enlarge it."""
+    check_image(image_rgb, "zoom_panel")
+    (x0, y0, x1, y1), (height, width) = window_xyxy, image_rgb.shape[:2]
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise ValueError(
+            f"zoom_panel: the window {window_xyxy} (left, top, right, bottom) does not lie "
+            f"inside the image of {height} x {width} (height x width)."
+        )
+    how = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
+    part = image_rgb[y0:y1, x0:x1]
+    return cv2.resize(part, (scale * (x1 - x0), scale * (y1 - y0)), interpolation=how)
 
 
 def mark_window(
     image_rgb: np.ndarray, window_xyxy: Sequence[int], *, width_px: float | None = None
 ) -> np.ndarray:
-    """Frame a window on a picture in white, to show where a zoom was taken.
+    """Frame a window in white in a copy of (H, W, 3) uint8, to show where a zoom was taken.
 
     Args:
-        image_rgb: (H, W, 3) uint8, not changed.
+        image_rgb: the picture.
         window_xyxy: left, top, right, bottom in pixels.
         width_px: width of the line; None follows the picture's size.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     width = default_contour_px(*image_rgb.shape[:2]) if width_px is None else width_px
     canvas = image_rgb.copy()
@@ -156,15 +152,13 @@ def mark_window(
 
 
 def matching_numbers(first: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Number masks so that objects seen in another set of masks keep that set's numbers.
+    """Return numbers (S,) of masks so that objects seen in another set keep that set's numbers.
+
+    Pairs are made greedily by descending IoU; masks without partner get R, R+1, ...
 
     Args:
         first: (R, H, W) masks, numbered 0 to R-1.
         masks: (S, H, W) masks.
-
-    Returns:
-        (S,) int64: pairs are made greedily by descending IoU (0.3 at least); masks without partner
-        get R, R+1, ...
     """
     a, b = (binarize(m).reshape(len(m), -1 if len(m) else 0) for m in (first, masks))
     numbers = np.full(len(b), -1, dtype=np.int64)
@@ -172,8 +166,12 @@ def matching_numbers(first: np.ndarray, masks: np.ndarray) -> np.ndarray:
         shared = a.astype(np.float32) @ b.T.astype(np.float32)
         union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
         iou = shared / np.maximum(union, 1)
-        rows, columns = greedy_pairs(iou)
-        numbers[columns] = rows
+        for pair in np.argsort(-iou, axis=None, kind="stable").tolist():
+            i, j = divmod(pair, len(b))
+            if iou[i, j] < _SAME_OBJECT_IOU:
+                break
+            if numbers[j] < 0 and i not in numbers:
+                numbers[j] = i
     left_over = np.flatnonzero(numbers < 0)
     numbers[left_over] = len(a) + np.arange(len(left_over))
     return numbers

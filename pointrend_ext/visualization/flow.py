@@ -3,7 +3,8 @@
 A flow (2, h, w) holds (dx, dy) in pixels of its own h x w grid, x to the right and y downwards. The
 colours are those of ``torchvision.utils.flow_to_image`` (Baker et al., "A database and evaluation
 methodology for optical flow", 2011): the hue is the direction, red to the right and yellow
-downwards, the saturation the length, so that no motion is white.
+downwards, the saturation the length, so that no motion is white. Flows and images of another shape
+raise ``ValueError``.
 """
 
 from __future__ import annotations
@@ -27,14 +28,7 @@ _SHIFT = 4  # fractional bits of OpenCV coordinates
 def flow_length(flow_px: np.ndarray) -> float:
     """Return the length that all but the longest hundredth of the vectors stay below.
 
-    Args:
-        flow_px: (2, h, w).
-
-    Returns:
-        Pixels of the flow's grid, above 0.
-
-    Raises:
-        ValueError: the flow is of another shape.
+    It is in pixels of the flow's grid, and above 0.
     """
     shape = np.shape(flow_px)
     if len(shape) != 3 or shape[0] != 2 or 0 in shape:
@@ -43,17 +37,7 @@ def flow_length(flow_px: np.ndarray) -> float:
 
 
 def flow_colors(flow_px: np.ndarray) -> np.ndarray:
-    """Return a colour for every vector, the fullest from ``flow_length`` on.
-
-    Args:
-        flow_px: (2, h, w).
-
-    Returns:
-        (h, w, 3) uint8, RGB.
-
-    Raises:
-        ValueError: the flow is of another shape.
-    """
+    """Return (h, w, 3) uint8, RGB: a colour for every vector, full from ``flow_length`` on."""
     full = flow_length(flow_px)
     # flow_to_image takes the longest vector as the fullest colour.
     shortened = flow_px * (full / np.maximum(np.hypot(*flow_px), full))
@@ -68,14 +52,8 @@ def draw_flow(image_rgb: np.ndarray, flow_px: np.ndarray) -> np.ndarray:
     every twentieth of the shorter side where it is long enough to be seen.
 
     Args:
-        image_rgb: (H, W, 3) uint8, of the extent of the flow, at any size.
+        image_rgb: (H, W, 3) uint8, of the extent of the flow, at any size; not changed.
         flow_px: (2, h, w).
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        ValueError: image or flow is of another shape.
     """
     check_image(image_rgb, "draw_flow")
     canvas = image_rgb.copy()
@@ -93,12 +71,6 @@ def flow_panel(image_rgb: np.ndarray, flows_px: Mapping[str, np.ndarray]) -> np.
         image_rgb: (H, W, 3) uint8.
         flows_px: title to (2, h, w), at least one, each scaled to its own length, which the title
             then states.
-
-    Returns:
-        One picture, RGB uint8.
-
-    Raises:
-        ValueError: image or flow of another shape.
     """
     rows = []
     for title, flow in flows_px.items():
@@ -110,13 +82,7 @@ def flow_panel(image_rgb: np.ndarray, flows_px: Mapping[str, np.ndarray]) -> np.
 
 
 def paint_arrows(canvas: np.ndarray, flow_px: np.ndarray, spacing_px: int) -> None:
-    """Draw in place an arrow every ``spacing_px`` pixels, where it is long enough to be seen.
-
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        flow_px: (2, h, w).
-        spacing_px: distance of arrows on the canvas.
-    """
+    """Draw in place an arrow every ``spacing_px`` pixels, where it is long enough to be seen."""
     height, width = canvas.shape[:2]
     rows, columns = flow_px.shape[1:]
     scale = np.array([width / columns, height / rows])
@@ -129,12 +95,7 @@ def paint_arrows(canvas: np.ndarray, flow_px: np.ndarray, spacing_px: int) -> No
 
 
 def paint_wheel(canvas: np.ndarray, side_px: int) -> None:
-    """Draw in place, in the lower right corner, the colours of vectors that begin in its centre.
-
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        side_px: diameter.
-    """
+    """Draw in place, in the lower right corner, the colours of vectors that begin in its centre."""
     axis = (2 * np.arange(side_px) + 1) / side_px - 1
     flow = np.stack(np.meshgrid(axis, axis))  # (2, side, side), (dx, dy)
     inside = np.hypot(*flow) <= 1

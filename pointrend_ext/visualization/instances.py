@@ -59,18 +59,13 @@ def draw_instances(
     """
     check_image(image_rgb, "draw_instances")
     check_alpha(alpha, "draw_instances")
-    canvas, size_hw = image_rgb.copy(), image_rgb.shape[:2]
     if len(masks) == 0:
-        return canvas
+        return image_rgb.copy()
     colors = distinct_colors(len(masks)) if colors is None else np.asarray(colors)
-    mask_hw = masks.size_hw if hasattr(masks, "size_hw") else np.shape(masks[0])
-    check_mask_size(image_rgb, mask_hw, "draw_instances")
-    given = {"masks": masks, "boxes_px": boxes_px, "labels": labels, "colors": colors}
-    counts = {name: len(values) for name, values in given.items() if values is not None}
-    if len(set(counts.values())) > 1:
-        raise ValueError(f"draw_instances: give one of each per mask, not {counts}.")
-    contour_px = default_contour_px(*size_hw) if contour_px is None else contour_px
-
+    _check_sizes(image_rgb, masks, boxes_px=boxes_px, labels=labels, colors=colors)
+    if contour_px is None:
+        contour_px = default_contour_px(*image_rgb.shape[:2])
+    canvas = image_rgb.copy()
     shapes = [shape_of(masks, number) for number in range(len(masks))]
     order = np.argsort([-shape.area for shape in shapes], kind="stable")
     for i in order:
@@ -81,17 +76,28 @@ def draw_instances(
         for box, color in zip(boxes_px, colors, strict=True):
             paint_stroke(canvas, [rectangle(box)], color, max(contour_px / 2, 1.0))
     if labels is not None:
-        cap_px = default_cap_height(*size_hw) if text_px is None else text_px
-        _paint_labels(canvas, shapes, labels, colors, order, cap_px)
+        _paint_labels(canvas, shapes, labels, colors, order, text_px)
     return canvas
+
+
+def _check_sizes(
+    image_rgb: np.ndarray,
+    masks: np.ndarray | Sequence[np.ndarray],
+    **per_mask: np.ndarray | Sequence[str] | None,
+) -> None:
+    mask_hw = masks.size_hw if hasattr(masks, "size_hw") else np.shape(masks[0])
+    check_mask_size(image_rgb, mask_hw, "draw_instances")
+    counts = {name: len(values) for name, values in per_mask.items() if values is not None}
+    if {*counts.values()} - {len(masks)}:
+        counts = {"masks": len(masks), **counts}
+        raise ValueError(f"draw_instances: give one of each per mask, not {counts}.")
 
 
 def _fill(canvas: np.ndarray, shape: Shape, color: np.ndarray, alpha: float) -> None:
     """Blend a colour into the pixels of an object, in place."""
     if shape.area:
         window = canvas[shape.window]
-        full = np.full_like(window, color)
-        mixed = cv2.addWeighted(window, 1 - alpha, full, alpha, 0)
+        mixed = cv2.addWeighted(window, 1 - alpha, np.full_like(window, color), alpha, 0)
         cv2.copyTo(mixed, shape.inside().view(np.uint8), window)
 
 
@@ -101,15 +107,16 @@ def _paint_labels(
     labels: Sequence[str],
     colors: np.ndarray,
     order: np.ndarray,
-    cap_height_px: float,
+    text_px: float | None,
 ) -> None:
     """Label large objects first."""
+    cap_px = default_cap_height(*canvas.shape[:2]) if text_px is None else text_px
     occupied = np.zeros(canvas.shape[:2], dtype=bool)
     for shape in shapes:
         occupied[shape.window] |= shape.inside()
     placed: list[Plate] = []
     for i in order:
-        plate = place_label(labels[i], shapes[i], occupied, placed, cap_height_px=cap_height_px)
+        plate = place_label(labels[i], shapes[i], occupied, placed, cap_height_px=cap_px)
         if plate is not None:
             placed.append(plate)
             paint_plate(canvas, plate, colors[i])

@@ -59,11 +59,7 @@ def write_gif(
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """Encode a picture without loss.
-
-    Args:
-        picture: (H, W, 3) uint8 RGB, (H, W, 4) uint8 RGB and opacity, or (H, W) uint8 or uint16.
-    """
+    """Encode without loss: (H, W, 3) uint8 RGB, (H, W, 4) with opacity, (H, W) uint8 or uint16."""
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "png")
     return data.getvalue()
@@ -100,14 +96,7 @@ def read_image_rgb(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def image_to_rgb(image: Image.Image) -> np.ndarray:
-    """Convert a Pillow image as ``read_image_rgb`` does.
-
-    Args:
-        image: of any mode.
-
-    Returns:
-        (H, W, 3) uint8, RGB, writable.
-    """
+    """Convert a Pillow image of any mode as ``read_image_rgb`` does: (H, W, 3) uint8, writable."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
         wide = np.asarray(image).astype(np.int64)

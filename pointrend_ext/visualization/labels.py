@@ -31,13 +31,11 @@ _INNER_GRID = 512  # samples along the longer side when the middle of a region i
 
 @dataclass(frozen=True)
 class Plate:
-    """A label's place on the canvas.
+    """A label's place on the canvas in pixels, from (x, y), its left and top, on.
 
     Attributes:
         text: what is written, printable ASCII.
-        x, y: left and top in pixels of the canvas.
-        width, height: in pixels.
-        cap_height_px: height of a capital letter in pixels.
+        cap_height_px: height of a capital letter.
     """
 
     text: str
@@ -110,17 +108,9 @@ def place_inside(
 ) -> Plate | None:
     """Choose where the label of a region goes whose surroundings have labels of their own.
 
-    The plate is centred on the pixel farthest from the region's boundary, moved onto the canvas.
-
-    Args:
-        text: the label; empty text gets no plate.
-        mask: (H, W) bool, the region.
-        placed: plates that are already there; no new one overlaps them.
-        cap_height_px: height of a capital letter in pixels.
-
-    Returns:
-        The plate, or None when there is no text or no room: the region is thinner there than the
-        plate is high, or another plate is in the way.
+    The plate is centred on the pixel of the region (H, W), bool, that is farthest from its
+    boundary, moved onto the canvas. There is none when there is no text or no room: the region is
+    thinner there than the plate is high, or a placed one is in the way.
     """
     text = ascii_text(text).strip()
     if not text:
@@ -139,13 +129,7 @@ def place_inside(
 
 
 def paint_plate(canvas: np.ndarray, plate: Plate, color: np.ndarray) -> None:
-    """Draw a label in place, its corners rounded.
-
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        plate: from ``place_label`` or ``place_inside``.
-        color: (3,) uint8, RGB of the plate; the text is black or white, whichever reads better.
-    """
+    """Draw a label of a colour in place, its corners rounded, its text in black or white."""
     cap, right, bottom = plate.cap_height_px, plate.x + plate.width, plate.y + plate.height
     radius = 0.3 * cap
     inner = rectangle((plate.x + radius, plate.y + radius, right - radius, bottom - radius))

@@ -26,37 +26,20 @@ class Layer(NamedTuple):
 
 
 def probability_layer(probability: np.ndarray) -> Layer:
-    """Show a mask in blue, the more opaque the more probable.
-
-    Args:
-        probability: (h, w) in [0, 1].
-    """
+    """Show a mask, (h, w) in [0, 1], in blue, the more opaque the more probable."""
     return Layer(np.full((*probability.shape, 3), _MASK_COLOR, np.uint8), 0.75 * probability)
 
 
 def label_layer(labels: np.ndarray, palette: np.ndarray) -> Layer:
-    """Show a class map; labels without a colour, such as an ignore value, are not shown.
-
-    Args:
-        labels: (h, w) integers.
-        palette: (C, 3) uint8, RGB.
-    """
+    """Show (h, w) integers in the colours (C, 3) uint8 of their classes, others not at all."""
     known = (labels >= 0) & (labels < len(palette))
     return Layer(palette[np.where(known, labels, 0)], 0.6 * known)
 
 
 def paint_layer(image_rgb: np.ndarray, layer: Layer) -> np.ndarray:
-    """Lay a layer over an image, every cell a plain rectangle.
+    """Lay a layer over an image (H, W, 3) uint8, every cell a plain rectangle.
 
-    Args:
-        image_rgb: (H, W, 3) uint8, not changed.
-        layer: of any size; its outer edges are those of the image.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        ValueError: not an RGB image.
+    The layer may have any size: its outer edges are those of the image, which is not changed.
     """
     check_image(image_rgb, "paint_layer")
     height, width = image_rgb.shape[:2]
@@ -71,16 +54,10 @@ def paint_layer(image_rgb: np.ndarray, layer: Layer) -> np.ndarray:
 def draw_label_map(
     image_rgb: np.ndarray, labels: np.ndarray, colors: np.ndarray, *, scale: int = 1
 ) -> np.ndarray:
-    """Tint every pixel in the colour of its class, see ``label_layer``.
-
-    Args:
-        image_rgb: (H, W, 3) uint8.
-        labels: (H, W) class ids.
-        colors: (C, 3) uint8, RGB.
-        scale: enlarges pixels to squares of this side.
+    """Tint every pixel of (H, W, 3) uint8 in the colour of its class, see ``label_layer``.
 
     Returns:
-        (scale * H, scale * W, 3) uint8.
+        (scale * H, scale * W, 3) uint8, every pixel a square.
     """
     check_mask_size(image_rgb, labels.shape, "draw_label_map")
     tinted = paint_layer(image_rgb, label_layer(labels, colors))

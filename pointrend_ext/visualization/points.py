@@ -1,6 +1,6 @@
 """Pictures of points: the steps of a subdivision, and where a training looks.
 
-Points are (x, y) in [0, 1] of the picture; the frame of pixels is that of ``contours``.
+Points are (x, y) in [0, 1] of the picture; the frame of pixels is that of ``shapes``.
 """
 
 from __future__ import annotations
@@ -36,14 +36,7 @@ class StepPicture(NamedTuple):
 
 
 def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
-    """Colour scores from dark violet (least uncertain of these) to yellow (most).
-
-    Args:
-        scores: (P,), larger is more uncertain.
-
-    Returns:
-        (P, 3) uint8, RGB; one colour if all are equal.
-    """
+    """Return (P, 3) uint8, RGB: the lowest of the scores (P,) dark violet, the highest yellow."""
     scores = np.asarray(scores, dtype=np.float64)
     if scores.size == 0:
         return np.zeros((0, 3), np.uint8)
@@ -117,13 +110,8 @@ def subdivision_frames(
 ) -> list[np.ndarray]:
     """Show a subdivision as an animation: per step the doubled map, its points, the correction.
 
-    Args:
-        image_rgb: as for ``subdivision_strip``.
-        start: as for ``subdivision_strip``.
-        steps: as for ``subdivision_strip``.
-
     Returns:
-        1 + 3 * steps pictures of one size, (h, w, 3) uint8, RGB.
+        1 + 3 * steps pictures of one size, (h, w, 3) uint8, RGB, of what the strip shows.
     """
     frames = [(f"{_size_text(start)}: coarse", paint_layer(image_rgb, start))]
     for step in steps:
@@ -139,15 +127,9 @@ def subdivision_frames(
 def draw_training_points(
     image_rgb: np.ndarray, importance: np.ndarray, coverage: np.ndarray
 ) -> np.ndarray:
-    """Show the points of a training step: coverage blue, importance yellow over it.
+    """Show the points of a training step, (P, 2) and (Q, 2) in [0, 1], over (H, W, 3) uint8, RGB.
 
-    Args:
-        image_rgb: (H, W, 3) uint8.
-        importance: (P, 2) in [0, 1], chosen because they are uncertain.
-        coverage: (Q, 2) in [0, 1], drawn uniformly.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
+    Those drawn uniformly are blue, those chosen because they are uncertain yellow over them.
     """
     covered = draw_points(image_rgb, coverage, COVERAGE_COLOR, radius_px=2.5)
     return draw_points(covered, importance, IMPORTANCE_COLOR, radius_px=2.5)

@@ -35,8 +35,7 @@ def paint_fill(
 
     Args:
         canvas: (H, W, 3) uint8, RGB.
-        polygons: (K, 2) float arrays, (x, y) in pixels of the canvas; see ``contours`` for the
-            frame.
+        polygons: (K, 2) float arrays, (x, y) in pixels of the canvas, in the frame of ``shapes``.
         color: (3,) RGB.
         alpha: opacity in [0, 1].
     """
@@ -46,14 +45,9 @@ def paint_fill(
 def paint_stroke(
     canvas: np.ndarray, polygons: Sequence[np.ndarray], color: Color, width_px: float
 ) -> None:
-    """Draw the outlines of closed polygons into ``canvas`` in place, half the width on either side.
+    """Draw the outlines of what ``paint_fill`` takes in place, half the width on either side.
 
-    Args:
-        canvas: (H, W, 3) uint8, RGB.
-        polygons: as in ``paint_fill``.
-        color: (3,) RGB.
-        width_px: full width of the line in pixels of the canvas, drawn to within one cell of the
-            grid; 0 draws nothing.
+    The full width in pixels of the canvas is met to within one cell of the grid; 0 draws nothing.
     """
     if width_px > 0:
         _paint(canvas, polygons, color, 1.0, width_px)

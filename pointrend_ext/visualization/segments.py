@@ -58,7 +58,10 @@ def draw_segments(
     check_mask_size(image_rgb, ids.shape, "draw_segments")
     check_alpha(alpha, "draw_segments")
     areas = np.bincount(ids.ravel())
-    palette = _palette(areas, colors or {})
+    present = np.flatnonzero(areas)
+    palette = np.zeros((len(areas), 3), dtype=np.uint8)
+    for number, color in zip(present.tolist(), colors_of(present), strict=True):
+        palette[number] = (colors or {}).get(number, color)
     if contour_px is None:
         contour_px = default_contour_px(*image_rgb.shape[:2])
     opacity = np.full(ids.shape, alpha, dtype=np.float32)
@@ -69,17 +72,6 @@ def draw_segments(
     blend(canvas, palette[ids], opacity)
     _write_names(canvas, ids, areas, names or {}, palette, text_px)
     return canvas
-
-
-def _palette(areas: np.ndarray, colors: Mapping[int, Sequence[int]]) -> np.ndarray:
-    """Return colours (K, 3) uint8 by id; only those of ids that occur mean anything."""
-    palette = np.zeros((len(areas), 3), dtype=np.uint8)
-    present = np.flatnonzero(areas)
-    palette[present] = colors_of(present)
-    for number, color in colors.items():
-        if number < len(palette):
-            palette[number] = color
-    return palette
 
 
 def _borders(ids: np.ndarray, width_px: float) -> np.ndarray:
@@ -109,9 +101,8 @@ def _write_names(
     cap_px = default_cap_height(*canvas.shape[:2]) if text_px is None else text_px
     placed: list[Plate] = []
     for number in np.argsort(-areas, kind="stable").tolist():
-        if areas[number] == 0 or number not in names:
-            continue
-        plate = place_inside(names[number], ids == number, placed, cap_height_px=cap_px)
-        if plate is not None:
-            placed.append(plate)
-            paint_plate(canvas, plate, palette[number])
+        if areas[number] and number in names:
+            plate = place_inside(names[number], ids == number, placed, cap_height_px=cap_px)
+            if plate is not None:
+                placed.append(plate)
+                paint_plate(canvas, plate, palette[number])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pointrend_ext.visualization.contours import binarize
+from pointrend_ext.visualization.shapes import binarize
 
 
 def pick_zoom_window(
@@ -44,7 +44,9 @@ def pick_zoom_window(
     places = tuple(np.unique([tops, lefts], axis=1))  # sorted by top, then left
     differs = a ^ b
     differing, border = (_window_sums(m, size)[places] for m in (differs, boundary))
-    middle = _tent_sums(differs, size)[places]
+    # Sums of sums weigh less and less away from the middle.
+    inner = (size + 1) // 2
+    middle = _window_sums(_window_sums(differs, inner), size - inner + 1)[places]
     # The last key of lexsort counts most; it is stable, so equal windows stay in raster order.
     best = np.lexsort([-border, -middle, -differing])[0]
     top, left = (int(place[best]) for place in places)
@@ -55,10 +57,3 @@ def _window_sums(values: np.ndarray, size: int) -> np.ndarray:
     """Return (H - size + 1, W - size + 1) sums over all windows, exact integers."""
     total = np.pad(values.astype(np.int64), ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
     return total[size:, size:] - total[:-size, size:] - total[size:, :-size] + total[:-size, :-size]
-
-
-def _tent_sums(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the same sums, weighted less and less away from the middle of the window."""
-    inner = (size + 1) // 2
-    once = _window_sums(values, inner)
-    return _window_sums(once, size - inner + 1)

@@ -1,14 +1,16 @@
-"""Scenes: determinism, depth order, sizes, and that they need more than a 28x28 mask."""
+"""Scenes: determinism, depth order, sizes, annotations, that a 28x28 mask is not enough."""
 
 import dataclasses
 
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 import torch
 from detectron2.layers import paste_masks_in_image
 from detectron2.structures import BitMasks, Boxes
 
 from pointrend_ext.data.toy.classes import TOY_STUFF_CLASSES, TOY_THING_CLASSES
+from pointrend_ext.data.toy.coco_format import instance_annotations
 from pointrend_ext.data.toy.layout import MIN_VISIBLE, sample_scene
 from pointrend_ext.data.toy.raster import rasterize
 from pointrend_ext.data.toy.render import render_image
@@ -29,20 +31,22 @@ def square(x0, y0, x1, y1):
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
 
 
+GREY = (0.5, 0.5, 0.5)
+
+
+def flat(category, *outlines, color=GREY, crowd=False):
+    return ToyObject(category, outlines, Texture("plain", color, color, 8, 0), crowd)
+
+
 def hand_made_scene():
     """A 4x6 image: grass, a blue 4x3 object, in front of it a red 2x3 object with a hole."""
-    grey, red, blue = (0.5, 0.5, 0.5), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
     regions = (
-        StuffRegion("grass", (square(0, 0, 6, 4),), grey, grey),
-        StuffRegion(None, (square(5, 0, 9, 1),), grey, grey),
+        StuffRegion("grass", (square(0, 0, 6, 4),), GREY, GREY),
+        StuffRegion(None, (square(5, 0, 9, 1),), GREY, GREY),
     )
     objects = (
-        ToyObject("plate", (square(-1, 1, 4, 4),), Texture("plain", blue, blue, 8, 0)),
-        ToyObject(
-            "ring",
-            (square(2, 0, 5, 3), square(3, 1, 4, 2)),
-            Texture("plain", red, red, 8, 0),
-        ),
+        flat("plate", square(-1, 1, 4, 4), color=(0.0, 0.0, 1.0)),
+        flat("ring", square(2, 0, 5, 3), square(3, 1, 4, 2), color=(1.0, 0.0, 0.0)),
     )
     return Scene("val", 0, (4, 6), 0, regions, objects)
 
@@ -160,3 +164,55 @@ def test_ground_truth_at_28x28_loses_the_boundary(scenes, maps):
     assert len(ious[28]) > 30
     assert coarse < 0.95  # 0.912 over the large objects of the first 64 val scenes
     assert fine > 0.99  # 0.998
+
+
+def plate(*outlines, crowd=False):
+    return flat("plate", *outlines, crowd=crowd)
+
+
+def annotate(*objects, size_hw=(60, 80)):
+    background = StuffRegion("sand", (square(0, 0, 100, 100),), GREY, GREY)
+    scene = Scene("val", 0, size_hw, 0, (background,), objects)
+    return instance_annotations(scene, scene_maps(scene))
+
+
+SQUARE = square(10, 5, 50, 45)
+
+
+def test_a_whole_shape_is_a_polygon_with_its_own_outline():
+    (annotation,) = annotate(plate(SQUARE))
+    assert annotation["segmentation"] == [[10, 5, 50, 5, 50, 45, 10, 45]]
+    described = {"bbox": [10, 5, 40, 40], "area": 1600, "category_id": 12, "iscrowd": 0}
+    assert annotation | described == annotation
+
+
+def test_a_shape_up_to_the_border_is_still_a_polygon():
+    (annotation,) = annotate(plate(square(20, 0, 80, 60)))
+    assert annotation["segmentation"] == [[20, 0, 80, 0, 80, 60, 20, 60]]
+
+
+@pytest.mark.parametrize(
+    ("item", "area"),
+    [
+        (plate(SQUARE, square(20, 20, 22, 22)), 1596),  # the hole is below 3 %
+        (plate(square(50, 5, 90, 45)), 1200),  # right part outside the image
+        (plate(square(10, -0.4, 50, 39.6)), 1600),  # outline outside, no pixel lost
+        (plate(SQUARE, crowd=True), 1600),
+    ],
+)
+def test_holes_border_and_crowds_need_rle(item, area):
+    (annotation,) = annotate(item)
+    assert annotation["segmentation"]["size"] == [60, 80]
+    assert mask_util.area(annotation["segmentation"]) == annotation["area"] == area
+
+
+def test_occluded_shapes_need_rle_and_lose_the_covered_pixels():
+    behind, front = annotate(plate(SQUARE), plate(square(48, 43, 54, 49)))
+    assert behind["area"] == 1600 - 2 * 2
+    assert mask_util.area(behind["segmentation"]) == behind["area"]
+    assert isinstance(front["segmentation"], list)
+
+
+def test_an_object_that_nothing_is_seen_of_has_no_annotation():
+    annotations = annotate(plate(square(12, 12, 16, 16)), plate(SQUARE))
+    assert [annotation["area"] for annotation in annotations] == [1600]

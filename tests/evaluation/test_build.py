@@ -1,4 +1,4 @@
-"""Evaluators by data set; the toy Cityscapes copy end to end with perfect predictions."""
+"""Evaluators by data set; those of Cityscapes end to end, on toy scenes in its layout."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.data.toy import generate_toy_data, register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
+from tests.toy_cityscapes import INSTANCES, register_toy_cityscapes
+from tests.toy_cityscapes import LABELS as CITYSCAPES
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,15 @@ def toy(tmp_path_factory):
     root = tmp_path_factory.mktemp("toy")
     generate_toy_data(root, num_train=4, num_val=3)
     register_toy_datasets(root)
-    return root
+
+
+@pytest.fixture(scope="module")
+def cityscapes(tmp_path_factory):
+    register_toy_cityscapes(tmp_path_factory.mktemp("cityscapes"))
+    yield
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        catalog.remove(INSTANCES)
+        catalog.remove(CITYSCAPES)
 
 
 def perfect(record):
@@ -37,11 +47,11 @@ def perfect(record):
     return {"instances": instances}
 
 
-def test_cityscapes_instances(toy, tmp_path, monkeypatch):
+def test_cityscapes_instances(cityscapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    evaluator = build_evaluator(load_cfg(), "toy_cityscapes_instance_val", str(tmp_path / "out"))
+    evaluator = build_evaluator(load_cfg(), INSTANCES, str(tmp_path / "out"))
     evaluator.reset()
-    for record in DatasetCatalog.get("toy_cityscapes_instance_val"):
+    for record in DatasetCatalog.get(INSTANCES):
         evaluator.process([record], [perfect(record)])
     assert evaluator.evaluate()["segm"] == pytest.approx({"AP": 100, "AP50": 100})
     assert os.listdir(tmp_path) == ["out"]  # cityscapesScripts would have left matches.json here
@@ -68,13 +78,10 @@ def shifted_labels(record):
     return torch.roll(torch.where(labels == 255, 0, labels), (2, 3), dims=(0, 1))
 
 
-CITYSCAPES = "toy_cityscapes_sem_seg_val"
-
-
 @pytest.mark.parametrize(
     "predict", [lambda r: logits(true_labels(r)), lambda r: true_labels(r).to(torch.uint8)]
 )
-def test_cityscapes_semantics(predict, toy, tmp_path):
+def test_cityscapes_semantics(predict, cityscapes, tmp_path):
     cfg = load_cfg()
     cfg.TEST.BOUNDARY = ("boundary_iou", "trimap", "boundary_f")
     evaluator = build_evaluator(cfg, CITYSCAPES, str(tmp_path))
@@ -85,7 +92,7 @@ def test_cityscapes_semantics(predict, toy, tmp_path):
     assert known == pytest.approx([100] * len(known))
 
 
-def test_cityscapes_semantics_equal_detectron2s(toy, tmp_path):
+def test_cityscapes_semantics_equal_detectron2s(cityscapes, tmp_path):
     records = DatasetCatalog.get(CITYSCAPES)
     ours = run(build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path)), records, shifted_labels)
     theirs = run(
@@ -99,14 +106,14 @@ def test_cityscapes_semantics_equal_detectron2s(toy, tmp_path):
     assert ours["IoU"] == pytest.approx(np.nanmean(by_class))
 
 
-def test_cityscapes_semantics_of_a_part(toy, tmp_path, capfd):
+def test_cityscapes_semantics_of_a_part(cityscapes, tmp_path, capfd):
     evaluator = build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path))
     with pytest.raises(ValueError, match=f"'{CITYSCAPES}' .* evaluate the whole data set"):
         run(evaluator, DatasetCatalog.get(CITYSCAPES)[:1], true_labels)
     assert "Found no prediction for ground truth" in capfd.readouterr().out
 
 
-def test_cityscapes_semantics_with_bad_predictions(toy, tmp_path):
+def test_cityscapes_semantics_with_bad_predictions(cityscapes, tmp_path):
     evaluator = build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path))
     evaluator.reset()
     record = DatasetCatalog.get(CITYSCAPES)[0]

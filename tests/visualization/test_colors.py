@@ -17,7 +17,8 @@ def cielab(colors):
 
 def test_sequence_is_a_prefix_of_itself():
     np.testing.assert_array_equal(distinct_colors(5), distinct_colors(80)[:5])
-    assert distinct_colors(0).shape == (0, 3)
+    np.testing.assert_array_equal(colors_of(np.array([7, 0, 7])), distinct_colors(8)[[7, 0, 7]])
+    assert distinct_colors(0).shape == colors_of(np.zeros(0, int)).shape == (0, 3)
     assert distinct_colors(3).dtype == np.uint8
 
 
@@ -33,11 +34,6 @@ def test_colors_are_vivid():
     assert np.hypot(lab[:, 1], lab[:, 2]).min() > 25
     assert lab[:, 0].min() > 40
     assert lab[:, 0].max() < 90
-
-
-def test_colors_of_ids():
-    np.testing.assert_array_equal(colors_of(np.array([7, 0, 7])), distinct_colors(8)[[7, 0, 7]])
-    assert colors_of(np.zeros(0, int)).shape == (0, 3)
 
 
 @pytest.mark.parametrize(

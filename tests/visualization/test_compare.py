@@ -1,4 +1,4 @@
-"""Panels: exact sizes, the same object in the same colour, contours at the zoomed place."""
+"""Panels: exact sizes, equal colours of an object, contours and windows where they should be."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pointrend_ext.visualization import (
     distinct_colors,
     draw_instances,
     mark_window,
+    pick_zoom_window,
     stack_rows,
     titled_columns,
     zoom_panel,
@@ -33,38 +34,26 @@ def test_compare_panel_is_made_of_overlays(image, boxes):
         assert (title[:, : 140 // 3] == 255).all()  # one letter, centred
 
 
-def test_long_titles_stay_in_their_column(image):
-    titles = ["too long for a narrow column", ""]
-    panel = titled_columns(titles, [image[:, :90]] * 2, bar_px=20, gap_px=4)
-    assert (panel[:20, 90:] == 255).all()
-    assert panel[:20, :90].min() < 200
-
-
 def test_objects_keep_their_color_in_another_order(boxes):
     image = np.zeros((90, 140, 3), np.uint8)
     first = boxes((5, 5, 30, 40), (35, 50, 55, 85))
     second = boxes((34, 50, 55, 84), (0, 60, 10, 80), (5, 5, 29, 40))
     assert matching_numbers(first, second).tolist() == [1, 2, 0]
+    assert matching_numbers(first[:1], first[[0, 0]]).tolist() == [0, 1]  # each at most once
+    assert matching_numbers(boxes(), first).tolist() == [0, 1]
+    assert matching_numbers(first, boxes()).tolist() == []
+    assert matching_numbers(first, boxes((30, 40, 50, 60))).tolist() == [2]
     panel = compare_panel(image, [Column("a", first), Column("b", second)])[-90:]
     colors = np.rint(0.4 * distinct_colors(3).astype(float)).tolist()
-    for x in (0, 146):
-        assert panel[20, x + 20].tolist() == colors[0]
-        assert panel[45, x + 70].tolist() == colors[1]
-    assert panel[5, 146 + 70].tolist() == colors[2]
-
-
-def test_matching_of_empty_sets(boxes):
-    some, none = boxes((5, 5, 30, 40)), boxes()
-    assert matching_numbers(none, some).tolist() == [0]
-    assert matching_numbers(some, none).tolist() == []
-    assert matching_numbers(some, boxes((30, 40, 50, 60))).tolist() == [1]
+    seen = panel[[20, 20, 45, 45, 5], [20, 146 + 20, 70, 146 + 70, 146 + 70]].tolist()
+    assert seen == [colors[i] for i in (0, 0, 1, 1, 2)]
 
 
 def test_zoom_panel_enlarges_the_window(image):
     columns = [("a", None), ("b", None)]
     panel = zoom_panel(image, columns, (10, 20, 34, 30), 5, smooth=False, title_px=12, gap_px=3)
     assert panel.shape == (12 + 50, 2 * 120 + 3, 3)
-    enlarged = np.repeat(np.repeat(image[20:30, 10:34], 5, axis=0), 5, axis=1)
+    enlarged = image[20:30, 10:34].repeat(5, axis=0).repeat(5, axis=1)
     np.testing.assert_array_equal(panel[12:, :120], enlarged)
     np.testing.assert_array_equal(panel[12:, 123:], enlarged)
 
@@ -72,11 +61,13 @@ def test_zoom_panel_enlarges_the_window(image):
 GREY = np.full((90, 140, 3), 100, np.uint8)
 
 
+WINDOW = (10, 20, 34, 40)
+
+
 def test_zoomed_contour_is_at_the_boundary(boxes):
     (mask,) = boxes((0, 0, 90, 22))  # boundary at x = 22, that is 12 pixels into the window
     color = np.array([[250, 40, 10]], np.uint8)
-    window = (10, 20, 34, 40)
-    panel = zoom_panel(GREY, [("", mask)], window, 8, colors=color, contour_px=4, title_px=0)
+    panel = zoom_panel(GREY, [("", mask)], WINDOW, 8, colors=color, contour_px=4, title_px=0)
     assert (panel[:, 94:98] == color).all()
     assert (panel[:, :90] == 100).all()
     assert (panel[:, 102:] == 100).all()
@@ -85,13 +76,12 @@ def test_zoomed_contour_is_at_the_boundary(boxes):
 
 def test_reference_lies_below_the_contour(boxes):
     mask, truth = boxes((0, 0, 90, 22), (0, 0, 90, 30))
-
-    def zoomed(reference):
-        columns, window = [("", mask)], (10, 20, 34, 40)
-        return zoom_panel(GREY, columns, window, 8, reference=reference, contour_px=5, title_px=0)
-
-    assert (zoomed(truth)[:, 159:161] == 255).all()
-    np.testing.assert_array_equal(zoomed(mask), zoomed(None))
+    over_truth, over_itself, alone = (
+        zoom_panel(GREY, [("", mask)], WINDOW, 8, reference=reference, contour_px=5, title_px=0)
+        for reference in (truth, mask, None)
+    )
+    assert (over_truth[:, 159:161] == 255).all()
+    np.testing.assert_array_equal(over_itself, alone)
 
 
 def test_zoom_fill_keeps_holes_open(boxes):
@@ -103,42 +93,99 @@ def test_zoom_fill_keeps_holes_open(boxes):
     assert panel[60, 60].tolist() == [0, 0, 0]
 
 
-def test_inputs_are_not_changed(image, boxes):
-    before = image.copy()
-    (mask,) = boxes((0, 0, 60, 22))
-    zoom_panel(image, [("a", mask)], (0, 0, 140, 90), 1, alpha=0.5)
-    mark_window(image, (5, 5, 20, 20))
-    np.testing.assert_array_equal(image, before)
-
-
-def test_marked_window():
+def test_marked_window_and_inputs_that_are_not_changed(image, boxes):
     got = mark_window(GREY, (20, 10, 60, 50), width_px=4)
     assert (got[14:46, 20] == 255).all()
     assert (got[10, 24:56] == 255).all()
     assert (got[16:44, 26:54] == 100).all()
+    before = image.copy()
+    mark_window(image, (5, 5, 20, 20))
+    zoom_panel(image, [("a", boxes((0, 0, 60, 22))[0])], (0, 0, 140, 90), 1, alpha=0.5)
+    np.testing.assert_array_equal(image, before)
 
 
-def test_stacked_rows():
+def test_stacked_rows_and_titled_columns(image):
     wide, narrow = np.full((10, 40, 3), 7, np.uint8), np.full((5, 20, 3), 9, np.uint8)
-    page = stack_rows([wide, narrow], gap_px=3)
-    assert page.shape == (18, 40, 3)
-    assert (page[:10] == 7).all()
-    assert (page[13:, 10:30] == 9).all()
-    assert (page[10:13] == 255).all()
-    assert (page[13:, :10] == 255).all()
+    page = np.full((18, 40, 3), 255, np.uint8)
+    page[:10], page[13:, 10:30] = 7, 9
+    np.testing.assert_array_equal(stack_rows([wide, narrow], gap_px=3), page)
+    titles = ["too long for a narrow column", ""]
+    panel = titled_columns(titles, [image[:, :90]] * 2, bar_px=20, gap_px=4)
+    assert (panel[:20, 90:] == 255).all()
+    assert panel[:20, :90].min() < 200
 
 
 @pytest.mark.parametrize(
     "window", [(-1, 0, 10, 10), (0, 0, 141, 10), (5, 5, 5, 10), (0, 50, 10, 91)]
 )
-def test_window_outside_the_image(image, window):
+def test_mistakes_are_named(image, window):
     with pytest.raises(ValueError, match="90 x 140"):
         zoom_panel(image, [("", None)], window)
+    with pytest.raises(ValueError, match=r"\(60, 80\).*90 x 140"):
+        zoom_panel(image, [("a", np.zeros((60, 80), bool))], (0, 0, 10, 10))
 
 
-def test_sizes_that_disagree_are_named(image, boxes):
-    wrong = boxes((0, 0, 1, 1), shape=(60, 80))
-    with pytest.raises(ValueError, match=r"\(60, 80\).*90 x 140"):
-        compare_panel(image, [Column("a", wrong)])
-    with pytest.raises(ValueError, match=r"\(60, 80\).*90 x 140"):
-        zoom_panel(image, [("a", wrong[0])], (0, 0, 10, 10))
+@pytest.fixture
+def truth(boxes):
+    return boxes((30, 50, 70, 110), shape=(100, 160))[0]
+
+
+def changed(mask, *corners):
+    mask = mask.copy()
+    for top, left, bottom, right in corners:
+        mask[top:bottom, left:right] ^= True
+    return mask
+
+
+def test_planted_difference_is_found_and_centred(truth):
+    a = changed(truth, (66, 90, 70, 94))  # 16 pixels at the lower edge
+    b = changed(truth, (30, 60, 32, 62))  # 4 pixels at the upper edge
+    left, top, right, bottom = pick_zoom_window(a, b, truth, 20)
+    assert (right - left, bottom - top) == (20, 20)
+    assert abs((left + right) / 2 - 92) <= 1
+    assert top <= 66
+    assert bottom >= 70
+    assert pick_zoom_window(b, a, truth, 20) == (left, top, right, bottom)
+
+
+def test_most_differing_pixels_win_against_all_windows(truth):
+    rng = np.random.default_rng(3)
+    a, b = (truth ^ (rng.random(truth.shape) < 0.02) for _ in range(2))
+    left, top, right, bottom = pick_zoom_window(a, b, truth, 16)
+    differs, padded, best = a ^ b, np.pad(truth, 1), 0
+    for y, x in np.argwhere(truth):
+        if not padded[y : y + 3, x : x + 3].all():
+            y0, x0 = min(max(y - 8, 0), 84), min(max(x - 8, 0), 144)
+            best = max(best, differs[y0 : y0 + 16, x0 : x0 + 16].sum())
+    assert differs[top:bottom, left:right].sum() == best
+
+
+def test_differences_away_from_the_object_do_not_count(truth):
+    far, near = changed(truth, (5, 5, 15, 15)), changed(truth, (50, 108, 52, 110))
+    left, top, right, bottom = pick_zoom_window(far, near, truth, 16)
+    assert left <= 108 < right
+    assert top <= 50 < bottom
+
+
+def test_window_stays_inside_the_image(boxes):
+    (truth,) = boxes((0, 0, 10, 10), shape=(50, 40))
+    a = changed(truth, (0, 0, 1, 1))
+    assert pick_zoom_window(a, truth, truth, 16) == (0, 0, 16, 16)
+    assert pick_zoom_window(a, truth, truth, 400)[2:] in [(40, y) for y in range(40, 51)]
+
+
+def test_without_a_difference_or_a_truth_there_is_still_boundary(truth):
+    for masks in ((truth, truth, truth), (truth, truth & False, truth & False)):
+        left, top, right, bottom = pick_zoom_window(*masks, 16)
+        assert truth[top:bottom, left:right].any()
+        assert not truth[top:bottom, left:right].all()
+    with pytest.raises(ValueError, match="empty"):
+        pick_zoom_window(*[truth & False] * 3, 4)
+
+
+def test_full_image_object_has_a_boundary():
+    full = np.ones((30, 40), bool)
+    left, top, right, _ = pick_zoom_window(full, changed(full, (0, 30, 4, 34)), full, 10)
+    assert top == 0
+    assert left <= 30
+    assert right >= 34

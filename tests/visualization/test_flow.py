@@ -1,4 +1,4 @@
-"""Flows as colours and arrows."""
+"""Flows as colours and as arrows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pointrend_ext.visualization.flow import flow_length, paint_arrows, paint_wh
 
 
 def constant_flow(dx, dy, size_hw=(6, 8)):
-    flow = np.zeros((2, *size_hw), np.float32)
-    flow[0], flow[1] = dx, dy
-    return flow
+    return np.broadcast_to(np.array([dx, dy], np.float32)[:, None, None], (2, *size_hw)).copy()
 
 
 @pytest.mark.parametrize(
@@ -31,8 +29,7 @@ def test_colors_of_directions(vector, color):
     flow = constant_flow(2, 0, (20, 20))
     flow[:, 0, 0] = vector  # one of 400, so that the full length stays 2
     colors = flow_colors(flow)
-    assert colors.dtype == np.uint8
-    assert colors.shape == (20, 20, 3)
+    assert (colors.dtype, colors.shape) == (np.uint8, (20, 20, 3))
     assert np.abs(colors[0, 0].astype(int) - color).max() <= 12
     assert np.abs(colors[1:].astype(int) - (255, 0, 0)).max() <= 12
 
@@ -42,8 +39,7 @@ def test_the_length_ignores_the_longest_hundredth():
     flow[:, 0, 0] = 1000
     assert flow_length(flow) == pytest.approx(5)
     assert flow_length(constant_flow(0, 0)) > 0
-    expected = np.broadcast_to(flow_colors(constant_flow(3, 4))[0, 0], (20, 20, 3))
-    np.testing.assert_array_equal(flow_colors(flow)[1:], expected[1:])
+    assert (flow_colors(flow)[1:] == flow_colors(constant_flow(3, 4))[0, 0]).all()
 
 
 def test_the_wheel_shows_what_the_colors_mean():
@@ -69,17 +65,11 @@ def arrow_pixels(flow, image_hw, spacing_px):
 def test_arrows_are_true_to_scale():
     """One arrow of a 6 x 8 flow over 48 x 72 pixels, which enlarge it 9 times in x, 8 in y."""
     rows, columns = arrow_pixels(constant_flow(2, 0), (48, 72), 50)
-    assert abs(columns.max() - (25 + 18)) <= 1
-    assert abs(columns.min() - 25) <= 1
+    assert (columns.min(), columns.max()) == pytest.approx((25, 25 + 18), abs=1)
     assert np.abs(rows - 25).max() <= 9
-    rows, columns = arrow_pixels(constant_flow(0, -2), (48, 72), 50)
-    assert abs(rows.min() - (25 - 16)) <= 1
-    assert abs(rows.max() - 25) <= 1
-
-
-def test_no_motion_has_no_arrows():
-    rows, _ = arrow_pixels(constant_flow(0, 0), (48, 96), 8)
-    assert rows.size == 0
+    rows, _ = arrow_pixels(constant_flow(0, -2), (48, 72), 50)
+    assert (rows.min(), rows.max()) == pytest.approx((25 - 16, 25), abs=1)
+    assert arrow_pixels(constant_flow(0, 0), (48, 96), 8)[0].size == 0
 
 
 def test_drawing_has_colors_arrows_and_the_wheel_where_the_flow_is():
@@ -95,14 +85,13 @@ def test_drawing_has_colors_arrows_and_the_wheel_where_the_flow_is():
 
 
 def test_panel():
-    image = np.full((60, 80, 3), 90, np.uint8)
-    flows = {"fpn_align2.high": constant_flow(1, 0), "fpn_align3.high": constant_flow(0, 1)}
-    panel = flow_panel(image, flows)
+    image, flow = np.full((60, 80, 3), 90, np.uint8), constant_flow(1, 0)
+    panel = flow_panel(image, {"fpn_align2.high": flow, "fpn_align3.high": constant_flow(0, 1)})
     assert panel.shape[1] == 2 * 80 + 8
-    single = flow_panel(image, {"fpn_align2.high": flows["fpn_align2.high"]})
+    single = flow_panel(image, {"fpn_align2.high": flow})
     np.testing.assert_array_equal(panel[: len(single)], single)
     assert len(panel) == 2 * len(single) + 8
-    np.testing.assert_array_equal(single[-60:, :80], draw_flow(image, flows["fpn_align2.high"]))
+    np.testing.assert_array_equal(single[-60:, :80], draw_flow(image, flow))
 
 
 def test_mistakes():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pointrend_ext.visualization import distinct_colors, draw_instances
+from pointrend_ext.visualization.shapes import window_of
 
 COLORS = np.array([[240, 30, 60], [20, 200, 90]], np.uint8)
 
@@ -20,36 +21,36 @@ def boundary_distance(mask):
 
 
 def test_fill_is_the_blend_formula(image, two_masks):
-    masks = two_masks
-    got = draw_instances(image, masks=masks, colors=COLORS, alpha=0.4, contour_px=0)
+    got = draw_instances(image, masks=two_masks, colors=COLORS, alpha=0.4, contour_px=0)
     expected = image.astype(np.float64)
-    for mask, color in zip(masks, COLORS, strict=True):
+    for mask, color in zip(two_masks, COLORS, strict=True):
         expected[mask] = 0.6 * expected[mask] + 0.4 * color
     assert np.abs(got - expected).max() <= 0.5 + 1e-3
-    np.testing.assert_array_equal(got[~masks.any(axis=0)], image[~masks.any(axis=0)])
+    outside = ~two_masks.any(axis=0)
+    np.testing.assert_array_equal(got[outside], image[outside])
 
 
 @pytest.mark.parametrize("contour_px", [1.5, 3.0, 5.0])
 def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
-    masks = two_masks
-    plain = draw_instances(image, masks=masks, colors=COLORS, contour_px=0)
-    got = draw_instances(image, masks=masks, colors=COLORS, contour_px=contour_px)
+    plain, got = (
+        draw_instances(image, masks=two_masks, colors=COLORS, contour_px=width)
+        for width in (0, contour_px)
+    )
     changed = (got != plain).any(axis=-1)
-    distance = np.minimum(*(boundary_distance(mask) for mask in masks))
+    distance = np.minimum(*(boundary_distance(mask) for mask in two_masks))
     # Half the width, half a pixel for a pixel that is touched at its rim (diagonally more), and
     # the midline's own distance from the pixel edges.
     assert distance[changed].max() <= contour_px / 2 + 0.71 + 0.36
-    ring = boundary_distance(masks[0]) <= contour_px / 2 - 0.75
-    np.testing.assert_array_equal(got[ring], np.broadcast_to(COLORS[0], got[ring].shape))
+    ring = boundary_distance(two_masks[0]) <= contour_px / 2 - 0.75
+    assert (got[ring] == COLORS[0]).all()
 
 
 def test_nothing_is_changed_in_place_and_calls_agree(image, two_masks):
-    masks = two_masks
-    image_before, masks_before = image.copy(), masks.copy()
-    calls = [draw_instances(image, masks=masks, labels=["a ring", "box"]) for _ in range(2)]
+    before = image.copy(), two_masks.copy()
+    calls = [draw_instances(image, masks=two_masks, labels=["a ring", "box"]) for _ in range(2)]
     np.testing.assert_array_equal(*calls)
-    np.testing.assert_array_equal(image, image_before)
-    np.testing.assert_array_equal(masks, masks_before)
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(two_masks, before[1])
     assert not np.shares_memory(calls[0], image)
 
 
@@ -63,36 +64,26 @@ def test_nothing_to_draw_returns_a_copy(image, masks):
 BLACK = np.zeros((90, 140, 3), np.uint8)
 
 
-def test_one_pixel_mask(boxes):
-    mask = boxes((7, 11, 8, 12))
-    got = draw_instances(BLACK, masks=mask, colors=COLORS[:1], contour_px=1, alpha=1)
+def test_pictures_by_hand(boxes):
+    one_pixel = boxes((7, 11, 8, 12))
+    got = draw_instances(BLACK, masks=one_pixel, colors=COLORS[:1], contour_px=1, alpha=1)
     assert got[7, 11].tolist() == COLORS[0].tolist()
-    rows, columns = np.nonzero(got.any(axis=-1))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (6, 8, 10, 12)
-
-
-def test_full_image_mask_is_framed(boxes):
-    masks = boxes((0, 0, 90, 140))
-    got = draw_instances(BLACK, masks=masks, colors=COLORS[:1], alpha=0.5, contour_px=4)
+    assert window_of(got.any(axis=-1)) == (6, 10, 9, 13)
+    whole = boxes((0, 0, 90, 140))
+    got = draw_instances(BLACK, masks=whole, colors=COLORS[:1], alpha=0.5, contour_px=4)
     for edge in (got[0, 2:-2], got[-1, 2:-2], got[2:-2, 0], got[2:-2, -1]):
         assert (edge == COLORS[0]).all()
     assert got[10, 15].tolist() == [120, 15, 30]
-
-
-def test_masks_at_the_border_and_larger_objects_first(boxes):
-    masks = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
-    got = draw_instances(BLACK, masks=masks, colors=COLORS, alpha=1, contour_px=0)
-    assert got[89, 139].tolist() == COLORS[0].tolist()
-    assert got[25, 25].tolist() == COLORS[1].tolist()
+    border = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
+    got = draw_instances(BLACK, masks=border, colors=COLORS, alpha=1, contour_px=0)
+    np.testing.assert_array_equal(got[[89, 25], [139, 25]], COLORS)
 
 
 def test_boxes_are_frames(boxes):
     box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))
     got = draw_instances(BLACK, masks=none, boxes_px=box, colors=COLORS[:1], contour_px=4)
-    assert got[30, 10].tolist() == COLORS[0].tolist()
-    assert got[20, 30].tolist() == COLORS[0].tolist()
-    assert got[30, 30].tolist() == [0, 0, 0]
-    assert got[30, 7].tolist() == [0, 0, 0]
+    assert (got[[30, 20], [10, 30]] == COLORS[0]).all()
+    assert (got[30, [30, 7]] == 0).all()
 
 
 def test_default_colors_and_label_plate_color(boxes):

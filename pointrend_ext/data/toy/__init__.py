@@ -1,8 +1,8 @@
 """Toy data: generated scenes whose outlines a 28x28 mask cannot hold.
 
-A ``Scene`` describes one image; every file is made from it: COCO instances, label maps, panoptic
-segments and a Cityscapes-layout copy. ``ensure_toy_data(root)`` writes them,
-``register_toy_datasets(root)`` makes them known to Detectron2. Importing does neither.
+A ``Scene`` describes one image; every file is made from it: COCO instances, label maps and panoptic
+segments. ``ensure_toy_data(root)`` writes them, ``register_toy_datasets(root)`` makes them known to
+Detectron2. Importing does neither.
 """
 
 from .classes import TOY_STUFF_CLASSES, TOY_THING_CLASSES

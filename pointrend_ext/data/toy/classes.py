@@ -1,8 +1,6 @@
-"""The toy classes and how they map to COCO, panoptic and Cityscapes ids."""
+"""The toy classes and how they map to COCO and panoptic ids."""
 
 from __future__ import annotations
-
-from detectron2.data.datasets.builtin_meta import CITYSCAPES_CATEGORIES
 
 TOY_THING_CLASSES: tuple[str, ...] = ("star", "gear", "blob", "ring", "letter", "plate")
 """Names by contiguous thing id 0..5."""
@@ -42,33 +40,3 @@ STUFF_COLORS: tuple[tuple[int, int, int], ...] = (
     (30, 90, 160),
     (220, 200, 140),
 )
-
-THINGS_LABEL = 0
-"""Label of all things in ``panoptic_stuff_*`` maps; stuff class ``i`` is ``i + 1`` there."""
-
-CITYSCAPES_SEM_SEG_CLASSES: tuple[str, ...] = tuple(c["name"] for c in CITYSCAPES_CATEGORIES)
-"""The 19 evaluated Cityscapes classes by train id."""
-
-CITYSCAPES_THING_CLASSES: tuple[str, ...] = tuple(
-    c["name"] for c in CITYSCAPES_CATEGORIES if c["isthing"]
-)
-
-CITYSCAPES_IDS: dict[str, int] = {
-    "unlabeled": 0,
-    **{c["name"]: c["id"] for c in CITYSCAPES_CATEGORIES},
-}
-"""Cityscapes label ids (Cordts et al., CVPR 2016)."""
-
-CITYSCAPES_NAMES: dict[str, str] = {
-    "star": "person",
-    "gear": "car",
-    "blob": "truck",
-    "ring": "bicycle",
-    "letter": "bus",
-    "plate": "motorcycle",
-    "sky": "sky",
-    "grass": "vegetation",
-    "water": "road",
-    "sand": "sidewalk",
-}
-"""Toy class -> the Cityscapes class that plays it."""

@@ -12,7 +12,6 @@ from .classes import (
     IGNORE_LABEL,
     STUFF_IDS,
     THING_IDS,
-    THINGS_LABEL,
     TOY_SEM_SEG_CLASSES,
     TOY_STUFF_CLASSES,
 )
@@ -39,13 +38,8 @@ def image_record(scene: Scene) -> dict[str, Any]:
 def instance_annotations(scene: Scene, maps: SceneMaps) -> list[dict[str, Any]]:
     """Return the COCO ``annotations`` of a scene, back to front.
 
-    Args:
-        scene: the description.
-        maps: its rasterisation.
-
-    Returns:
-        One entry per visible object, with its exact visible mask: a list with one polygon where
-        ``_polygon`` gives one, else compressed RLE.
+    One entry per visible object, with its exact visible mask: a list with one polygon where
+    ``_polygon`` gives one, else compressed RLE.
     """
     annotations = []
     for index, item in enumerate(scene.objects):
@@ -105,17 +99,13 @@ def panoptic_stuff_labels(maps: SceneMaps) -> NDArray[np.uint8]:
     """Return the (H, W) label map of Panoptic FPN: 0 all things, 1.. stuff, 255 unannotated."""
     stuff = maps.stuff_label
     labels = np.where(stuff == IGNORE_LABEL, stuff, stuff + np.uint8(1))
-    return np.where(maps.object_index >= 0, np.uint8(THINGS_LABEL), labels)
+    return np.where(maps.object_index >= 0, np.uint8(0), labels)
 
 
 def panoptic_segments(
     scene: Scene, maps: SceneMaps
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """Return the COCO panoptic picture and its ``segments_info``.
-
-    Args:
-        scene: the description.
-        maps: its rasterisation.
 
     Returns:
         (H, W, 3) uint8 RGB with segment id = R + 256 G + 65536 B, 0 where unannotated, and one

@@ -12,10 +12,7 @@ from .shapes import make_shape
 
 SPLITS: tuple[str, ...] = ("train", "val")
 
-LONG_EDGE_PX = 400, 512
-"""Smallest and largest longer side of an image."""
-
-MIN_SIZE_PX, MAX_SIZE_PX = 16.0, 400.0
+_MIN_SIZE_PX, _MAX_SIZE_PX = 16.0, 400.0
 """Longer side of an object's bounding box before it is cut by border or occlusion."""
 
 MIN_VISIBLE = 0.45
@@ -47,7 +44,7 @@ def sample_scene(split: str, index: int, *, seed: int = 0) -> Scene:
 
 def _sample_size(rng: np.random.Generator) -> tuple[int, int]:
     """Return (height, width), never a multiple of 32, either orientation."""
-    long = int(rng.integers(LONG_EDGE_PX[0], LONG_EDGE_PX[1] + 1))
+    long = int(rng.integers(400, 512 + 1))
     short = round(long * rng.uniform(0.68, 0.95))
     long, short = (edge - 3 if edge % 32 == 0 else edge for edge in (long, short))
     return (short, long) if rng.uniform() < 0.6 else (long, short)
@@ -108,8 +105,8 @@ class _Layout:
     def add_objects(self, number: int) -> None:
         """Add up to ``number`` objects, mostly the larger ones behind."""
         rng = self._rng
-        largest = min(MAX_SIZE_PX, 0.85 * max(self._size_hw))
-        sizes = MIN_SIZE_PX * (largest / MIN_SIZE_PX) ** (rng.uniform(0, 1, number) ** 0.75)
+        largest = min(_MAX_SIZE_PX, 0.85 * max(self._size_hw))
+        sizes = _MIN_SIZE_PX * (largest / _MIN_SIZE_PX) ** (rng.uniform(0, 1, number) ** 0.75)
         depth = np.argsort(-sizes * np.exp(rng.normal(0, 0.3, number)))
         for size in sizes[depth]:
             category = TOY_THING_CLASSES[rng.integers(len(TOY_THING_CLASSES))]

@@ -6,8 +6,8 @@ import colorsys
 
 import numpy as np
 
+from .render import PATTERNS
 from .scene import Color, Texture
-from .textures import PATTERNS
 
 _STUFF_HSV: dict[str | None, tuple[tuple[float, float], ...]] = {
     "sky": ((0.53, 0.61), (0.35, 0.6), (0.8, 0.98)),

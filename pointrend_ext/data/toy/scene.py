@@ -19,7 +19,7 @@ class Texture:
     """Fill of an object: a pattern that blends ``color`` into ``accent``.
 
     Attributes:
-        kind: one of ``textures.PATTERNS``.
+        kind: one of ``render.PATTERNS``.
         color: main colour.
         accent: second colour.
         period_px: pattern period in pixels.
@@ -106,38 +106,26 @@ class SceneMaps:
 
     Attributes:
         object_index: (H, W) int32, index of the visible object, -1 where the background shows.
-        region_index: (H, W) int32, index of the background region, also behind objects.
         stuff_label: (H, W) uint8, contiguous stuff id of the background, also behind objects;
             255 where unannotated.
     """
 
     object_index: NDArray[np.int32]
-    region_index: NDArray[np.int32]
     stuff_label: NDArray[np.uint8]
 
     def visible(self, index: int) -> NDArray[np.bool_]:
-        """Return the (H, W) mask of the visible part of object ``index``."""
+        """Return the (H, W) mask of what is seen of an object."""
         return self.object_index == index
 
 
 def scene_maps(scene: Scene) -> SceneMaps:
-    """Rasterise a scene by the pixel-centre rule.
-
-    Args:
-        scene: the description.
-
-    Returns:
-        Label maps of ``scene.size_hw``; masks of different objects are disjoint by construction.
-    """
-    region_index = np.zeros(scene.size_hw, dtype=np.int32)
-    for index, region in enumerate(scene.regions[1:], start=1):
-        region_index[rasterize(region.outlines, scene.size_hw)] = index
+    """Rasterise a scene; masks of different objects are disjoint by construction."""
+    stuff_label = np.full(scene.size_hw, IGNORE_LABEL, dtype=np.uint8)
+    for region in scene.regions:
+        name = region.category
+        label = IGNORE_LABEL if name is None else TOY_STUFF_CLASSES.index(name)
+        stuff_label[rasterize(region.outlines, scene.size_hw)] = label
     object_index = np.full(scene.size_hw, -1, dtype=np.int32)
     for index, item in enumerate(scene.objects):
         object_index[rasterize(item.outlines, scene.size_hw)] = index
-    labels = [
-        IGNORE_LABEL if region.category is None else TOY_STUFF_CLASSES.index(region.category)
-        for region in scene.regions
-    ]
-    stuff_label = np.array(labels, dtype=np.uint8)[region_index]
-    return SceneMaps(object_index, region_index, stuff_label)
+    return SceneMaps(object_index, stuff_label)
