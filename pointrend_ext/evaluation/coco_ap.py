@@ -10,9 +10,7 @@ of its time. Here they are computed only for masks whose mask IoU can make a mat
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["by_image_and_class", "coco_evaluation", "coco_precision", "precision_of"]
+__all__ = ["coco_evaluation", "coco_precision", "is_crowd", "objects_of", "precision_of"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -98,25 +96,13 @@ class _BoundaryEvaluation(COCOeval_faster):
     matches nothing either.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._truths = by_image_and_class(self.cocoGt, by_score=False)
-        self._predictions = by_image_and_class(self.cocoDt, by_score=True)
-
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:
-        """Return the IoU of every prediction (by falling score) with every true mask.
-
-        Args:
-            imgId: an image.
-            catId: a category.
-        """
+        """Return the IoU of every prediction (by falling score) with every true mask."""
         ious = super().computeIoU(imgId, catId)
         if len(ious) == 0:
             return ious
-        truths = self._truths[imgId, catId]
-        predictions = self._predictions[imgId, catId]
-        crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths])
-        can_match = (ious >= self.params.iouThrs.min()) & ~crowd
+        predictions, truths = objects_of(self, imgId, catId)
+        can_match = (ious >= self.params.iouThrs.min()) & ~is_crowd(truths)
         rows, columns = np.flatnonzero(can_match.any(axis=1)), np.flatnonzero(can_match.any(axis=0))
         if len(rows) == 0:
             return ious
@@ -132,22 +118,24 @@ class _BoundaryEvaluation(COCOeval_faster):
         return ious
 
 
-def by_image_and_class(
-    coco: COCO, *, by_score: bool
-) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    """Group the annotations of a data set by image and category.
+def objects_of(
+    evaluation: COCOeval_faster, number: int, class_id: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the predictions that count, by falling score, and the true objects of one class.
 
     Args:
-        coco: true objects or predictions.
-        by_score: whether to sort each group by falling score, equal ones as they are.
+        evaluation: while or after it is evaluated.
+        number: of the image.
+        class_id: the category.
     """
-    groups = defaultdict(list)
-    for annotation in itertools.chain(*coco.imgToAnns.values()):
-        groups[annotation["image_id"], annotation["category_id"]].append(annotation)
-    if by_score:
-        for group in groups.values():
-            group.sort(key=lambda prediction: -prediction["score"])
-    return groups
+    predictions = evaluation.dt_dataset.get(number, class_id)
+    predictions = sorted(predictions, key=lambda prediction: -prediction["score"])
+    return predictions[: evaluation.params.maxDets[-1]], evaluation.gt_dataset.get(number, class_id)
+
+
+def is_crowd(truths: list[dict[str, Any]]) -> np.ndarray:
+    """(G,) bool: which true objects are crowds."""
+    return np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
 
 
 _EVALUATIONS = {

@@ -69,8 +69,7 @@ def compare_objects(
 def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:
     """Return what one model found, by annotation id."""
     found = {}
-    for number, _, predictions, truths, ious in image_matches(evaluation):
-        is_crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
+    for number, _, predictions, truths, ious, is_crowd in image_matches(evaluation):
         matched = match(ious, np.array([MATCH_IOU]), is_crowd[None], is_crowd)[0, 0]
         image = evaluation.cocoGt.imgs[number]
         width = boundary_width((image["height"], image["width"]))
