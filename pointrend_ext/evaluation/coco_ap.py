@@ -27,11 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def coco_precision(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> PrecisionTable:
-    """Score predictions with COCO's rules; the arguments are those of ``coco_evaluation``.
-
-    Returns:
-        Precision for IoU 0.50, 0.55, ..., 0.95; equal to that of pycocotools for "bbox" and "segm".
-    """
+    """Score predictions with COCO's rules: ``coco_evaluation`` and then ``precision_of``."""
     return precision_of(coco_evaluation(truth, results, task), truth)
 
 
@@ -70,7 +66,7 @@ def coco_evaluation(truth: CocoTruth, results: list[dict[str, Any]], task: str) 
 
 
 def precision_of(evaluation: COCOeval_faster, truth: CocoTruth) -> PrecisionTable:
-    """Take precision from an evaluation of ``coco_evaluation``."""
+    """Return precision for IoU 0.50, 0.55, ..., 0.95; pycocotools' for "bbox" and "segm"."""
     precision = evaluation.eval["precision"][..., 0]  # (T, R, K, A, 1) -> (T, R, K, A)
     names = tuple(truth.class_names[class_id] for class_id in evaluation.params.catIds)
     return PrecisionTable(precision, np.asarray(evaluation.params.iouThrs), names)
@@ -121,13 +117,7 @@ class _BoundaryEvaluation(COCOeval_faster):
 def objects_of(
     evaluation: COCOeval_faster, number: int, class_id: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the predictions that count, by falling score, and the true objects of one class.
-
-    Args:
-        evaluation: while or after it is evaluated.
-        number: of the image.
-        class_id: the category.
-    """
+    """Return the predictions of one image and class that count, by falling score, and the truth."""
     predictions = evaluation.dt_dataset.get(number, class_id)
     predictions = sorted(predictions, key=lambda prediction: -prediction["score"])
     return predictions[: evaluation.params.maxDets[-1]], evaluation.gt_dataset.get(number, class_id)

@@ -36,18 +36,11 @@ def imported_lvis() -> Iterator[ModuleType]:
 
     Yields:
         The module ``lvis``.
-
-    Raises:
-        ImportError: lvis is not installed.
     """
     handlers, level = logging.root.handlers[:], logging.root.level
     try:
         import lvis
         import lvis.eval as lvis_eval
-    except ImportError as error:
-        raise ImportError(
-            "AP on LVIS, and AP*, need the package lvis: pip install 'pointrend-ext[eval]'."
-        ) from error
     finally:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
@@ -65,7 +58,7 @@ def lvis_matches(
     """Collect the matches of an evaluation.
 
     Args:
-        evaluation: an ``lvis.LVISEval`` that was evaluated.
+        evaluation: an ``lvis.LVISEval`` after ``evaluate``.
         positions: position of every image in the ground truth, by image id.
         class_names: of the classes of the evaluation, in their order.
 

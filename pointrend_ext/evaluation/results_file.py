@@ -28,11 +28,8 @@ def load_results(
     Args:
         json_file: a list of ``{"image_id", "category_id", "score", "bbox", "segmentation"}`` with
             COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes.
-        truth: what the predictions will be scored against.
-        tasks: as in ``check_results``.
-
-    Returns:
-        The predictions, with compressed run-length masks.
+        truth: as in ``check_results``, like what is returned.
+        tasks: likewise.
 
     Raises:
         FileNotFoundError: no such file.

@@ -109,14 +109,16 @@ def test_bad_files(truth, good, write_json, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_results(tmp_path / "gone.json", truth)
     path = write_json(good, "cut.json")
-    path.write_text(path.read_text()[:-20])
-    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
-        load_results(path, truth)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
-        load_results(path, truth)
-    for content, beginning in ((truth.dataset, '{"images"'), ([good[0], [1, 2]], r'\[{"image_id"')):
-        with pytest.raises(ValueError, match=f"is not a list of dicts.* begins '{beginning}"):
+    cut = path.read_bytes()[:-20]
+    for content in (cut, b"\xff\xfe\x00"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^Results file '.*cut\.json': Invalid JSON"):
+            load_results(path, truth)
+    for content, message in (
+        (truth.dataset, "Input should be a valid array"),
+        ([good[0], [1, 2]], "1: Input should be an object"),
+    ):
+        with pytest.raises(ValueError, match=rf"^Results file '.*file\.json': {message}"):
             load_results(write_json(content), truth)
 
 

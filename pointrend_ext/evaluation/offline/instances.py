@@ -62,9 +62,8 @@ def score_instance_files(
         scores: dict[str, Samples] = {}
         reliability: tuple[ScoreRange, ...] = ()
         for task in tasks:
-            by_lvis = star if task == "ap_star" else lvis
+            by_lvis, kind = (star, "segm") if task == "ap_star" else (lvis, task)
             if by_lvis is not None:
-                kind = "segm" if task == "ap_star" else task
                 table, matches = by_lvis.precision_and_matches(predictions, kind)
             else:
                 evaluation = coco_evaluation(data.truth, predictions, task)

@@ -16,7 +16,6 @@ from pointrend_ext.evaluation.offline.semantics import score_label_files
 __all__ = ["EvaluationOptions", "evaluate_files", "name_predictions"]
 
 _USUAL_NAMES = ("coco_instances_results", "lvis_instances_results", "sem_seg_predictions")
-_USUAL_FOLDERS = ("inference",)
 
 
 @dataclass(frozen=True)
@@ -79,14 +78,7 @@ def evaluate_files(
 
 
 def name_predictions(words: Sequence[str]) -> dict[str, str]:
-    """Split ``NAME=PATH``; a mere path is named after its file, or its folder.
-
-    Args:
-        words: what a user wrote.
-
-    Raises:
-        ValueError: Two of the same name.
-    """
+    """Split ``NAME=PATH``; a mere path is named after its file, or its folder."""
     named: dict[str, str] = {}
     for word in words:
         name, separator, path = word.partition("=")
@@ -102,6 +94,6 @@ def name_predictions(words: Sequence[str]) -> dict[str, str]:
 
 
 def _name_of(path: Path) -> str:
-    parts = [part for part in path.resolve().parts if part not in _USUAL_FOLDERS]
+    parts = [part for part in path.resolve().parts if part != "inference"]
     stem = Path(parts[-1]).stem
     return parts[-2] if stem in _USUAL_NAMES and len(parts) > 1 else stem
