@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -12,31 +9,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as mask_util
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from tests.evaluation.oracles import official_precision
 from tests.toy_instances import ap, columns
-
-
-def official_precision(truth, predictions, task):
-    """Precision (T, R, K, A) of pycocotools, called by hand."""
-    coco = COCO()
-    coco.dataset = {
-        **truth.dataset,
-        "annotations": [{"iscrowd": 0, **a} for a in truth.dataset["annotations"]],
-    }
-    unused = "bbox" if task == "segm" else "segmentation"
-    predictions = [{k: v for k, v in p.items() if k != unused} for p in predictions]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(predictions), task)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"][..., -1]
 
 
 def test_each_threshold_by_hand(instances):
