@@ -35,11 +35,7 @@ class ImageMatches(NamedTuple):
 
 
 def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) -> MatchTable:
-    """Match the predictions of an evaluation.
-
-    Args:
-        evaluation: from ``coco_ap.coco_evaluation``; its images are numbered.
-        class_names: names by category id.
+    """Match the predictions of a ``coco_ap.coco_evaluation``.
 
     Returns:
         Matches with the positions of the images in the ground truth, for the area ranges of

@@ -55,15 +55,12 @@ def imported_lvis() -> Iterator[ModuleType]:
 def lvis_matches(
     evaluation: Any, positions: Mapping[Any, int], class_names: Sequence[str]
 ) -> MatchTable:
-    """Collect the matches of an evaluation.
+    """Collect the matches of an ``lvis.LVISEval``; the AP from them is that of the evaluation.
 
     Args:
-        evaluation: an ``lvis.LVISEval`` after ``evaluate``.
+        evaluation: after ``evaluate``.
         positions: position of every image in the ground truth, by image id.
         class_names: of the classes of the evaluation, in their order.
-
-    Returns:
-        Matches; the AP from them is that of the evaluation.
     """
     parameters = evaluation.params
     thresholds, num_areas = np.asarray(parameters.iou_thrs), len(parameters.area_rng)

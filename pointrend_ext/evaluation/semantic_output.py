@@ -63,16 +63,11 @@ def predicted_labels(output: Mapping[str, Any], num_classes: int) -> np.ndarray:
 def result_entries(
     file_name: str, labels: np.ndarray, category_ids: Mapping[int, int]
 ) -> Iterator[dict[str, Any]]:
-    """Encode a label map as Detectron2 does in ``sem_seg_predictions.json``.
-
-    Args:
-        file_name: of the image.
-        labels: (H, W) integers.
-        category_ids: label -> id in the file; a label without id is written as it is.
+    """Encode a label map (H, W) as Detectron2 does in ``sem_seg_predictions.json``.
 
     Yields:
         For each label ``{"file_name", "category_id", "segmentation"}``, the last a compressed
-        run-length mask.
+        run-length mask; a label without id in ``category_ids`` is written as it is.
     """
     in_columns = np.asfortranarray(labels)  # the order of COCO's masks
     for label in np.unique(labels).tolist():

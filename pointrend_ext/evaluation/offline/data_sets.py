@@ -37,9 +37,8 @@ class InstanceData:
     @property
     def record(self) -> DataSetRecord:
         """What an evaluation says of it."""
-        classes = tuple(self.truth.class_names.values())
-        num_images = len(self.truth.sizes_hw)
-        return DataSetRecord(self.name, "instances", self.truth.source, num_images, classes)
+        truth, classes = self.truth, tuple(self.truth.class_names.values())
+        return DataSetRecord(self.name, "instances", truth.source, len(truth.sizes_hw), classes)
 
     def image_files(self) -> dict[int, str]:
         """Return the image files by image id, relative to ``image_root``; LVIS has URLs alone."""
@@ -85,9 +84,6 @@ class SemanticData:
 
 def find_data_set(name: str) -> InstanceData | SemanticData:
     """Look up a registered data set.
-
-    Args:
-        name: as in ``DATASETS.TEST``.
 
     Raises:
         ValueError: It is not registered, or of a kind that cannot be scored from files.

@@ -38,11 +38,6 @@ def label_pictures(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the first examples: label maps over the image, and a piece of an outline.
 
-    Args:
-        evaluation: what is shown; the files that it names are read.
-        data: the data set.
-        count: how many examples.
-
     Yields:
         A caption, and the picture (H, W, 3) uint8 RGB.
     """

@@ -29,10 +29,7 @@ def object_pictures(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the first examples: the object as each model sees it, and a piece of its outline.
 
-    Args:
-        evaluation: what is shown; the files that it names are read.
-        count: how many examples.
-        points: where models refined these objects; drawn in a row of their own.
+    ``points``, where models refined these objects, are drawn in a row of their own.
 
     Yields:
         A caption, and the picture (H, W, 3) uint8 RGB.

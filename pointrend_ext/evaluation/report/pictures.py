@@ -76,15 +76,7 @@ def window_row(
     titles: Sequence[str] | None = None,
     **drawing: Any,
 ) -> np.ndarray:
-    """Draw a window of an image once per mask, in columns of ``CELL_PX``.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        masks: (H, W) bool each, None for the bare image.
-        window: left, top, right, bottom in pixels of the image.
-        titles: one per mask.
-        drawing: further arguments of ``zoom_panel``.
-    """
+    """Draw a window of an image once per mask with ``zoom_panel``, in columns of ``CELL_PX``."""
     width = window[2] - window[0]
     scale = max(1, round(CELL_PX / width))
     shrink = CELL_PX / (scale * width)
