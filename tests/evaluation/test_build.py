@@ -71,14 +71,12 @@ def shifted_labels(record):
 CITYSCAPES = "toy_cityscapes_sem_seg_val"
 
 
-@pytest.mark.parametrize(
-    "predict", [lambda r: logits(true_labels(r)), lambda r: true_labels(r).to(torch.uint8)]
-)
+@pytest.mark.parametrize("predict", [lambda labels: labels.to(torch.uint8), logits])
 def test_cityscapes_semantics(predict, toy, tmp_path):
     cfg = load_cfg()
     cfg.TEST.BOUNDARY = ("boundary_iou", "trimap", "boundary_f")
     evaluator = build_evaluator(cfg, CITYSCAPES, str(tmp_path))
-    scores = run(evaluator, DatasetCatalog.get(CITYSCAPES), predict)
+    scores = run(evaluator, DatasetCatalog.get(CITYSCAPES), lambda r: predict(true_labels(r)))
     for name in ("IoU", "mIoU", "mBoundaryIoU", "mTrimapIoU3", "mBoundaryF"):
         assert scores[name] == pytest.approx(100)
     known = [v for k, v in scores.items() if not k.startswith("iIoU") and not np.isnan(v)]
@@ -88,9 +86,8 @@ def test_cityscapes_semantics(predict, toy, tmp_path):
 def test_cityscapes_semantics_equal_detectron2s(toy, tmp_path):
     records = DatasetCatalog.get(CITYSCAPES)
     ours = run(build_evaluator(load_cfg(), CITYSCAPES, str(tmp_path)), records, shifted_labels)
-    theirs = run(
-        CityscapesSemSegEvaluator(CITYSCAPES), records, lambda r: logits(shifted_labels(r))
-    )
+    official = CityscapesSemSegEvaluator(CITYSCAPES)
+    theirs = run(official, records, lambda r: logits(shifted_labels(r)))
     assert {name: ours[name] for name in theirs} == pytest.approx(theirs, nan_ok=True)
     assert 20 < ours["IoU"] < 99
     # No class is predicted that is nowhere true, so the two ways to average agree.

@@ -233,11 +233,9 @@ def test_names_of_predictions():
         name_predictions(["p/r.json", "q/r.json"])
 
 
-def test_nothing_predicted(instance_data, few_draws, write_json):
+@pytest.mark.parametrize(("metrics", "last"), [(None, "bbox"), (("segm", "boundary"), "boundary")])
+def test_nothing_predicted(instance_data, write_json, metrics, last):
     none = {"none": str(write_json([], "none.json"))}
-    found = evaluate_files(instance_data, none, few_draws)
-    assert found.models[0].scores["bbox"]["AP"].value == 0
-    options = EvaluationOptions(("segm", "boundary"), num_draws=5)
-    found = evaluate_files(instance_data, none, options)
-    assert found.models[0].scores["boundary"]["AP"].value == 0
+    found = evaluate_files(instance_data, none, EvaluationOptions(metrics, num_draws=5))
+    assert found.models[0].scores[last]["AP"].value == 0
     assert not any(example.found_by_all for example in found.examples)

@@ -120,9 +120,9 @@ def test_bad_entries(evaluate, entries, write_json, change, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[{", "Invalid JSON: EOF while parsing"),
+        ("[{", "Invalid JSON: EOF"),
         ("{}", "Input should be a valid array"),
-        ("[{}]", r"0\.file_name: Field required"),
+        ("[{}]", "0.file_name: F"),
     ],
 )
 def test_files_of_another_kind(evaluate, tmp_path, content, message):
