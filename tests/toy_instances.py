@@ -149,8 +149,35 @@ def toy_predictions(toy_truth):
 
 
 @pytest.fixture(scope="session")
+def crowds_truth():
+    """Boxes on 12 images, one in three a crowd."""
+    rng = np.random.default_rng(3)
+    annotations = []
+    for image in range(12):
+        for _ in range(rng.integers(0, 5)):
+            y, x = rng.integers(0, 60, 2)
+            mask = np.zeros((80, 110), np.uint8)
+            mask[y : y + rng.integers(5, 50), x : x + rng.integers(5, 50)] = 1
+            annotations.append((image, rng.integers(0, 3), mask, rng.random() < 0.3))
+    return truth([(80, 110)] * 12, annotations, ("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def crowds_predictions(crowds_truth):
+    return spoiled(crowds_truth, np.random.default_rng(3))
+
+
+@pytest.fixture(params=["toy", "crowds", pytest.param("coco", marks=pytest.mark.real_data)])
+def scored(request):
+    """Ground truth and predictions."""
+    return tuple(request.getfixturevalue(f"{request.param}_{k}") for k in ("truth", "predictions"))
+
+
+@pytest.fixture(scope="session")
 def coco_truth(real_data):
-    return CocoTruth.load(real_data / "coco" / "annotations" / "instances_val2017.json")
+    loaded = CocoTruth.load(real_data / "coco" / "annotations" / "instances_val2017.json")
+    assert sum(a["iscrowd"] for a in loaded.dataset["annotations"]) == 7
+    return loaded
 
 
 @pytest.fixture(scope="session")

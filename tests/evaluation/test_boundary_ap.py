@@ -144,12 +144,7 @@ def test_equal_to_the_definition(instances):
     assert np.nanmin(found[:, :, 1]) < np.nanmax(found[:, :, 1])
 
 
-def test_never_above_mask_ap(instances, toy_truth, toy_predictions):
-    tables = [coco_precision(toy_truth, toy_predictions, task) for task in ("segm", "boundary")]
-    thresholds = tables[0].iou_thresholds
-    mask_ap, boundary_ap = ([ap(t, f"AP{100 * i:.0f}") for i in thresholds] for t in tables)
-    assert all(0 <= b <= m for m, b in zip(mask_ap, boundary_ap, strict=True))
-    assert sum(boundary_ap) < sum(mask_ap)
+def test_perfect_predictions(instances, toy_truth):
     sizes = toy_truth.sizes_hw
     perfect = [
         {**a, "score": 1.0, "segmentation": instances.annotation_rle(a, sizes[a["image_id"]])}

@@ -45,12 +45,14 @@ def test_uncompressed_masks_are_compressed(truth, good, write_json):
 
 
 def test_boxes_alone_and_masks_alone(truth, good, write_json):
-    boxes = [{k: v for k, v in g.items() if k != "segmentation"} for g in good]
-    masks = [{k: v for k, v in g.items() if k != "bbox"} for g in good]
-    assert tasks_of(load_results(write_json(boxes), truth)) == ("bbox",)
-    assert tasks_of(load_results(write_json(masks), truth)) == ("segm",)
-    assert load_results(write_json([]), truth) == []
-    assert tasks_of([]) == ()
+    boxes, masks = (
+        [{k: v for k, v in g.items() if k != unused} for g in good]
+        for unused in ("segmentation", "bbox")
+    )
+    for predictions, tasks in ((boxes, ("bbox",)), (masks, ("segm",)), ([], ())):
+        results = load_results(write_json(predictions), truth)
+        assert results == predictions
+        assert tasks_of(results) == tasks
     with pytest.raises(ValueError, match=r"entry 0 .*its segmentation None is not"):
         load_results(write_json(boxes), truth, ("bbox", "boundary"))
     with pytest.raises(ValueError, match=r"entry 1 .*its segmentation None is not"):
