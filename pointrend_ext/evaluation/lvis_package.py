@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -46,7 +46,7 @@ def imported_lvis() -> Iterator[ModuleType]:
         logging.root.setLevel(level)
     chatter = logging.getLogger("lvis.results")  # warns of every list of predictions
     with (
-        mock.patch.object(lvis_eval, "np", _NumpyWithFloat()),
+        mock.patch.object(lvis_eval, "np", SimpleNamespace(**{**vars(np), "float": float})),
         mock.patch.object(chatter, "disabled", True),
     ):
         yield lvis
@@ -91,10 +91,3 @@ def _image_record(position: int, by_area: Sequence[dict[str, Any]]) -> ClassMatc
         np.full(counts.shape[1], position),
         counts,
     )
-
-
-class _NumpyWithFloat:
-    float = float
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)

@@ -49,9 +49,10 @@ def page(evaluation, folder, **options):
 
 @pytest.fixture(scope="module")
 def report(evaluation, tmp_path_factory):
+    """The path of a page, and what it holds."""
     path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
     write_report(evaluation, path, curves=CURVES, num_pictures=3)
-    return path
+    return path, path.read_text(encoding="utf-8")
 
 
 def check_numbers(tables, evaluation):
@@ -71,12 +72,12 @@ def check_numbers(tables, evaluation):
 
 def test_every_number_is_that_of_the_evaluation(report, evaluation):
     assert list(evaluation.models[0].scores) == ["bbox", "segm", "boundary"]
-    check_numbers(read(report.read_text(encoding="utf-8"))[0], evaluation)
+    check_numbers(read(report[1])[0], evaluation)
 
 
 def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
-    captions = re.findall("<figcaption>(.*?)</figcaption>", report.read_text(encoding="utf-8"))
-    captions = [html.unescape(caption) for caption in captions if "has score" in caption]
+    captions = map(html.unescape, re.findall("<figcaption>(.*?)</figcaption>", report[1]))
+    captions = [caption for caption in captions if "has score" in caption]
     assert len(captions) in (3, 4)
     results = {m.name: json.loads(Path(m.predictions).read_text()) for m in evaluation.models}
     examples = [e for e in evaluation.examples if e.found_by_all][:3]
@@ -169,7 +170,7 @@ def bars_of(containers):
 
 
 def test_it_needs_nothing_else(report):
-    text = report.read_text(encoding="utf-8")
+    _, text = report
     _, uris = read(text)
     assert uris
     assert all(uri.startswith("data:") for uri in uris)
@@ -296,11 +297,11 @@ def test_in_a_browser(report, tmp_path):
         pytest.skip("no Chromium; install one, or name it in CHROMIUM")
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-        f"--user-data-dir={tmp_path}", "--dump-dom", report.resolve().as_uri(),
+        f"--user-data-dir={tmp_path}", "--dump-dom", report[0].resolve().as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "CONSOLE" not in done.stderr
     shown, _ = read(done.stdout)
-    assert shown == read(report.read_text(encoding="utf-8"))[0]
+    assert shown == read(report[1])[0]
     assert len(shown["scores-segm"]) > 6

@@ -246,8 +246,6 @@ def test_bad_data_sets_are_named(register, tmp_path):
     name, _ = register(maps, stuff_dataset_id_to_contiguous_id={1: 0, 7: 1})
     with pytest.raises(ValueError, match=rf"'{name}' names the labels \[0, 1\], but .* 5 classes"):
         SemanticEvaluator(name, str(tmp_path))
-    with pytest.raises(ValueError, match="Unknown boundary metrics"):
-        SemanticEvaluator(name, boundary=["boundary"])
     DatasetCatalog.get(name)[0].pop("sem_seg_file_name")
     with pytest.raises(KeyError, match="sem_seg_file_name"):
         SemanticEvaluator(name)
