@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -27,43 +28,25 @@ def annotation_rle(annotation, size_hw):
     return segmentation
 
 
-def box(mask):
-    return mask_util.toBbox(rle(mask)).tolist()
+def shape(mask):
+    return {"bbox": mask_util.toBbox(rle(mask)).tolist(), "segmentation": rle(mask)}
 
 
 def truth(sizes_hw, annotations, classes=("thing",)):
     """annotations: (image index, class index, mask, is crowd); ids of everything start at 1."""
-    return CocoTruth(
-        {
-            "images": [
-                {"id": i, "height": h, "width": w} for i, (h, w) in enumerate(sizes_hw, start=1)
-            ],
-            "categories": [{"id": k, "name": name} for k, name in enumerate(classes, start=1)],
-            "annotations": [
-                {
-                    "id": n,
-                    "image_id": image + 1,
-                    "category_id": class_index + 1,
-                    "iscrowd": int(crowd),
-                    "area": float(np.sum(mask)),
-                    "bbox": box(mask),
-                    "segmentation": rle(mask),
-                }
-                for n, (image, class_index, mask, crowd) in enumerate(annotations, start=1)
-            ],
-        },
-        "by hand",
-    )
+    images = [{"id": i, "height": h, "width": w} for i, (h, w) in enumerate(sizes_hw, start=1)]
+    categories = [{"id": k, "name": name} for k, name in enumerate(classes, start=1)]
+    entries = []
+    for n, (image, class_index, mask, crowd) in enumerate(annotations, start=1):
+        ids = {"id": n, "image_id": image + 1, "category_id": class_index + 1}
+        entries.append({**ids, "iscrowd": int(crowd), "area": float(np.sum(mask)), **shape(mask)})
+    content = {"images": images, "categories": categories, "annotations": entries}
+    return CocoTruth(content, "by hand")
 
 
 def prediction(image, class_index, mask, score):
-    return {
-        "image_id": image + 1,
-        "category_id": class_index + 1,
-        "score": score,
-        "bbox": box(mask),
-        "segmentation": rle(mask),
-    }
+    ids = {"image_id": image + 1, "category_id": class_index + 1}
+    return {**ids, "score": score, **shape(mask)}
 
 
 def spoiled(coco_truth, rng, share_missing=0.15):
@@ -83,15 +66,11 @@ def spoiled(coco_truth, rng, share_missing=0.15):
             if not mask.any():
                 continue
             wrong = rng.random() < 0.15
-            predictions.append(
-                {
-                    "image_id": annotation["image_id"],
-                    "category_id": int(rng.choice(classes)) if wrong else annotation["category_id"],
-                    "score": round(float(rng.random()), 2),  # with ties
-                    "bbox": box(mask),
-                    "segmentation": rle(mask),
-                }
-            )
+            own = annotation["category_id"]
+            own = int(rng.choice(classes)) if wrong else own
+            score = round(float(rng.random()), 2)  # with ties
+            ids = {"image_id": annotation["image_id"], "category_id": own}
+            predictions.append({**ids, "score": score, **shape(mask)})
     return predictions
 
 
@@ -104,14 +83,12 @@ def columns(number, first=0):
 
 def as_lvis(dataset, rng=None, *, names=None, new_id=lambda k: k):
     """The annotations in LVIS's format; with rng, some classes are unknown or incomplete."""
+    lists = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
     content = {
-        "images": [
-            {**i, "neg_category_ids": [], "not_exhaustive_category_ids": []}
-            for i in dataset["images"]
-        ],
+        "images": [{**image, **lists} for image in dataset["images"]],
         "categories": [
-            {"id": new_id(c["id"]), "name": (names or {}).get(c["id"], c["name"]), "frequency": "f"}
-            for c in dataset["categories"]
+            {"id": new_id(c["id"]), "name": (names or {}).get(c["id"], c["name"]), "frequency": f}
+            for c, f in zip(dataset["categories"], itertools.cycle("rcf"))
         ],
         "annotations": [
             {**a, "category_id": new_id(a["category_id"])}
@@ -172,8 +149,35 @@ def toy_predictions(toy_truth):
 
 
 @pytest.fixture(scope="session")
+def crowds_truth():
+    """Boxes on 12 images, one in three a crowd."""
+    rng = np.random.default_rng(3)
+    annotations = []
+    for image in range(12):
+        for _ in range(rng.integers(0, 5)):
+            y, x = rng.integers(0, 60, 2)
+            mask = np.zeros((80, 110), np.uint8)
+            mask[y : y + rng.integers(5, 50), x : x + rng.integers(5, 50)] = 1
+            annotations.append((image, rng.integers(0, 3), mask, rng.random() < 0.3))
+    return truth([(80, 110)] * 12, annotations, ("a", "b", "c"))
+
+
+@pytest.fixture(scope="session")
+def crowds_predictions(crowds_truth):
+    return spoiled(crowds_truth, np.random.default_rng(3))
+
+
+@pytest.fixture(params=["toy", "crowds", pytest.param("coco", marks=pytest.mark.real_data)])
+def scored(request):
+    """Ground truth and predictions."""
+    return tuple(request.getfixturevalue(f"{request.param}_{k}") for k in ("truth", "predictions"))
+
+
+@pytest.fixture(scope="session")
 def coco_truth(real_data):
-    return CocoTruth.load(real_data / "coco" / "annotations" / "instances_val2017.json")
+    loaded = CocoTruth.load(real_data / "coco" / "annotations" / "instances_val2017.json")
+    assert sum(a["iscrowd"] for a in loaded.dataset["annotations"]) == 7
+    return loaded
 
 
 @pytest.fixture(scope="session")

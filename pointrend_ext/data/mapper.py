@@ -122,9 +122,9 @@ class PointRendDatasetMapper(DatasetMapper):
                 f"{dataset_dict['file_name']!r} has {size_hw}."
             )
         if self.sem_seg_num_classes is not None:
-            check_label_values(
-                labels, self.sem_seg_num_classes, self.sem_seg_ignore_value, file_name
-            )
+            num_labels = max(self.sem_seg_num_classes, 2)  # one class: 0 is the background
+            what = f"Label map {file_name!r}"
+            check_label_values(labels, num_labels, self.sem_seg_ignore_value, what)
         # Detectron2 resizes uint8 with Pillow and floats with torch, and no other integers.
         return labels if labels.dtype == np.uint8 else labels.astype(np.float32)
 

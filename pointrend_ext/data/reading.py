@@ -85,39 +85,34 @@ def read_label_map(file_name: str) -> np.ndarray:
     return labels
 
 
-def check_label_values(
-    labels: np.ndarray, num_classes: int, ignore_value: int, file_name: str
-) -> None:
+def check_label_values(labels: np.ndarray, num_classes: int, ignore_label: int, what: str) -> None:
     """Check that every pixel is a class or ignored.
 
     Args:
         labels: (H, W) integers, as read from the file.
-        num_classes: number of classes C; 0..C-1 are allowed. One class is a binary model: 0 is the
-            background and 1 the class.
-        ignore_value: the other allowed value.
-        file_name: named in the message.
+        num_classes: number of classes C; 0..C-1 are allowed.
+        ignore_label: the other allowed value.
+        what: the labels are, the beginning of the message.
 
     Raises:
         ValueError: If another value occurs.
     """
-    highest = max(num_classes - 1, 1)
     if labels.dtype == np.uint8:
         allowed = np.zeros(256, dtype=bool)
-        allowed[: highest + 1] = True
-        if 0 <= ignore_value < 256:
-            allowed[ignore_value] = True
+        allowed[:num_classes] = True
+        if 0 <= ignore_label < 256:
+            allowed[ignore_label] = True
         valid = allowed[labels]
     else:
-        valid = ((labels >= 0) & (labels <= highest)) | (labels == ignore_value)
+        valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_label)
     if not valid.all():
         found = np.unique(labels[~valid])
         shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
-        meaning = "background 0 and class 1" if num_classes == 1 else f"0 to {highest}"
         raise ValueError(
-            f"Label map {file_name!r} contains the values {shown} ({np.sum(~valid)} pixels), which "
-            f"are neither a class ({meaning}, MODEL.SEM_SEG_HEAD.NUM_CLASSES is "
-            f"{num_classes}) nor MODEL.SEM_SEG_HEAD.IGNORE_VALUE ({ignore_value}). Correct the "
-            "label map or the config."
+            f"{what} contains the values {shown} ({np.sum(~valid)} pixels), which are neither a "
+            f"class (0 to {num_classes - 1}) nor ignored ({ignore_label}). Correct the label map; "
+            "or the classes, in training MODEL.SEM_SEG_HEAD.NUM_CLASSES and IGNORE_VALUE, in an "
+            "evaluation stuff_classes and ignore_label of the data set's metadata."
         )
 
 

@@ -35,22 +35,19 @@ class ApStar:
 
     The images scored are those that both the file and the data set list.
 
+    Args:
+        json_file: such as ``lvis_v0.5_val_cocofied.json``, which Detectron2's script
+            ``datasets/prepare_cocofied_lvis.py`` makes. Its classes are found among those of the
+            data set by id or else by name.
+        truth: the data set that predictions are made for.
+
     Raises:
         FileNotFoundError: no such file.
         ValueError: not in LVIS's format; a class that the data set does not have; no image in
             common, or one of another size.
-        ImportError: lvis is not installed.
     """
 
     def __init__(self, json_file: str | os.PathLike[str], truth: CocoTruth) -> None:
-        """Read and check the file.
-
-        Args:
-            json_file: such as ``lvis_v0.5_val_cocofied.json``, which Detectron2's script
-                ``datasets/prepare_cocofied_lvis.py`` makes. Its classes are found among those of
-                the data set by id or else by name.
-            truth: the data set that predictions are made for.
-        """
         self.path = os.fspath(json_file)
         audit_coco_file(self.path)
         with imported_lvis() as lvis:
@@ -61,7 +58,7 @@ class ApStar:
         self._image_ids = self._common_images()
 
     def precision(self, results: list[dict[str, Any]]) -> PrecisionTable:
-        """Score mask predictions with LVIS's rules, see ``precision_and_matches``."""
+        """Score masks, see ``precision_and_matches``."""
         return self.precision_and_matches(results)[0]
 
     def precision_and_matches(
@@ -154,12 +151,10 @@ class ApStar:
         common = sizes.keys() & own.keys()
         wrong = sorted(i for i in common if sizes[i] != own[i])
         if wrong or not common:
-            sizes_hw = (
-                f"; image {wrong[0]} is {sizes[wrong[0]]}, not {own[wrong[0]]}" if wrong else ""
-            )
+            unlike = [f"image {i} is {sizes[i]}, not {own[i]}" for i in wrong[:1]]
             raise ValueError(
                 f"The file for AP* {self.path!r} has {len(common)} of the {len(own)} images of "
-                f"{self._truth.source!r} (by id){sizes_hw}."
+                f"{self._truth.source!r} (by id){'; '.join(['', *unlike])}."
             )
         if len(common) < len(own):
             _LOGGER.warning(

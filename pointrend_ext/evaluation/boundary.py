@@ -73,15 +73,7 @@ def label_boundary(labels: np.ndarray, width: int) -> np.ndarray:
 
 
 def rle_boundary(rle: dict[str, Any], width: int) -> dict[str, Any]:
-    """Return the boundary of a run-length mask, as a run-length mask.
-
-    Args:
-        rle: compressed run-length mask in COCO's format.
-        width: as in ``mask_boundary``.
-
-    Returns:
-        Compressed run-length mask of the same size.
-    """
+    """Return what ``mask_boundary`` keeps of a compressed run-length mask, as such a mask."""
     # Beyond its box a mask is empty: as good as the end of the image, and much less to erode.
     x, y, w, h = mask_util.toBbox(rle).astype(int)
     if min(w, h) <= 2 * width:

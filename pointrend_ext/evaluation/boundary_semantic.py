@@ -62,10 +62,8 @@ def boundary_iou_counts(pair: LabelPair, ratio: float = DILATION_RATIO) -> np.nd
         ``class_iou`` makes Boundary IoU of them, or of their sum over images.
     """
     distance, nothing = boundary_width(pair.truth.shape, ratio), pair.num_classes
-    prediction, truth = (
-        np.where(label_boundary(labels, distance), labels, nothing)
-        for labels in (pair.prediction, pair.truth)
-    )
+    maps = (pair.prediction, pair.truth)
+    prediction, truth = (np.where(label_boundary(m, distance), m, nothing) for m in maps)
     return class_counts(LabelPair(prediction, truth, nothing))
 
 

@@ -20,12 +20,7 @@ _INSTANCE_BOUNDARY_METRIC = "boundary_ap"
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    """Build the evaluator of a data set.
-
-    Args:
-        cfg: the configuration of the model that will be evaluated.
-        dataset_name: a registered data set.
-        output_dir: where predictions are written.
+    """Build the evaluator of a registered data set, which writes predictions to ``output_dir``.
 
     Raises:
         ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not

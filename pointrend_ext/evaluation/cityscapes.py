@@ -18,16 +18,12 @@ __all__ = ["CityscapesInstances", "CityscapesSemantics"]
 
 
 class CityscapesInstances(CityscapesInstanceEvaluator):
-    """Detectron2's evaluator; the file ``matches.json`` of cityscapesScripts goes to a folder."""
+    """Detectron2's evaluator, which writes ``matches.json`` to ``output_dir``.
+
+    cityscapesScripts would leave that file in the working folder of the process.
+    """
 
     def __init__(self, dataset_name: str, output_dir: str) -> None:
-        """Keep the folder.
-
-        Args:
-            dataset_name: a registered data set.
-            output_dir: where ``matches.json`` is written, since cityscapesScripts would leave it
-                in the working folder of the process.
-        """
         super().__init__(dataset_name)
         self._output_dir = Path(output_dir)
 
@@ -62,12 +58,6 @@ class CityscapesSemantics(SemanticEvaluator):
     """
 
     def __init__(self, dataset_name: str, *, boundary: Sequence[str] = ()) -> None:
-        """Look up the label maps and the classes.
-
-        Args:
-            dataset_name: a registered data set with the 19 Cityscapes classes.
-            boundary: further metrics, out of ``BOUNDARY_METRICS``.
-        """
         super().__init__(dataset_name, boundary=boundary)
         self._scripts = CityscapesSemSegEvaluator(dataset_name)
 

@@ -16,33 +16,11 @@ from detectron2.utils.logger import create_small_table
 from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.precision_table import PrecisionTable
 from pointrend_ext.evaluation.results_file import check_results, tasks_of
 
-__all__ = ["InstanceEvaluator", "score_instances"]
+__all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
-
-
-def score_instances(
-    truth: CocoTruth,
-    results: list[dict[str, Any]],
-    tasks: Sequence[str],
-    ap_star: ApStar | None = None,
-) -> dict[str, PrecisionTable]:
-    """Score checked predictions, whether they come from a model or from a file.
-
-    Args:
-        truth: the ground truth.
-        results: predictions in COCO's results format, checked (``results_file.check_results``).
-        tasks: of "bbox", "segm" and "boundary" (Boundary AP).
-        ap_star: adds the task "ap_star".
-
-    Returns:
-        What every AP can be taken from, by task.
-    """
-    tables = {task: coco_precision(truth, results, task) for task in tasks}
-    return tables if ap_star is None else {**tables, "ap_star": ap_star.precision(results)}
 
 
 class InstanceEvaluator(COCOEvaluator):
@@ -53,6 +31,14 @@ class InstanceEvaluator(COCOEvaluator):
     for ``segm`` under ``boundary`` (Boundary AP) and ``ap_star`` (AP*). In contrast to Detectron2,
     AP is 0 and not NaN when nothing is predicted; NaN is left to classes and sizes without ground
     truth.
+
+    Args:
+        dataset_name: a registered data set.
+        tasks: "bbox" and/or "segm"; None infers them from the predictions.
+        distributed: whether to gather the predictions of all processes.
+        output_dir: where predictions are written, or None.
+        boundary_ap: whether to compute Boundary AP.
+        ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
 
     Raises:
         ValueError: Boundary AP or AP* of boxes alone, or a task other than "bbox" and "segm"; what
@@ -69,16 +55,6 @@ class InstanceEvaluator(COCOEvaluator):
         boundary_ap: bool = False,
         ap_star_file: str = "",
     ) -> None:
-        """Load the annotations.
-
-        Args:
-            dataset_name: a registered data set.
-            tasks: "bbox" and/or "segm"; None infers them from the predictions.
-            distributed: whether to gather the predictions of all processes.
-            output_dir: where predictions are written, or None.
-            boundary_ap: whether to compute Boundary AP.
-            ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
-        """
         needs_masks = boundary_ap or bool(ap_star_file)
         chosen = {"segm"} if tasks is None else set(tasks)
         if not chosen <= {"bbox", "segm"} or (needs_masks and "segm" not in chosen):
@@ -116,7 +92,9 @@ class InstanceEvaluator(COCOEvaluator):
             ap_star = ApStar(ap_star.path, truth) if ap_star else None
         if "segm" in tasks and self._boundary_ap:
             tasks += ("boundary",)
-        tables = score_instances(truth, results, tasks, ap_star if "segm" in tasks else None)
+        tables = {task: coco_precision(truth, results, task) for task in tasks}
+        if ap_star is not None and "segm" in tasks:
+            tables["ap_star"] = ap_star.precision(results)
         for task, table in tables.items():
             self._results[task] = table.metrics(high_ious=task != "bbox")
             shown = {k: v for k, v in self._results[task].items() if not k.startswith("AP-")}

@@ -10,9 +10,7 @@ of its time. Here they are computed only for masks whose mask IoU can make a mat
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -23,17 +21,13 @@ from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["by_image_and_class", "coco_evaluation", "coco_precision", "precision_of"]
+__all__ = ["coco_evaluation", "coco_precision", "is_crowd", "objects_of", "precision_of"]
 
 _LOGGER = logging.getLogger(__name__)
 
 
 def coco_precision(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> PrecisionTable:
-    """Score predictions with COCO's rules; the arguments are those of ``coco_evaluation``.
-
-    Returns:
-        Precision for IoU 0.50, 0.55, ..., 0.95; equal to that of pycocotools for "bbox" and "segm".
-    """
+    """Score predictions with COCO's rules: ``coco_evaluation`` and then ``precision_of``."""
     return precision_of(coco_evaluation(truth, results, task), truth)
 
 
@@ -72,7 +66,7 @@ def coco_evaluation(truth: CocoTruth, results: list[dict[str, Any]], task: str) 
 
 
 def precision_of(evaluation: COCOeval_faster, truth: CocoTruth) -> PrecisionTable:
-    """Take precision from an evaluation of ``coco_evaluation``."""
+    """Return precision for IoU 0.50, 0.55, ..., 0.95; pycocotools' for "bbox" and "segm"."""
     precision = evaluation.eval["precision"][..., 0]  # (T, R, K, A, 1) -> (T, R, K, A)
     names = tuple(truth.class_names[class_id] for class_id in evaluation.params.catIds)
     return PrecisionTable(precision, np.asarray(evaluation.params.iouThrs), names)
@@ -98,25 +92,13 @@ class _BoundaryEvaluation(COCOeval_faster):
     matches nothing either.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._truths = by_image_and_class(self.cocoGt, by_score=False)
-        self._predictions = by_image_and_class(self.cocoDt, by_score=True)
-
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:
-        """Return the IoU of every prediction (by falling score) with every true mask.
-
-        Args:
-            imgId: an image.
-            catId: a category.
-        """
+        """Return the IoU of every prediction (by falling score) with every true mask."""
         ious = super().computeIoU(imgId, catId)
         if len(ious) == 0:
             return ious
-        truths = self._truths[imgId, catId]
-        predictions = self._predictions[imgId, catId]
-        crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths])
-        can_match = (ious >= self.params.iouThrs.min()) & ~crowd
+        predictions, truths = objects_of(self, imgId, catId)
+        can_match = (ious >= self.params.iouThrs.min()) & ~is_crowd(truths)
         rows, columns = np.flatnonzero(can_match.any(axis=1)), np.flatnonzero(can_match.any(axis=0))
         if len(rows) == 0:
             return ious
@@ -132,22 +114,18 @@ class _BoundaryEvaluation(COCOeval_faster):
         return ious
 
 
-def by_image_and_class(
-    coco: COCO, *, by_score: bool
-) -> dict[tuple[int, int], list[dict[str, Any]]]:
-    """Group the annotations of a data set by image and category.
+def objects_of(
+    evaluation: COCOeval_faster, number: int, class_id: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the predictions of one image and class that count, by falling score, and the truth."""
+    predictions = evaluation.dt_dataset.get(number, class_id)
+    predictions = sorted(predictions, key=lambda prediction: -prediction["score"])
+    return predictions[: evaluation.params.maxDets[-1]], evaluation.gt_dataset.get(number, class_id)
 
-    Args:
-        coco: true objects or predictions.
-        by_score: whether to sort each group by falling score, equal ones as they are.
-    """
-    groups = defaultdict(list)
-    for annotation in itertools.chain(*coco.imgToAnns.values()):
-        groups[annotation["image_id"], annotation["category_id"]].append(annotation)
-    if by_score:
-        for group in groups.values():
-            group.sort(key=lambda prediction: -prediction["score"])
-    return groups
+
+def is_crowd(truths: list[dict[str, Any]]) -> np.ndarray:
+    """(G,) bool: which true objects are crowds."""
+    return np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
 
 
 _EVALUATIONS = {

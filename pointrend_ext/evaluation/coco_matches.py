@@ -8,21 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from faster_coco_eval import COCOeval_faster
 
-from pointrend_ext.evaluation.coco_ap import by_image_and_class
+from pointrend_ext.evaluation.coco_ap import is_crowd, objects_of
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
 __all__ = ["ImageMatches", "coco_matches", "image_matches", "match"]
 
 
 class ImageMatches(NamedTuple):
-    """The objects of one class in one image, and their overlaps.
+    """The D predictions (by falling score) and G objects of one class in one image.
 
     Attributes:
         number: of the image.
         class_id: the category.
-        predictions: D annotations, by falling score.
+        predictions: D annotations.
         truths: G annotations.
         ious: (D, G).
+        is_crowd: (G,) bool.
     """
 
     number: int
@@ -30,19 +31,11 @@ class ImageMatches(NamedTuple):
     predictions: list[dict[str, Any]]
     truths: list[dict[str, Any]]
     ious: np.ndarray
-
-    @property
-    def is_crowd(self) -> np.ndarray:
-        """(G,) bool."""
-        return np.array([bool(truth.get("iscrowd", 0)) for truth in self.truths], dtype=bool)
+    is_crowd: np.ndarray
 
 
 def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) -> MatchTable:
-    """Match the predictions of an evaluation.
-
-    Args:
-        evaluation: from ``coco_ap.coco_evaluation``; its images are numbered.
-        class_names: names by category id.
+    """Match the predictions of a ``coco_ap.coco_evaluation``.
 
     Returns:
         Matches with the positions of the images in the ground truth, for the area ranges of
@@ -60,16 +53,12 @@ def coco_matches(evaluation: COCOeval_faster, class_names: Mapping[int, str]) ->
 
 def image_matches(evaluation: COCOeval_faster) -> Iterator[ImageMatches]:
     """Go through images and classes in the evaluation's order, where there is anything."""
-    truths = by_image_and_class(evaluation.cocoGt, by_score=False)
-    predictions = by_image_and_class(evaluation.cocoDt, by_score=True)
-    limit = evaluation.params.maxDets[-1]
     for class_id in evaluation.params.catIds:
         for number in evaluation.params.imgIds:
-            true = truths.get((number, class_id), [])
-            found = predictions.get((number, class_id), [])[:limit]
+            found, true = objects_of(evaluation, number, class_id)
             if true or found:
                 ious = np.asarray(evaluation.ious[number, class_id]).reshape(len(found), len(true))
-                yield ImageMatches(int(number), class_id, found, true, ious)
+                yield ImageMatches(int(number), class_id, found, true, ious, is_crowd(true))
 
 
 def match(

@@ -29,10 +29,7 @@ class CocoTruth:
 
     @classmethod
     def load(cls, json_file: str | os.PathLike[str]) -> CocoTruth:
-        """Read and check an annotation file.
-
-        Args:
-            json_file: instance annotations in COCO's format, on this machine.
+        """Read and check an annotation file on this machine.
 
         Raises:
             FileNotFoundError: no such file.

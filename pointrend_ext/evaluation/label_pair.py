@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pointrend_ext.data.reading import check_label_values
+
 __all__ = [
     "LabelPair",
     "class_counts",
@@ -55,27 +57,16 @@ def label_pair(
             f"{truth.shape}, of {prediction.dtype} and {truth.dtype}; both must be maps of "
             "integers in the size of the image."
         )
-    encoded_truth = _encode(truth, num_classes, ignore_label, "ground truth")
-    encoded_truth[truth == ignore_label] = num_classes
-    encoded_prediction = _encode(prediction, num_classes, ignore_label, "prediction")
-    encoded_prediction[encoded_truth == num_classes] = num_classes
-    return LabelPair(encoded_prediction, encoded_truth, num_classes)
-
-
-def _encode(labels: np.ndarray, num_classes: int, ignore_label: int, what: str) -> np.ndarray:
-    is_class = (labels >= 0) & (labels < num_classes)
-    wrong = ~is_class & (labels != ignore_label)
-    if wrong.any():
-        found = np.unique(labels[wrong])
-        shown = ", ".join(str(value) for value in found[:10]) + (", ..." if len(found) > 10 else "")
-        raise ValueError(
-            f"the {what} contains the values {shown} ({np.count_nonzero(wrong)} pixels), which "
-            f"are neither a class (0 to {num_classes - 1}) nor the ignore_label of the data set "
-            f"({ignore_label}). Correct the label map, or stuff_classes and ignore_label in the "
-            "metadata."
-        )
+    check_label_values(truth, num_classes, ignore_label, "the ground truth")
+    check_label_values(prediction, num_classes, ignore_label, "the prediction")
     dtype = np.uint8 if num_classes < 256 else np.uint16
-    return np.where(is_class, labels, num_classes).astype(dtype)
+    ignored = truth == ignore_label
+    no_class = ignored | (prediction < 0) | (prediction >= num_classes)
+    return LabelPair(
+        np.where(no_class, num_classes, prediction).astype(dtype),
+        np.where(ignored, num_classes, truth).astype(dtype),
+        num_classes,
+    )
 
 
 def class_counts(pair: LabelPair, where: np.ndarray | None = None) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -36,24 +36,17 @@ def imported_lvis() -> Iterator[ModuleType]:
 
     Yields:
         The module ``lvis``.
-
-    Raises:
-        ImportError: lvis is not installed.
     """
     handlers, level = logging.root.handlers[:], logging.root.level
     try:
         import lvis
         import lvis.eval as lvis_eval
-    except ImportError as error:
-        raise ImportError(
-            "AP on LVIS, and AP*, need the package lvis: pip install 'pointrend-ext[eval]'."
-        ) from error
     finally:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
     chatter = logging.getLogger("lvis.results")  # warns of every list of predictions
     with (
-        mock.patch.object(lvis_eval, "np", _NumpyWithFloat()),
+        mock.patch.object(lvis_eval, "np", SimpleNamespace(**{**vars(np), "float": float})),
         mock.patch.object(chatter, "disabled", True),
     ):
         yield lvis
@@ -62,15 +55,12 @@ def imported_lvis() -> Iterator[ModuleType]:
 def lvis_matches(
     evaluation: Any, positions: Mapping[Any, int], class_names: Sequence[str]
 ) -> MatchTable:
-    """Collect the matches of an evaluation.
+    """Collect the matches of an ``lvis.LVISEval``; the AP from them is that of the evaluation.
 
     Args:
-        evaluation: an ``lvis.LVISEval`` that was evaluated.
+        evaluation: after ``evaluate``.
         positions: position of every image in the ground truth, by image id.
         class_names: of the classes of the evaluation, in their order.
-
-    Returns:
-        Matches; the AP from them is that of the evaluation.
     """
     parameters = evaluation.params
     thresholds, num_areas = np.asarray(parameters.iou_thrs), len(parameters.area_rng)
@@ -101,10 +91,3 @@ def _image_record(position: int, by_area: Sequence[dict[str, Any]]) -> ClassMatc
         np.full(counts.shape[1], position),
         counts,
     )
-
-
-class _NumpyWithFloat:
-    float = float
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)

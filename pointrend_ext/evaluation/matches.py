@@ -44,13 +44,7 @@ class ClassMatches:
     def joined(
         cls, records: Sequence[ClassMatches], num_thresholds: int, num_areas: int
     ) -> ClassMatches:
-        """Put single images together, by falling score, equal ones in their order.
-
-        Args:
-            records: one per image; there may be none.
-            num_thresholds: T.
-            num_areas: A.
-        """
+        """Put single images (or none) together, by falling score, equal ones in their order."""
         none, whole = np.zeros((num_thresholds, num_areas, 0), bool), np.zeros(0, np.int64)
         parts = [cls(whole, np.zeros(0), none, none, whole, none[0]), *records]
         joined = {
@@ -124,10 +118,7 @@ def _class_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray:
 def _interpolated(true: np.ndarray, wrong: np.ndarray, totals: np.ndarray) -> np.ndarray:
     """Return (T, B) means of the interpolated precision over the recall levels.
 
-    Args:
-        true: (T, B, M) right predictions up to each place.
-        wrong: (T, B, M) wrong ones.
-        totals: (B,) true objects.
+    ``true`` and ``wrong`` (T, B, M) are predictions up to each place, ``totals`` (B,) true objects.
     """
     found = true + wrong
     precision = np.divide(true, found, out=np.zeros(true.shape), where=found > 0)

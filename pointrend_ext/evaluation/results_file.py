@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["check_results", "load_results", "tasks_of"]
 
@@ -28,31 +28,16 @@ def load_results(
     Args:
         json_file: a list of ``{"image_id", "category_id", "score", "bbox", "segmentation"}`` with
             COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes.
-        truth: what the predictions will be scored against.
-        tasks: as in ``check_results``.
-
-    Returns:
-        The predictions, with compressed run-length masks.
+        truth: as in ``check_results``, like what is returned.
+        tasks: likewise.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a list in JSON, or a prediction that cannot be scored; the message names the
-            file and the entry, counted from 0.
+        ValueError: not a list of dicts in JSON, or a prediction that cannot be scored; the message
+            names the file and the entry, counted from 0.
     """
-    source = f"Results file {os.fspath(json_file)!r}"
-    try:
-        with open(json_file, encoding="utf-8") as file:
-            results = json.load(file)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{source} is not valid JSON ({error}). It may be incomplete: write it again."
-        ) from error
-    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
-        raise ValueError(
-            f"{source} is not a list of dicts, one per prediction, but begins "
-            f"{json.dumps(results)[:80]!r}."
-        )
-    return check_results(results, truth, source, tasks)
+    results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
+    return check_results(results, truth, f"Results file {os.fspath(json_file)!r}", tasks)
 
 
 def tasks_of(results: Sequence[dict[str, Any]]) -> tuple[str, ...]:

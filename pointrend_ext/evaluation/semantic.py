@@ -12,12 +12,13 @@ from typing import Any, TextIO
 
 import numpy as np
 import torch
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
 
 from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
-from pointrend_ext.evaluation.semantic_output import predicted_labels, result_entries
+from pointrend_ext.evaluation.semantic_output import named_labels, predicted_labels, result_entries
 
 __all__ = ["SemanticEvaluator"]
 
@@ -32,36 +33,33 @@ class SemanticEvaluator(SemSegEvaluator):
     ones (``boundary_semantic``). Beside logits (C, H, W) it takes label maps (H, W). A data set
     with one name in ``stuff_classes`` is binary: its label maps hold 0 and 1, scored as the classes
     "background" and that name, and the model puts out logits (1, H, W).
+
+    Args:
+        dataset_name: a registered data set with ``sem_seg_file_name`` in its records and
+            ``stuff_classes`` and ``ignore_label`` in its metadata.
+        output_dir: where ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are written;
+            None writes nothing.
+        boundary: further metrics, out of ``BOUNDARY_METRICS``.
+
+    Raises:
+        AttributeError: The metadata misses a key.
+        KeyError: A record has no label map.
+        ValueError: An unknown metric, or labels without an id in the metadata.
     """
 
     def __init__(
         self, dataset_name: str, output_dir: str | None = None, *, boundary: Sequence[str] = ()
     ) -> None:
-        """Look up the label maps and the classes.
-
-        Args:
-            dataset_name: a registered data set with ``sem_seg_file_name`` in its records and
-                ``stuff_classes`` and ``ignore_label`` in its metadata.
-            output_dir: where ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are
-                written; None writes nothing.
-            boundary: further metrics, out of ``BOUNDARY_METRICS``.
-
-        Raises:
-            AttributeError: The metadata misses a key.
-            KeyError: A record has no label map.
-            ValueError: An unknown metric, or labels without an id in the metadata.
-        """
         super().__init__(dataset_name, output_dir=output_dir)
-        names, ids = self._class_names, self._contiguous_id_to_dataset_id
-        if len(names) == 1:
-            names, ids = ["background", *names], None
-        if output_dir and ids is not None and not ids.keys() >= set(range(len(names))):
+        names, label_of_category = named_labels(MetadataCatalog.get(dataset_name))
+        self._category_ids = {label: own for own, label in label_of_category.items()}
+        if output_dir and not self._category_ids.keys() >= set(range(len(names))):
             raise ValueError(
                 f"stuff_dataset_id_to_contiguous_id of data set {dataset_name!r} names the labels "
-                f"{sorted(ids)}, but stuff_classes has {len(names)} classes. Add the others."
+                f"{sorted(self._category_ids)}, but stuff_classes has {len(names)} classes. Add "
+                "the others."
             )
         self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
-        self._category_ids: dict[int, int] = ids or {}
 
     def reset(self) -> None:
         """Forget all images; needed before the first one as well."""

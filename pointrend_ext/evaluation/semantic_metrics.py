@@ -48,21 +48,19 @@ class SemanticMetrics:
     [[1, 2, 1], [1, 1, 2]]
     >>> metrics.scores(counts)["mIoU"]
     50.0
+
+    Args:
+        class_names: names of the labels 0..C-1.
+        ignore_label: pixels with this true label are not evaluated.
+        boundary: names out of ``BOUNDARY_METRICS``.
+
+    Raises:
+        ValueError: An unknown metric.
     """
 
     def __init__(
         self, class_names: Sequence[str], ignore_label: int, boundary: Sequence[str] = ()
     ) -> None:
-        """Choose what is counted.
-
-        Args:
-            class_names: names of the labels 0..C-1.
-            ignore_label: pixels with this true label are not evaluated.
-            boundary: names out of ``BOUNDARY_METRICS``.
-
-        Raises:
-            ValueError: An unknown metric.
-        """
         unknown = [name for name in boundary if name not in BOUNDARY_METRICS]
         if unknown:
             raise ValueError(
@@ -97,10 +95,7 @@ class SemanticMetrics:
         return {name: _COUNTS[name](pair) for name in ("area", *self.boundary)}
 
     def scores(self, counts: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Turn counts of one image, or the sum over several, into scores.
-
-        Args:
-            counts: arrays as ``counts`` returns them.
+        """Turn what ``counts`` returns for one image, or the sum over several, into scores.
 
         Returns:
             Per cent by name: Detectron2's ``mIoU``, ``fwIoU``, ``IoU-CLASS``, ``mACC``, ``pACC``

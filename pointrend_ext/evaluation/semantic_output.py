@@ -8,10 +8,28 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
+from detectron2.data import Metadata
 
 from pointrend_ext.modeling.sem_seg import label_map
 
-__all__ = ["predicted_labels", "result_entries"]
+__all__ = ["named_labels", "predicted_labels", "result_entries"]
+
+
+def named_labels(metadata: Metadata) -> tuple[list[str], dict[int, int]]:
+    """Return the names of the labels 0, 1, ..., and the labels by category id of a results file.
+
+    Args:
+        metadata: of a data set, with ``stuff_classes``. One name is binary data: its labels are
+            "background" and that name.
+
+    Raises:
+        AttributeError: There are no ``stuff_classes``.
+    """
+    names = list(metadata.stuff_classes)
+    if len(names) == 1:
+        return ["background", *names], {0: 0, 1: 1}
+    same = {label: label for label in range(len(names))}
+    return names, dict(metadata.get("stuff_dataset_id_to_contiguous_id", {})) or same
 
 
 def predicted_labels(output: Mapping[str, Any], num_classes: int) -> np.ndarray:
@@ -45,16 +63,11 @@ def predicted_labels(output: Mapping[str, Any], num_classes: int) -> np.ndarray:
 def result_entries(
     file_name: str, labels: np.ndarray, category_ids: Mapping[int, int]
 ) -> Iterator[dict[str, Any]]:
-    """Encode a label map as Detectron2 does in ``sem_seg_predictions.json``.
-
-    Args:
-        file_name: of the image.
-        labels: (H, W) integers.
-        category_ids: label -> id in the file; a label without id is written as it is.
+    """Encode a label map (H, W) as Detectron2 does in ``sem_seg_predictions.json``.
 
     Yields:
         For each label ``{"file_name", "category_id", "segmentation"}``, the last a compressed
-        run-length mask.
+        run-length mask; a label without id in ``category_ids`` is written as it is.
     """
     in_columns = np.asfortranarray(labels)  # the order of COCO's masks
     for label in np.unique(labels).tolist():

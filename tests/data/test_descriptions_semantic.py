@@ -254,6 +254,9 @@ def test_binary_data(tmp_path, name, semantic_cfg):
     semantic_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
     item = next(iter(build_train_loader(semantic_cfg)))[0]
     assert item["sem_seg"].unique().tolist() == [0, 1, 255]
+    write_pair(tmp_path, "a", values=LABELS)
+    with pytest.raises(ValueError, match=r"contains the values 2 \(.* \(0 to 1\)"):
+        next(iter(build_train_loader(semantic_cfg)))
 
 
 def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):

@@ -142,13 +142,6 @@ def test_label_values(dtype):
     good = np.array([[0, 18], [255, 3]], dtype=dtype)
     check_label_values(good, 19, 255, "good.png")
     bad = np.array([[0, 19], [254, 19]], dtype=dtype)
-    with pytest.raises(ValueError, match=r"bad\.png' contains the values 19, 254 \(3 pixels\)"):
+    message = r"^bad\.png contains the values 19, 254 \(3 pixels\), which .* \(0 to 18\) .* \(255\)"
+    with pytest.raises(ValueError, match=message):
         check_label_values(bad, 19, 255, "bad.png")
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
-def test_label_values_of_a_binary_model(dtype):
-    check_label_values(np.array([[0, 1, 255]], dtype=dtype), 1, 255, "good.png")
-    bad = np.array([[0, 1, 2]], dtype=dtype)
-    with pytest.raises(ValueError, match=r"values 2 .* \(background 0 and class 1, .*CLASSES is 1"):
-        check_label_values(bad, 1, 255, "bad.png")

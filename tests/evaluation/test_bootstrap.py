@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pointrend_ext.evaluation.bootstrap import (
-    draw_images,
-    estimate,
-    instance_scores,
-    semantic_scores,
-)
-from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
+from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
+from pointrend_ext.evaluation.offline.bootstrap import draw_images, estimate, semantic_scores
+from pointrend_ext.evaluation.offline.record import Score
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
 
@@ -27,19 +23,16 @@ def test_draws():
 
 def test_estimate_by_hand():
     samples = [10.0, 12, 14, np.nan]  # standard deviation 2
-    found = estimate(11.0, samples)
-    assert (found.value, found.low, found.high) == pytest.approx(
-        (11, 11 - 3.92, 11 + 3.92), abs=0.01
-    )
+    reach = pytest.approx(11 - 3.92, abs=0.01), pytest.approx(11 + 3.92, abs=0.01)
+    assert estimate(11.0, samples) == Score(11, *reach)
     assert estimate(11.0, samples, 0.6827).high == pytest.approx(13, abs=0.01)
     assert estimate(1.0, samples, bounds=(0, 100)).low == 0
     assert estimate(99.0, samples, bounds=(0, 100)).high == 100
-    one_image = estimate(7.0, [7.0, 7.0, 7.0])  # has all objects of a class
-    nothing = estimate(float("nan"), samples)
-    for lonely in (estimate(5.0, []), estimate(5.0, [4.0]), nothing, one_image):
-        assert np.isnan(lonely.low)
-        assert np.isnan(lonely.high)
-    assert estimate(0.0, [0.0, 0.0]).high == 0
+    assert estimate(float("nan"), samples) == Score(None)
+    # no samples, one, and those of a class whose objects are all in one image
+    for value, lonely in ((5.0, []), (5.0, [4.0]), (7.0, [7.0, 7.0, 7.0])):
+        assert estimate(value, lonely) == Score(value)
+    assert estimate(0.0, [0.0, 0.0]) == Score(0.0, 0.0, 0.0)
 
 
 def test_semantic_scores_are_those_of_the_drawn_images():
@@ -82,7 +75,7 @@ def simulated(rng, num_images, gain):
 
 
 def score(table, weights):
-    return instance_scores(table, weights, high_ious=False)["AP"]
+    return 100 * np.nanmean(average_precisions(table, weights)[..., 0], axis=(1, 2))
 
 
 def test_intervals_of_differences_hold():

@@ -1,8 +1,6 @@
-"""Boundary AP: by hand, and against a slow implementation written from the definition."""
+"""Boundary AP: by hand, and against pycocotools with a slow IoU written from the definition."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
@@ -10,86 +8,12 @@ from pycocotools import mask as mask_util
 
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary, rle_boundary
 from pointrend_ext.evaluation.coco_ap import coco_precision
-from tests.evaluation.oracles import slow_boundary
+from tests.evaluation.oracles import (
+    SlowBoundaryEvaluation,
+    official_precision,
+    slow_boundary,
+)
 from tests.toy_instances import ap, ap_array
-
-# ---- slow oracle: python loops, nothing of the package or of an evaluation library
-
-AREAS = [(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)]
-
-
-def slow_iou(predicted, true, crowd, d):
-    both = np.sum(predicted & true)
-    if crowd:
-        return both / np.sum(predicted)
-    mask_iou = both / np.sum(predicted | true)
-    outlines = slow_boundary(predicted, d), slow_boundary(true, d)
-    return min(mask_iou, np.sum(outlines[0] & outlines[1]) / np.sum(outlines[0] | outlines[1]))
-
-
-def matches(predicted, true, ious, threshold, area):
-    """One image and class: (score, is right) of the predictions that count, and what to find."""
-    ignored = [t["crowd"] or not area[0] <= t["area"] <= area[1] for t in true]
-    order = sorted(range(len(true)), key=lambda t: ignored[t])
-    taken, counted = set(), []
-    for p, (score, mask) in enumerate(predicted):
-        best, found = threshold, None
-        for t in order:
-            if t in taken and not true[t]["crowd"]:
-                continue
-            if found is not None and not ignored[found] and ignored[t]:
-                break
-            if ious[p, t] >= best:
-                best, found = ious[p, t], t
-        if found is not None:
-            taken.add(found)
-            if not ignored[found]:
-                counted.append((score, True))
-        elif area[0] <= mask.sum() <= area[1]:
-            counted.append((score, False))
-    return counted, len(true) - sum(ignored)
-
-
-def slow_average_precision(counted, number):
-    """Mean over 101 recall levels of the best precision at that recall or a higher one."""
-    counted = sorted(counted, key=lambda c: -c[0])
-    right = np.cumsum([is_right for _, is_right in counted])
-    precision = [r / n for n, r in enumerate(right, start=1)]
-    recall = [r / number for r in right]
-    levels = np.linspace(0, 1, 101)
-    pairs = list(zip(precision, recall, strict=True))
-    return float(np.mean([max([p for p, r in pairs if r >= v], default=0) for v in levels]))
-
-
-def slow_table(truth, predictions):
-    """AP (T, K, A) of the definition; NaN where there is nothing to find."""
-    sizes, classes = truth.sizes_hw, list(truth.class_names)
-    thresholds = np.linspace(0.5, 0.95, 10)
-    groups = {(i, k): ([], []) for i in sizes for k in classes}
-    for p in predictions:
-        mask = mask_util.decode(p["segmentation"])
-        groups[p["image_id"], p["category_id"]][0].append((p["score"], mask))
-    for a in truth.dataset["annotations"]:
-        entry = {"crowd": bool(a["iscrowd"]), "area": a["area"]}
-        entry["mask"] = mask_util.decode(a["segmentation"])
-        groups[a["image_id"], a["category_id"]][1].append(entry)
-    ious = {}
-    for key, (predicted, true) in groups.items():
-        predicted.sort(key=lambda p: -p[0])
-        d = max(1, round(0.02 * (sizes[key[0]][0] ** 2 + sizes[key[0]][1] ** 2) ** 0.5))
-        ious[key] = np.array(
-            [[slow_iou(p[1], t["mask"], t["crowd"], d) for t in true] for p in predicted]
-        )
-    table = np.full((10, len(classes), len(AREAS)), np.nan)
-    axes = (enumerate(axis) for axis in (thresholds, classes, AREAS))
-    for (t, threshold), (k, class_id), (a, area) in itertools.product(*axes):
-        parts = [matches(*groups[i, class_id], ious[i, class_id], threshold, area) for i in sizes]
-        number = sum(n for _, n in parts)
-        if number:
-            counted = [c for part, _ in parts for c in part]
-            table[t, k, a] = slow_average_precision(counted, number)
-    return table
-
 
 # ---- the boundary of one mask
 
@@ -213,18 +137,14 @@ def test_equal_to_the_definition(instances):
     truth = instances.truth(sizes, annotations, ("a", "b"))
     predictions = instances.spoiled(truth, rng)
     table = coco_precision(truth, predictions, "boundary")
-    expected = slow_table(truth, predictions)
-    np.testing.assert_allclose(ap_array(table), expected, atol=1e-6)
-    assert 0.05 < np.nanmean(expected[..., 0]) < 0.95
-    assert np.nanmin(expected[:, :, 1]) < np.nanmax(expected[:, :, 1])
+    expected = official_precision(truth, predictions, "segm", SlowBoundaryEvaluation)
+    np.testing.assert_allclose(table.precision, expected, atol=1e-6)
+    found = ap_array(table)
+    assert 0.05 < np.nanmean(found[..., 0]) < 0.95
+    assert np.nanmin(found[:, :, 1]) < np.nanmax(found[:, :, 1])
 
 
-def test_never_above_mask_ap(instances, toy_truth, toy_predictions):
-    tables = [coco_precision(toy_truth, toy_predictions, task) for task in ("segm", "boundary")]
-    thresholds = tables[0].iou_thresholds
-    mask_ap, boundary_ap = ([ap(t, f"AP{100 * i:.0f}") for i in thresholds] for t in tables)
-    assert all(0 <= b <= m for m, b in zip(mask_ap, boundary_ap, strict=True))
-    assert sum(boundary_ap) < sum(mask_ap)
+def test_perfect_predictions(instances, toy_truth):
     sizes = toy_truth.sizes_hw
     perfect = [
         {**a, "score": 1.0, "segmentation": instances.annotation_rle(a, sizes[a["image_id"]])}

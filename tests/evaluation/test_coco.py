@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
 import torch
@@ -12,32 +9,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
 from pycocotools import mask as mask_util
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
-from pointrend_ext.evaluation.coco import score_instances
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from tests.evaluation.oracles import official_precision
 from tests.toy_instances import ap, columns
-
-
-def official_precision(truth, predictions, task):
-    """Precision (T, R, K, A) of pycocotools, called by hand."""
-    coco = COCO()
-    coco.dataset = {
-        **truth.dataset,
-        "annotations": [{"iscrowd": 0, **a} for a in truth.dataset["annotations"]],
-    }
-    unused = "bbox" if task == "segm" else "segmentation"
-    predictions = [{k: v for k, v in p.items() if k != unused} for p in predictions]
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(predictions), task)
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation.eval["precision"][..., -1]
 
 
 def test_each_threshold_by_hand(instances):
@@ -46,10 +24,8 @@ def test_each_threshold_by_hand(instances):
     truth = instances.truth(
         [(20, 100)] * 2, [(0, 0, columns(100), False), (1, 0, columns(100), False)]
     )
-    predictions = [
-        instances.prediction(0, 0, columns(92), 0.9),
-        instances.prediction(1, 0, columns(87), 0.8),
-    ]
+    found = ((0, 0, columns(92), 0.9), (1, 0, columns(87), 0.8))
+    predictions = [instances.prediction(*one) for one in found]
     for task in ("bbox", "segm"):
         table = coco_precision(truth, predictions, task)
         half = 100 * 51 / 101
@@ -95,35 +71,12 @@ def test_crowds_by_hand(instances, task):
     assert ap(table, "AP55") == pytest.approx(50)
 
 
-def check_equal_to_pycocotools(truth, predictions):
-    for task in ("bbox", "segm"):
-        table = coco_precision(truth, predictions, task)
-        expected = official_precision(truth, predictions, task)
-        assert 0.1 < expected[expected > -1].mean() < 0.9
-        np.testing.assert_allclose(table.precision, expected, atol=1e-6)
-
-
-def test_equal_to_pycocotools(toy_truth, toy_predictions):
-    check_equal_to_pycocotools(toy_truth, toy_predictions)
-
-
-def test_equal_to_pycocotools_on_random_crowds(instances):
-    rng = np.random.default_rng(3)
-    annotations = []
-    for image in range(12):
-        for _ in range(rng.integers(0, 5)):
-            y, x = rng.integers(0, 60, 2)
-            mask = np.zeros((80, 110), np.uint8)
-            mask[y : y + rng.integers(5, 50), x : x + rng.integers(5, 50)] = 1
-            annotations.append((image, rng.integers(0, 3), mask, rng.random() < 0.3))
-    truth = instances.truth([(80, 110)] * 12, annotations, ("a", "b", "c"))
-    check_equal_to_pycocotools(truth, instances.spoiled(truth, rng))
-
-
-@pytest.mark.real_data
-def test_equal_to_pycocotools_on_coco(coco_truth, coco_predictions):
-    assert sum(a["iscrowd"] for a in coco_truth.dataset["annotations"]) == 7
-    check_equal_to_pycocotools(coco_truth, coco_predictions)
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_equal_to_pycocotools(scored, task):
+    table = coco_precision(*scored, task)
+    expected = official_precision(*scored, task)
+    assert 0.1 < expected[expected > -1].mean() < 0.9
+    np.testing.assert_allclose(table.precision, expected, atol=1e-6)
 
 
 def test_image_ids_may_be_words(instances):
@@ -194,11 +147,10 @@ def test_evaluator_with_boundary_ap_gathers(processed, toy_truth, toy_prediction
         "detectron2.evaluation.coco_evaluation.comm.gather", lambda own, dst: [first, own]
     )
     results = processed(evaluator, ids[3:]).evaluate()
-    tables = score_instances(toy_truth, toy_predictions, ("bbox", "segm", "boundary"))
     assert list(results) == ["bbox", "segm", "boundary"]
-    for task, table in tables.items():
-        expected = table.metrics(high_ious=task != "bbox")
-        assert results[task] == pytest.approx(expected, nan_ok=True)
+    for task, found in results.items():
+        table = coco_precision(toy_truth, toy_predictions, task)
+        assert found == pytest.approx(table.metrics(high_ious=task != "bbox"), nan_ok=True)
     assert 0 < results["boundary"]["AP"] < results["segm"]["AP"]
 
 
@@ -210,19 +162,18 @@ def test_evaluator_when_a_model_finds_nothing(processed):
     assert [results[task]["AP"] for task in ("bbox", "segm", "boundary")] == [0, 0, 0]
 
 
-def test_evaluator_refuses(processed, toy_truth):
+def test_evaluator_refuses(processed):
     with pytest.raises(ValueError, match=r"it knows 'bbox' and 'segm'"):
         InstanceEvaluator("toy_val", ("bbox", "keypoints"))
     with pytest.raises(ValueError, match=r"about masks.*set MODEL\.MASK_ON True"):
         InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
-    evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
-    (found, *_) = [p["instances"] for p in evaluator._predictions if p["instances"]]
-    found[0]["segmentation"] = {**found[0]["segmentation"], "size": [7, 9]}
-    message = r"Predictions on 'toy_val': entry 0 .*\(height, width\) \(7, 9\), the image \("
-    with pytest.raises(ValueError, match=message):
-        evaluator.evaluate()
-    evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
-    (found, *_) = [p["instances"] for p in evaluator._predictions if p["instances"]]
-    found[0]["category_id"] = 99
-    with pytest.raises(ValueError, match=r"class 99, but data set 'toy_val' has \d+ classes"):
-        evaluator.evaluate()
+    size = r"Predictions on 'toy_val': entry 0 .*\(height, width\) \(7, 9\), the image \("
+    number = r"class 99, but data set 'toy_val' has \d+ classes"
+    for spoil, message in (
+        (lambda p: p.update(segmentation={**p["segmentation"], "size": [7, 9]}), size),
+        (lambda p: p.update(category_id=99), number),
+    ):
+        evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
+        spoil(next(p["instances"][0] for p in evaluator._predictions if p["instances"]))
+        with pytest.raises(ValueError, match=message):
+            evaluator.evaluate()

@@ -21,40 +21,14 @@ def from_matches(truth, predictions, task, weights=None):
     return found, ap_array(precision_of(evaluation, truth))
 
 
-def check_equal(truth, predictions, task):
-    found, expected = from_matches(truth, predictions, task)
-    assert np.nanmax(expected) > 0
-    np.testing.assert_allclose(found[0], expected, atol=1e-6)
-
-
 TASKS = pytest.mark.parametrize("task", ["bbox", "segm", "boundary"])
 
 
 @TASKS
-def test_equal_to_the_evaluator_on_toy_images(toy_truth, toy_predictions, task):
-    check_equal(toy_truth, toy_predictions, task)
-
-
-@pytest.mark.real_data
-@TASKS
-def test_equal_to_the_evaluator_on_coco(coco_truth, coco_predictions, task):
-    assert any(a["iscrowd"] for a in coco_truth.dataset["annotations"])
-    check_equal(coco_truth, coco_predictions, task)
-
-
-def test_crowds_and_sizes_are_left_out(instances):
-    # A crowd takes any number of predictions; the small true object is none of the large ones.
-    truth = instances.truth(
-        [(20, 100)],
-        [(0, 0, columns(20), False), (0, 0, columns(50, 50), True), (0, 0, columns(1, 30), False)],
-    )
-    found = [(columns(10, 50), 0.9), (columns(10, 60), 0.8), (columns(20), 0.7)]
-    found += [(columns(1, 30), 0.6), (columns(3, 40), 0.5)]
-    predictions = [instances.prediction(0, 0, mask, score) for mask, score in found]
-    ap, expected = from_matches(truth, predictions, "segm")
-    assert ap[0, :, 0, 0] == pytest.approx(np.ones(10))
-    np.testing.assert_allclose(ap[0], expected, atol=1e-6)
-    assert np.isnan(ap[0, 0, 0, 3])  # none is large
+def test_equal_to_the_evaluator(task, scored):
+    found, expected = from_matches(*scored, task)
+    assert np.nanmax(expected) > 0
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
 
 
 @TASKS

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pointrend_ext.evaluation.coco import score_instances
+from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
     data_set_of_annotations,
@@ -25,6 +25,7 @@ from pointrend_ext.evaluation.offline import (
     written_tables,
 )
 from pointrend_ext.evaluation.offline.record import FoundObject, Score
+from tests.toy_instances import as_lvis
 
 
 def values(scores):
@@ -37,7 +38,8 @@ def test_values_are_the_evaluators(evaluation, toy_truth):
         predictions = json.loads(Path(model.predictions).read_text())
         assert model.num_predictions == len(predictions)
         assert tuple(model.scores) == tasks
-        for task, table in score_instances(toy_truth, predictions, tasks).items():
+        for task in tasks:
+            table = coco_precision(toy_truth, predictions, task)
             own = values(model.scores[task])
             expected = table.metrics(high_ious=task != "bbox")
             assert {k: own[k] for k in expected} == pytest.approx(expected, nan_ok=True)
@@ -185,16 +187,6 @@ def test_the_tool_names_mistakes(run_tool, results_files, toy_json, write_json):
     assert f"Results file '{bad}': entry 2 (image_id 17): its" in printed.err
 
 
-def as_lvis(dataset):
-    more = {"neg_category_ids": [], "not_exhaustive_category_ids": []}
-    categories = enumerate(dataset["categories"])
-    return {
-        "images": [{**image, **more} for image in dataset["images"]],
-        "categories": [{**c, "frequency": "rcf"[n % 3]} for n, c in categories],
-        "annotations": [a for a in dataset["annotations"] if not a.get("iscrowd")],
-    }
-
-
 def test_ap_star_and_lvis(instance_data, results_files, toy_truth, write_json):
     pytest.importorskip("lvis")
     from pointrend_ext.evaluation.ap_star import ApStar
@@ -215,23 +207,22 @@ def test_ap_star_and_lvis(instance_data, results_files, toy_truth, write_json):
     assert scores["APr"] == pytest.approx(np.nanmean([scores[name] for name in rare]))
     assert found["APr"].low < scores["APr"] < found["APr"].high
     for refused in (EvaluationOptions(("boundary",)), EvaluationOptions(None, str(path))):
-        with pytest.raises(ValueError, match=r"LVIS's rules: choose from \['bbox', 'segm'\]"):
+        with pytest.raises(ValueError, match=r"LVIS's rules: choose from \['bbox', 'segm'\], not"):
             evaluate_files(lvis, old, refused)
-    with pytest.raises(ValueError, match=r"AP\* needs annotations in LVIS's format"):
-        evaluate_files(instance_data, old, EvaluationOptions(("ap_star",)))
 
 
 def test_bad_requests_are_refused(instance_data, results_files, few_draws):
-    with pytest.raises(ValueError, match=r"choose from \['bbox', .*no metrics \['segn'\]"):
+    with pytest.raises(ValueError, match=r"choose from \['bbox', .*\], not \['segn'\]"):
         evaluate_files(instance_data, results_files, EvaluationOptions(("segn",)))
+    with pytest.raises(ValueError, match=r"AP\* needs annotations in LVIS's format"):
+        evaluate_files(instance_data, results_files, EvaluationOptions(("ap_star",)))
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         evaluate_files(instance_data, {"a": "gone.json"}, few_draws)
     with pytest.raises(ValueError, match="'toy_valley' is not a registered data set"):
         find_data_set("toy_valley")
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        EvaluationOptions(level=95)
-    with pytest.raises(ValueError, match="draws is -1"):
-        EvaluationOptions(num_draws=-1)
+    for key, value, message in (("level", 95, "level 95"), ("num_draws", -1, "draws is -1")):
+        with pytest.raises(ValueError, match=rf"{message}.*between 0 and 1"):
+            EvaluationOptions(**{key: value})
 
 
 def test_names_of_predictions():
@@ -242,11 +233,9 @@ def test_names_of_predictions():
         name_predictions(["p/r.json", "q/r.json"])
 
 
-def test_nothing_predicted(instance_data, few_draws, write_json):
+@pytest.mark.parametrize(("metrics", "last"), [(None, "bbox"), (("segm", "boundary"), "boundary")])
+def test_nothing_predicted(instance_data, write_json, metrics, last):
     none = {"none": str(write_json([], "none.json"))}
-    found = evaluate_files(instance_data, none, few_draws)
-    assert found.models[0].scores["bbox"]["AP"].value == 0
-    options = EvaluationOptions(("segm", "boundary"), num_draws=5)
-    found = evaluate_files(instance_data, none, options)
-    assert found.models[0].scores["boundary"]["AP"].value == 0
+    found = evaluate_files(instance_data, none, EvaluationOptions(metrics, num_draws=5))
+    assert found.models[0].scores[last]["AP"].value == 0
     assert not any(example.found_by_all for example in found.examples)

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,20 +18,10 @@ import pytest
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
-from pointrend_ext.evaluation.offline import (
-    EvaluationOptions,
-    evaluate_files,
-    written_tables,
-)
+from pointrend_ext.evaluation.offline import EvaluationOptions, evaluate_files, written_tables
 from pointrend_ext.evaluation.offline.record import FoundObject, ModelRecord, ObjectExample, Score
-from pointrend_ext.evaluation.report import (
-    RefinedPoints,
-    ShownObject,
-    object_gallery,
-    plots,
-    write_report,
-)
-from pointrend_ext.evaluation.report.object_gallery import object_pictures
+from pointrend_ext.evaluation.report import RefinedPoints, ShownObject, plots, write_report
+from pointrend_ext.evaluation.report import object_gallery as gallery
 from pointrend_ext.evaluation.report.point_cells import point_row, points_sentence
 from pointrend_ext.visualization import pick_zoom_window
 
@@ -60,35 +49,35 @@ def page(evaluation, folder, **options):
 
 @pytest.fixture(scope="module")
 def report(evaluation, tmp_path_factory):
+    """The path of a page, and what it holds."""
     path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
     write_report(evaluation, path, curves=CURVES, num_pictures=3)
-    return path
+    return path, path.read_text(encoding="utf-8")
 
 
 def check_numbers(tables, evaluation):
     for task, first in evaluation.models[0].scores.items():
-        head, *rows = tables[f"scores-{task}"]
+        head, *rows = tables.pop(f"scores-{task}")
         assert head[1:3] == [model.name for model in evaluation.models]
         assert {"AP", "AP75", "APl"} <= {row[0] for row in rows} or task == "sem_seg"
         for metric, *cells in rows:
             assert metric in first
-            scores = [model.scores[task][metric] for model in evaluation.models]
-            scores += [d.scores[task][metric] for d in evaluation.differences]
-            for cell, score in zip(cells, scores, strict=True):
+            all_scores = [entry.scores for entry in (*evaluation.models, *evaluation.differences)]
+            for cell, scores in zip(cells, all_scores, strict=True):
                 found = [float(n) for n in re.findall(r"[-+]?\d+\.\d+", cell)]
-                expected = [n for n in dataclasses.astuple(score) if n is not None]
+                expected = [n for n in dataclasses.astuple(scores[task][metric]) if n is not None]
                 assert found == pytest.approx(expected, abs=0.0051)
+    assert not tables
 
 
 def test_every_number_is_that_of_the_evaluation(report, evaluation):
-    tables, _ = read(report.read_text(encoding="utf-8"))
-    assert set(tables) == {"scores-bbox", "scores-segm", "scores-boundary"}
-    check_numbers(tables, evaluation)
+    assert list(evaluation.models[0].scores) == ["bbox", "segm", "boundary"]
+    check_numbers(read(report[1])[0], evaluation)
 
 
 def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
-    captions = re.findall("<figcaption>(.*?)</figcaption>", report.read_text(encoding="utf-8"))
-    captions = [html.unescape(caption) for caption in captions if "has score" in caption]
+    captions = map(html.unescape, re.findall("<figcaption>(.*?)</figcaption>", report[1]))
+    captions = [caption for caption in captions if "has score" in caption]
     assert len(captions) in (3, 4)
     results = {m.name: json.loads(Path(m.predictions).read_text()) for m in evaluation.models}
     examples = [e for e in evaluation.examples if e.found_by_all][:3]
@@ -106,9 +95,7 @@ def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
         (Score(2), "+2.00", []),
     ],
 )
-def test_a_difference_is_marked_if_its_interval_excludes_zero(
-    evaluation, tmp_path, score, cell, kinds
-):
+def test_differences_other_than_zero_are_marked(evaluation, tmp_path, score, cell, kinds):
     scores = {"bbox": {"AP": score}, "segm": {}, "boundary": {}}
     difference = dataclasses.replace(evaluation.differences[0], scores=scores)
     changed = dataclasses.replace(evaluation, differences=(difference,))
@@ -148,9 +135,8 @@ def test_plots_show_the_evaluators_numbers(evaluation, figures):
     assert (np.diff(gains[1] - gains[0]) >= 0).all()  # the largest gain on top
     first, second = (bars[0].get_y() for bars in bars_of(axes.containers))
     assert first > second  # in each group the first model is on top
-    for iou, axes in zip(
-        ("0.50", "0.75", "0.90"), plots.plot_reliability(evaluation).uri, strict=True
-    ):
+    ious = ("0.50", "0.75", "0.90")
+    for iou, axes in zip(ious, plots.plot_reliability(evaluation).uri, strict=True):
         for line, model in zip(axes.lines[1:], models, strict=True):
             known = [r for r in model.reliability if r.precision[iou] is not None]
             assert list(line.get_xdata()) == [r.mean_score for r in known]
@@ -171,19 +157,12 @@ def test_classes_that_say_nothing_are_left_out(evaluation, figures, monkeypatch)
     zero, middle = "in which every score is 0 are left out", "in the middle are left out"
     first = {"a": 1.0, "b": 0.0, "c": 5.0, "d": None, "e": 0.0, "f": 9.0}
     second = {"a": 4.0, "b": 0.0, "c": 3.0, "d": None, "e": 0.5, "f": 9.0}
-    names, caption = shown(first, second)
-    assert names == "cfea"  # by gain
-    assert caption == (
-        f"The class in which y gains most on top; the lines are the intervals. Classes {zero} (1)."
-    )
+    gain = "The class in which y gains most on top; the lines are the intervals."
+    best = "The best class on top; the lines are the intervals."
+    assert shown(first, second) == ("cfea", f"{gain} Classes {zero} (1).")  # by gain
     monkeypatch.setattr(plots, "_MOST_CLASSES", 2)
-    names, caption = shown(first, second)
-    assert names == "ca"
-    assert caption.endswith(f"Classes {zero} (1). Classes {middle} (2).")
-    names, caption = shown(first)
-    assert names == "af"
-    assert caption.startswith("The best class on top;")
-    assert caption.endswith(f"Classes {zero} (2). Classes {middle} (1).")
+    assert shown(first, second) == ("ca", f"{gain} Classes {zero} (1). Classes {middle} (2).")
+    assert shown(first) == ("af", f"{best} Classes {zero} (2). Classes {middle} (1).")
 
 
 def bars_of(containers):
@@ -191,7 +170,7 @@ def bars_of(containers):
 
 
 def test_it_needs_nothing_else(report):
-    text = report.read_text(encoding="utf-8")
+    _, text = report
     _, uris = read(text)
     assert uris
     assert all(uri.startswith("data:") for uri in uris)
@@ -207,7 +186,7 @@ def test_it_needs_nothing_else(report):
 
 
 def test_pictures_show_the_objects(evaluation):
-    found = list(object_pictures(evaluation, 3))
+    found = list(gallery.object_pictures(evaluation, 3))
     assert len(found) in (3, 4)
     (caption, picture), example = found[0], evaluation.examples[0]
     assert caption.startswith(f"{example.class_name}, image {example.image_id}. old has score")
@@ -215,7 +194,7 @@ def test_pictures_show_the_objects(evaluation):
     thirds = [picture[:, i * 306 : i * 306 + 300].astype(int) for i in range(3)]
     assert abs(thirds[1] - thirds[2]).mean() > 1  # the models differ there
     without = dataclasses.replace(example, image_file=None)
-    ((_, grey),) = object_pictures(dataclasses.replace(evaluation, examples=(without,)), 1)
+    ((_, grey),) = gallery.object_pictures(dataclasses.replace(evaluation, examples=(without,)), 1)
     assert grey.shape == picture.shape
 
 
@@ -229,21 +208,20 @@ def test_the_frame_lies_where_the_zoom_is(size_hw):
     found[3 * unit :, 4 * unit :] = False
     example = ObjectExample(1, 1, None, "x", True, {"a": FoundObject(0, 1.0, 0.75, 0.5)})
     image = np.full((*size_hw, 3), 90, np.uint8)
-    picture = object_gallery._picture(image, ShownObject(example, true, {"a": found}), None)
-    window = object_gallery._around(true, [found])
-    edge = max(object_gallery._SMALLEST_ZOOM_PX, round(object_gallery._ZOOM_SHARE * 4 * unit))
+    picture = gallery._picture(image, ShownObject(example, true, {"a": found}), None)
+    window = gallery._around(true, [found])
+    edge = max(gallery._SMALLEST_ZOOM_PX, round(gallery._ZOOM_SHARE * 4 * unit))
     left, top, right, bottom = pick_zoom_window(found, true, true, edge)
     scale = 300 / (window[2] - window[0])
     cell = picture[picture.shape[0] - 4 - 600 :][:300, 306:]
     white = (cell > 250).all(axis=2)
-    rows, columns = (
-        np.flatnonzero(white.mean(axis=1) > 0.3),
-        np.flatnonzero(white.mean(axis=0) > 0.3),
-    )
-    expected = [(top - window[1]) * scale, (bottom - window[1]) * scale]
-    assert [rows[0], rows[-1] + 1] == pytest.approx(expected, abs=2)
-    expected = [(left - window[0]) * scale, (right - window[0]) * scale]
-    assert [columns[0], columns[-1] + 1] == pytest.approx(expected, abs=2)
+    rows, columns = (np.flatnonzero(white.mean(axis=axis) > 0.3) for axis in (1, 0))
+    for found, ends, start in (
+        (rows, (top, bottom), window[1]),
+        (columns, (left, right), window[0]),
+    ):
+        expected = [(end - start) * scale for end in ends]
+        assert [found[0], found[-1] + 1] == pytest.approx(expected, abs=2)
     assert len(rows) + len(columns) <= 12  # lines of 2 pixels however large the object is
 
 
@@ -251,12 +229,11 @@ def test_points_are_drawn_where_they_are():
     window, colors = (10, 20, 30, 40), ([250, 204, 21], [74, 222, 128])  # finest, coarser
     black = np.zeros((100, 100, 3), np.uint8)
     shown = ShownObject(SEEN, np.ones((60, 60), bool), {"a": None, "b": None})
-    points = RefinedPoints(
-        np.array([[15.0, 25.0], [22.5, 35.0], [9.0, 25.0], [15.0, 25.0]]), np.array([8, 4, 8, 4])
-    )
-    row = point_row([black] * 2, window, shown, {"b": {3: points}, "a": None}, title_px=9, gap_px=6)
-    assert row.shape == (109, 312, 3)
-    legend, plain, cell = (row[9:, left : left + 100] for left in (0, 106, 212))
+    places = [[15.0, 25.0], [22.5, 35.0], [9.0, 25.0], [15.0, 25.0]]
+    points = RefinedPoints(np.array(places), np.array([8, 4, 8, 4]))
+    row = point_row([black] * 2, window, shown, {"b": {3: points}, "a": None})
+    assert row.shape == (120, 312, 3)
+    legend, plain, cell = (row[20:, left : left + 100] for left in (0, 106, 212))
     assert (plain == 170).all()  # faded: nothing to show
     # (15, 25) is a quarter of the window to the right and down, (22.5, 35) lies at (5/8, 3/4); a
     # coarse point lies under a fine one, and (9, 25) outside.
@@ -282,8 +259,8 @@ def test_a_row_of_points_below_the_others(evaluation):
     key = evaluation.examples[0].annotation_id
     everywhere = np.stack(np.meshgrid(np.arange(400), np.arange(400)), axis=2).reshape(-1, 2) + 0.5
     points = {"old": None, OTHER: {key: RefinedPoints(everywhere, np.full(len(everywhere), 224))}}
-    (_, without), *_ = object_pictures(evaluation, 1)
-    (_, drawn), *_ = object_pictures(evaluation, 1, points)
+    (_, without), *_ = gallery.object_pictures(evaluation, 1)
+    (_, drawn), *_ = gallery.object_pictures(evaluation, 1, points)
     rows = len(without)
     np.testing.assert_array_equal(drawn[:rows], without)
     assert drawn.shape == (rows + 4 + 20 + 300, *without.shape[1:])
@@ -300,12 +277,6 @@ def test_one_model_without_intervals(evaluation, instance_data, tmp_path):
     assert "<h2>Training" not in text
     worst = alone.examples[0].models["a"].boundary_iou
     assert worst == min(e.models["a"].boundary_iou for e in alone.examples if e.found_by_all)
-
-
-def test_without_the_libraries(evaluation, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match=r"needs jinja2 and matplotlib: pip install .*\[report\]"):
-        write_report(evaluation, tmp_path / "r.html")
 
 
 def test_label_maps(label_data, label_files, tmp_path, few_draws):
@@ -326,11 +297,11 @@ def test_in_a_browser(report, tmp_path):
         pytest.skip("no Chromium; install one, or name it in CHROMIUM")
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-        f"--user-data-dir={tmp_path}", "--dump-dom", report.resolve().as_uri(),
+        f"--user-data-dir={tmp_path}", "--dump-dom", report[0].resolve().as_uri(),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "CONSOLE" not in done.stderr
     shown, _ = read(done.stdout)
-    assert shown == read(report.read_text(encoding="utf-8"))[0]
+    assert shown == read(report[1])[0]
     assert len(shown["scores-segm"]) > 6

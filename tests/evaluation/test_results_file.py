@@ -45,12 +45,14 @@ def test_uncompressed_masks_are_compressed(truth, good, write_json):
 
 
 def test_boxes_alone_and_masks_alone(truth, good, write_json):
-    boxes = [{k: v for k, v in g.items() if k != "segmentation"} for g in good]
-    masks = [{k: v for k, v in g.items() if k != "bbox"} for g in good]
-    assert tasks_of(load_results(write_json(boxes), truth)) == ("bbox",)
-    assert tasks_of(load_results(write_json(masks), truth)) == ("segm",)
-    assert load_results(write_json([]), truth) == []
-    assert tasks_of([]) == ()
+    boxes, masks = (
+        [{k: v for k, v in g.items() if k != unused} for g in good]
+        for unused in ("segmentation", "bbox")
+    )
+    for predictions, tasks in ((boxes, ("bbox",)), (masks, ("segm",)), ([], ())):
+        results = load_results(write_json(predictions), truth)
+        assert results == predictions
+        assert tasks_of(results) == tasks
     with pytest.raises(ValueError, match=r"entry 0 .*its segmentation None is not"):
         load_results(write_json(boxes), truth, ("bbox", "boundary"))
     with pytest.raises(ValueError, match=r"entry 1 .*its segmentation None is not"):
@@ -109,14 +111,16 @@ def test_bad_files(truth, good, write_json, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_results(tmp_path / "gone.json", truth)
     path = write_json(good, "cut.json")
-    path.write_text(path.read_text()[:-20])
-    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
-        load_results(path, truth)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"cut\.json' is not valid JSON"):
-        load_results(path, truth)
-    for content, beginning in ((truth.dataset, '{"images"'), ([good[0], [1, 2]], r'\[{"image_id"')):
-        with pytest.raises(ValueError, match=f"is not a list of dicts.* begins '{beginning}"):
+    cut = path.read_bytes()[:-20]
+    for content in (cut, b"\xff\xfe\x00"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"^Results file '.*cut\.json': Invalid JSON"):
+            load_results(path, truth)
+    for content, message in (
+        (truth.dataset, "Input should be a valid array"),
+        ([good[0], [1, 2]], "1: Input should be an object"),
+    ):
+        with pytest.raises(ValueError, match=rf"^Results file '.*file\.json': {message}"):
             load_results(write_json(content), truth)
 
 

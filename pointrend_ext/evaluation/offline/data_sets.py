@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.offline.record import DataSetRecord
+from pointrend_ext.evaluation.semantic_output import named_labels
 
 __all__ = ["InstanceData", "SemanticData", "data_set_of_annotations", "find_data_set"]
 
@@ -37,13 +37,16 @@ class InstanceData:
     @property
     def record(self) -> DataSetRecord:
         """What an evaluation says of it."""
-        classes = tuple(self.truth.class_names.values())
-        num_images = len(self.truth.sizes_hw)
-        return DataSetRecord(self.name, "instances", self.truth.source, num_images, classes)
+        truth, classes = self.truth, tuple(self.truth.class_names.values())
+        return DataSetRecord(self.name, "instances", truth.source, len(truth.sizes_hw), classes)
 
     def image_files(self) -> dict[int, str]:
-        """Return the image files by image id, relative to ``image_root``."""
-        return {image["id"]: _file_of(image) for image in self.truth.dataset["images"]}
+        """Return the image files by image id, relative to ``image_root``; LVIS has URLs alone."""
+        return {
+            image["id"]: image.get("file_name")
+            or "/".join(image.get("coco_url", "").split("/")[-2:])
+            for image in self.truth.dataset["images"]
+        }
 
 
 @dataclass(frozen=True)
@@ -82,19 +85,10 @@ class SemanticData:
 def find_data_set(name: str) -> InstanceData | SemanticData:
     """Look up a registered data set.
 
-    Args:
-        name: as in ``DATASETS.TEST``.
-
     Raises:
         ValueError: It is not registered, or of a kind that cannot be scored from files.
         FileNotFoundError: Its files are not there.
     """
-    if name not in DatasetCatalog:
-        known = ", ".join(sorted(n for n in DatasetCatalog.list() if "val" in n)[:40])
-        raise ValueError(
-            f"{name!r} is not a registered data set. Give the description that names it, or choose "
-            f"from those that are: {known}, ..."
-        )
     metadata = MetadataCatalog.get(name)
     kind = metadata.get("evaluator_type", None)
     if kind in _INSTANCE_TYPES:
@@ -102,24 +96,22 @@ def find_data_set(name: str) -> InstanceData | SemanticData:
         return InstanceData(name, truth, metadata.get("image_root", None), kind == "lvis")
     if kind == "sem_seg":
         return _semantic_data(name)
+    known = ", ".join(sorted(n for n in DatasetCatalog.list() if "val" in n)[:40])
     raise ValueError(
-        f"Data set {name!r} has the evaluator_type {kind!r}; predictions are scored from files for "
-        f"{', '.join(_INSTANCE_TYPES)} and sem_seg."
+        f"{name!r} is not a registered data set that predictions in files are scored against: its "
+        f"evaluator_type is {kind!r}, not {', '.join(_INSTANCE_TYPES)} or sem_seg. Give the "
+        f"description that names it, or choose from those that are registered: {known}, ..."
     )
 
 
 def data_set_of_annotations(
     json_file: str | os.PathLike[str], image_root: str | None = None
 ) -> InstanceData:
-    """Take an annotation file in COCO's or LVIS's format as a data set.
+    """Take an annotation file as a data set; see ``CocoTruth.load`` for errors.
 
     Args:
-        json_file: the annotations; they are LVIS's if their images have ``neg_category_ids``.
+        json_file: in COCO's format, or LVIS's if its images have ``neg_category_ids``.
         image_root: folder of the images, for pictures.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Not in COCO's format; the message names the place.
     """
     truth = CocoTruth.load(json_file)
     images = truth.dataset["images"]
@@ -130,13 +122,8 @@ def data_set_of_annotations(
 
 def _semantic_data(name: str) -> SemanticData:
     metadata = MetadataCatalog.get(name)
-    names = list(metadata.stuff_classes)
+    names, label_of_category = named_labels(metadata)
     records = DatasetCatalog.get(name)
-    if len(names) == 1:
-        names = ["background", *names]
-        labels = {}
-    else:
-        labels = metadata.get("stuff_dataset_id_to_contiguous_id", {})
     return SemanticData(
         name,
         tuple(record["file_name"] for record in records),
@@ -144,13 +131,7 @@ def _semantic_data(name: str) -> SemanticData:
         tuple(names),
         metadata.get("stuff_colors", None),
         metadata.ignore_label,
-        dict(labels) or {label: label for label in range(len(names))},
+        label_of_category,
         metadata.get("image_root", None),
         metadata.get("sem_seg_root", None),
     )
-
-
-def _file_of(image: dict[str, Any]) -> str:
-    if "file_name" in image:
-        return image["file_name"]
-    return "/".join(image.get("coco_url", "").split("/")[-2:])  # LVIS

@@ -10,22 +10,19 @@ from typing import Any
 import numpy as np
 
 from pointrend_ext.evaluation.ap_star import ApStar
-from pointrend_ext.evaluation.bootstrap import instance_scores
 from pointrend_ext.evaluation.coco_ap import coco_evaluation, precision_of
 from pointrend_ext.evaluation.coco_matches import coco_matches
-from pointrend_ext.evaluation.matches import MatchTable
+from pointrend_ext.evaluation.matches import MatchTable, average_precisions
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.objects import compare_objects
 from pointrend_ext.evaluation.offline.record import ObjectExample, ScoreRange
 from pointrend_ext.evaluation.offline.scores import ModelScores, Samples
-from pointrend_ext.evaluation.precision_table import PrecisionTable
+from pointrend_ext.evaluation.precision_table import PrecisionTable, ap_metrics
 from pointrend_ext.evaluation.results_file import load_results, tasks_of
 
-__all__ = ["INSTANCE_METRICS", "score_instance_files"]
+__all__ = ["score_instance_files"]
 
-INSTANCE_METRICS = ("bbox", "segm", "boundary", "ap_star")
-"""What can be asked for; "boundary" is Boundary AP."""
-
+_COCO_METRICS = ("bbox", "segm", "boundary", "ap_star")  # "boundary" is Boundary AP
 _LVIS_METRICS = ("bbox", "segm")  # Boundary AP and AP* are defined for COCO's rules
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)
@@ -45,7 +42,8 @@ def score_instance_files(
     Args:
         data: what they are scored against.
         files: results file by name of the model.
-        metrics: of ``INSTANCE_METRICS``; None for all that the predictions of all models allow.
+        metrics: "bbox", "segm", "boundary" (Boundary AP), "ap_star"; None for all that the
+            predictions of all models allow.
         ap_star_file: annotations in LVIS's format, for "ap_star".
         weights: (B, I) draws of the images, see ``bootstrap.draw_images``.
 
@@ -64,9 +62,8 @@ def score_instance_files(
         scores: dict[str, Samples] = {}
         reliability: tuple[ScoreRange, ...] = ()
         for task in tasks:
-            by_lvis = star if task == "ap_star" else lvis
+            by_lvis, kind = (star, "segm") if task == "ap_star" else (lvis, task)
             if by_lvis is not None:
-                kind = "segm" if task == "ap_star" else task
                 table, matches = by_lvis.precision_and_matches(predictions, kind)
             else:
                 evaluation = coco_evaluation(data.truth, predictions, task)
@@ -84,17 +81,13 @@ def score_instance_files(
 
 
 def _check_metrics(data: InstanceData, metrics: Sequence[str] | None, ap_star_file: str) -> None:
-    allowed = _LVIS_METRICS if data.has_lvis_rules else INSTANCE_METRICS
-    asked = [*(metrics or ()), *(["ap_star"] if ap_star_file else [])]
-    unknown = [name for name in asked if name not in allowed]
-    if unknown:
-        rules = "LVIS's" if data.has_lvis_rules else "COCO's"
+    rules, allowed = ("LVIS's", _LVIS_METRICS) if data.has_lvis_rules else ("COCO's", _COCO_METRICS)
+    asked = {*(metrics or ()), *(["ap_star"] if ap_star_file else [])}
+    if not asked <= {*allowed} or ("ap_star" in asked and not ap_star_file):
         raise ValueError(
-            f"Data set {data.name!r} has {rules} rules: choose from {list(allowed)}; there are no "
-            f"metrics {unknown}."
+            f"Data set {data.name!r} has {rules} rules: choose from {list(allowed)}, not "
+            f"{sorted(asked)}; AP* needs annotations in LVIS's format (--ap-star-file)."
         )
-    if "ap_star" in asked and not ap_star_file:
-        raise ValueError("AP* needs annotations in LVIS's format: give them (--ap-star-file).")
 
 
 def _tasks(
@@ -104,7 +97,7 @@ def _tasks(
     ap_star_file: str,
 ) -> list[str]:
     if metrics:
-        return [task for task in INSTANCE_METRICS if task in metrics]
+        return [task for task in _COCO_METRICS if task in metrics]
     known = [tasks_of(r) for r in results if r]
     tasks = [t for t in ("bbox", "segm") if all(t in k for k in known)] if known else ["bbox"]
     if "segm" in tasks and not data.has_lvis_rules:
@@ -121,7 +114,9 @@ def _task_scores(
 ) -> Samples:
     high = task != "bbox"
     values = table.metrics(high_ious=high, every_iou=True)
-    samples = instance_scores(matches, weights, high_ious=high, every_iou=True)
+    ap = average_precisions(matches, weights)
+    thresholds, names = matches.iou_thresholds, matches.class_names
+    samples = ap_metrics(ap, thresholds, names, high_ious=high, every_iou=True)
     return {name: np.append(value, samples[name]) for name, value in values.items()}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +14,42 @@ import numpy as np
 from pointrend_ext.data.reading import LABEL_ENDINGS, read_label_map
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
-from pointrend_ext.evaluation.offline.record import read_typed_json
+from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["PredictedLabels", "open_predicted_labels"]
 
 
-_BELONGS_TO_NO_IMAGE = (
-    "belongs to no image of data set {!r}. Were the predictions made for this data set?"
-)
+@dataclass(frozen=True)
+class _Entry:
+    """An entry of a results file."""
+
+    file_name: str
+    category_id: int
+    segmentation: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _ImageLabels:
-    """What is predicted for one image: a label map, or masks over a background label.
-
-    Each mask is (entry of the results file, label, segmentation).
-    """
+class _Part:
+    """A label map, or one mask of an image: its file and entry, the names its image may have."""
 
     source: str
-    file: Path | None = None
-    masks: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
-    background: int = 0
+    entry: str
+    names: tuple[str, ...]
+    content: Path | _Entry
+
+    @property
+    def place(self) -> str:
+        """Where it is, the beginning of a message."""
+        return ": ".join(filter(None, (self.source, self.entry)))
 
 
 @dataclass(frozen=True)
 class PredictedLabels:
     """The predictions of one model, one per image of the data set, read when asked for."""
 
-    images: list[_ImageLabels]
+    images: list[list[_Part]]
+    label_of_category: dict[int, int]
+    background: int
 
     def labels(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
         """Return the label map of an image, (H, W) integers.
@@ -50,23 +59,23 @@ class PredictedLabels:
             size_hw: (H, W) of the image; a label map that is a file has the size of the file.
 
         Raises:
-            ValueError: It cannot be read.
+            ValueError: It cannot be read; the message names the label map or the entry.
         """
-        image = self.images[index]
-        if image.file is not None:
-            return read_label_map(str(image.file))
         height, width = size_hw
-        labels = np.full(size_hw, image.background, dtype=np.int32)
-        for entry, label, segmentation in image.masks:
+        labels = np.full(size_hw, self.background, dtype=np.int32)
+        for part in self.images[index]:
+            if isinstance(part.content, Path):
+                return read_label_map(str(part.content))
             try:
-                labels[decode_mask(segmentation, (height, width))] = label
+                mask = decode_mask(part.content.segmentation, (height, width))
+                labels[mask] = self.label_of_category[part.content.category_id]
             except (ValueError, TypeError) as error:
-                raise ValueError(f"entry {entry}: {error}") from error
+                raise ValueError(f"{part.entry}: {error}") from error
         return labels
 
     def source(self, index: int) -> str:
         """Name the file of an image, for messages."""
-        return self.images[index].source
+        return self.images[index][0].source
 
 
 def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> PredictedLabels:
@@ -82,57 +91,46 @@ def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> P
         ValueError: Images without a prediction, predictions without an image, or an entry that
             cannot be used; the message names the file and the entry, counted from 0.
     """
-    found = _in_folder(Path(path), data) if os.path.isdir(path) else _in_results(path, data)
-    without = [file for number, file in enumerate(data.image_files) if number not in found]
+    numbers = _numbers_of_images(data)
+    labels = {data.ignore_label: data.ignore_label, **data.label_of_category}
+    images: list[list[_Part]] = [[] for _ in data.image_files]
+    for part in _in_folder(Path(path)) if os.path.isdir(path) else _in_results(path):
+        number = next((numbers[name] for name in part.names if name in numbers), None)
+        if number is None:
+            raise ValueError(
+                f"{part.place} belongs to no image of data set {data.name!r}. Were "
+                "the predictions made for this data set?"
+            )
+        if isinstance(part.content, Path) and images[number]:
+            other = images[number][0].source
+            raise ValueError(f"{other} and {part.source} are for one image; leave one.")
+        if isinstance(part.content, _Entry) and part.content.category_id not in labels:
+            raise ValueError(
+                f"{part.place}: its category_id {part.content.category_id} is none of "
+                f"data set {data.name!r} ({sorted(data.label_of_category)[:5]}, ...)."
+            )
+        images[number].append(part)
+    without = [f for f, parts in zip(data.image_files, images, strict=True) if not parts]
     if without:
         raise ValueError(
             f"{os.fspath(path)!r} has no prediction for image {without[0]!r} ({len(without)} such "
-            f"images of {len(data.image_files)}). Give one label map per image, named like it."
+            f"images of {len(images)}). Give one label map per image, named like it."
         )
-    return PredictedLabels([found[number] for number in range(len(data.image_files))])
+    return PredictedLabels(images, labels, data.ignore_label)
 
 
-def _in_folder(folder: Path, data: SemanticData) -> dict[int, _ImageLabels]:
-    numbers = _numbers_of_images(data)
-    found: dict[int, _ImageLabels] = {}
+def _in_folder(folder: Path) -> Iterator[_Part]:
     for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in LABEL_ENDINGS or file.name.startswith("."):
-            continue
-        name = file.relative_to(folder).with_suffix("").as_posix()
-        source = f"Label map {str(file)!r}"
-        if name not in numbers:
-            raise ValueError(f"{source} {_BELONGS_TO_NO_IMAGE.format(data.name)}")
-        predicted = found.setdefault(numbers[name], _ImageLabels(source, file))
-        if predicted.file != file:
-            raise ValueError(f"{predicted.source} and {source} are for one image; leave one.")
-    return found
+        if file.suffix.lower() in LABEL_ENDINGS and not file.name.startswith("."):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            yield _Part(f"Label map {str(file)!r}", "", (name,), file)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    file_name: str
-    category_id: int
-    segmentation: dict[str, Any]
-
-
-def _in_results(file: str | os.PathLike[str], data: SemanticData) -> dict[int, _ImageLabels]:
-    source = f"Results file {os.fspath(file)!r}"
-    numbers = _numbers_of_images(data)
-    labels = {data.ignore_label: data.ignore_label, **data.label_of_category}
-    found: dict[int, _ImageLabels] = {}
-    for index, entry in enumerate(read_typed_json(file, list[_Entry], "Results file")):
-        what = f"{source}: entry {index} ({entry.file_name!r})"
-        number = numbers.get(entry.file_name, numbers.get(Path(entry.file_name).stem))
-        if number is None:
-            raise ValueError(f"{what} {_BELONGS_TO_NO_IMAGE.format(data.name)}")
-        if entry.category_id not in labels:
-            raise ValueError(
-                f"{what}: its category_id {entry.category_id} is none of data set {data.name!r} ("
-                f"{sorted(data.label_of_category)[:5]}, ...)."
-            )
-        predicted = found.setdefault(number, _ImageLabels(source, background=data.ignore_label))
-        predicted.masks.append((index, labels[entry.category_id], entry.segmentation))
-    return found
+def _in_results(path: str | os.PathLike[str]) -> Iterator[_Part]:
+    for index, entry in enumerate(read_typed_json(path, list[_Entry], "Results file")):
+        names = (entry.file_name, Path(entry.file_name).stem)
+        place = f"entry {index} ({entry.file_name!r})"
+        yield _Part(f"Results file {os.fspath(path)!r}", place, names, entry)
 
 
 def _numbers_of_images(data: SemanticData) -> dict[str, int]:

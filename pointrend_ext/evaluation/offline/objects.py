@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -38,8 +37,7 @@ def compare_objects(
     found = {name: _found(evaluation) for name, evaluation in evaluations.items()}
     truths = next(iter(evaluations.values())).cocoGt.anns  # with positions of images
     image_ids, image_files = list(data.truth.sizes_hw), data.image_files()
-    outlines: list[tuple[float, str, ObjectExample]] = []
-    missed: list[tuple[float, str, ObjectExample]] = []
+    ranked: list[tuple[float, str, ObjectExample]] = []
     for annotation_id, truth in truths.items():
         if truth.get("iscrowd", 0):
             continue
@@ -56,21 +54,19 @@ def compare_objects(
         )
         if example.found_by_all:
             spread = max(ious) - min(ious) if len(ious) > 1 else 1 - ious[0]
-            outlines.append((-spread, str(annotation_id), example))
+            ranked.append((-spread, str(annotation_id), example))
         elif ious or len(models) == 1:
-            missed.append((-truth["area"], str(annotation_id), example))
-    ranked = [
-        *sorted(outlines, key=lambda entry: entry[:2])[:_OUTLINES],
-        *sorted(missed, key=lambda entry: entry[:2])[:_MISSED],
-    ]
-    return tuple(example for *_, example in ranked)
+            ranked.append((-truth["area"], str(annotation_id), example))
+    examples = [example for *_, example in sorted(ranked, key=lambda entry: entry[:2])]
+    outlines = [example for example in examples if example.found_by_all]
+    missed = [example for example in examples if not example.found_by_all]
+    return tuple(outlines[:_OUTLINES] + missed[:_MISSED])
 
 
 def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:
     """Return what one model found, by annotation id."""
     found = {}
-    for number, _, predictions, truths, ious in image_matches(evaluation):
-        is_crowd = np.array([bool(truth.get("iscrowd", 0)) for truth in truths], dtype=bool)
+    for number, _, predictions, truths, ious, is_crowd in image_matches(evaluation):
         matched = match(ious, np.array([MATCH_IOU]), is_crowd[None], is_crowd)[0, 0]
         image = evaluation.cocoGt.imgs[number]
         width = boundary_width((image["height"], image["width"]))
@@ -78,16 +74,12 @@ def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:
             truth, prediction = truths[matched[row]], predictions[row]
             if is_crowd[matched[row]]:
                 continue
-            masks = [evaluation.cocoGt.annToRLE(truth), evaluation.cocoDt.annToRLE(prediction)]
+            pair = (evaluation.cocoGt, truth), (evaluation.cocoDt, prediction)
+            outlines = [rle_boundary(coco.annToRLE(one), width) for coco, one in pair]
             found[truth["id"]] = FoundObject(
                 prediction["id"] - 1,
                 float(prediction["score"]),
                 float(ious[row, matched[row]]),
-                _boundary_iou(masks, width),
+                float(mask_util.iou(outlines[:1], outlines[1:], [0])[0, 0]),
             )
     return found
-
-
-def _boundary_iou(masks: Sequence[dict[str, Any]], width: int) -> float:
-    boundaries = [rle_boundary(mask, width) for mask in masks]
-    return float(mask_util.iou(boundaries[:1], boundaries[1:], [0])[0, 0])

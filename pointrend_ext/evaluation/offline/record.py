@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-T = TypeVar("T")
+from pointrend_ext.evaluation.typed_json import read_typed_json
 
 
 @dataclass(frozen=True)
@@ -189,23 +189,3 @@ def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
         ValueError: It is not JSON, or not of this version; the message names the first wrong place.
     """
     return read_typed_json(path, Evaluation, "Evaluation")
-
-
-def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -> T:
-    """Read a file.
-
-    Args:
-        path: of the file.
-        content: its type, such as a dataclass or a list of dataclasses.
-        what: it is, the beginning of the message.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is not JSON, or of another type; the message names the first wrong place.
-    """
-    try:
-        return TypeAdapter(content).validate_json(Path(path).read_bytes())
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        place = "".join(f"{key}: " for key in (".".join(map(str, wrong["loc"])),) if key)
-        raise ValueError(f"{what} {str(path)!r}: {place}{wrong['msg']}.") from error

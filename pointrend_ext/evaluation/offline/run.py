@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pointrend_ext.evaluation.bootstrap import draw_images
+from pointrend_ext.evaluation.offline.bootstrap import draw_images
 from pointrend_ext.evaluation.offline.data_sets import InstanceData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
 from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
@@ -16,7 +16,6 @@ from pointrend_ext.evaluation.offline.semantics import score_label_files
 __all__ = ["EvaluationOptions", "evaluate_files", "name_predictions"]
 
 _USUAL_NAMES = ("coco_instances_results", "lvis_instances_results", "sem_seg_predictions")
-_USUAL_FOLDERS = ("inference",)
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,7 @@ class EvaluationOptions:
     level: float = 0.95
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ValueError: Fewer than 0 draws, or a level outside 0..1.
-        """
+        """Refuse fewer than 0 draws, or a level outside 0..1."""
         if self.num_draws < 0 or not 0 < self.level < 1:
             raise ValueError(
                 f"The number of draws is {self.num_draws} and the level {self.level}: draws are 0 "
@@ -67,13 +62,12 @@ def evaluate_files(
     """
     described = data.record
     weights = draw_images(described.num_images, options.num_draws, options.seed)
+    metrics = options.metrics
     examples: Examples
     if isinstance(data, InstanceData):
-        models, examples = score_instance_files(
-            data, files, options.metrics, options.ap_star_file, weights
-        )
+        models, examples = score_instance_files(data, files, metrics, options.ap_star_file, weights)
     else:
-        models, examples = score_label_files(data, files, options.metrics, weights)
+        models, examples = score_label_files(data, files, metrics, weights)
     return Evaluation(
         described,
         Intervals(options.num_draws, options.seed, options.level),
@@ -84,14 +78,7 @@ def evaluate_files(
 
 
 def name_predictions(words: Sequence[str]) -> dict[str, str]:
-    """Split ``NAME=PATH``; a mere path is named after its file, or its folder.
-
-    Args:
-        words: what a user wrote.
-
-    Raises:
-        ValueError: Two of the same name.
-    """
+    """Split ``NAME=PATH``; a mere path is named after its file, or its folder."""
     named: dict[str, str] = {}
     for word in words:
         name, separator, path = word.partition("=")
@@ -107,6 +94,6 @@ def name_predictions(words: Sequence[str]) -> dict[str, str]:
 
 
 def _name_of(path: Path) -> str:
-    parts = [part for part in path.resolve().parts if part not in _USUAL_FOLDERS]
+    parts = [part for part in path.resolve().parts if part != "inference"]
     stem = Path(parts[-1]).stem
     return parts[-2] if stem in _USUAL_NAMES and len(parts) > 1 else stem

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pointrend_ext.data.reading import read_label_map
-from pointrend_ext.evaluation.bootstrap import semantic_scores
+from pointrend_ext.evaluation.offline.bootstrap import semantic_scores
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.offline.record import ImageExample
@@ -26,16 +26,9 @@ def score_label_files(
     metrics: Sequence[str] | None,
     weights: np.ndarray,
 ) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
-    """Score folders of label maps or results files; errors are those of ``evaluate_files``.
+    """Score folders of label maps or results files; see ``score_instance_files``.
 
-    Args:
-        data: what they are scored against.
-        files: folder or ``sem_seg_predictions.json`` by name of the model.
-        metrics: of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
-        weights: (B, I) draws of the images.
-
-    Returns:
-        The scores of each model, and the images in which they differ most.
+    ``metrics`` are of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
     """
     chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)

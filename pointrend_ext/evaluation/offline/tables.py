@@ -46,12 +46,8 @@ def score_rows(evaluation: Evaluation, task: str) -> list[tuple[str, list[Score]
 def written_tables(evaluation: Evaluation) -> str:
     """Write the scores as tables for a terminal, one per task.
 
-    Args:
-        evaluation: from ``evaluate_files``.
-
-    Returns:
-        Models side by side, each difference from the first behind them; a difference whose interval
-        excludes 0 has a star.
+    Models stand side by side, behind them each difference from the first, with a star if its
+    interval excludes 0.
     """
     titles = ["", *(model.name for model in evaluation.models)]
     titles += [f"{d.model} - {d.against}" for d in evaluation.differences]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.offline.record import Evaluation, FoundObject
-from pointrend_ext.evaluation.report.pictures import model_colors_rgb, resized
+from pointrend_ext.evaluation.report.pictures import CELL_PX, GAP_PX, model_colors_rgb, window_row
 from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row, points_sentence
 from pointrend_ext.evaluation.report.shown_objects import ShownObject, shown_objects
 from pointrend_ext.visualization import (
@@ -17,12 +16,10 @@ from pointrend_ext.visualization import (
     pick_zoom_window,
     read_image_rgb,
     stack_rows,
-    zoom_panel,
 )
 
 __all__ = ["object_pictures"]
 
-_CELL_PX, _GAP_PX, _CONTOUR_PX, _POINTS_TITLE_PX = 300, 6, 2.5, 20
 _ZOOM_SHARE = 0.45  # edge of the zoom in sizes of the object
 _SMALLEST_ZOOM_PX, _MARGIN = 20, 0.25
 
@@ -32,16 +29,10 @@ def object_pictures(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Draw the first examples: the object as each model sees it, and a piece of its outline.
 
-    Args:
-        evaluation: what is shown; the files that it names are read.
-        count: how many examples.
-        points: where models refined these objects; drawn in a row of their own.
+    ``points``, where models refined these objects, are drawn in a row of their own.
 
     Yields:
         A caption, and the picture (H, W, 3) uint8 RGB.
-
-    Raises:
-        FileNotFoundError: A file of the evaluation is not there.
     """
     for shown in shown_objects(evaluation, count):
         example = shown.example
@@ -63,58 +54,32 @@ def _picture(image: np.ndarray, shown: ShownObject, points: PointsByModel | None
     pair = (found[0], found[-1] if len(found) > 1 else true) if found else (true, true)
     zoom = pick_zoom_window(*pair, true, size)
     titles = ["ground truth", *(_title(n, shown.example.models[n]) for n in masks)]
-    columns = list(zip(titles, [true, *masks.values()], strict=True))
-    plain = [("", mask) for _, mask in columns]
+    columns = [true, *masks.values()]
     colors = model_colors_rgb(len(masks))
     around = _around(true, found)
-    objects = _cells(image, columns, around, colors=colors, alpha=0.35)
+    objects = window_row(image, columns, around, titles, colors=colors, alpha=0.35)
     rows = [
         _framed(objects, around, zoom),
-        _cells(image, plain, zoom, colors=colors, reference=true, title_px=0),
+        window_row(image, columns, zoom, colors=colors, reference=true),
     ]
     if points:
         cells = [
-            _cells(image, [column], zoom, colors=[color], title_px=0)
-            for column, color in zip(plain[1:], colors[1:], strict=True)
+            window_row(image, [mask], zoom, colors=[color])
+            for mask, color in zip(columns[1:], colors[1:], strict=True)
         ]
-        rows.append(
-            point_row(cells, zoom, shown, points, title_px=_POINTS_TITLE_PX, gap_px=_GAP_PX)
-        )
+        rows.append(point_row(cells, zoom, shown, points))
     return stack_rows(rows, gap_px=4)
-
-
-def _cells(
-    image: np.ndarray,
-    columns: Sequence[tuple[str, np.ndarray | None]],
-    window: tuple[int, int, int, int],
-    **drawing: Any,
-) -> np.ndarray:
-    """Draw a window so that a column is about ``_CELL_PX`` wide."""
-    width = window[2] - window[0]
-    scale = max(1, round(_CELL_PX / width))
-    shrink = _CELL_PX / (scale * width)
-    panel = zoom_panel(
-        image,
-        columns,
-        window,
-        scale,
-        contour_px=_CONTOUR_PX / min(shrink, 1),
-        gap_px=_GAP_PX,
-        **drawing,
-    )
-    total = len(columns) * (_CELL_PX + _GAP_PX) - _GAP_PX
-    return resized(panel, total, round(panel.shape[0] * shrink))
 
 
 def _framed(
     panel: np.ndarray, around: tuple[int, int, int, int], zoom: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Frame the place of the zoom in every column of ``_cells`` of a square window."""
-    scale = _CELL_PX / (around[2] - around[0])
+    """Frame the place of the zoom in every column of ``window_row`` of a square window."""
+    scale = CELL_PX / (around[2] - around[0])
     frame = np.rint((np.array(zoom) - np.tile(around[:2], 2)) * scale).astype(int)
     panel = panel.copy()
-    for left in range(0, panel.shape[1], _CELL_PX + _GAP_PX):
-        cell = panel[-_CELL_PX:, left : left + _CELL_PX]
+    for left in range(0, panel.shape[1], CELL_PX + GAP_PX):
+        cell = panel[-CELL_PX:, left : left + CELL_PX]
         cell[...] = mark_window(cell, frame, width_px=2)
     return panel
 

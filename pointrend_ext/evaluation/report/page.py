@@ -44,15 +44,9 @@ def write_report(
 
     Raises:
         FileNotFoundError: A file that the evaluation names is not there.
-        ImportError: jinja2 or matplotlib is not installed.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "The report needs jinja2 and matplotlib: pip install 'pointrend-ext[report]'."
-        ) from error
+    import jinja2  # of the extra [report], with matplotlib
+
     drawn: Iterable[tuple[str, np.ndarray]] = ()
     if evaluation.data_set.kind == "instances":
         sections = _instance_plots(evaluation)

@@ -56,16 +56,8 @@ def plot_classes(evaluation: Evaluation, task: str, prefix: str, title: str) -> 
 
     The gain is that of the last model over the first one; of one model, it is the score. Classes in
     which all models score 0, and those in the middle of too many, are left out and counted in the
-    caption. Classes without a value are counted nowhere.
-
-    Args:
-        evaluation: what is shown.
-        task: the task.
-        prefix: of the metrics, such as "AP-".
-        title: of the plot.
-
-    Returns:
-        The plot; none if the task has no such metrics.
+    caption. Classes without a value are counted nowhere. There is no plot if the task has no
+    metrics with the prefix, such as "AP-".
     """
     models = evaluation.models
     metrics = [metric for metric in models[0].scores[task] if metric.startswith(prefix)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pointrend_ext.evaluation.offline.record import ObjectExample
+from pointrend_ext.evaluation.report.pictures import GAP_PX
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.visualization import draw_points, titled_columns
 from pointrend_ext.visualization.raster import paint_text
@@ -16,7 +17,7 @@ __all__ = ["PointsByModel", "point_row", "points_sentence"]
 PointsByModel = Mapping[str, "Mapping[int | str, RefinedPoints] | None"]
 """By model the points of each object (by annotation id); None for a model that has no points."""
 
-_LEGEND_LEFT_PX, _LEGEND_LINE_PX, _LEGEND_CAP_PX = 20, 28, 10
+_TITLE_PX, _LEGEND_LEFT_PX, _LEGEND_LINE_PX, _LEGEND_CAP_PX = 20, 20, 28, 10
 _INK = np.array([24, 24, 27])
 _FINEST_PX, _COARSER_PX = 1.7, 0.8  # radius, and what each coarser step adds
 # From the finest map to coarser ones; far from the colours of models.
@@ -30,9 +31,6 @@ def point_row(
     window: tuple[int, int, int, int],
     shown: ShownObject,
     points: PointsByModel,
-    *,
-    title_px: int,
-    gap_px: int,
 ) -> np.ndarray:
     """Draw the points that lie in a window, one column per model after a legend.
 
@@ -41,11 +39,9 @@ def point_row(
         window: left, top, right, bottom in pixels of the image.
         shown: the object.
         points: see ``PointsByModel``; models that are not in it are not drawn.
-        title_px: height of the titles.
-        gap_px: distance between columns.
 
     Returns:
-        (title_px + h, (1 + models) * (w + gap_px) - gap_px, 3) uint8, RGB.
+        (20 + h, (1 + models) * (w + GAP_PX) - GAP_PX, 3) uint8, RGB; titles are 20 px high.
     """
     key = shown.example.annotation_id
     found = {name: (points.get(name) or {}).get(key) for name in shown.masks}
@@ -59,16 +55,11 @@ def point_row(
             cell = 255 - (255 - background) // 3  # faded
         titles.append(f"{name}: {state if name in points else 'not run again'}")
         cells.append(cell)
-    return titled_columns(titles, cells, bar_px=title_px, gap_px=gap_px)
+    return titled_columns(titles, cells, bar_px=_TITLE_PX, gap_px=GAP_PX)
 
 
 def points_sentence(example: ObjectExample, points: PointsByModel) -> str:
-    """Say in words what the row shows.
-
-    Args:
-        example: the object.
-        points: see ``PointsByModel``.
-    """
+    """Say in words what ``point_row`` shows of an object."""
     parts = []
     for name, of_objects in points.items():
         found = (of_objects or {}).get(example.annotation_id)

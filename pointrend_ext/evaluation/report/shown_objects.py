@@ -45,14 +45,10 @@ class RefinedPoints:
 
 
 def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
-    """Read the first examples: those that all models found, then a quarter as many others.
-
-    Args:
-        evaluation: what is shown; the files that it names are read.
-        count: how many examples; 0 for none.
+    """Read the first ``count`` examples that all models found, then a quarter as many others.
 
     Raises:
-        FileNotFoundError: A file of the evaluation is not there.
+        FileNotFoundError: A file that the evaluation names is not there.
     """
     examples = [e for e in evaluation.objects if e.found_by_all][:count]
     missed = [e for e in evaluation.objects if not e.found_by_all]
@@ -65,11 +61,10 @@ def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
     results = {m.name: json.loads(Path(m.predictions).read_bytes()) for m in evaluation.models}
     for example in examples:
         size_hw = sizes[example.image_id]
-        masks = {
-            name: decode_mask(results[name][found.prediction]["segmentation"], size_hw)
-            if found is not None
-            else None
-            for name, found in example.models.items()
-        }
+        masks: dict[str, np.ndarray | None] = dict.fromkeys(example.models)
+        for name, found in example.models.items():
+            if found is not None:
+                prediction = results[name][found.prediction]
+                masks[name] = decode_mask(prediction["segmentation"], size_hw)
         true = decode_mask(annotations[example.annotation_id]["segmentation"], size_hw)
         yield ShownObject(example, true, masks)

@@ -8,34 +8,18 @@ then free of what makes an image hard for both, and is much narrower than the tw
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from pointrend_ext.evaluation.matches import MatchTable, average_precisions
-from pointrend_ext.evaluation.precision_table import ap_metrics
+from pointrend_ext.evaluation.offline.record import Score
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 
-__all__ = ["Estimate", "draw_images", "estimate", "instance_scores", "semantic_scores"]
+__all__ = ["draw_images", "estimate", "semantic_scores"]
 
 _NO_SPREAD = 1e-9
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score and the interval it lies in.
-
-    Attributes:
-        value: the score of the whole data set; NaN where there is none.
-        low: lower end, NaN where there is no interval.
-        high: upper end, likewise.
-    """
-
-    value: float
-    low: float = float("nan")
-    high: float = float("nan")
 
 
 def draw_images(num_images: int, num_draws: int, seed: int) -> np.ndarray:
@@ -51,26 +35,6 @@ def draw_images(num_images: int, num_draws: int, seed: int) -> np.ndarray:
     """
     return np.random.default_rng(seed).multinomial(
         num_images, np.full(num_images, 1 / max(num_images, 1)), size=num_draws
-    )
-
-
-def instance_scores(
-    table: MatchTable, weights: np.ndarray, *, high_ious: bool, every_iou: bool = False
-) -> dict[str, np.ndarray]:
-    """Score samples of the images with COCO's or LVIS's AP.
-
-    Args:
-        table: the matches.
-        weights: (B, I), see ``draw_images``.
-        high_ious: as in ``ap_metrics``.
-        every_iou: as in ``ap_metrics``.
-
-    Returns:
-        (B,) per cent by name, see ``ap_metrics``; NaN where a sample has no ground truth.
-    """
-    ap = average_precisions(table, weights)
-    return ap_metrics(
-        ap, table.iou_thresholds, table.class_names, high_ious=high_ious, every_iou=every_iou
     )
 
 
@@ -99,8 +63,8 @@ def estimate(
     value: float,
     samples: Sequence[float] | np.ndarray,
     level: float = 0.95,
-    bounds: tuple[float, float] | None = None,
-) -> Estimate:
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Score:
     """Put an interval around a score: the score of another data set of the same size.
 
     The interval is that of a normal distribution with the standard deviation of the samples. The
@@ -108,22 +72,21 @@ def estimate(
     so that the samples of a small data set lie above its score.
 
     Args:
-        value: the score.
+        value: the score, NaN where there is none.
         samples: (B,) the score of samples; NaN, where a sample has none, is left out.
         level: how often the interval should hold.
-        bounds: least and greatest value that a score can have; None for a difference.
+        bounds: least and greatest value that a score can have.
 
     Returns:
         The score and its interval. There is none from fewer than two samples, nor where samples
         say nothing because all are alike, as when one image has all objects of a class.
     """
+    if np.isnan(value):
+        return Score(None)
     value, known = float(value), np.asarray(samples, dtype=np.float64)
     known = known[~np.isnan(known)]
-    if len(known) < 2 or np.isnan(value):
-        return Estimate(value)
-    spread = float(known.std(ddof=1))
-    if spread < _NO_SPREAD and value not in (0, 100):
-        return Estimate(value)
+    spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
+    if math.isnan(spread) or (spread < _NO_SPREAD and value not in (0, 100)):
+        return Score(value)
     reach = NormalDist().inv_cdf((1 + level) / 2) * spread
-    lowest, highest = bounds or (-np.inf, np.inf)
-    return Estimate(value, max(value - reach, lowest), min(value + reach, highest))
+    return Score(value, max(value - reach, bounds[0]), min(value + reach, bounds[1]))

@@ -1,0 +1,33 @@
+"""Reading a JSON file as a value of a given type."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["read_typed_json"]
+
+T = TypeVar("T")
+
+
+def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -> T:
+    """Read a file.
+
+    Args:
+        path: of the file.
+        content: its type, such as a dataclass or a list of dataclasses.
+        what: it is, the beginning of the message.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is not JSON, or of another type; the message names the first wrong place.
+    """
+    try:
+        return TypeAdapter(content).validate_json(Path(path).read_bytes())
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = "".join(f"{key}: " for key in (".".join(map(str, wrong["loc"])),) if key)
+        raise ValueError(f"{what} {str(path)!r}: {place}{wrong['msg']}.") from error
