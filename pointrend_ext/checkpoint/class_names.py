@@ -61,7 +61,7 @@ def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
         new_names: the model's classes, in its order.
 
     Returns:
-        The map of names that are equal when ``normalized``.
+        The map of names that are equal but for case, hyphens and underscores.
 
     Raises:
         ValueError: two classes of one list have the same name.

@@ -53,19 +53,25 @@ def find_class_maps(
             continue
         old, new = _old_names(stored, kind, old_count), model_names.get(kind)
         # A class-agnostic model has one class and many names, and a binary one two names.
-        if new is not None and new_count > 1 and len(new) != new_count:
+        if new and new_count > 1 and len(new) != new_count:
             raise ValueError(
                 f"The model has {new_count} {kind} classes, but {len(new)} names are given for "
                 f"them: {_shown(new)}. Correct the names or the number of classes."
             )
-        if by_name and not (old and new):
-            raise ValueError(
-                f"Classes cannot be mapped by name: the {kind} class names of the "
-                f"{'model' if old else 'weights'} are not known. Give them, or load without "
-                "--map-classes."
-            )
-        if old and new and by_name:
-            maps[kind] = _logged_map(kind, old, new)
+        if by_name:
+            if not (old and new):
+                raise ValueError(
+                    f"Classes cannot be mapped by name: the {kind} class names of the "
+                    f"{'model' if old else 'weights'} are not known. Give them, or load without "
+                    "--map-classes."
+                )
+            maps[kind] = map_by_name(old, new)
+            absent = [
+                n for n, source in zip(new, maps[kind].sources, strict=True) if source is None
+            ]
+            text = "%d of %d %s classes are found by name in the weights; new: %s."
+            shown = _shown(absent) or "none"
+            logger.info(text, len(new) - len(absent), len(new), kind, shown)
         elif old and new and old_count == new_count and not _are_equal(old, new):
             logger.warning(
                 "The weights' %s classes are %s, the model's %s: they are taken in this order. To "
@@ -84,17 +90,6 @@ def _old_names(stored: Any, kind: str, count: int) -> Sequence[str] | None:
 
 def _are_equal(old: Sequence[str], new: Sequence[str]) -> bool:
     return [*map(normalized, old)] == [*map(normalized, new)]
-
-
-def _logged_map(kind: str, old: Sequence[str], new: Sequence[str]) -> ClassMap:
-    class_map = map_by_name(old, new)
-    absent = [name for name, source in zip(new, class_map.sources, strict=True) if source is None]
-    logger.info(
-        "%d of %d %s classes are found by name in the weights%s.",
-        *(len(new) - len(absent), len(new), kind),
-        f"; new: {_shown(absent)}" if absent else "",
-    )
-    return class_map
 
 
 def _shown(names: Sequence[str]) -> str:

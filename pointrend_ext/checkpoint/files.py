@@ -16,16 +16,13 @@ from iopath.common.file_io import get_cache_dir
 __all__ = ["AtomicPaths", "fetch", "open_atomically"]
 
 
-def fetch(path: str, path_manager: Any) -> str:
+def fetch(path: str, path_manager: Any) -> None:
     """Find or download a file.
 
     Args:
         path: a local path, or an address such as ``detectron2://...`` or ``https://...``, with or
             without a query.
         path_manager: Detectron2's; it keeps what it downloads.
-
-    Returns:
-        A local path.
 
     Raises:
         FileNotFoundError: there is no such file, or it cannot be downloaded; the message says where
@@ -39,8 +36,10 @@ def fetch(path: str, path_manager: Any) -> str:
         raise FileNotFoundError(_by_hand(path, error)) from error
     if not Path(local).is_file():
         kind = "is a folder" if Path(local).is_dir() else "does not exist"
-        raise FileNotFoundError(f"The weights file {local} {kind}; correct MODEL.WEIGHTS.")
-    return local
+        raise FileNotFoundError(
+            f"The weights file {local} {kind}; correct MODEL.WEIGHTS, or the file last_checkpoint "
+            "beside it if a training is resumed."
+        )
 
 
 def _by_hand(path: str, error: Exception) -> str:

@@ -60,7 +60,7 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
         held.
 
     Raises:
-        WeightsFileError: there are none, or one has a dtype that torch lacks.
+        WeightsFileError: there are none.
     """
     inner, extras = data if isinstance(data, Mapping) else {}, None
     for _ in range(DEEPEST):
@@ -69,7 +69,7 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
             rest = {key: value for key, value in inner.items() if key != container}
             inner, extras = inner[container], rest if extras is None else extras
     state = {
-        name: _as_tensor(value, name, source)
+        name: value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value))
         for name, value in inner.items()
         if isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)
     }
@@ -86,17 +86,6 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
         if all(name.startswith(prefix) for name in state):
             state = {name[len(prefix) :]: value for name, value in state.items()}
     return state, extras
-
-
-def _as_tensor(value: Tensor | np.ndarray | np.generic, name: str, source: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    try:
-        return torch.from_numpy(np.asarray(value))
-    except TypeError as error:
-        raise WeightsFileError(
-            f"{source}: {name} is an array of {value.dtype}, which torch does not have."
-        ) from error
 
 
 def to_detectron2_names(
@@ -166,12 +155,11 @@ def _neutral_statistics(
     state: Mapping[str, Tensor], model_names: Iterable[str]
 ) -> dict[str, Tensor]:
     """Mean 0 and variance 1 for the model's normalisations whose scales alone are known."""
-    make = {"running_mean": torch.zeros_like, "running_var": torch.ones_like}
     added = {}
     for name in model_names:
-        norm, _, kind = name.rpartition(".")
-        if kind in make and name not in state and f"{norm}.weight" in state:
-            added[name] = make[kind](state[f"{norm}.weight"])
+        scale = re.sub(r"\.running_(mean|var)$", ".weight", name)
+        if scale in state and name not in state:
+            added[name] = torch.full_like(state[scale], float(name.endswith("var")))
     return added
 
 
