@@ -116,13 +116,13 @@ class LoadReport:
 
     def summary(self) -> str:
         """One line: what was loaded, what is new, and how many tensors that is."""
-        parts: dict[str, list[str]] = {"loaded": [], "loaded in part": [], "new": self.new_parts()}
+        verbs: dict[str, list[str]] = {"loaded": [], "loaded in part": [], "new": self.new_parts()}
         for part, counts in self.parts().items():
-            if set(counts) <= {LOADED, MAPPED}:
-                parts["loaded"].append(part)
-            elif part not in parts["new"]:
-                parts["loaded in part"].append(part)
-        sentences = [f"{', '.join(names)} {verb}" for verb, names in parts.items() if names]
+            if part not in verbs["new"]:
+                verbs["loaded" if set(counts) <= {LOADED, MAPPED} else "loaded in part"].append(
+                    part
+                )
+        sentences = [f"{', '.join(parts)} {verb}" for verb, parts in verbs.items() if parts]
         statuses = Counter(entry.status for entry in self.entries)
         numbers = ", ".join(f"{count} {status}" for status, count in statuses.items())
         return f"{'; '.join(sentences)} ({numbers}) from {self.source}, {self.format}."
@@ -134,10 +134,10 @@ class LoadReport:
             if entry.status != LOADED or entry.detail:
                 module, _, leaf = entry.name.rpartition(".")
                 groups.setdefault((entry.status, module, entry.detail), []).append(leaf)
-        rows = [
-            (status, f"{module}.{_braced(leaves)}" if module else _braced(leaves), detail)
-            for (status, module, detail), leaves in groups.items()
-        ]
+        rows = []
+        for (status, module, detail), leaves in groups.items():
+            shown = leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
+            rows.append((status, f"{module}.{shown}" if module else shown, detail))
         return tabulate(rows, headers=["status", "tensor", "detail"], tablefmt="simple")
 
 
@@ -164,9 +164,8 @@ def list_entries(
     without_source, entries = set(missing), []
     for name, ours in model_state.items():
         theirs = state.get(name)
-        if theirs is None and name in without_source:
-            status = IGNORED if REBUILT_BUFFERS.search(name) else MISSING
-            entries.append(Entry(name, status))
+        if name in without_source:
+            entries.append(Entry(name, IGNORED if REBUILT_BUFFERS.search(name) else MISSING))
         elif theirs is not None and theirs.shape != ours.shape:
             detail = f"{tuple(theirs.shape)} in the file, {tuple(ours.shape)} in the model"
             entries.append(Entry(name, SHAPE_MISMATCH, detail))
@@ -177,7 +176,3 @@ def list_entries(
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
     ignored = [name for name in conversion.ignored if name not in model_state]
     return entries + [Entry(name, IGNORED) for name in ignored]
-
-
-def _braced(leaves: list[str]) -> str:
-    return leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
