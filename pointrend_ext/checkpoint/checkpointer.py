@@ -134,11 +134,17 @@ class PointRendCheckpointer(DetectionCheckpointer):
         state, changes = adapt_classes(conversion.state_dict, model_state, class_map=class_map)
         check_values(state, model_state, self._source)
         missing = [name for name in model_state if name not in state]
-        missing = _filter_reused_missing_keys(self.model, missing)
-        entries = list_entries(conversion, state, model_state, changes, missing)
+        entries = list_entries(
+            state,
+            model_state,
+            changes=changes,
+            missing=set(_filter_reused_missing_keys(self.model, missing)),
+            ignored=conversion.ignored,
+        )
         report = self.report = LoadReport(self._source, conversion.format, entries)
         logger.info("%s\n%s", report.summary(), report.table())
-        check_loaded(report, warm_start=self._is_warm_start, allow_missing=self.allow_missing)
+        if not self.allow_missing:
+            check_loaded(report, warm_start=self._is_warm_start)
         fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
         self.model.load_state_dict(fitting, strict=False)
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN
-from pointrend_ext.checkpoint.weights_format import WeightsFormat
 
 __all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
 
@@ -110,11 +109,11 @@ def to_detectron2_names(
         WeightsFileError: one tensor fits several of the model's names.
     """
     model_names = list(model_names)
-    weights_format = next((known for known in FORMATS if _fits(known, state_dict)), PLAIN)
+    weights_format = next((known for known in FORMATS if known.fits(state_dict)), PLAIN)
     dropped = re.compile("|".join((*weights_format.dropped, *OF_THE_DATA)))
     ignored = tuple(name for name in state_dict if dropped.match(name))
     kept = {name: value for name, value in state_dict.items() if not dropped.match(name)}
-    state = {_rename(weights_format, name): value for name, value in kept.items()}
+    state = {weights_format.rename(name): value for name, value in kept.items()}
     if len(state) < len(kept):
         raise WeightsFileError("Two tensors of the file mean the same parameter of the model.")
     if weights_format.convert is not None:
@@ -126,16 +125,6 @@ def to_detectron2_names(
     if weights_format.fused_norms:
         state.update(_neutral_statistics(state, model_names))
     return Conversion(state, weights_format.name, ignored, weights_format.notes)
-
-
-def _fits(known: WeightsFormat, state_dict: Iterable[str]) -> bool:
-    return all(any(re.match(p, name) for name in state_dict) for p in known.required)
-
-
-def _rename(weights_format: WeightsFormat, name: str) -> str:
-    for pattern, replacement in weights_format.renames:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def _wrap_semantic_head(state: Iterable[str], model_names: Iterable[str]) -> dict[str, str]:

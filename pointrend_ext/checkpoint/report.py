@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from tabulate import tabulate
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from pointrend_ext.checkpoint.formats import Conversion
+from torch import Tensor
 
 __all__ = [
     "IGNORED",
@@ -84,7 +79,7 @@ class Entry:
     detail: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LoadReport:
     """All tensors of a file and of the model.
 
@@ -96,7 +91,7 @@ class LoadReport:
 
     source: str
     format: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry]
 
     def names(self, *statuses: str) -> list[str]:
         """Names of the tensors with one of the statuses."""
@@ -142,29 +137,29 @@ class LoadReport:
 
 
 def list_entries(
-    conversion: Conversion,
     state: Mapping[str, Tensor],
     model_state: Mapping[str, Tensor],
+    *,
     changes: Iterable[Entry],
-    missing: Iterable[str],
+    missing: Collection[str],
+    ignored: Iterable[str],
 ) -> list[Entry]:
     """List what happens to each tensor when a state dict is loaded.
 
     Args:
-        conversion: the file's weights under Detectron2's names.
-        state: the same, fitted to the model's classes.
+        state: the checkpoint's, under Detectron2's names and fitted to the model's classes.
         model_state: the model's.
         changes: entries of the tensors that were fitted.
         missing: names of the model's tensors that nothing is loaded into.
+        ignored: names in the file that no model needs.
 
     Returns:
         An entry for each tensor of the model and of the file, the model's first.
     """
-    changed = {entry.name: entry for entry in changes}
-    without_source, entries = set(missing), []
+    changed, entries = {entry.name: entry for entry in changes}, []
     for name, ours in model_state.items():
         theirs = state.get(name)
-        if name in without_source:
+        if name in missing:
             entries.append(Entry(name, IGNORED if REBUILT_BUFFERS.search(name) else MISSING))
         elif theirs is not None and theirs.shape != ours.shape:
             detail = f"{tuple(theirs.shape)} in the file, {tuple(ours.shape)} in the model"
@@ -174,5 +169,4 @@ def list_entries(
     for name in state:
         if name not in model_state:
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
-    ignored = [name for name in conversion.ignored if name not in model_state]
-    return entries + [Entry(name, IGNORED) for name in ignored]
+    return entries + [Entry(name, IGNORED) for name in ignored if name not in model_state]

@@ -19,7 +19,6 @@ from pointrend_ext.checkpoint.report import (
 
 __all__ = ["check_loaded", "check_values"]
 
-ALLOW_MISSING_HINT = "allow_missing=True (--allow-missing on the command line)"
 # Heads that a checkpoint may bring and a model may replace. Anything else in a file's region heads
 # beside a new mask head is that head under names that nobody knows, not another head.
 OTHER_HEADS = re.compile(
@@ -55,7 +54,7 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=torch.float64)))
 
 
-def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = False) -> None:
+def check_loaded(report: LoadReport, *, warm_start: bool) -> None:
     """Check that no part of the model stays random that should not.
 
     Everything must be there to evaluate or to resume. Training may start with parts that are wholly
@@ -66,13 +65,10 @@ def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = 
     Args:
         report: of what would be loaded.
         warm_start: whether training starts from these weights.
-        allow_missing: skip the check.
 
     Raises:
         IncompleteWeightsError: something is missing.
     """
-    if allow_missing:
-        return
     reason, names = _fault(report, warm_start)
     if names:
         remedy = "Check that the configuration is the one these weights were trained with."
@@ -85,7 +81,8 @@ def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = 
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         raise IncompleteWeightsError(
             f"{reason}: {len(names)} tensors, {shown}. The file {report.source} holds "
-            f"{report.format}. {remedy} To go on nevertheless, pass {ALLOW_MISSING_HINT}."
+            f"{report.format}. {remedy} To go on nevertheless, pass allow_missing=True "
+            "(--allow-missing on the command line)."
         )
 
 

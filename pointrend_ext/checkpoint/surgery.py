@@ -11,14 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pointrend_ext.checkpoint.class_axes import ClassTensor, find_class_tensor
+from pointrend_ext.checkpoint.class_axes import ClassTensor, State, find_class_tensor
 from pointrend_ext.checkpoint.class_names import ClassMap
 from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
 __all__ = ["adapt_classes"]
-
-State = Mapping[str, Tensor]
-
 
 def adapt_classes(
     state_dict: State, model_state: State, *, class_map: Mapping[str, ClassMap] | None = None
