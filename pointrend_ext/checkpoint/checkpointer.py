@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import urlparse
 
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
@@ -102,15 +102,13 @@ class PointRendCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         data = read_weights_file(filename, allow_code=self.allow_code)
         state, extras = unwrap_state_dict(data, self._source)
-        queries = parse_qs(urlparse(self._source).query)
-        if queries.pop("matching_heuristics", ["False"]) == ["True"]:
-            extras["matching_heuristics"] = True
-        if queries:
+        query = urlparse(self._source).query
+        if query not in ("", "matching_heuristics=True"):
             raise ValueError(
-                f"{self._source} has the query {sorted(queries)}; only matching_heuristics=True is "
-                "known. Correct MODEL.WEIGHTS."
+                f"{self._source} has the query {query!r}; only matching_heuristics=True is known. "
+                "Correct MODEL.WEIGHTS."
             )
-        return {**extras, "model": state}
+        return {**extras, **({"matching_heuristics": True} if query else {}), "model": state}
 
     def _load_model(self, checkpoint: dict[str, Any]) -> None:
         model_state = self.model.state_dict()

@@ -36,13 +36,9 @@ class ClassMap:
 def known_class_names(kind: str, count: int) -> list[str] | None:
     """Class names of the model zoo's data sets, told apart by their number of classes.
 
-    Args:
-        kind: ``INSTANCE`` or ``SEMANTIC``.
-        count: number of classes.
-
     Returns:
-        COCO's 80 or Cityscapes' 8 things; COCO panoptic's 54 or Cityscapes' 19 semantic classes;
-        else None.
+        COCO's 80 or Cityscapes' 8 things (``INSTANCE``); COCO panoptic's 54 or Cityscapes' 19
+        ``SEMANTIC`` classes; else None.
     """
     known: dict[tuple[str, int], list[str]] = {
         (INSTANCE, 80): [c["name"] for c in COCO_CATEGORIES if c["isthing"]],
@@ -54,14 +50,9 @@ def known_class_names(kind: str, count: int) -> list[str] | None:
 
 
 def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
-    """Find each new class among the old ones.
+    """Find each of the model's classes among the checkpoint's, both in their order.
 
-    Args:
-        old_names: the checkpoint's classes, in its order.
-        new_names: the model's classes, in its order.
-
-    Returns:
-        The map of names that are equal but for case, hyphens and underscores.
+    Names are equal but for case, hyphens and underscores.
 
     Raises:
         ValueError: two classes of one list have the same name.

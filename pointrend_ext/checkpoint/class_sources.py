@@ -38,10 +38,7 @@ def find_class_maps(
         stored: what the checkpoint's file holds as class names, if anything.
         model_state: the model's.
         model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
-        by_name: whether to map by name.
-
-    Returns:
-        By kind; empty unless classes are mapped by name.
+        by_name: whether to map by name. If not, the result is empty.
 
     Raises:
         ValueError: names that are needed are not known, or their number is wrong.

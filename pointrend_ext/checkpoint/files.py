@@ -44,12 +44,13 @@ def fetch(path: str, path_manager: Any) -> None:
 
 def _by_hand(path: str, error: Exception) -> str:
     message = f"{path} could not be downloaded ({type(error).__name__}: {error}). "
+    scheme, _, name = path.partition("://")
     url = path
     if path.startswith(Detectron2Handler.PREFIX):
-        url = Detectron2Handler.S3_DETECTRON2_PREFIX + path[len(Detectron2Handler.PREFIX) :]
-    elif path.startswith("catalog://"):
+        url = Detectron2Handler.S3_DETECTRON2_PREFIX + name
+    elif scheme == "catalog":
         try:
-            url = ModelCatalog.get(path[len("catalog://") :])
+            url = ModelCatalog.get(name)
         except (KeyError, RuntimeError):
             return f"{path} is not in Detectron2's model catalogue; correct MODEL.WEIGHTS."
     if not url.startswith(("http://", "https://", "ftp://")):
@@ -60,14 +61,9 @@ def _by_hand(path: str, error: Exception) -> str:
 
 @contextmanager
 def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file for writing so that at any moment, a crash included, it is the old or the new.
+    """Open a local file for writing so that at any moment, a crash included, it is old or new.
 
-    Args:
-        path: a local file. It is replaced when the block ends without an error.
-        mode: ``wb`` or ``w``.
-
-    Raises:
-        OSError: the file cannot be written, such as on a full disk; the old one is left.
+    It is replaced when the block ends without an error.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")  # a crash leaves it, the next write reuses it
@@ -90,10 +86,9 @@ def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 class AtomicPaths:
-    """A path manager that writes local files atomically."""
+    """Detectron2's path manager, but that it writes local files atomically."""
 
     def __init__(self, path_manager: Any) -> None:
-        """Wrap Detectron2's path manager, which does all the rest."""
         self._path_manager = path_manager
 
     def __getattr__(self, name: str) -> Any:

@@ -6,7 +6,7 @@ The formats are a table (``name_tables``); everything here is a pure function of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,7 @@ class Conversion:
 
 
 def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Find the weights in what a file held.
-
-    Args:
-        data: what ``read_weights_file`` returned.
-        source: the file's name, for messages.
+    """Find the weights in what ``read_weights_file`` returned of the file ``source``.
 
     Returns:
         The weights as tensors, without wrappers' prefixes, and what else the outermost dictionary
@@ -127,17 +123,17 @@ def to_detectron2_names(
     return Conversion(state, weights_format.name, ignored, weights_format.notes)
 
 
-def _wrap_semantic_head(state: Iterable[str], model_names: Iterable[str]) -> dict[str, str]:
+def _wrap_semantic_head(state: Collection[str], model_names: Collection[str]) -> dict[str, str]:
     """Move a semantic head to where PointRend has its coarse head, or back."""
-    model_is_wrapped = any(name.startswith(COARSE_PREFIX) for name in model_names)
-    state_is_wrapped = any(name.startswith(COARSE_PREFIX) for name in state)
-    if model_is_wrapped and not state_is_wrapped:
-        pattern, replacement = r"sem_seg_head\.(?!point_head\.)", COARSE_PREFIX
-    elif state_is_wrapped and not model_is_wrapped:
-        pattern, replacement = re.escape(COARSE_PREFIX), "sem_seg_head."
-    else:
+    in_model, in_state = (
+        any(name.startswith(COARSE_PREFIX) for name in names) for names in (model_names, state)
+    )
+    if in_model == in_state:
         return {}
-    return {name: re.sub(f"^{pattern}", replacement, name) for name in state}
+    old, new = r"^sem_seg_head\.(?!point_head\.)", COARSE_PREFIX
+    if in_state:
+        old, new = f"^{re.escape(COARSE_PREFIX)}", "sem_seg_head."
+    return {name: re.sub(old, new, name) for name in state}
 
 
 def _neutral_statistics(
@@ -163,11 +159,8 @@ def _complete_names(state: Mapping[str, Tensor], model_names: Iterable[str]) -> 
         parts = model_name.split(".")
         ends = (".".join(parts[i:]) for i in range(len(parts)))
         name = next((end for end in ends if end in state), None)
-        if name is None:
-            continue
-        if name in renames:
+        if name is not None and renames.setdefault(name, model_name) != model_name:
             raise WeightsFileError(
                 f"{name} of the file fits both {renames[name]} and {model_name} of the model."
             )
-        renames[name] = model_name
     return renames

@@ -193,7 +193,7 @@ def test_large_numbers_and_other_precisions_are_loaded(files, load, value, dtype
         ),
         ("{}", FileNotFoundError, "is a folder"),
         ("catalog://nothing", FileNotFoundError, "not in Detectron2's model catalogue"),
-        ("{}/weights.pth?x=1", ValueError, r"the query \['x'\]"),
+        ("{}/weights.pth?x=1", ValueError, r"the query 'x=1'"),
     ],
 )
 def test_mistaken_paths(load, files, path, error, text):
