@@ -12,7 +12,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _filter_reused_missing_keys
 from torch import Tensor, nn
 
-from pointrend_ext.checkpoint.class_sources import find_class_maps
+from pointrend_ext.checkpoint.class_names import find_class_maps
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
 from pointrend_ext.checkpoint.formats import to_detectron2_names, unwrap_state_dict
 from pointrend_ext.checkpoint.reading import read_weights_file
