@@ -75,8 +75,6 @@ def _adapted(
     axes = [(new.shape[0] if rule.per_class == 0 else 0, per_class, rule.tail)]
     if new.dim() > 1:
         coarse = tensor.reads_coarse(new_state)
-        if coarse and not tensor.reads_coarse(old_state):
-            return None
         axes += [(new.shape[1] - coarse * count, int(coarse), 0)]
         axes += [(size, 0, 0) for size in new.shape[2:]]
     for state, classes in ((old, change.old_count), (new, count)):
