@@ -233,6 +233,7 @@ BOMBS = {
     "sub-array": array_pickle([1], b"(1000000000,)f8"),
     "record": array_pickle([1], b"f8,f8", b"x" * 16),
     "text": array_pickle([1], b"U9999", b"x"),
+    "numbers that torch lacks": array_pickle([1], b"f16", b"x" * 16),
     "declared bytes": b"\x80\x04\x8e" + TEN_GB + b"x.",
     "declared text": b"\x80\x04\x8d" + TEN_GB + b"x.",
     "declared bytearray": b"\x80\x05\x96" + TEN_GB + b"x.",
