@@ -17,6 +17,7 @@ from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
 __all__ = ["adapt_classes"]
 
+
 def adapt_classes(
     state_dict: State, model_state: State, *, class_map: Mapping[str, ClassMap] | None = None
 ) -> tuple[dict[str, Tensor], list[Entry]]:

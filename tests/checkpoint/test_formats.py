@@ -27,7 +27,9 @@ from tests.checkpoint.helpers import assert_same, with_old_names
 @pytest.mark.parametrize("container", ["zoo", "pth"])
 def test_upstream_weights_fill_the_model(make_model, files, load, kind, container):
     upstream, model = make_model(kind, upstream=True).state_dict(), make_model(kind)
-    report = load(model, files.zoo(upstream) if container == "zoo" else files.pth({"model": upstream}))
+    report = load(
+        model, files.zoo(upstream) if container == "zoo" else files.pth({"model": upstream})
+    )
     assert_same(model.state_dict(), upstream)
     assert report.format == "PointRend"
     assert report.names("loaded") == [entry.name for entry in report.entries] == list(upstream)
