@@ -1,13 +1,8 @@
 """Weights in and out: no code execution, many formats, other classes, atomic writing."""
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
-from pointrend_ext.checkpoint.class_names import (
-    INSTANCE,
-    SEMANTIC,
-    ClassMap,
-    known_class_names,
-    map_by_name,
-)
+from pointrend_ext.checkpoint.class_axes import INSTANCE, SEMANTIC
+from pointrend_ext.checkpoint.class_names import ClassMap, known_class_names, map_by_name
 from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.checkpoint.errors import (
     IncompleteWeightsError,

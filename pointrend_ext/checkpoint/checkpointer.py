@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import urlparse
 
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
 from fvcore.common.checkpoint import _filter_reused_missing_keys
 from torch import Tensor, nn
 
-from pointrend_ext.checkpoint.class_sources import find_class_maps
+from pointrend_ext.checkpoint.class_names import find_class_maps
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
 from pointrend_ext.checkpoint.formats import to_detectron2_names, unwrap_state_dict
 from pointrend_ext.checkpoint.reading import read_weights_file
@@ -77,19 +76,13 @@ class PointRendCheckpointer(DetectionCheckpointer):
         self._is_warm_start = False
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
-        """Load weights, and the state of checkpointables.
-
-        Args:
-            path: a file or an address; nothing is loaded if it is empty.
-            checkpointables: names of those to load; all by default.
-
-        Returns:
-            What else the file held.
+        """Load weights, and the state of checkpointables, as Detectron2's does.
 
         Raises:
             FileNotFoundError: no such file, or no network.
             WeightsFileError: the file is damaged, of another kind, or could run code.
             IncompleteWeightsError: the weights do not fill the model.
+            ValueError: classes cannot be mapped by name.
         """
         if not path:
             return super().load(path, checkpointables)
@@ -100,37 +93,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         finally:
             self._parsed_url_during_load = None  # Detectron2 leaves it set after an error
 
-    def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
-        """Resume from the last checkpoint of ``save_dir`` if there is one, else load ``path``.
-
-        Args:
-            path: weights, loaded without any trainer's state.
-            resume: whether to look for a checkpoint.
-
-        Returns:
-            What else the file held.
-
-        Raises:
-            FileNotFoundError: also where ``last_checkpoint`` names a file that is not there.
-        """
-        if resume and self.has_checkpoint():
-            last = Path(self.get_checkpoint_file())
-            if "://" not in self.save_dir and not last.is_file():
-                found = ", ".join(sorted(file.name for file in last.parent.glob("*.pth"))) or "none"
-                raise FileNotFoundError(
-                    f"{Path(self.save_dir, 'last_checkpoint')} names {last.name!r}, which is not "
-                    f"there (checkpoints found: {found}): write the name of one of these into it, "
-                    "or delete it to start from MODEL.WEIGHTS."
-                )
-        return super().resume_or_load(path, resume=resume)
-
     def save(self, name: str, **kwargs: Any) -> None:
-        """Write a checkpoint; the previous one is intact until the new one is complete.
-
-        Args:
-            name: of the file, without extension.
-            **kwargs: what else to write.
-        """
+        """Write a checkpoint; the previous one is intact until the new one is complete."""
         if self.class_names:
             kwargs.setdefault("class_names", self.class_names)
         super().save(name, **kwargs)
@@ -138,15 +102,13 @@ class PointRendCheckpointer(DetectionCheckpointer):
     def _load_file(self, filename: str) -> dict[str, Any]:
         data = read_weights_file(filename, allow_code=self.allow_code)
         state, extras = unwrap_state_dict(data, self._source)
-        queries = parse_qs(urlparse(self._source).query)
-        if queries.pop("matching_heuristics", ["False"]) == ["True"]:
-            extras["matching_heuristics"] = True
-        if queries:
+        query = urlparse(self._source).query
+        if query not in ("", "matching_heuristics=True"):
             raise ValueError(
-                f"{self._source} has the query {sorted(queries)}; only matching_heuristics=True is "
-                "known. Correct MODEL.WEIGHTS."
+                f"{self._source} has the query {query!r}; only matching_heuristics=True is known. "
+                "Correct MODEL.WEIGHTS."
             )
-        return {**extras, "model": state}
+        return {**extras, **({"matching_heuristics": True} if query else {}), "model": state}
 
     def _load_model(self, checkpoint: dict[str, Any]) -> None:
         model_state = self.model.state_dict()
@@ -170,11 +132,17 @@ class PointRendCheckpointer(DetectionCheckpointer):
         state, changes = adapt_classes(conversion.state_dict, model_state, class_map=class_map)
         check_values(state, model_state, self._source)
         missing = [name for name in model_state if name not in state]
-        missing = _filter_reused_missing_keys(self.model, missing)
-        entries = list_entries(conversion, state, model_state, changes, missing)
+        entries = list_entries(
+            state,
+            model_state,
+            changes=changes,
+            missing=set(_filter_reused_missing_keys(self.model, missing)),
+            ignored=conversion.ignored,
+        )
         report = self.report = LoadReport(self._source, conversion.format, entries)
         logger.info("%s\n%s", report.summary(), report.table())
-        check_loaded(report, warm_start=self._is_warm_start, allow_missing=self.allow_missing)
+        if not self.allow_missing:
+            check_loaded(report, warm_start=self._is_warm_start)
         fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
         self.model.load_state_dict(fitting, strict=False)
 
@@ -182,7 +150,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
         """Old checkpoints hold what was subtracted from pixels and what they were divided by."""
         for name in ("pixel_mean", "pixel_std"):
             if name in state and hasattr(self.model, name):
-                theirs, ours = state[name].flatten().tolist(), getattr(self.model, name).flatten()
-                if not np.allclose(theirs, ours.tolist(), atol=0.01):
+                theirs, ours = state[name].flatten(), getattr(self.model, name).flatten()
+                if not np.allclose(theirs, ours.cpu(), atol=0.01):
                     text = "The weights were trained with MODEL.%s %s, the configuration has %s."
-                    logger.warning(text, name.upper(), theirs, ours.tolist())
+                    logger.warning(text, name.upper(), theirs.tolist(), ours.tolist())

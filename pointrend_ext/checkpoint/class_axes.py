@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pointrend_ext.checkpoint.class_names import INSTANCE, SEMANTIC
+__all__ = ["INSTANCE", "SEMANTIC", "ClassTensor", "State", "count_classes", "find_class_tensor"]
 
-__all__ = ["CLASS_ROWS", "ClassRows", "ClassTensor", "count_classes", "find_class_tensor"]
+# The two lists of classes that a model can have.
+INSTANCE = "instance"
+SEMANTIC = "semantic"
 
 State = Mapping[str, Tensor]
 

@@ -1,22 +1,25 @@
-"""Which class of a checkpoint becomes which class of the model."""
+"""Which class of a checkpoint becomes which class of the model, by their names."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from detectron2.data.datasets.builtin_meta import (
     CITYSCAPES_CATEGORIES,
     COCO_CATEGORIES,
     _get_coco_panoptic_separated_meta,
 )
+from torch import Tensor
 
-__all__ = ["INSTANCE", "SEMANTIC", "ClassMap", "known_class_names", "map_by_name", "normalized"]
+from pointrend_ext.checkpoint.class_axes import INSTANCE, SEMANTIC, count_classes
 
-# The two lists of classes that a model can have.
-INSTANCE = "instance"
-SEMANTIC = "semantic"
+__all__ = ["ClassMap", "find_class_maps", "known_class_names", "map_by_name"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,9 @@ class ClassMap:
 def known_class_names(kind: str, count: int) -> list[str] | None:
     """Class names of the model zoo's data sets, told apart by their number of classes.
 
-    Args:
-        kind: ``INSTANCE`` or ``SEMANTIC``.
-        count: number of classes.
-
     Returns:
-        COCO's 80 or Cityscapes' 8 things; COCO panoptic's 54 or Cityscapes' 19 semantic classes;
-        else None.
+        COCO's 80 or Cityscapes' 8 things (``INSTANCE``); COCO panoptic's 54 or Cityscapes' 19
+        ``SEMANTIC`` classes; else None.
     """
     known: dict[tuple[str, int], list[str]] = {
         (INSTANCE, 80): [c["name"] for c in COCO_CATEGORIES if c["isthing"]],
@@ -54,14 +53,9 @@ def known_class_names(kind: str, count: int) -> list[str] | None:
 
 
 def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
-    """Find each new class among the old ones.
+    """Find each of the model's classes among the checkpoint's, both in their order.
 
-    Args:
-        old_names: the checkpoint's classes, in its order.
-        new_names: the model's classes, in its order.
-
-    Returns:
-        The map of names that are equal when ``normalized``.
+    Names are equal but for case, hyphens and underscores.
 
     Raises:
         ValueError: two classes of one list have the same name.
@@ -70,18 +64,88 @@ def map_by_name(old_names: Sequence[str], new_names: Sequence[str]) -> ClassMap:
     return ClassMap(tuple(old.get(name) for name in new), len(old_names))
 
 
-def normalized(name: str) -> str:
-    """Return a name as it is compared: lower case, hyphens and underscores as spaces."""
+def _normalized(name: str) -> str:
+    """Lower case, hyphens and underscores as spaces."""
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
 
 def _by_name(names: Sequence[str], owner: str) -> Mapping[str, int]:
     indices: dict[str, int] = {}
     for index, name in enumerate(names):
-        first = indices.setdefault(normalized(name), index)
+        first = indices.setdefault(_normalized(name), index)
         if first != index:
             raise ValueError(
                 f"Classes {names[first]!r} and {name!r} of the {owner} have the same name, so "
                 "classes cannot be mapped by name. Rename one, or do not map classes."
             )
     return indices
+
+
+def find_class_maps(
+    state: Mapping[str, Tensor],
+    stored: Any,
+    model_state: Mapping[str, Tensor],
+    model_names: Mapping[str, Sequence[str]],
+    *,
+    by_name: bool,
+) -> dict[str, ClassMap]:
+    """Find, for each class of a model, the class of a checkpoint that it starts from.
+
+    Args:
+        state: the checkpoint's, under Detectron2's names.
+        stored: what the checkpoint's file holds as class names, if anything.
+        model_state: the model's.
+        model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
+        by_name: whether to map by name. If not, the result is empty.
+
+    Raises:
+        ValueError: names that are needed are not known, or their number is wrong.
+    """
+    maps: dict[str, ClassMap] = {}
+    for kind in (INSTANCE, SEMANTIC):
+        old_count, new_count = count_classes(state, kind), count_classes(model_state, kind)
+        if old_count is None or new_count is None:
+            continue
+        old, new = _old_names(stored, kind, old_count), model_names.get(kind)
+        # A class-agnostic model has one class and many names, and a binary one two names.
+        if new is not None and new_count > 1 and len(new) != new_count:
+            raise ValueError(
+                f"The model has {new_count} {kind} classes, but {len(new)} names are given for "
+                f"them: {_shown(new)}. Correct the names or the number of classes."
+            )
+        if by_name:
+            if not (old and new):
+                raise ValueError(
+                    f"Classes cannot be mapped by name: the {kind} class names of the "
+                    f"{'model' if old else 'weights'} are not known. Give them, or load without "
+                    "--map-classes."
+                )
+            maps[kind] = map_by_name(old, new)
+            absent = [
+                n for n, source in zip(new, maps[kind].sources, strict=True) if source is None
+            ]
+            text = "%d of %d %s classes are found by name in the weights; new: %s."
+            shown = _shown(absent) or "none"
+            logger.info(text, len(new) - len(absent), len(new), kind, shown)
+        elif old and new and old_count == new_count and not _are_equal(old, new):
+            logger.warning(
+                "The weights' %s classes are %s, the model's %s: they are taken in this order. To "
+                "find them by name, map classes (--map-classes).",
+                *(kind, _shown(old), _shown(new)),
+            )
+    return maps
+
+
+def _old_names(stored: Any, kind: str, count: int) -> Sequence[str] | None:
+    names = stored.get(kind) if isinstance(stored, Mapping) else None
+    if isinstance(names, list) and len(names) == count and {*map(type, names)} == {str}:
+        return names
+    return known_class_names(kind, count)
+
+
+def _are_equal(old: Sequence[str], new: Sequence[str]) -> bool:
+    return [*map(_normalized, old)] == [*map(_normalized, new)]
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

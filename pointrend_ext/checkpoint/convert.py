@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,9 +26,7 @@ def convert_weights(
     *,
     class_names: Mapping[str, Sequence[str]] | None = None,
     config: str = "",
-    map_classes: bool = False,
-    allow_missing: bool = False,
-    allow_code: bool = False,
+    **options: Any,
 ) -> LoadReport:
     """Load weights into a model and write those that were loaded under the model's names.
 
@@ -40,10 +38,8 @@ def convert_weights(
         class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored where the
             checkpointer finds them.
         config: the model's configuration as text, to be stored.
-        map_classes: see ``PointRendCheckpointer``.
-        allow_missing: accept weights that do not fill the model, such as a backbone's. What the
-            source does not have is not written.
-        allow_code: see ``PointRendCheckpointer``.
+        **options: ``map_classes``, ``allow_missing`` (for a backbone alone, say) and ``allow_code``
+            of ``PointRendCheckpointer``. What the source does not have is not written.
 
     Returns:
         What became of each tensor.
@@ -54,40 +50,25 @@ def convert_weights(
             that do not fill the model.
         ModuleNotFoundError: safetensors are to be written and are not installed.
     """
-    _check_target(source, Path(target))
-    checkpointer = PointRendCheckpointer(
-        model,
-        class_names=class_names,
-        map_classes=map_classes,
-        allow_missing=allow_missing,
-        allow_code=allow_code,
-    )
+    target = Path(target)
+    if target.suffix not in ENDINGS or target.resolve() == Path(source).resolve():
+        raise ValueError(
+            f"The converted weights cannot be written to {str(target)!r}: give the name of another "
+            f"file than the source's, with one of the endings {', '.join(ENDINGS)}."
+        )
+    if target.suffix == ".safetensors":
+        from safetensors.torch import save  # says so first if it is not installed
+    checkpointer = PointRendCheckpointer(model, class_names=class_names, **options)
     checkpointer.load(source)
     report, state = checkpointer.report, model.state_dict()
     assert report is not None
     tensors = {n: state[n].detach().cpu().contiguous() for n in report.names(*TAKEN)}
-    names = {kind: list(names) for kind, names in (class_names or {}).items()}
+    names = checkpointer.class_names
     with open_atomically(target) as file:
-        if Path(target).suffix == ".safetensors":
-            from safetensors.torch import save
-
+        if target.suffix == ".safetensors":
             extras = {"class_names": json.dumps(names), "config": config}
             # It refuses tensors that share memory.
             file.write(save({n: value.clone() for n, value in tensors.items()}, metadata=extras))
         else:
             torch.save({"model": tensors, "class_names": names, "config": config}, file)
     return report
-
-
-def _check_target(source: str, target: Path) -> None:
-    if target.suffix not in ENDINGS:
-        raise ValueError(
-            f"The converted weights {str(target)!r} cannot be written as {target.suffix!r}: end "
-            f"the name in one of {', '.join(ENDINGS)}."
-        )
-    if target.resolve() == Path(source).resolve():
-        raise ValueError(
-            f"{str(target)!r} is the file that is converted: give the new one another name."
-        )
-    if target.suffix == ".safetensors":
-        importlib.import_module("safetensors")  # says so first if it is not installed

@@ -16,16 +16,13 @@ from iopath.common.file_io import get_cache_dir
 __all__ = ["AtomicPaths", "fetch", "open_atomically"]
 
 
-def fetch(path: str, path_manager: Any) -> str:
+def fetch(path: str, path_manager: Any) -> None:
     """Find or download a file.
 
     Args:
         path: a local path, or an address such as ``detectron2://...`` or ``https://...``, with or
             without a query.
         path_manager: Detectron2's; it keeps what it downloads.
-
-    Returns:
-        A local path.
 
     Raises:
         FileNotFoundError: there is no such file, or it cannot be downloaded; the message says where
@@ -39,18 +36,21 @@ def fetch(path: str, path_manager: Any) -> str:
         raise FileNotFoundError(_by_hand(path, error)) from error
     if not Path(local).is_file():
         kind = "is a folder" if Path(local).is_dir() else "does not exist"
-        raise FileNotFoundError(f"The weights file {local} {kind}; correct MODEL.WEIGHTS.")
-    return local
+        raise FileNotFoundError(
+            f"The weights file {local} {kind}; correct MODEL.WEIGHTS, or the file last_checkpoint "
+            "beside it if a training is resumed."
+        )
 
 
 def _by_hand(path: str, error: Exception) -> str:
     message = f"{path} could not be downloaded ({type(error).__name__}: {error}). "
+    scheme, _, name = path.partition("://")
     url = path
     if path.startswith(Detectron2Handler.PREFIX):
-        url = Detectron2Handler.S3_DETECTRON2_PREFIX + path[len(Detectron2Handler.PREFIX) :]
-    elif path.startswith("catalog://"):
+        url = Detectron2Handler.S3_DETECTRON2_PREFIX + name
+    elif scheme == "catalog":
         try:
-            url = ModelCatalog.get(path[len("catalog://") :])
+            url = ModelCatalog.get(name)
         except (KeyError, RuntimeError):
             return f"{path} is not in Detectron2's model catalogue; correct MODEL.WEIGHTS."
     if not url.startswith(("http://", "https://", "ftp://")):
@@ -61,14 +61,9 @@ def _by_hand(path: str, error: Exception) -> str:
 
 @contextmanager
 def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a file for writing so that at any moment, a crash included, it is the old or the new.
+    """Open a local file for writing so that at any moment, a crash included, it is old or new.
 
-    Args:
-        path: a local file. It is replaced when the block ends without an error.
-        mode: ``wb`` or ``w``.
-
-    Raises:
-        OSError: the file cannot be written, such as on a full disk; the old one is left.
+    It is replaced when the block ends without an error.
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")  # a crash leaves it, the next write reuses it
@@ -91,10 +86,9 @@ def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 class AtomicPaths:
-    """A path manager that writes local files atomically."""
+    """Detectron2's path manager, but that it writes local files atomically."""
 
     def __init__(self, path_manager: Any) -> None:
-        """Wrap Detectron2's path manager, which does all the rest."""
         self._path_manager = path_manager
 
     def __getattr__(self, name: str) -> Any:

@@ -6,7 +6,7 @@ The formats are a table (``name_tables``); everything here is a pure function of
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN
-from pointrend_ext.checkpoint.weights_format import WeightsFormat
 
 __all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
 
@@ -49,18 +48,14 @@ class Conversion:
 
 
 def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Find the weights in what a file held.
-
-    Args:
-        data: what ``read_weights_file`` returned.
-        source: the file's name, for messages.
+    """Find the weights in what ``read_weights_file`` returned of the file ``source``.
 
     Returns:
         The weights as tensors, without wrappers' prefixes, and what else the outermost dictionary
         held.
 
     Raises:
-        WeightsFileError: there are none, or one has a dtype that torch lacks.
+        WeightsFileError: there are none.
     """
     inner, extras = data if isinstance(data, Mapping) else {}, None
     for _ in range(DEEPEST):
@@ -69,7 +64,7 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
             rest = {key: value for key, value in inner.items() if key != container}
             inner, extras = inner[container], rest if extras is None else extras
     state = {
-        name: _as_tensor(value, name, source)
+        name: value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value))
         for name, value in inner.items()
         if isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)
     }
@@ -86,17 +81,6 @@ def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[s
         if all(name.startswith(prefix) for name in state):
             state = {name[len(prefix) :]: value for name, value in state.items()}
     return state, extras
-
-
-def _as_tensor(value: Tensor | np.ndarray | np.generic, name: str, source: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    try:
-        return torch.from_numpy(np.asarray(value))
-    except TypeError as error:
-        raise WeightsFileError(
-            f"{source}: {name} is an array of {value.dtype}, which torch does not have."
-        ) from error
 
 
 def to_detectron2_names(
@@ -121,11 +105,11 @@ def to_detectron2_names(
         WeightsFileError: one tensor fits several of the model's names.
     """
     model_names = list(model_names)
-    weights_format = next((known for known in FORMATS if _fits(known, state_dict)), PLAIN)
+    weights_format = next((known for known in FORMATS if known.fits(state_dict)), PLAIN)
     dropped = re.compile("|".join((*weights_format.dropped, *OF_THE_DATA)))
     ignored = tuple(name for name in state_dict if dropped.match(name))
     kept = {name: value for name, value in state_dict.items() if not dropped.match(name)}
-    state = {_rename(weights_format, name): value for name, value in kept.items()}
+    state = {weights_format.rename(name): value for name, value in kept.items()}
     if len(state) < len(kept):
         raise WeightsFileError("Two tensors of the file mean the same parameter of the model.")
     if weights_format.convert is not None:
@@ -139,39 +123,28 @@ def to_detectron2_names(
     return Conversion(state, weights_format.name, ignored, weights_format.notes)
 
 
-def _fits(known: WeightsFormat, state_dict: Iterable[str]) -> bool:
-    return all(any(re.match(p, name) for name in state_dict) for p in known.required)
-
-
-def _rename(weights_format: WeightsFormat, name: str) -> str:
-    for pattern, replacement in weights_format.renames:
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def _wrap_semantic_head(state: Iterable[str], model_names: Iterable[str]) -> dict[str, str]:
+def _wrap_semantic_head(state: Collection[str], model_names: Collection[str]) -> dict[str, str]:
     """Move a semantic head to where PointRend has its coarse head, or back."""
-    model_is_wrapped = any(name.startswith(COARSE_PREFIX) for name in model_names)
-    state_is_wrapped = any(name.startswith(COARSE_PREFIX) for name in state)
-    if model_is_wrapped and not state_is_wrapped:
-        pattern, replacement = r"sem_seg_head\.(?!point_head\.)", COARSE_PREFIX
-    elif state_is_wrapped and not model_is_wrapped:
-        pattern, replacement = re.escape(COARSE_PREFIX), "sem_seg_head."
-    else:
+    in_model, in_state = (
+        any(name.startswith(COARSE_PREFIX) for name in names) for names in (model_names, state)
+    )
+    if in_model == in_state:
         return {}
-    return {name: re.sub(f"^{pattern}", replacement, name) for name in state}
+    old, new = r"^sem_seg_head\.(?!point_head\.)", COARSE_PREFIX
+    if in_state:
+        old, new = f"^{re.escape(COARSE_PREFIX)}", "sem_seg_head."
+    return {name: re.sub(old, new, name) for name in state}
 
 
 def _neutral_statistics(
     state: Mapping[str, Tensor], model_names: Iterable[str]
 ) -> dict[str, Tensor]:
     """Mean 0 and variance 1 for the model's normalisations whose scales alone are known."""
-    make = {"running_mean": torch.zeros_like, "running_var": torch.ones_like}
     added = {}
     for name in model_names:
-        norm, _, kind = name.rpartition(".")
-        if kind in make and name not in state and f"{norm}.weight" in state:
-            added[name] = make[kind](state[f"{norm}.weight"])
+        scale = re.sub(r"\.running_(mean|var)$", ".weight", name)
+        if scale in state and name not in state:
+            added[name] = torch.full_like(state[scale], float(name.endswith("var")))
     return added
 
 
@@ -186,11 +159,8 @@ def _complete_names(state: Mapping[str, Tensor], model_names: Iterable[str]) -> 
         parts = model_name.split(".")
         ends = (".".join(parts[i:]) for i in range(len(parts)))
         name = next((end for end in ends if end in state), None)
-        if name is None:
-            continue
-        if name in renames:
+        if name is not None and renames.setdefault(name, model_name) != model_name:
             raise WeightsFileError(
                 f"{name} of the file fits both {renames[name]} and {model_name} of the model."
             )
-        renames[name] = model_name
     return renames

@@ -18,8 +18,8 @@ __all__ = ["LEGACY_TORCH", "ValueBuilder", "as_key", "checked"]
 
 # How a file of torch before 1.6 begins, and a storage inside a pickle: its magic number.
 LEGACY_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, 2)
-# Numbers and booleans of fixed width; no objects, strings, records or sub-arrays.
-PLAIN_DTYPE = re.compile(r"[=|]?(?:[biufc]\d{1,2}|\?)")
+# Numbers and booleans that torch has; no objects, strings, records or sub-arrays.
+PLAIN_DTYPE = re.compile(r"[=|]?(?:[iu][1248]|f[248]|c8|c16|b1|\?)")
 NATIVE = "<" if sys.byteorder == "little" else ">"
 # The same names by Python 2, NumPy 1 and NumPy 2.
 MODULES = {
@@ -48,9 +48,8 @@ def as_key(key: Any) -> Any:
     Nested tuples take exponential time; integers from 2^61 and complex numbers can be made to
     collide.
     """
-    if isinstance(key, int) and abs(key) >= sys.hash_info.modulus:
-        raise TypeError("an integer of more than 61 bits as a key")
-    return checked(key, (str, bytes, int, float, type(None)))
+    is_long = isinstance(key, int) and abs(key) >= sys.hash_info.modulus
+    return checked(key, () if is_long else (str, bytes, int, float, type(None)))
 
 
 class ValueBuilder:

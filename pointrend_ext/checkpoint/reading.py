@@ -17,10 +17,8 @@ from pointrend_ext.checkpoint.errors import UnsafeWeightsError, WeightsFileError
 from pointrend_ext.checkpoint.pickle_values import LEGACY_TORCH
 from pointrend_ext.checkpoint.unpickler import restricted_load
 
-__all__ = ["ALLOW_CODE_HINT", "read_weights_file"]
+__all__ = ["read_weights_file"]
 
-ALLOW_CODE_HINT = "allow_code=True (--allow-code on the command line)"
-HEAD = 512
 Reader = Callable[[Path, bool], Any]
 
 
@@ -42,7 +40,7 @@ def read_weights_file(path: str | Path, *, allow_code: bool = False) -> Any:
     """
     path = Path(path)
     with path.open("rb") as file:
-        head = file.read(HEAD)
+        head = file.read(512)
     try:
         kind = _find_kind(path, head)
         if not isinstance(kind, str):
@@ -80,7 +78,7 @@ def _explained(error: Exception, path: Path) -> WeightsFileError:
         return UnsafeWeightsError(
             f"{path} was not read: it needs {refused[1]}, which weights do not need and which "
             "could run code on this machine. Get the weights from a source you trust, or, if you "
-            f"trust this one, pass {ALLOW_CODE_HINT}."
+            "trust this one, pass allow_code=True (--allow-code on the command line)."
         )
     reason = f"{type(error).__name__}: {error}"
     return WeightsFileError(

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from tabulate import tabulate
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from pointrend_ext.checkpoint.formats import Conversion
+from torch import Tensor
 
 __all__ = [
     "IGNORED",
@@ -84,7 +79,7 @@ class Entry:
     detail: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LoadReport:
     """All tensors of a file and of the model.
 
@@ -96,7 +91,7 @@ class LoadReport:
 
     source: str
     format: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry]
 
     def names(self, *statuses: str) -> list[str]:
         """Names of the tensors with one of the statuses."""
@@ -116,13 +111,13 @@ class LoadReport:
 
     def summary(self) -> str:
         """One line: what was loaded, what is new, and how many tensors that is."""
-        parts: dict[str, list[str]] = {"loaded": [], "loaded in part": [], "new": self.new_parts()}
+        verbs: dict[str, list[str]] = {"loaded": [], "loaded in part": [], "new": self.new_parts()}
         for part, counts in self.parts().items():
-            if set(counts) <= {LOADED, MAPPED}:
-                parts["loaded"].append(part)
-            elif part not in parts["new"]:
-                parts["loaded in part"].append(part)
-        sentences = [f"{', '.join(names)} {verb}" for verb, names in parts.items() if names]
+            if part not in verbs["new"]:
+                verbs["loaded" if set(counts) <= {LOADED, MAPPED} else "loaded in part"].append(
+                    part
+                )
+        sentences = [f"{', '.join(parts)} {verb}" for verb, parts in verbs.items() if parts]
         statuses = Counter(entry.status for entry in self.entries)
         numbers = ", ".join(f"{count} {status}" for status, count in statuses.items())
         return f"{'; '.join(sentences)} ({numbers}) from {self.source}, {self.format}."
@@ -134,39 +129,38 @@ class LoadReport:
             if entry.status != LOADED or entry.detail:
                 module, _, leaf = entry.name.rpartition(".")
                 groups.setdefault((entry.status, module, entry.detail), []).append(leaf)
-        rows = [
-            (status, f"{module}.{_braced(leaves)}" if module else _braced(leaves), detail)
-            for (status, module, detail), leaves in groups.items()
-        ]
+        rows = []
+        for (status, module, detail), leaves in groups.items():
+            shown = leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
+            rows.append((status, f"{module}.{shown}" if module else shown, detail))
         return tabulate(rows, headers=["status", "tensor", "detail"], tablefmt="simple")
 
 
 def list_entries(
-    conversion: Conversion,
     state: Mapping[str, Tensor],
     model_state: Mapping[str, Tensor],
+    *,
     changes: Iterable[Entry],
-    missing: Iterable[str],
+    missing: Collection[str],
+    ignored: Iterable[str],
 ) -> list[Entry]:
     """List what happens to each tensor when a state dict is loaded.
 
     Args:
-        conversion: the file's weights under Detectron2's names.
-        state: the same, fitted to the model's classes.
+        state: the checkpoint's, under Detectron2's names and fitted to the model's classes.
         model_state: the model's.
         changes: entries of the tensors that were fitted.
         missing: names of the model's tensors that nothing is loaded into.
+        ignored: names in the file that no model needs.
 
     Returns:
         An entry for each tensor of the model and of the file, the model's first.
     """
-    changed = {entry.name: entry for entry in changes}
-    without_source, entries = set(missing), []
+    changed, entries = {entry.name: entry for entry in changes}, []
     for name, ours in model_state.items():
         theirs = state.get(name)
-        if theirs is None and name in without_source:
-            status = IGNORED if REBUILT_BUFFERS.search(name) else MISSING
-            entries.append(Entry(name, status))
+        if name in missing:
+            entries.append(Entry(name, IGNORED if REBUILT_BUFFERS.search(name) else MISSING))
         elif theirs is not None and theirs.shape != ours.shape:
             detail = f"{tuple(theirs.shape)} in the file, {tuple(ours.shape)} in the model"
             entries.append(Entry(name, SHAPE_MISMATCH, detail))
@@ -175,9 +169,4 @@ def list_entries(
     for name in state:
         if name not in model_state:
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
-    ignored = [name for name in conversion.ignored if name not in model_state]
-    return entries + [Entry(name, IGNORED) for name in ignored]
-
-
-def _braced(leaves: list[str]) -> str:
-    return leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
+    return entries + [Entry(name, IGNORED) for name in ignored if name not in model_state]

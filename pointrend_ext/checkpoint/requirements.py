@@ -19,7 +19,6 @@ from pointrend_ext.checkpoint.report import (
 
 __all__ = ["check_loaded", "check_values"]
 
-ALLOW_MISSING_HINT = "allow_missing=True (--allow-missing on the command line)"
 # Heads that a checkpoint may bring and a model may replace. Anything else in a file's region heads
 # beside a new mask head is that head under names that nobody knows, not another head.
 OTHER_HEADS = re.compile(
@@ -30,12 +29,7 @@ SHOWN = 5
 
 
 def check_values(state: Mapping[str, Tensor], model: Mapping[str, Tensor], source: str) -> None:
-    """Check the numbers that will be loaded.
-
-    Args:
-        state: name -> tensor.
-        model: the model's state dict.
-        source: the file, for messages.
+    """Check the numbers that will be loaded from a file into a model with another state dict.
 
     Raises:
         WeightsFileError: weights that are no floating-point numbers, or not finite.
@@ -60,7 +54,7 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum(dtype=torch.float64)))
 
 
-def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = False) -> None:
+def check_loaded(report: LoadReport, *, warm_start: bool) -> None:
     """Check that no part of the model stays random that should not.
 
     Everything must be there to evaluate or to resume. Training may start with parts that are wholly
@@ -71,20 +65,24 @@ def check_loaded(report: LoadReport, *, warm_start: bool, allow_missing: bool = 
     Args:
         report: of what would be loaded.
         warm_start: whether training starts from these weights.
-        allow_missing: skip the check.
 
     Raises:
         IncompleteWeightsError: something is missing.
     """
-    if allow_missing:
-        return
     reason, names = _fault(report, warm_start)
     if names:
+        remedy = "Check that the configuration is the one these weights were trained with."
+        if report.names(PARTLY_NEW) and not warm_start:
+            remedy = (
+                "Its number of classes differs: set MODEL.ROI_HEADS.NUM_CLASSES and "
+                "MODEL.SEM_SEG_HEAD.NUM_CLASSES to its own, or map classes by name "
+                "(--map-classes)."
+            )
         shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
         raise IncompleteWeightsError(
             f"{reason}: {len(names)} tensors, {shown}. The file {report.source} holds "
-            f"{report.format}. {_remedy(report, warm_start)} To go on nevertheless, pass "
-            f"{ALLOW_MISSING_HINT}."
+            f"{report.format}. {remedy} To go on nevertheless, pass allow_missing=True "
+            "(--allow-missing on the command line)."
         )
 
 
@@ -97,29 +95,15 @@ def _fault(report: LoadReport, warm_start: bool) -> tuple[str, list[str]]:
     unknown = [
         name
         for name in report.names(UNEXPECTED)
-        if name.startswith("roi_heads.") and not OTHER_HEADS.match(name)
+        if "mask head" in new_parts
+        and name.startswith("roi_heads.")
+        and not OTHER_HEADS.match(name)
     ]
+    backbone = [name for name in missing if component_of(name) == "backbone"]
+    halves = [name for name in missing if component_of(name) not in new_parts]
     faults = (
-        (
-            "A backbone that is not loaded as a whole stays partly random",
-            [name for name in missing if component_of(name) == "backbone"],
-        ),
-        (
-            "A part of the model would be half loaded, half random",
-            [name for name in missing if component_of(name) not in new_parts],
-        ),
-        (
-            "The mask head would stay random beside one of unknown names in the file",
-            unknown if "mask head" in new_parts else [],
-        ),
+        ("A backbone that is not loaded as a whole stays partly random", backbone),
+        ("A part of the model would be half loaded, half random", halves),
+        ("The mask head would stay random beside one of unknown names in the file", unknown),
     )
     return next((fault for fault in faults if fault[1]), ("", []))
-
-
-def _remedy(report: LoadReport, warm_start: bool) -> str:
-    if report.names(PARTLY_NEW) and not warm_start:
-        return (
-            "Its number of classes differs: set MODEL.ROI_HEADS.NUM_CLASSES and "
-            "MODEL.SEM_SEG_HEAD.NUM_CLASSES to its own, or map classes by name (--map-classes)."
-        )
-    return "Check that the configuration is the one these weights were trained with."

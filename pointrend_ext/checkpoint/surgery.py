@@ -11,13 +11,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pointrend_ext.checkpoint.class_axes import ClassTensor, find_class_tensor
+from pointrend_ext.checkpoint.class_axes import ClassTensor, State, find_class_tensor
 from pointrend_ext.checkpoint.class_names import ClassMap
 from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
 __all__ = ["adapt_classes"]
-
-State = Mapping[str, Tensor]
 
 
 def adapt_classes(
@@ -72,65 +70,42 @@ def _adapted(
 ) -> Tensor | None:
     """Build the model's tensor; None where more than the number of classes differs."""
     old, new = old_state[tensor.name], new_state[tensor.name].detach().clone()
-    if old.dim() != new.dim() or old.shape[2:] != new.shape[2:]:
-        return None
     rule, count = tensor.rows, len(change.sources)
     per_class = (new.shape[0] - rule.tail) // count if rule.per_class is None else rule.per_class
-    before = new.shape[0] if rule.per_class == 0 else 0
-    pairs = [_pairs(old.shape[0], new.shape[0], change, before, per_class, rule.tail)]
-    if old.dim() > 1:
+    # Per axis: indices before the classes, of each class, and behind them.
+    axes = [(new.shape[0] if rule.per_class == 0 else 0, per_class, rule.tail)]
+    if new.dim() > 1:
         coarse = tensor.reads_coarse(new_state)
-        if coarse and not tensor.reads_coarse(old_state):
+        axes += [(new.shape[1] - coarse * count, int(coarse), 0)]
+        axes += [(size, 0, 0) for size in new.shape[2:]]
+    for state, classes in ((old, change.old_count), (new, count)):
+        if [*state.shape] != [before + classes * each + tail for before, each, tail in axes]:
             return None
-        before = new.shape[1] - coarse * count
-        pairs.append(_pairs(old.shape[1], new.shape[1], change, before, int(coarse)))
-    if None in pairs:
-        return None
-    indices = [torch.tensor(p, dtype=torch.int64).reshape(-1, 2).unbind(1) for p in pairs]
+    pairs = [torch.tensor(_pairs(change, *axis), dtype=torch.int64) for axis in axes]
     new_index, old_index = (
-        torch.meshgrid(*per_axis, indexing="ij") for per_axis in zip(*indices, strict=True)
+        torch.meshgrid(*(axis.reshape(-1, 2)[:, side] for axis in pairs), indexing="ij")
+        for side in (0, 1)
     )
     new[new_index] = old[old_index].to(new)
     return new
 
 
-def _pairs(
-    old_size: int, new_size: int, change: ClassMap, before: int, per_class: int, tail: int = 0
-) -> list[tuple[int, int]] | None:
-    """Pair the indices of an axis: what stands before its classes, they, and what follows them.
-
-    Args:
-        old_size: length of the axis in the checkpoint's tensor.
-        new_size: the same of the model's.
-        change: which class becomes which.
-        before: number of indices before the classes.
-        per_class: indices of each class; 0 where the axis has no classes.
-        tail: number of indices behind the classes.
-
-    Returns:
-        (index in the model's tensor, index in the checkpoint's); None where the sizes differ in
-        more than the number of classes.
-    """
-    new_tail = before + len(change.sources) * per_class
-    old_tail = before + change.old_count * per_class
-    if (old_size, new_size) != (old_tail + tail, new_tail + tail):
-        return None
-    classes = [
-        (before + new * per_class + i, before + old * per_class + i)
-        for new, old in enumerate(change.sources)
-        if old is not None
-        for i in range(per_class)
-    ]
-    ends = [(new_tail + i, old_tail + i) for i in range(tail)]
-    return [(i, i) for i in range(before)] + classes + ends
+def _pairs(change: ClassMap, before: int, per_class: int, tail: int) -> list[tuple[int, int]]:
+    """Pair indices of an axis in the model's tensor with those in the checkpoint's."""
+    blocks = [(0, 0, before)]  # where each block begins there and there, and its length
+    for new, old in enumerate(change.sources):
+        if old is not None:
+            blocks.append((before + new * per_class, before + old * per_class, per_class))
+    new_tail, old_tail = (before + n * per_class for n in (len(change.sources), change.old_count))
+    blocks.append((new_tail, old_tail, tail))
+    return [(new + i, old + i) for new, old, length in blocks for i in range(length)]
 
 
 def _entry(tensor: ClassTensor, change: ClassMap) -> Entry:
-    count, old_count = len(change.sources), change.old_count
-    mapped = sum(source is not None for source in change.sources)
-    if mapped == count:
-        return Entry(tensor.name, MAPPED, f"{count} of {old_count} classes")
-    text = f"{mapped} of {count} classes taken from {old_count}, {count - mapped} new"
+    count, new = len(change.sources), change.sources.count(None)
+    if not new:
+        return Entry(tensor.name, MAPPED, f"{count} of {change.old_count} classes")
+    text = f"{count - new} of {count} classes taken from {change.old_count}, {new} new"
     if tensor.rows.per_class == 0:
         text += "; all other columns kept"
     return Entry(tensor.name, PARTLY_NEW, text)

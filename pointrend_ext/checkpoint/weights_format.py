@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -37,6 +37,16 @@ class WeightsFormat:
     partial_names: bool = False
     fused_norms: bool = False
     notes: tuple[str, ...] = ()
+
+    def fits(self, names: Collection[str]) -> bool:
+        """Whether names are of this format."""
+        return all(any(re.match(pattern, name) for name in names) for pattern in self.required)
+
+    def rename(self, name: str) -> str:
+        """Return a parameter's name in Detectron2's terms."""
+        for pattern, replacement in self.renames:
+            name = re.sub(pattern, replacement, name)
+        return name
 
 
 def conv_norm(old: str, new: str, first: int = 0) -> tuple[Rename, Rename]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from functools import partial
 
@@ -22,3 +23,9 @@ def with_old_names(state):
         name = name.replace("mask_head.point_head.", "mask_point_head.")
         old[re.sub(r"(mask_coarse_head\.)fc", r"\1coarse_mask_fc", name)] = value
     return old
+
+
+def write_zoo_file(path, state):
+    arrays = {name: value.numpy() for name, value in state.items()}
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
+    return str(path)

@@ -6,15 +6,15 @@ plain torch, and at a small width.
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from detectron2.modeling import build_model
-from torch import nn
 from torch.nn import functional as F
-from torchvision.models.resnet import Bottleneck
 
 from pointrend_ext.engine import load_cfg
-from tests.checkpoint.helpers import assert_same
+from tests.checkpoint.helpers import assert_same, drop
 
 FOLDER = "Cityscapes-SemanticSegmentation"
 STEM, RES2, BOTTLENECK, DIM, CLASSES = 8, 8, 4, 8, 5
@@ -24,24 +24,6 @@ TINY = [
     *("MODEL.RESNETS.WIDTH_PER_GROUP", BOTTLENECK, "MODEL.SEM_SEG_HEAD.CONVS_DIM", DIM),
     *("MODEL.SEM_SEG_HEAD.NORM", "BN", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", CLASSES),
 ]
-WIDTHS = [RES2 * 2**i for i in range(4)]
-
-
-def conv(c_in, c_out, k, *, stride=1, dilation=1, bias=False):
-    padding = dilation * (k // 2)
-    return nn.Conv2d(c_in, c_out, k, stride, padding, dilation, bias=bias)
-
-
-def stage(norm, index, blocks, dilation):
-    """One stage of torchvision's ResNet, with blocks of a quarter of its width."""
-    c_in, stride = (STEM if index == 0 else WIDTHS[index - 1]), 1 if index == 0 else 2
-    shape = {"groups": 1, "base_width": 128, "dilation": dilation, "norm_layer": norm}
-    planes, c_out = WIDTHS[index] // Bottleneck.expansion, WIDTHS[index]
-    shortcut = nn.Sequential(conv(c_in, c_out, 1, stride=stride), norm(c_out))
-    if stride == 1 and c_in == c_out:
-        shortcut = None
-    rest = [Bottleneck(c_out, planes, **shape) for _ in range(blocks - 1)]
-    return nn.Sequential(Bottleneck(c_in, planes, stride, shortcut, **shape), *rest)
 
 
 def up(x, other):
@@ -58,194 +40,133 @@ def warp(x, flow, *, of_source):
     return F.grid_sample(x, grid, padding_mode="zeros", align_corners=not of_source)
 
 
-class Named(nn.Module):
-    """A module that only holds others."""
+class Network:
+    """A ResNet-50 with a deep stem and a decoder; a first image gives it random weights."""
 
-    def __init__(self, **modules):
-        super().__init__()
-        for name, module in modules.items():
-            self.add_module(name, module)
-
-
-class SFNet(nn.Module):
-    """SFNet on a ResNet-50 with a deep stem."""
-
-    coords, kind, has_auxiliary_maps = "sfnet", "sfnet", 3
+    slope = 0.0  # of the decoder's activations, on the negative side
+    is_in_place = False  # normalisations of inplace_abn: scales' magnitudes plus eps, no counters
 
     def __init__(self):
-        super().__init__()
-        bn, half = nn.BatchNorm2d, STEM // 2
-        deep = nn.Sequential(
-            *(conv(3, half, 3, stride=2), bn(half), nn.ReLU()),
-            *(conv(half, half, 3), bn(half), nn.ReLU(), conv(half, STEM, 3)),
-        )
-        pool = nn.MaxPool2d(3, 2, 1)
-        self.layer0 = nn.Sequential(deep, bn(STEM), nn.ReLU(), pool)
-        for i, (blocks, dilation) in enumerate(((3, 1), (4, 1), (6, 2), (3, 4))):
-            self.add_module(f"layer{i + 1}", stage(bn, i, blocks, dilation))
-        top = WIDTHS[3]
-        stages = [
-            nn.Sequential(nn.AdaptiveAvgPool2d(side), conv(top, DIM, 1), bn(DIM))
-            for side in (1, 2, 3, 6)
-        ]
-        bottleneck = nn.Sequential(conv(top + 4 * DIM, DIM, 1), bn(DIM), nn.ReLU(), nn.Dropout2d())
-        align = [
-            Named(
-                down_h=conv(DIM, DIM // 2, 1),
-                down_l=conv(DIM, DIM // 2, 1),
-                flow_make=conv(DIM, 2, 3),
-            )
-            for _ in range(3)
-        ]
-        self.head = Named(
-            ppm=Named(stages=nn.ModuleList(stages), bottleneck=bottleneck),
-            fpn_in=nn.ModuleList(
-                nn.Sequential(conv(w, DIM, 1, bias=True), bn(DIM), nn.ReLU()) for w in WIDTHS[:3]
-            ),
-            fpn_out=nn.ModuleList(nn.Sequential(self.fused(DIM)) for _ in range(3)),
-            fpn_out_align=nn.ModuleList(align),
-            dsn=nn.ModuleList(
-                nn.Sequential(
-                    *(conv(DIM, DIM, 3, bias=True), bn(DIM), nn.ReLU(), nn.Dropout2d()),
-                    conv(DIM, CLASSES, 1, bias=True),
-                )
-                for _ in range(3)
-            ),
-            conv_last=nn.Sequential(self.fused(4 * DIM), conv(DIM, CLASSES, 1, bias=True)),
-        )
+        self.state = {}
+        self(torch.zeros(2, 3, 96, 96, dtype=torch.float64))
 
-    @staticmethod
-    def fused(c_in):
-        return nn.Sequential(conv(c_in, DIM, 3), nn.BatchNorm2d(DIM), nn.ReLU())
+    def tensor(self, name, *shape):
+        """Return a tensor; flows are of some pixels, and scales have both signs."""
+        if name not in self.state:
+            std = (2 / math.prod(shape[1:])) ** 0.5 if len(shape) > 1 else 0.5
+            value = torch.randn(shape, dtype=torch.float64) * std
+            self.state[name] = value.uniform_(0.5, 1.5) if "running_var" in name else value
+        return self.state[name]
 
-    def forward(self, x):
-        maps = []
-        x = self.layer0(x)
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            maps.append(x := layer(x))
-        head, x = self.head, maps[3]
-        f = head.ppm.bottleneck(torch.cat([*(up(s(x), x) for s in head.ppm.stages), x], 1))
+    def conv(self, name, x, c_out, k=1, *, stride=1, dilation=1, bias=False):
+        weight = self.tensor(f"{name}.weight", c_out, x.shape[1], k, k)
+        b = self.tensor(f"{name}.bias", c_out) if bias else None
+        return F.conv2d(x, weight, b, stride, dilation * (k // 2), dilation)
+
+    def norm(self, name, x, slope=1.0):
+        keys = ("running_mean", "running_var", "weight", "bias")
+        mean, var, weight, bias = (self.tensor(f"{name}.{key}", x.shape[1]) for key in keys)
+        if self.is_in_place:
+            weight = weight.abs() + 1e-5
+        else:
+            self.state[f"{name}.num_batches_tracked"] = torch.tensor(0)
+        return F.leaky_relu(F.batch_norm(x, mean, var, weight, bias), slope)
+
+    def layers(self, name, x, c_out, k=1, *, first=0, slope=None, **options):
+        """Apply a convolution and its normalisation, the next in a sequence."""
+        x = self.conv(f"{name}.{first}", x, c_out, k, **options)
+        return self.norm(f"{name}.{first + 1}", x, self.slope if slope is None else slope)
+
+    def resnet(self, x, dilations=(1, 1, 1, 1)):
+        """Return the maps of torchvision's stages behind the stem."""
+        maps, x = [], F.max_pool2d(x, 3, 2, 1)
+        for i, (blocks, dilation) in enumerate(zip((3, 4, 6, 3), dilations, strict=True)):
+            width = RES2 << i
+            for j in range(blocks):
+                name, stride = f"layer{i + 1}.{j}", 2 if i and not j else 1
+                y = self.norm(f"{name}.bn1", self.conv(f"{name}.conv1", x, width // 2)).relu()
+                options = {"stride": stride, "dilation": dilation}
+                y = self.conv(f"{name}.conv2", y, width // 2, 3, **options)
+                y = self.conv(f"{name}.conv3", self.norm(f"{name}.bn2", y).relu(), width)
+                if stride > 1:
+                    x = self.layers(f"{name}.downsample", x, width, stride=2, slope=1.0)
+                x = (x + self.norm(f"{name}.bn3", y)).relu()
+            maps.append(x)
+        return maps
+
+
+class SFNet(Network):
+    kind = "sfnet"
+    predictor = "head.conv_last.1.weight"
+
+    def __call__(self, x):
+        for first, c_out in ((0, STEM // 2), (3, STEM // 2)):
+            x = self.layers("layer0.0", x, c_out, 3, first=first, stride=1 if first else 2)
+        x = self.norm("layer0.1", self.conv("layer0.0.6", x, STEM, 3)).relu()
+        *maps, top = self.resnet(x, (1, 1, 2, 4))
+        pooled = [F.adaptive_avg_pool2d(top, side) for side in (1, 2, 3, 6)]
+        for i, x in enumerate(pooled):
+            pooled[i] = up(self.layers(f"head.ppm.stages.{i}", x, DIM, first=1, slope=1.0), top)
+        f = self.layers("head.ppm.bottleneck", torch.cat([*pooled, top], 1), DIM)
         outputs, inner = [f], []
         for i in (2, 1, 0):
-            low, align = head.fpn_in[i](maps[i]), head.fpn_out_align[i]
-            hidden = torch.cat([up(align.down_h(f), low), align.down_l(low)], 1)
-            f = low + warp(f, align.flow_make(hidden), of_source=False)
-            outputs.insert(0, head.fpn_out[i](f))
-            inner.insert(0, head.dsn[i](f))
-        return head.conv_last(torch.cat([up(y, outputs[0]) for y in outputs], 1)), inner
+            low = self.layers(f"head.fpn_in.{i}", maps[i], DIM, bias=True)
+            name = f"head.fpn_out_align.{i}"
+            hidden = up(self.conv(f"{name}.down_h", f, DIM // 2), low)
+            hidden = torch.cat([hidden, self.conv(f"{name}.down_l", low, DIM // 2)], 1)
+            f = low + warp(f, self.conv(f"{name}.flow_make", hidden, 2, 3), of_source=False)
+            outputs.insert(0, self.layers(f"head.fpn_out.{i}.0", f, DIM, 3))
+            hidden = self.layers(f"head.dsn.{i}", f, DIM, 3, bias=True)
+            inner.insert(0, self.conv(f"head.dsn.{i}.4", hidden, CLASSES, bias=True))
+        x = torch.cat([up(y, outputs[0]) for y in outputs], 1)
+        x = self.layers("head.conv_last.0", x, DIM, 3)
+        return self.conv("head.conv_last.1", x, CLASSES, bias=True), inner
 
 
-class InPlaceNorm(nn.BatchNorm2d):
-    """The normalisation of inplace_abn, with a leaky ReLU or without an activation."""
+class AlignSeg(Network):
+    kind = "alignseg"
+    predictor = "head.3.weight"
+    slope, is_in_place = 0.01, True
 
-    def __init__(self, channels, slope=0.01):
-        super().__init__(channels)
-        del self.num_batches_tracked
-        self.slope = slope
+    def unified(self, name, x):
+        x = self.conv(f"{name}.unify", x, DIM)
+        y = self.layers(f"{name}.residual", x, DIM // 4, 3)
+        return self.norm(f"{name}.norm", x + self.conv(f"{name}.residual.2", y, DIM, 3), self.slope)
 
-    def forward(self, x):
-        scale = self.weight.abs() + self.eps
-        x = F.batch_norm(x, self.running_mean, self.running_var, scale, self.bias, eps=self.eps)
-        return F.leaky_relu(x, self.slope)
+    def moved(self, name, x, both):
+        flow = self.conv(f"{name}.2", self.layers(name, both, DIM), 2, 3)
+        return warp(x, flow, of_source=True)
 
+    def context(self, name, x, first=0):
+        x = self.layers(name, x, x.shape[1], first=first)
+        return self.layers(name, x, DIM, 3, first=first + 2)
 
-def identity_norm(channels):
-    return InPlaceNorm(channels, slope=1.0)
+    def predicted(self, name, x):
+        return self.conv(f"{name}.3", self.layers(name, x, DIM, 3, bias=True), CLASSES, bias=True)
 
-
-def flow_branch():
-    return nn.Sequential(conv(2 * DIM, DIM, 1), InPlaceNorm(DIM), conv(DIM, 2, 3))
-
-
-def residual_block(c_in):
-    narrow = DIM // 4
-    residual = nn.Sequential(conv(DIM, narrow, 3), InPlaceNorm(narrow), conv(narrow, DIM, 3))
-    return Named(unify=conv(c_in, DIM, 1), residual=residual, norm=InPlaceNorm(DIM))
-
-
-def predictor():
-    return nn.Sequential(
-        *(conv(DIM, DIM, 3, bias=True), InPlaceNorm(DIM), nn.Dropout2d()),
-        conv(DIM, CLASSES, 1, bias=True),
-    )
-
-
-class AlignSeg(nn.Module):
-    """AlignSeg on a ResNet-50 with a deep stem."""
-
-    coords, kind, has_auxiliary_maps = "alignseg", "alignseg", 1
-
-    def __init__(self):
-        super().__init__()
-        half = STEM // 2
-        for i, (c_in, c_out) in enumerate(((3, half), (half, half), (half, STEM)), start=1):
-            self.add_module(f"conv{i}", conv(c_in, c_out, 3, stride=2 if i == 1 else 1))
-            self.add_module(f"bn{i}", identity_norm(c_out))
-        for i, blocks in enumerate((3, 4, 6, 3)):
-            self.add_module(f"layer{i + 1}", stage(identity_norm, i, blocks, 1))
-        self.CAM = Named(
-            pool=nn.Sequential(nn.AdaptiveAvgPool2d(3), *self.context_layers()),
-            adapt=nn.Sequential(*self.context_layers()),
-            delta_gen=flow_branch(),
-        )
-        for i, width in enumerate([*WIDTHS, DIM], start=1):
-            self.add_module(f"RRB{i}a", residual_block(width))
+    def __call__(self, x):
+        for i, c_out in ((1, STEM // 2), (2, STEM // 2), (3, STEM)):
+            x = self.conv(f"conv{i}", x, c_out, 3, stride=2 if i == 1 else 1)
+            x = self.norm(f"bn{i}", x).relu()
+        maps = self.resnet(x)  # their pooling rounds sizes up, which an odd size does not show
+        pooled = self.context("CAM.pool", F.adaptive_avg_pool2d(maps[3], 3), first=1)
+        adapted = self.context("CAM.adapt", maps[3])
+        both = torch.cat([adapted, up(pooled, adapted)], 1)
+        maps.append(self.moved("CAM.delta_gen", pooled, both) + adapted)
+        d = self.unified("RRB1a", maps[0])
         for i in range(2, 6):
-            self.add_module(f"CAB{i}", Named(delta_gen1=flow_branch(), delta_gen2=flow_branch()))
-            self.add_module(f"RRB{i}b", residual_block(DIM))
-        self.dsn, self.head = predictor(), predictor()
-
-    @staticmethod
-    def context_layers():
-        top = WIDTHS[3]
-        return conv(top, top, 1), InPlaceNorm(top), conv(top, DIM, 3), InPlaceNorm(DIM)
-
-    def block(self, name, x):
-        block = self.get_submodule(name)
-        x = block.unify(x)
-        return block.norm(x + block.residual(x))
-
-    def context(self, x):
-        pooled, adapted = self.CAM.pool(x), self.CAM.adapt(x)
-        flow = self.CAM.delta_gen(torch.cat([adapted, up(pooled, adapted)], 1))
-        return warp(pooled, flow, of_source=True) + adapted
-
-    def forward(self, x):
-        for i in (1, 2, 3):
-            x = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x)).relu()
-        x = F.max_pool2d(x, 3, 2, 1)  # theirs rounds sizes up, which an odd size does not show
-        maps = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            maps.append(x := layer(x))
-        maps.append(self.context(x))
-        d = self.block("RRB1a", maps[0])
-        for i in range(2, 6):
-            high = up(self.block(f"RRB{i}a", maps[i - 1]), d)
-            cab, both = self.get_submodule(f"CAB{i}"), torch.cat([d, high], 1)
-            moved = warp(high, cab.delta_gen1(both), of_source=True)
-            d = self.block(f"RRB{i}b", moved + warp(d, cab.delta_gen2(both), of_source=True))
+            high = up(self.unified(f"RRB{i}a", maps[i - 1]), d)
+            both = torch.cat([d, high], 1)
+            d = self.moved(f"CAB{i}.delta_gen2", d, both)
+            d = self.unified(f"RRB{i}b", self.moved(f"CAB{i}.delta_gen1", high, both) + d)
             if i == 3:
-                inner = [self.dsn(d)]
-        return self.head(d), inner
+                inner = [self.predicted("dsn", d)]
+        return self.predicted("head", d), inner
 
 
-def randomized(network):
-    """Random weights with flows of some pixels, and scales of both signs."""
-    torch.manual_seed(4)
-    with torch.no_grad():
-        for name, value in [*network.named_parameters(), *network.named_buffers()]:
-            if "running_var" in name:
-                value.uniform_(0.5, 1.5)
-            elif value.is_floating_point() and value.dim() < 2:
-                value.normal_(std=0.5)
-            elif value.is_floating_point():
-                value.normal_(std=(2 / value[0].numel()) ** 0.5)
-    return network.double().eval()
-
-
-def build(kind, coords, *, refined=False, auxiliary=0.4):
+def build(kind, *, coords=None, refined=False, auxiliary=0.4):
     name = f"{FOLDER}/{'pointrend_' if refined else ''}{kind}_R_50_cityscapes.yaml"
-    keys = ["MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS", coords]
+    keys = ["MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS", coords or kind]
     keys += ["MODEL.SEM_SEG_HEAD.AUX_LOSS_WEIGHT", auxiliary]
     return build_model(load_cfg(name, [*TINY, *keys])).double().eval()
 
@@ -258,9 +179,9 @@ def test_equal_logits(rng, files, load, make, prefix):
     Where maps do not cover one extent ours pads them, theirs stretches them: without that step,
     images of odd sizes give the same too.
     """
-    network = randomized(make())
-    state = {f"{prefix}{name}": value for name, value in network.state_dict().items()}
-    model = build(network.kind, network.coords)
+    network = make()
+    state = {f"{prefix}{name}": value for name, value in network.state.items()}
+    model = build(make.kind)
     report = load(model, files.pth({"state_dict": state, "epoch": 3}))
     assert report.format == make.__name__
     filled = {n for n in model.state_dict() if not n.endswith("num_batches_tracked")}
@@ -276,7 +197,7 @@ def test_equal_logits(rng, files, load, make, prefix):
             else:
                 maps = [features[name] for name in head.in_features]
                 logits, auxiliary = head._predict(maps, with_auxiliary=True)
-        assert len(auxiliary) == make.has_auxiliary_maps
+        assert len(auxiliary) == (3 if make is SFNet else 1)
         torch.testing.assert_close([logits, *auxiliary], [expected, *inner], rtol=1e-8, atol=1e-8)
         assert logits.std() > 0.1
 
@@ -284,24 +205,22 @@ def test_equal_logits(rng, files, load, make, prefix):
 @pytest.mark.parametrize("make", [SFNet, AlignSeg])
 def test_under_point_rend_without_auxiliary_layers(files, load, make):
     """PointRend around them starts from the released decoder; its point head alone is new."""
-    network = randomized(make())
-    model = build(network.kind, network.coords, refined=True, auxiliary=0.0)
-    report = load(model, files.pth(network.state_dict()), training=True)
+    network = make()
+    model = build(make.kind, refined=True, auxiliary=0.0)
+    report = load(model, files.pth(network.state), training=True)
     assert report.new_parts() == ["semantic point head"]
     got = model.sem_seg_head.coarse_sem_seg_head.predictor.weight
-    last = network.head.conv_last if make is SFNet else network.head
-    assert_same(got, last[-1].weight)
+    assert_same(got, network.state[make.predictor])
 
 
 def test_deep_stem_backbone(files, load):
     """An ImageNet network whose stem is one nn.Sequential fills the backbone."""
     state = {
         name.replace("layer0.0.", "conv1.").replace("layer0.1.", "bn1."): value
-        for name, value in randomized(SFNet()).state_dict().items()
-        if not name.startswith("head.")
+        for name, value in drop(SFNet().state, "head.").items()
     }
     state["fc.weight"] = torch.zeros(10, 3)
-    model = build("sfnet", "pixel")
+    model = build("sfnet", coords="pixel")
     report = load(model, files.pth(state), training=True)
     assert report.format == "ResNet with a deep stem"
     backbone = model.backbone.state_dict()

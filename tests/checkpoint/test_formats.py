@@ -26,14 +26,13 @@ from tests.checkpoint.helpers import assert_same, with_old_names
 @pytest.mark.parametrize("kind", ["point_rend", "semantic_point_rend"])
 @pytest.mark.parametrize("container", ["zoo", "pth"])
 def test_upstream_weights_fill_the_model(make_model, files, load, kind, container):
-    upstream = make_model(kind, upstream=True).state_dict()
-    path = files.zoo(upstream) if container == "zoo" else files.pth({"model": upstream})
-    model = make_model(kind)
-    report = load(model, path)
+    upstream, model = make_model(kind, upstream=True).state_dict(), make_model(kind)
+    report = load(
+        model, files.zoo(upstream) if container == "zoo" else files.pth({"model": upstream})
+    )
     assert_same(model.state_dict(), upstream)
     assert report.format == "PointRend"
-    assert report.names("loaded") == list(upstream)
-    assert len(report.entries) == len(upstream)
+    assert report.names("loaded") == [entry.name for entry in report.entries] == list(upstream)
 
 
 @pytest.mark.parity
@@ -84,12 +83,12 @@ def test_semantic_head_is_wrapped_and_unwrapped(make_model, files, load):
     plain, wrapped = make_model("semantic_fpn", seed=3), make_model("semantic_point_rend")
     report = load(wrapped, files.pth(plain.state_dict()), training=True)
     assert report.new_parts() == ["semantic point head"]
-    got = wrapped.sem_seg_head.coarse_sem_seg_head.state_dict()
-    assert_same(got, plain.sem_seg_head.state_dict())
-    # and back
-    fresh = make_model("semantic_fpn")
-    load(fresh, files.pth(wrapped.state_dict()))
-    assert_same(fresh.state_dict(), plain.state_dict())
+    assert_same(
+        wrapped.sem_seg_head.coarse_sem_seg_head.state_dict(), plain.sem_seg_head.state_dict()
+    )
+    again = make_model("semantic_fpn")
+    load(again, files.pth(wrapped.state_dict()))
+    assert_same(again.state_dict(), plain.state_dict())
 
 
 # ---- backbones
@@ -110,31 +109,25 @@ def caffe2_name(name):
     return re.sub(r"\.weight$", ".w", name).replace(".", "_")
 
 
-def caffe2_file(state, path):
-    arrays = {caffe2_name(k): v.numpy() for k, v in state.items() if caffe2_name(k)}
-    arrays.update(fc1000_w=np.zeros((9, 9), "f4"), conv1_w_momentum=np.zeros(3, "f4"))
-    path.write_bytes(pickle.dumps({"blobs": arrays, "cfg": "yaml"}, protocol=2))
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
 def test_caffe2_backbone(make_model, files, load):
     model, source = make_model("point_rend"), make_model("point_rend", seed=5)
     for name, value in source.state_dict().items():
         if ".norm.weight" in name or ".norm.bias" in name:
             value.normal_()
-    path = files.folder / "R-50.pkl"
-    old = caffe2_file(source.state_dict(), path)
-    assert {"conv1_w", "res_conv1_bn_s", "res2_0_branch2a_w", "res2_0_branch1_bn_b"} <= set(old)
-    expected = align_and_update_state_dicts(
-        model.state_dict(), {k: v for k, v in old.items() if not k.endswith("_momentum")}
-    )
+    of_source, path = source.state_dict(), files.folder / "R-50.pkl"
+    arrays = {caffe2_name(k): v.numpy() for k, v in of_source.items() if caffe2_name(k)}
+    assert {"conv1_w", "res_conv1_bn_s", "res2_0_branch2a_w", "res2_0_branch1_bn_b"} <= set(arrays)
+    old = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    expected = align_and_update_state_dicts(model.state_dict(), old)
+    arrays |= {"fc1000_w": np.zeros((9, 9), "f4"), "conv1_w_momentum": np.zeros(3, "f4")}
+    path.write_bytes(pickle.dumps({"blobs": arrays, "cfg": "yaml"}, protocol=2))
     report = load(model, str(path), training=True)
     assert report.format == "Caffe2 (Detectron or MSRA)"
     assert sorted(report.names("ignored")) == ["conv1_w_momentum", "fc1000_w"]
     assert report.new_parts() == ["FPN", "RPN", "box head", "mask head"]
-    got, of_source = model.state_dict(), source.state_dict()
+    got = model.state_dict()
     checked = [name for name in expected if name in got]
-    assert len(checked) == len(old) - 2
+    assert len(checked) == len(old)
     for state in (expected, of_source):
         assert_same({name: got[name] for name in checked}, {name: state[name] for name in checked})
     running_var = got["backbone.bottom_up.res3.1.conv2.norm.running_var"]
@@ -143,25 +136,18 @@ def test_caffe2_backbone(make_model, files, load):
 
 def test_caffe2_detection_heads_are_reordered():
     """Background first in Detectron, last for scores and absent for boxes in Detectron2."""
-    weights = {
-        "conv1_w": torch.zeros(1),
-        "cls_score_w": torch.arange(3.0)[:, None],
-        "bbox_pred_w": torch.arange(12.0)[:, None],
-        "mask_fcn_logits_w": torch.arange(3.0)[:, None],
-        "conv_rpn_fpn2_w": torch.ones(1),
-        "fpn_inner_res4_5_sum_lateral_w": torch.full((1,), 4.0),
-    }
-    heads = ["box_predictor.cls_score", "box_predictor.bbox_pred", "mask_head.predictor"]
-    names = [
-        *[f"roi_heads.{head}.weight" for head in heads],
-        *("proposal_generator.rpn_head.conv.weight", "backbone.fpn_lateral4.weight"),
-    ]
-    got = to_detectron2_names(weights, names)
-    assert got.state_dict[names[0]].flatten().tolist() == [1, 2, 0]
-    assert got.state_dict[names[1]].flatten().tolist() == list(range(4, 12))
-    assert got.state_dict[names[2]].flatten().tolist() == [1, 2]
-    assert got.state_dict[names[3]].item() == 1
-    assert got.state_dict[names[4]].item() == 4
+    weights, expected = {"conv1_w": torch.zeros(1)}, {}
+    for old, new, size, rows in (
+        ("cls_score", "roi_heads.box_predictor.cls_score", 3, [1, 2, 0]),
+        ("bbox_pred", "roi_heads.box_predictor.bbox_pred", 12, [*range(4, 12)]),
+        ("mask_fcn_logits", "roi_heads.mask_head.predictor", 3, [1, 2]),
+        ("conv_rpn_fpn2", "proposal_generator.rpn_head.conv", 5, [*range(5)]),
+        ("fpn_inner_res4_5_sum_lateral", "backbone.fpn_lateral4", 6, [*range(6)]),
+    ):
+        weights[f"{old}_w"] = torch.arange(size)[:, None]
+        expected[f"{new}.weight"] = torch.tensor(rows)[:, None]
+    got = to_detectron2_names(weights, expected).state_dict
+    assert_same({name: got[name] for name in expected}, expected)
 
 
 def test_names_that_fit_twice_are_refused():
@@ -195,14 +181,12 @@ def test_torchvision_mask_rcnn(torchvision_detector, detectron2_names):
     state = {k: v for k, v in got.state_dict.items() if not k.endswith("num_batches_tracked")}
     assert {name: value.shape for name, value in state.items()} == detectron2_names
     ids = [c["id"] for c in COCO_CATEGORIES if c["isthing"]]
+    box = "roi_heads.box_predictor."
     for kind in ("weight", "bias"):
-        old = torchvision_detector[f"roi_heads.box_predictor.cls_score.{kind}"]
-        new = state[f"roi_heads.box_predictor.cls_score.{kind}"]
+        new, old = (s[f"{box}cls_score.{kind}"] for s in (state, torchvision_detector))
         assert_same(new, old[[*ids, 0]])
-        old = torchvision_detector[f"roi_heads.box_predictor.bbox_pred.{kind}"]
-        new = state[f"roi_heads.box_predictor.bbox_pred.{kind}"]
-        assert_same(new[8:12], old[4 * ids[2] : 4 * ids[2] + 4])
-        assert_same(new[-4:], old[4 * 90 :])
+        new, old = (s[f"{box}bbox_pred.{kind}"] for s in (state, torchvision_detector))
+        assert_same(new, old.unflatten(0, (91, 4))[ids].flatten(0, 1))
     pairs = {
         "backbone.fpn.inner_blocks.1.0.weight": "backbone.fpn_lateral3.weight",
         "backbone.fpn.layer_blocks.3.0.bias": "backbone.fpn_output5.bias",
@@ -217,9 +201,11 @@ def test_torchvision_mask_rcnn(torchvision_detector, detectron2_names):
 
 
 def test_torchvision_resnet(torchvision_detector, detectron2_names):
-    prefix = "backbone.body."
-    resnet = {k[len(prefix) :]: v for k, v in torchvision_detector.items() if k.startswith(prefix)}
-    resnet["fc.weight"] = torch.zeros(1000, 2048)
+    resnet = {
+        name.removeprefix("backbone.body."): value
+        for name, value in torchvision_detector.items()
+        if name.startswith("backbone.body.")
+    } | {"fc.weight": torch.zeros(1000, 2048)}
     got = to_detectron2_names(resnet, detectron2_names)
     assert got.format == "torchvision ResNet"
     assert got.ignored == ("fc.weight",)

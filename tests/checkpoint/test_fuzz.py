@@ -7,6 +7,7 @@ import io
 import pickle
 import random
 import time
+from functools import reduce
 
 import numpy as np
 import pytest
@@ -37,12 +38,8 @@ def make_model():
         "roi_heads.mask_head.point_head.fc1": nn.Conv1d(5, 4, 1),
         "roi_heads.mask_head.point_head.predictor": nn.Conv1d(7, 3, 1),
     }.items():
-        parent = model
         *path, leaf = name.split(".")
-        for part in path:
-            if not hasattr(parent, part):
-                parent.add_module(part, nn.Module())
-            parent = getattr(parent, part)
+        parent = reduce(lambda m, part: m._modules.setdefault(part, nn.Module()), path, model)
         parent.add_module(leaf, layer)
     return model
 
@@ -60,81 +57,49 @@ def as_bytes(state, container):
     return buffer.getvalue()
 
 
-# ---- mutations of bytes
+BYTES = ("flip", "flip", "flip", "truncate", "overwrite", "cut out", "insert")
 
 
-def flip_bits(content, rng):
-    content = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 8))):
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    return bytes(content)
-
-
-def truncate(content, rng):
-    return content[: rng.randrange(len(content))]
-
-
-def overwrite(content, rng):
+def damage(content, kind, rng):
+    """Change the bytes of a file."""
+    if kind == "flip":
+        content = bytearray(content)
+        for _ in range(rng.choice((1, 1, 1, 8))):
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        return bytes(content)
+    zeros = bytes(rng.choice((1, 16, 300)))
+    removed, inserted = {
+        "truncate": (len(content), b""),
+        "overwrite": (len(zeros), zeros),
+        "cut out": (rng.randrange(1, 40), b""),
+        "insert": (0, rng.randbytes(rng.randrange(1, 20))),
+    }[kind]
     start = rng.randrange(len(content))
-    block = bytes(rng.choice((1, 16, 300)))
-    return content[:start] + block + content[start + len(block) :]
+    return content[:start] + inserted + content[start + removed :]
 
 
-def cut_out(content, rng):
-    start = rng.randrange(len(content))
-    return content[:start] + content[start + rng.randrange(1, 40) :]
+WEIGHTS = ("dtype", "shape", "not finite", "remove", "rename", "not a tensor")
 
 
-def insert(content, rng):
-    start = rng.randrange(len(content))
-    return content[:start] + rng.randbytes(rng.randrange(1, 20)) + content[start:]
-
-
-BYTES = (flip_bits, flip_bits, flip_bits, truncate, overwrite, cut_out, insert)
-
-# ---- mutations of weights: none of these may load
-
-
-def pick(state, rng, accept=lambda value: True):
-    return rng.choice([name for name, value in state.items() if accept(value)])
-
-
-def swap_dtype(state, rng):
-    name = pick(state, rng)
-    other = (torch.int64, torch.bool, torch.complex64, torch.int8)
-    state[name] = state[name].to(
-        rng.choice(other) if state[name].is_floating_point() else torch.float32
-    )
-
-
-def change_shape(state, rng):
-    name = pick(state, rng, lambda value: value.dim() > 0)
-    value = state[name]
-    state[name] = rng.choice(
-        (value[:-1], value.flatten()[:-1], value[None], torch.cat((value, value)), value[:0])
-    )
-
-
-def not_finite(state, rng):
-    name = pick(state, rng, torch.is_floating_point)
-    bad = rng.choice((float("nan"), float("inf"), -float("inf")))
-    state[name].view(-1)[rng.randrange(state[name].numel())] = bad
-
-
-def remove(state, rng):
-    del state[pick(state, rng, torch.is_floating_point)]
-
-
-def rename(state, rng):
-    name = pick(state, rng, torch.is_floating_point)
-    state[f"{name}_"] = state.pop(name)
-
-
-def not_a_tensor(state, rng):
-    state[pick(state, rng, torch.is_floating_point)] = rng.choice(("text", None, 3, [1.0], {}))
-
-
-WEIGHTS = (swap_dtype, change_shape, not_finite, remove, rename, not_a_tensor)
+def change(state, kind, rng):
+    """Change weights so that they may not load."""
+    is_any = {"dtype": lambda v: True, "shape": torch.Tensor.dim}.get(kind, torch.is_floating_point)
+    name = rng.choice([name for name, value in state.items() if is_any(value)])
+    value = state.pop(name)
+    if kind == "dtype":
+        others = (torch.int64, torch.bool, torch.complex64, torch.int8)
+        state[name] = value.to(rng.choice(others) if value.is_floating_point() else torch.float32)
+    elif kind == "shape":
+        flat, twice = value.flatten()[:-1], torch.cat((value, value))
+        state[name] = rng.choice((value[:-1], flat, value[None], twice, value[:0]))
+    elif kind == "not finite":
+        bad = rng.choice((float("nan"), float("inf"), -float("inf")))
+        value.view(-1)[rng.randrange(value.numel())] = bad
+        state[name] = value
+    elif kind == "rename":
+        state[f"{name}_"] = value
+    elif kind == "not a tensor":
+        state[name] = rng.choice(("text", None, 3, [1.0], {}))
 
 
 def run_case(seed, folder):
@@ -145,35 +110,35 @@ def run_case(seed, folder):
     model = make_model()
     fresh = copy.deepcopy(model.state_dict())
     container = CONTAINERS[seed % len(CONTAINERS)]
-    mutations = BYTES if seed % 3 else WEIGHTS
-    mutate = mutations[seed // 3 % len(mutations)]
-    if container == "safetensors" and mutate is not_a_tensor:
-        mutate = remove  # it cannot be written
+    kinds = BYTES if seed % 3 else WEIGHTS
+    kind = kinds[seed // 3 % len(kinds)]
+    if container == "safetensors" and kind == "not a tensor":
+        kind = "remove"  # it cannot be written
     state = {name: value.clone() for name, value in original.items()}
-    if mutate in WEIGHTS:
-        mutate(state, rng)
-        content = as_bytes(state, container)
-    else:
-        content = mutate(as_bytes(state, container), rng)
+    if kind in WEIGHTS:
+        change(state, kind, rng)
+    content = as_bytes(state, container)
+    if kind in BYTES:
+        content = damage(content, kind, rng)
     path = folder / f"{seed}.pth"
     path.write_bytes(content)
     start = time.perf_counter()
-    error = None
+    error = ""
     try:
         PointRendCheckpointer(model).load(str(path))
     except (WeightsFileError, IncompleteWeightsError) as caught:
         error = str(caught)
     assert time.perf_counter() - start < 10
-    if error is not None:
+    if error:
         assert str(path) in error
         assert_same(model.state_dict(), fresh)
         return "refused"
-    assert mutate not in WEIGHTS, f"{mutate.__name__} in a {container} was loaded"
+    assert kind not in WEIGHTS, f"{kind} in a {container} was loaded"
     got = model.state_dict()
     if all(torch.equal(got[name], original[name]) for name in original):
         return "unharmed"
     # Numbers in a file without checksums were changed into other, sound numbers.
-    assert container not in CHECKSUMS, f"{mutate.__name__} in a {container} was loaded"
+    assert container not in CHECKSUMS, f"{kind} in a {container} was loaded"
     assert all(np.isfinite(value.numpy()).all() for value in got.values())
     return "undetectable"
 

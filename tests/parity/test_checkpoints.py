@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import re
-
 import pytest
 import torch
 from detectron2.config import get_cfg
@@ -14,6 +11,7 @@ from detectron2.projects import point_rend
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.model_zoo import get_config_file
+from tests.checkpoint.helpers import with_old_names, write_zoo_file
 
 pytestmark = pytest.mark.parity
 
@@ -22,20 +20,6 @@ SEMANTICS = "Cityscapes-SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cit
 BASELINE = "Cityscapes-SemanticSegmentation/semantic_R_101_FPN_1x_cityscapes.yaml"
 NO_WEIGHTS = ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""]
 IMAGES = ["drawn_inputs", pytest.param("coco_inputs", marks=pytest.mark.real_data)]
-BEFORE_NOVEMBER_2020 = [
-    (r"roi_heads\.mask_head\.coarse_head\.fc", "roi_heads.mask_coarse_head.coarse_mask_fc"),
-    (r"roi_heads\.mask_head\.coarse_head\.", "roi_heads.mask_coarse_head."),
-    (r"roi_heads\.mask_head\.point_head\.", "roi_heads.mask_point_head."),
-]
-
-
-def write_zoo_file(path, model, renames=()):
-    arrays = {}
-    for name, value in model.state_dict().items():
-        for pattern, replacement in renames:
-            name = re.sub(pattern, replacement, name)
-        arrays[name] = value.numpy()
-    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))
 
 
 def load_strictly(path, cfg):
@@ -48,13 +32,13 @@ def load_strictly(path, cfg):
 
 
 @pytest.mark.parametrize("images", IMAGES)
-@pytest.mark.parametrize("renames", [(), BEFORE_NOVEMBER_2020], ids=["current", "legacy"])
-def test_r50_instances(request, tmp_path, make_pair, images, renames):
+@pytest.mark.parametrize("name_as", [dict, with_old_names], ids=["current", "legacy"])
+def test_r50_instances(request, tmp_path, make_pair, images, name_as):
     image = request.getfixturevalue(images)[0]["image"][:, :256, :256]
     inputs = [{"image": image, "height": image.shape[1], "width": image.shape[2]}]
     pair = make_pair(80, inputs)
     path = tmp_path / "model_final.pkl"
-    write_zoo_file(path, pair.upstream, renames)
+    write_zoo_file(path, name_as(pair.upstream.state_dict()))
     like_the_pair = [
         *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0),
         *("MODEL.RPN.POST_NMS_TOPK_TEST", 100),
@@ -88,7 +72,7 @@ def test_r101_semantics(request, tmp_path, images):
         for block in (m for m in upstream.modules() if hasattr(m, "conv3")):
             block.conv3.norm.weight.fill_(0.3)  # activations that do not grow with depth
     path = tmp_path / "model_final.pkl"
-    write_zoo_file(path, upstream)
+    write_zoo_file(path, upstream.state_dict())
     model = load_strictly(path, load_cfg(SEMANTICS, NO_WEIGHTS))
     image = request.getfixturevalue(images)[0]["image"]
     inputs = [{"image": image[:, :128, :192]}]
