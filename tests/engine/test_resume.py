@@ -19,6 +19,7 @@ RUN = [
     *("SOLVER.MAX_ITER", 6),
     *("SOLVER.CHECKPOINT_PERIOD", 2),
     *("MODEL.ROI_BOX_HEAD.FC_DIM", 1024),  # a checkpoint of 20 MB takes a moment to write
+    *("MODEL.ROI_MASK_HEAD.FC_DIM", 1024),
     *("INPUT.MIN_SIZE_TRAIN", (48, 64)),  # drawn at random, as the flip is
     *("DATASETS.TEST", ()),
 ]
