@@ -17,7 +17,7 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks, polygons_to
 from pointrend_ext.data.annotations import clean_annotation
 from pointrend_ext.data.drops import DropCause, DropCounter
 from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
-from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
+from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,13 @@ class PointRendDatasetMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """Read the constructor's arguments from the config, which stays as it is."""
+        """Read the constructor's arguments from the config, which stays as it is.
+
+        Raises:
+            ValueError: ``INPUT.CROP`` is wrong.
+        """
+        if is_train:
+            check_crop(cfg)
         arguments = super().from_config(cfg, is_train)
         architecture = cfg.MODEL.META_ARCHITECTURE
         if architecture in SEMANTIC_ARCHITECTURES:

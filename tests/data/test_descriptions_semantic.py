@@ -1,5 +1,6 @@
 """A folder of images and a folder of label maps: matching, records, errors, loading."""
 
+import os
 import unicodedata
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pointrend_ext.data import build_test_loader, build_train_loader, register_semantic_folder
 from pointrend_ext.data.descriptions import load_semantic_folder
+from tests.data.builders import crop
 
 LABELS = np.repeat(np.array([[0, 1, 2, 255]], dtype=np.uint8), 15, axis=1).repeat(40, axis=0)
 
@@ -65,8 +67,6 @@ def test_records(tmp_path):
 def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     for stem in ("10", "9", "a/2", "B"):
         write_pair(tmp_path, stem)
-    import os
-
     forwards, walk = load(tmp_path), os.walk
     monkeypatch.setattr(os, "walk", lambda *a, **k: [(p, d, f[::-1]) for p, d, f in walk(*a, **k)])
     assert load(tmp_path) == forwards
@@ -157,9 +157,8 @@ def test_problems_of_label_maps(tmp_path, change, error, message):
 
 def test_no_image(tmp_path):
     write_pair(tmp_path, "a")
-    with pytest.raises(
-        ValueError, match=r"images' holds no image: .* ends in '_x\.png'.*image_suf"
-    ):
+    message = r"images' holds no image: .* ends in '_x\.png'.*image_suf"
+    with pytest.raises(ValueError, match=message):
         load(tmp_path, image_suffix="_x.png")
 
 
@@ -227,8 +226,7 @@ def test_training_reads_palette_label_maps(tmp_path, name, semantic_cfg, archite
     torch.testing.assert_close(item["sem_seg"], torch.from_numpy(LABELS).long())
     assert item["image"].shape == (3, 40, 60)
     assert "instances" not in item
-    crop = semantic_cfg.INPUT.CROP
-    crop.ENABLED, crop.TYPE, crop.SIZE = True, "absolute", (16, 24)
+    crop(semantic_cfg, 16, 24)
     semantic_cfg.INPUT.MIN_SIZE_TRAIN = (80,)
     item = next(iter(build_train_loader(semantic_cfg)))[0]
     assert item["sem_seg"].shape == (16, 24)  # resized before it is cropped
@@ -254,16 +252,3 @@ def test_binary_data(tmp_path, name, semantic_cfg):
     semantic_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 1
     item = next(iter(build_train_loader(semantic_cfg)))[0]
     assert item["sem_seg"].unique().tolist() == [0, 1, 255]
-
-
-def test_another_ignore_value_than_the_models(tmp_path, name, semantic_cfg):
-    write_pair(tmp_path, "a")
-    register(name, tmp_path, ignore_value=11)
-    with pytest.raises(
-        ValueError,
-        match=rf"IGNORE_VALUE is 255, .* the value 11 in the data set '{name}'\. Set MODEL\.SEM_SEG"
-        r"_HEAD\.IGNORE_VALUE 11;",
-    ):
-        build_train_loader(semantic_cfg)
-    semantic_cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 11
-    build_train_loader(semantic_cfg)

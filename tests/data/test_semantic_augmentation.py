@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 from detectron2.data import transforms as T
 
-from pointrend_ext.data import SSDColorAugmentation, build_semantic_augmentation
+from pointrend_ext.data import SSDColorAugmentation, build_mapper, build_semantic_augmentation
+from tests.data.builders import crop
 
 
 @pytest.fixture
 def semantic_cfg(cfg):
     cfg.INPUT.MIN_SIZE_TRAIN = (80,)
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.TYPE = "absolute"
-    cfg.INPUT.CROP.SIZE = (32, 48)
+    crop(cfg, 32, 48)
     cfg.INPUT.CROP.SINGLE_CATEGORY_MAX_AREA = 0.75
     cfg.INPUT.COLOR_AUG_SSD = True
     cfg.INPUT.RANDOM_FLIP = "horizontal"
@@ -67,17 +66,20 @@ def test_label_map_follows_the_image(semantic_cfg):
         np.testing.assert_array_equal(aug_input.image[..., 0], aug_input.sem_seg)
 
 
+@pytest.mark.parametrize("architecture", ["SemanticSegmentor", "GeneralizedRCNN"])
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("SINGLE_CATEGORY_MAX_AREA", 0.0, r"SINGLE_CATEGORY_MAX_AREA is 0\.0"),
-        ("SINGLE_CATEGORY_MAX_AREA", 1.5, r"SINGLE_CATEGORY_MAX_AREA is 1\.5"),
+        ("SINGLE_CATEGORY_MAX_AREA", 0.0, r"SINGLE_CATEGORY_MAX_AREA is 0\.0.* above 0"),
+        ("SINGLE_CATEGORY_MAX_AREA", 1.5, r"SINGLE_CATEGORY_MAX_AREA is 1\.5.* at most 1"),
+        ("TYPE", "absolut", r"INPUT\.CROP\.TYPE is 'absolut'.* absolute, .*relative_range"),
     ],
 )
-def test_wrong_crop_keys(semantic_cfg, key, value, message):
+def test_wrong_crop_keys(semantic_cfg, architecture, key, value, message):
+    semantic_cfg.MODEL.META_ARCHITECTURE = architecture
     semantic_cfg.INPUT.CROP[key] = value
     with pytest.raises(ValueError, match=message):
-        build_semantic_augmentation(semantic_cfg, is_train=True)
+        build_mapper(semantic_cfg, is_train=True)
 
 
 @pytest.mark.parity
