@@ -25,21 +25,12 @@ def rle(mask):
     return mask_util.encode(np.asfortranarray(mask))
 
 
-def uncompressed(mask):
-    flat = mask.flatten(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    return {
-        "size": list(mask.shape),
-        "counts": np.diff([0, *edges.tolist(), flat.size]).tolist(),
-    }
-
-
 SHAPES = {
     "polygon": [square(10, 5, 30, 25)],
     "two polygons": [square(10, 5, 20, 25), square(20, 5, 30, 25)],
     "rle": rle(square_mask()),
     "rle as text": {**rle(square_mask()), "counts": rle(square_mask())["counts"].decode()},
-    "uncompressed rle": uncompressed(square_mask()),
+    "uncompressed rle": {"size": [40, 60], "counts": [405, *[20] * 39, 1215]},
 }
 
 
@@ -126,10 +117,8 @@ def test_cropped_polygon_is_the_crop_of_the_drawn_polygon(cfg, record):
     cfg.INPUT.MIN_SIZE_TRAIN = (24,)  # no resizing after the crop
     whole = polygons_to_bitmask([np.array(p) for p in TRIANGLE], 40, 60)
     record["annotations"] = [
-        target(segmentation=TRIANGLE, bbox=[1.5, 2.5, 49.0, 33.0], category_id=0),
-        target(
-            segmentation=rle(whole.astype(np.uint8)), bbox=[1.5, 2.5, 49.0, 33.0], category_id=1
-        ),
+        target(segmentation=mask, bbox=[1.5, 2.5, 49.0, 33.0])
+        for mask in (TRIANGLE, rle(whole.astype(np.uint8)))
     ]
     mapper = build_mapper(cfg, is_train=True)
     np.random.seed(0)  # noqa: NPY002
@@ -150,9 +139,8 @@ def test_equals_detectron2_on_clean_data(cfg, record, cropped):
     cfg.INPUT.CROP.ENABLED = cropped
     record["annotations"] = [
         target(segmentation=SHAPES["rle"], bbox=[10.0, 5.0, 20.0, 20.0]),
-        target(
-            segmentation=rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]
-        ),  # often cropped away
+        # Often cropped away.
+        target(segmentation=rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]),
     ]
     if not cropped:  # Detectron2 crops polygons with shapely, which may be missing
         record["annotations"] += [
