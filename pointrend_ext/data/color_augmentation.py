@@ -72,10 +72,7 @@ class SSDColorAugmentation(T.Augmentation):
     that a seeded worker repeats itself. Boxes and label maps are never touched.
 
     Args:
-        image_format: ``"RGB"`` or ``"BGR"``.
-
-    Raises:
-        ValueError: If the format is not one of the two.
+        image_format: ``"RGB"`` or ``"BGR"``; ValueError for another one.
     """
 
     def __init__(self, image_format: str) -> None:

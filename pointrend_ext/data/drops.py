@@ -46,13 +46,7 @@ class DropCounter:
         self._counts.share_memory_()
 
     def add(self, cause: DropCause, file_name: str, detail: str = "") -> None:
-        """Count one case.
-
-        Args:
-            cause: why something is dropped.
-            file_name: the image it belongs to.
-            detail: what was found, for the log line of the first case.
-        """
+        """Count one case in an image; ``detail`` is logged with the first one."""
         column = self._causes.index(cause)
         first = not self._counts[:, column].any()
         worker = get_worker_info()
@@ -60,14 +54,9 @@ class DropCounter:
         self._counts[row, column] += 1
         if first:
             level = logging.INFO if cause in _HARMLESS else logging.WARNING
-            found = f" ({detail})" if detail else ""
-            logger.log(
-                level,
-                "First %s, in the image %s%s. Further cases are counted, not logged.",
-                cause.value,
-                file_name,
-                found,
-            )
+            where = f"{file_name} ({detail})" if detail else file_name
+            text = "First %s, in the image %s. Further cases are counted, not logged."
+            logger.log(level, text, cause.value, where)
 
     def counts(self) -> dict[DropCause, int]:
         """Return the number of cases of every cause that occurred."""

@@ -91,8 +91,8 @@ class PointRendDatasetMapper(DatasetMapper):
             ``instances``, and ``sem_seg`` (H, W) int64 where a label map is named.
 
         Raises:
-            FileNotFoundError: If the image or the label map does not exist.
-            ValueError: If a file or an annotation is corrupt; the message names the file.
+            FileNotFoundError: the image or the label map does not exist.
+            ValueError: a file or an annotation is corrupt; the message names the file.
         """
         dataset_dict = copy.deepcopy(dataset_dict)
         image = read_image(dataset_dict["file_name"], self.image_format)
@@ -209,15 +209,7 @@ class PointRendDatasetMapper(DatasetMapper):
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
-    """Build the mapper of a config.
-
-    Args:
-        cfg: a config with this package's keys; only read.
-        is_train: True for augmentation and labels, False to resize as ``INPUT.MIN_SIZE_TEST`` says.
-
-    Returns:
-        A callable from one record of a data set to the model's input.
-    """
+    """Build the mapper of a config: with augmentation and labels, or one that only resizes."""
     return PointRendDatasetMapper(cfg, is_train)
 
 
@@ -226,10 +218,6 @@ def _mask_format(cfg: CfgNode, is_train: bool) -> str:
     if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
         return cfg.INPUT.MASK_FORMAT
     if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
-        logger.info(
-            "%s is trained on bitmasks: the masks are read as such, although INPUT.MASK_FORMAT "
-            "is %r.",
-            head,
-            cfg.INPUT.MASK_FORMAT,
-        )
+        text = "%s is trained on bitmasks: INPUT.MASK_FORMAT %r is read as 'bitmask'."
+        logger.info(text, head, cfg.INPUT.MASK_FORMAT)
     return "bitmask"

@@ -66,12 +66,7 @@ class OrderedLoader:
         self.seed, self.start = seed, 0
 
     def seek(self, seed: int, iteration: int) -> None:
-        """Choose where the next iteration over this loader begins.
-
-        Args:
-            seed: see the constructor.
-            iteration: number of batches to skip; their images are not read.
-        """
+        """Let the next iteration over this loader skip batches, whose images are not read."""
         if seed != self.seed:
             self._sampler = self._seed_sampler(seed)
         self.seed, self.start = seed, iteration

@@ -13,9 +13,6 @@ from PIL import Image, ImageFile
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""
 
-LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
-"""Endings of files that can hold a label map; no JPEG: it changes the ids."""
-
 _ORIENTATION_TAG = 274
 _LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -32,8 +29,8 @@ def read_image(file_name: str, image_format: str) -> np.ndarray:
         (H, W, C) image, uint8 in 0..255 (float for ``"YUV-BT.601"``).
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is empty, truncated, corrupt or no image.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is empty, truncated, corrupt or no image.
     """
     return _read("Image", file_name, image_format)
 
@@ -41,15 +38,12 @@ def read_image(file_name: str, image_format: str) -> np.ndarray:
 def read_image_size(file_name: str) -> tuple[int, int]:
     """Read the size of an image from its header, without decoding it.
 
-    Args:
-        file_name: path of an image or a label map.
-
     Returns:
         (height, width) of the array that ``read_image`` returns.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is empty or no image.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is empty or no image.
     """
     with _named_errors("Image", file_name), Image.open(file_name) as image:
         width, height = image.size
@@ -64,15 +58,12 @@ def read_label_map(file_name: str) -> np.ndarray:
     Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
     luminances and clips 16-bit ids. Here the stored ids are returned as they are.
 
-    Args:
-        file_name: path of a single-channel image.
-
     Returns:
         (H, W) class ids, uint8 when they fit, else the type of the file.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is unreadable or has more than one channel.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is unreadable or has more than one channel.
     """
     labels = _read("Label map", file_name, None)
     if labels.ndim != 2:
@@ -98,17 +89,10 @@ def check_label_values(
         file_name: named in the message.
 
     Raises:
-        ValueError: If another value occurs.
+        ValueError: another value occurs.
     """
     highest = max(num_classes - 1, 1)
-    if labels.dtype == np.uint8:
-        allowed = np.zeros(256, dtype=bool)
-        allowed[: highest + 1] = True
-        if 0 <= ignore_value < 256:
-            allowed[ignore_value] = True
-        valid = allowed[labels]
-    else:
-        valid = ((labels >= 0) & (labels <= highest)) | (labels == ignore_value)
+    valid = ((labels >= 0) & (labels <= highest)) | (labels == ignore_value)
     if not valid.all():
         found = np.unique(labels[~valid])
         shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")

@@ -173,9 +173,9 @@ def test_a_semantic_key_in_an_instance_description(write):
     [
         (b"", "a.yaml", "'task' is None.* is needed"),
         (b"- a\n- b", "a.yaml", "'task' is None"),
-        (b"name: [a", "a.yaml", "It is not valid YAML: while parsing .* line 1"),
-        (b"\xff\xfe\x00name", "a.yaml", "It is not valid YAML"),
-        (b'{"name": }', "a.json", "It is not valid JSON: Expecting value: line 1"),
+        (b"name: [a", "a.yaml", "while parsing .* line 1"),
+        (b"\xff\xfe\x00name", "a.yaml", "'utf-8' codec can't decode"),
+        (b'{"name": }', "a.json", "Expecting value: line 1"),
     ],
 )
 def test_files_of_another_kind(tmp_path, content, name, message):

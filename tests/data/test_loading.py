@@ -159,8 +159,8 @@ def test_workers_count_into_the_same_counter(cfg, coco):
     ("annotations", "change", "message"),
     [
         ([annotation()], ("DATASETS.TRAIN", ()), r"DATASETS\.TRAIN is empty"),
-        ([], (), r"test_set_0.*' has 2 images, but none with an annotation"),
-        ([annotation(iscrowd=1)], (), r"test_set_0.*' has 2 images, but none with an annotation"),
+        ([], (), r"test_set_0.*' has no image, or none with an annotation"),
+        ([annotation(iscrowd=1)], (), r"test_set_0.*' has no image, or none with an annotation"),
         (
             [without(annotation(), "segmentation")],
             (),
@@ -198,7 +198,7 @@ TARGET = {"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}
     ("function", "architecture", "message"),
     [
         (lambda record: {}["no_such_key"], "", "' could not be loaded: KeyError: 'no_such_key'"),
-        (lambda record: [], "", "' has 0 images"),
+        (lambda record: [], "", "' has no image"),
         (
             lambda record: [{**record, "annotations": [TARGET]}],
             "",

@@ -33,20 +33,22 @@ def register_semantic_folder(
 
     Again with the same arguments it does nothing.
 
+    Folders and suffixes are those of ``load_semantic_folder``.
+
     Args:
         name: name for ``DATASETS.TRAIN`` or ``DATASETS.TEST``.
-        image_dir: see ``load_semantic_folder``.
-        label_dir: see ``load_semantic_folder``.
+        image_dir: folder of the images.
+        label_dir: folder of the label maps.
         classes: names of the label values 0, 1, ... One name alone is the name of value 1, and
             0 is the background.
         ignore_value: label value of pixels that do not count, equal to
             ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE``.
-        image_suffix: see ``load_semantic_folder``.
-        label_suffix: see ``load_semantic_folder``.
+        image_suffix: how the name of an image file ends.
+        label_suffix: how the name of a label map ends.
         colors: (red, green, blue) in 0..255 per class, for pictures.
 
     Raises:
-        ValueError: If an argument is wrong, or the name is taken by something else.
+        ValueError: an argument is wrong, or the name is taken by something else.
     """
     given: dict[str, Any] = {
         "classes": list(classes),
