@@ -56,7 +56,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
     dataset = load_dataset_dicts(cfg, cfg.DATASETS.TRAIN, is_train=True)
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
-    if not _can_be_ordered(cfg, dataset):
+    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
+    if not isinstance(dataset, list) or (grouped and not has_sizes):
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
         loader = build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
         loader.mapper = mapper
@@ -67,16 +69,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         lambda records: _train_loader_from_config(cfg, mapper, dataset=records)["sampler"],
         batch_size=_batch_size_per_process(cfg),
         seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
-        group_by_shape=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        group_by_shape=grouped,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
-
-
-def _can_be_ordered(cfg: CfgNode, dataset: Any) -> bool:
-    if not isinstance(dataset, list):
-        return False
-    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    return not grouped or all("width" in r and "height" in r for r in dataset)
 
 
 def _batch_size_per_process(cfg: CfgNode) -> int:
@@ -138,7 +133,9 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
     if isinstance(records, torchdata.Dataset):
         return records
     if cfg.MODEL.LOAD_PROPOSALS:
-        records = load_proposals_into_dataset(records, _proposal_file(cfg, name, is_train))
+        split = "TRAIN" if is_train else "TEST"
+        files = zip(cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"], strict=True)
+        records = load_proposals_into_dataset(records, dict(files)[name])
     has_instances = bool(records) and "annotations" in records[0]
     if is_train and has_instances and cfg.MODEL.KEYPOINT_ON:
         number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
@@ -149,12 +146,6 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
     if has_instances and records and classes is not None:
         print_instances_class_histogram(records, classes)
     return records
-
-
-def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
-    split = "TRAIN" if is_train else "TEST"
-    files = cfg.DATASETS[f"PROPOSAL_FILES_{split}"]
-    return dict(zip(cfg.DATASETS[split], files, strict=True))[name]
 
 
 def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> Iterator[str]:

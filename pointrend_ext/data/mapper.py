@@ -61,11 +61,7 @@ class PointRendDatasetMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """Read the constructor's arguments from the config, which stays as it is.
-
-        Raises:
-            ValueError: ``INPUT.CROP`` is wrong.
-        """
+        """Read the constructor's arguments from the config; ValueError for a wrong crop."""
         if is_train:
             check_crop(cfg)
         arguments = super().from_config(cfg, is_train)
@@ -143,44 +139,35 @@ class PointRendDatasetMapper(DatasetMapper):
         prepared = []
         for index, annotation in enumerate(dataset_dict.pop("annotations")):
             try:
-                transformed = self._prepare(annotation, size_hw, transforms, image_shape, file_name)
+                cleaned = clean_annotation(
+                    annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
+                )
+                if cleaned is not None:
+                    prepared.append(self._transform(cleaned, transforms, image_shape))
             except _ANNOTATION_ERRORS as error:
                 raise ValueError(
                     f"Annotation {index} (category_id {annotation.get('category_id')}) of the "
                     f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
                     "the annotation file."
                 ) from error
-            if transformed is not None:
-                prepared.append(transformed)
         instances = self._to_instances(prepared, image_shape)
         dataset_dict["instances"] = self._filter_empty(instances, file_name)
 
-    def _prepare(
-        self,
-        annotation: dict[str, Any],
-        size_hw: tuple[int, int],
-        transforms: T.TransformList,
-        image_shape: tuple,
-        file_name: str,
-    ) -> dict[str, Any] | None:
-        cleaned = clean_annotation(
-            annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
-        )
-        if cleaned is None:
-            return None
+    def _transform(
+        self, annotation: dict[str, Any], transforms: T.TransformList, image_shape: tuple
+    ) -> dict[str, Any]:
         if not self.use_keypoint:
-            cleaned.pop("keypoints", None)
-        polygons = None
-        if self.instance_mask_format == "bitmask" and isinstance(cleaned.get("segmentation"), list):
+            annotation.pop("keypoints", None)
+        polygons, segmentation = None, annotation.get("segmentation")
+        if self.instance_mask_format == "bitmask" and isinstance(segmentation, list):
             # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
-            polygons = cleaned.pop("segmentation")
+            polygons = annotation.pop("segmentation")
         transformed = utils.transform_instance_annotations(
-            cleaned, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
+            annotation, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
         )
         if polygons is not None:
-            points = [transforms.apply_coords(p.reshape(-1, 2)) for p in polygons]
-            mask = polygons_to_bitmask([p.reshape(-1) for p in points], *image_shape)
-            transformed["segmentation"] = mask
+            points = [transforms.apply_coords(p.reshape(-1, 2)).reshape(-1) for p in polygons]
+            transformed["segmentation"] = polygons_to_bitmask(points, *image_shape)
         elif isinstance(transformed.get("segmentation"), np.ndarray):
             transformed["segmentation"] = transformed["segmentation"].astype(bool)
         return transformed

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data.build import trivial_batch_collator
 from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -59,7 +60,9 @@ class OrderedLoader:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._make_sampler = make_sampler
-        self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
+        self._sizes: list[dict[str, int]] | None = None
+        if group_by_shape:
+            self._sizes = [{"width": r["width"], "height": r["height"]} for r in records]
         self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
         self._dataset = MapDataset(self._records, mapper)
         self._sampler = self._seed_sampler(seed)
@@ -77,7 +80,7 @@ class OrderedLoader:
             batch_size=None,  # single images, so that a batch is read by several workers
             sampler=itertools.chain.from_iterable(self._plan()),
             num_workers=self.num_workers,
-            collate_fn=_unchanged,
+            collate_fn=trivial_batch_collator,
             generator=torch.Generator(),  # else workers get their seed from the global state
         )
         batches = iter(items)
@@ -94,19 +97,11 @@ class OrderedLoader:
         if self._sizes is None:
             batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
         else:
-            batches = self._group(order, self._sizes)
+            # Wide and other images, as Detectron2 groups images that it has read.
+            shapes = ({**self._sizes[item[1]], "item": item} for item in order)
+            groups = AspectRatioGroupedDataset(shapes, self.batch_size)
+            batches = ([shape["item"] for shape in group] for group in groups)
         return itertools.islice(batches, self.start, None)
-
-    def _group(
-        self, order: Iterator[tuple[int, int]], sizes: Sequence[tuple[int, int]]
-    ) -> Iterator[list[tuple[int, int]]]:
-        """Form batches of wide and of other images, as Detectron2 does of images it has read."""
-        shapes = (
-            {"width": sizes[item[1]][0], "height": sizes[item[1]][1], "item": item}
-            for item in order
-        )
-        for batch in AspectRatioGroupedDataset(shapes, self.batch_size):
-            yield [shape["item"] for shape in batch]
 
 
 class _SeededImages(Dataset):
@@ -119,7 +114,3 @@ class _SeededImages(Dataset):
         position, index = item
         with seeded(self.seed, _IMAGE, self.rank, position):
             return self.dataset[index]
-
-
-def _unchanged(item: Any) -> Any:
-    return item

@@ -13,14 +13,11 @@ _CROP_TYPES = ("absolute", "absolute_range", "relative", "relative_range")
 
 def check_crop(cfg: CfgNode) -> None:
     """Raise ValueError when ``INPUT.CROP`` has a value that no crop can have."""
-    crop = cfg.INPUT.CROP
+    crop, area = cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA"
+    share = "the largest share of one class in a crop, above 0 and at most 1 (1 switches it off)"
     for key, is_valid, needed in (
         ("TYPE", crop.TYPE in _CROP_TYPES, f"one of {', '.join(_CROP_TYPES)}"),
-        (
-            "SINGLE_CATEGORY_MAX_AREA",
-            0.0 < crop.SINGLE_CATEGORY_MAX_AREA <= 1.0,
-            "the largest share of one class in a crop, above 0 and at most 1 (1 switches it off)",
-        ),
+        (area, 0.0 < crop[area] <= 1.0, share),
     ):
         if crop.ENABLED and not is_valid:
             raise ValueError(f"INPUT.CROP.{key} is {crop[key]!r}, but it must be {needed}.")

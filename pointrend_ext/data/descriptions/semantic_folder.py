@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -97,13 +97,22 @@ def load_semantic_folder(
         suffix. ``height`` and ``width`` are those of the upright image.
 
     Raises:
-        FileNotFoundError: If a folder does not exist.
-        ValueError: If there are no images, images and label maps do not match one to one, or a file
-            is no image.
+        FileNotFoundError: a folder does not exist.
+        ValueError: there are no images, images and label maps do not match one to one, or a file is
+            no image.
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
-    _check_matching(images, labels, image_dir, label_dir)
+    problems = [
+        *_alone("images", images, image_dir, "label map", labels),
+        *_alone("label maps", labels, label_dir, "image", images),
+    ]
+    if problems:
+        raise ValueError(
+            f"{'; '.join(problems)}. A label map must be called like its image up to the ending. "
+            "Add or remove files; where the names end differently, state image_suffix and "
+            "label_suffix."
+        )
     return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
 
 
@@ -143,32 +152,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _check_matching(
-    images: dict[str, str], labels: dict[str, str], image_dir: str, label_dir: str
-) -> None:
-    problems = []
-    for what, ours, folder, other, others in (
-        ("images", images, image_dir, "label map", labels),
-        ("label maps", labels, label_dir, "image", images),
-    ):
-        alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
-        if alone:
-            shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
-            more = ", ..." if len(alone) > 3 else ""
-            problems.append(
-                f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
-            )
-    if problems:
-        raise ValueError(
-            f"{'; '.join(problems)}. A label map must be called like its image up to the ending. "
-            "Add or remove files; where the names end differently, state image_suffix and "
-            "label_suffix."
-        )
+def _alone(
+    what: str, ours: dict[str, str], folder: str, other: str, others: dict[str, str]
+) -> Iterator[str]:
+    alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
+    if alone:
+        shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
+        more = ", ..." if len(alone) > 3 else ""
+        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
 
 
 def _record(stem: str, image: str, label: str) -> dict[str, Any]:
-    size_hw = read_image_size(image)
-    label_hw = read_image_size(label)
+    size_hw, label_hw = read_image_size(image), read_image_size(label)
     if label_hw != size_hw:
         raise ValueError(
             f"Label map {label!r} has (height, width) {label_hw}, but its image {image!r} has "
