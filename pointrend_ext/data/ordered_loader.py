@@ -60,9 +60,7 @@ class OrderedLoader:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._make_sampler = make_sampler
-        self._sizes: list[dict[str, int]] | None = None
-        if group_by_shape:
-            self._sizes = [{"width": r["width"], "height": r["height"]} for r in records]
+        self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
         self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
         self._dataset = MapDataset(self._records, mapper)
         self._sampler = self._seed_sampler(seed)
@@ -93,12 +91,15 @@ class OrderedLoader:
 
     def _plan(self) -> Iterator[list[tuple[int, int]]]:
         """Yield batches of (position in the sampler's sequence, index of the record)."""
-        order = enumerate(self._sampler)
-        if self._sizes is None:
+        order, sizes = enumerate(self._sampler), self._sizes
+        if sizes is None:
             batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
         else:
             # Wide and other images, as Detectron2 groups images that it has read.
-            shapes = ({**self._sizes[item[1]], "item": item} for item in order)
+            shapes = (
+                {"width": sizes[index][0], "height": sizes[index][1], "item": (position, index)}
+                for position, index in order
+            )
             groups = AspectRatioGroupedDataset(shapes, self.batch_size)
             batches = ([shape["item"] for shape in group] for group in groups)
         return itertools.islice(batches, self.start, None)

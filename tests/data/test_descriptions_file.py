@@ -152,6 +152,7 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
             {"splits": {"train": {"images": "a", "labels": ["b"]}}},
             r"'splits.train.labels' is \['b'\], but a text",
         ),
+        ({**INSTANCE, "ignore_value": 255}, "'ignore_value' is no key"),
         *(
             ({key: ...}, f"The key '{key}' is missing")
             for key in ("name", "root", "classes", "splits")
@@ -161,11 +162,6 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
 def test_mistakes_name_the_file_and_the_remedy(write, changes, message):
     with pytest.raises(ValueError, match=rf"description '.*set\.yaml': .*{message}.*datasets\.md"):
         read_description(write({k: v for k, v in {**SEMANTIC, **changes}.items() if v is not ...}))
-
-
-def test_a_semantic_key_in_an_instance_description(write):
-    with pytest.raises(ValueError, match="'ignore_value' is no key"):
-        read_description(write({**INSTANCE, "ignore_value": 255}))
 
 
 @pytest.mark.parametrize(

@@ -94,17 +94,6 @@ def test_channel_order(tmp_path):
     assert read_image(str(tmp_path / "c.png"), "BGR")[0, 0].tolist() == [3, 2, 1]
 
 
-def test_palette_label_map_keeps_its_ids(tmp_path):
-    labels = np.array([[0, 1], [2, 255]], dtype=np.uint8)
-    image = Image.fromarray(labels).convert("P")
-    image.putpalette([7 * i % 256 for i in range(768)])
-    image.putdata(labels.flatten().tolist())
-    image.save(tmp_path / "p.png")
-    got = read_label_map(str(tmp_path / "p.png"))
-    assert got.dtype == np.uint8
-    np.testing.assert_array_equal(got, labels)
-
-
 def test_16_bit_label_map_keeps_ids_above_255(tmp_path):
     labels = np.array([[0, 300], [5, 65535]], dtype=np.uint16)
     Image.fromarray(labels).save(tmp_path / "w.png")

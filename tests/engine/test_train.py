@@ -61,12 +61,6 @@ def test_without_a_gpu_one_line_says_so(tiny_run):
     assert log.count("No GPU is available: running on the CPU.") == 1
 
 
-def test_more_gpus_than_there_are(tiny_run):
-    args = tiny_run("--num-gpus", "63")
-    with pytest.raises(ValueError, match=r"--num-gpus is 63, but this machine has \d"):
-        setup_cfg(args)
-
-
 @pytest.mark.parametrize(
     ("opts", "error", "message"),
     [
@@ -80,6 +74,11 @@ def test_more_gpus_than_there_are(tiny_run):
 def test_mistakes_are_found_before_a_model_is_built(tiny_run, opts, error, message):
     with pytest.raises(error, match=message):
         setup_cfg(tiny_run(opts=opts))
+
+
+def test_more_gpus_than_there_are(tiny_run):
+    with pytest.raises(ValueError, match=r"--num-gpus is 63, but this machine has \d"):
+        setup_cfg(tiny_run("--num-gpus", "63"))
 
 
 def test_a_toy_set_of_other_numbers_is_left_alone(tiny_run, toy_root):

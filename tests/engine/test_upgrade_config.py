@@ -105,15 +105,7 @@ INPUT:
 DATALOADER: {NUM_WORKERS: 10}
 """,
 }
-R50, OLD, CITYSCAPES = (
-    f"InstanceSegmentation/{name}.yaml"
-    for name in (
-        "pointrend_rcnn_R_50_FPN_3x_coco",
-        "before_2020_11",
-        "pointrend_rcnn_R_50_FPN_1x_cityscapes",
-    )
-)
-SEMANTIC = "SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml"
+_, R50, CITYSCAPES, OLD, _, SEMANTIC = FILES
 NAMES = {
     "MODEL.ROI_MASK_HEAD.NAME": ("PointRendMaskHead", "PointRendROIMaskHead"),
     "MODEL.SEM_SEG_HEAD.NAME": ("PointRendSemSegHead", "PointRendSemanticHead"),

@@ -53,11 +53,10 @@ def register_semantic_folder(
     given: dict[str, Any] = {
         "classes": list(classes),
         "ignore_value": ignore_value,
-        "image_suffix": image_suffix,
-        "label_suffix": label_suffix,
         "colors": None if colors is None else [list(color) for color in colors],
     }
-    values = validate(LabelValues, given)
+    suffixes = {"image_suffix": image_suffix, "label_suffix": label_suffix}
+    values = validate(LabelValues, {**given, **suffixes})
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
@@ -65,15 +64,12 @@ def register_semantic_folder(
         "sem_seg_root": labels,
         "stuff_classes": values.classes,
         "ignore_label": values.ignore_value,
-        "image_suffix": image_suffix,
-        "label_suffix": label_suffix,
+        **suffixes,
     }
     if values.colors is not None:
         metadata["stuff_colors"] = values.colors
     if not is_registered(name, metadata):
-        DatasetCatalog.register(
-            name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix)
-        )
+        DatasetCatalog.register(name, lambda: load_semantic_folder(images, labels, **suffixes))
         MetadataCatalog.get(name).set(**metadata)
 
 
@@ -103,15 +99,14 @@ def load_semantic_folder(
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
-    problems = [
+    alone = [
         *_alone("images", images, image_dir, "label map", labels),
         *_alone("label maps", labels, label_dir, "image", images),
     ]
-    if problems:
+    if alone:
         raise ValueError(
-            f"{'; '.join(problems)}. A label map must be called like its image up to the ending. "
-            "Add or remove files; where the names end differently, state image_suffix and "
-            "label_suffix."
+            f"{'; '.join(alone)}. A label map must be called like its image up to the ending. Add "
+            "or remove files; where the names end differently, state image_suffix and label_suffix."
         )
     return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
 
