@@ -150,7 +150,13 @@ class PointRendDatasetMapper(DatasetMapper):
                     f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
                     "the annotation file."
                 ) from error
-        instances = self._to_instances(prepared, image_shape)
+        instances = utils.annotations_to_instances(
+            prepared, image_shape, mask_format=self.instance_mask_format
+        )
+        if self.use_instance_mask and not instances.has("gt_masks"):
+            empty = torch.zeros(0, *image_shape, dtype=torch.bool)
+            as_bitmask = self.instance_mask_format == "bitmask"
+            instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
         dataset_dict["instances"] = self._filter_empty(instances, file_name)
 
     def _transform(
@@ -171,16 +177,6 @@ class PointRendDatasetMapper(DatasetMapper):
         elif isinstance(transformed.get("segmentation"), np.ndarray):
             transformed["segmentation"] = transformed["segmentation"].astype(bool)
         return transformed
-
-    def _to_instances(self, annotations: list, image_shape: tuple) -> Instances:
-        instances = utils.annotations_to_instances(
-            annotations, image_shape, mask_format=self.instance_mask_format
-        )
-        if self.use_instance_mask and not instances.has("gt_masks"):
-            empty = torch.zeros(0, *image_shape, dtype=torch.bool)
-            as_bitmask = self.instance_mask_format == "bitmask"
-            instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
-        return instances
 
     def _filter_empty(self, instances: Instances, file_name: str) -> Instances:
         """Leave out and count instances without box or mask after the transforms."""

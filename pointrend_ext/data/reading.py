@@ -18,12 +18,14 @@ _LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def read_image(file_name: str, image_format: str) -> np.ndarray:
+def read_image(file_name: str, image_format: str | None, *, what: str = "Image") -> np.ndarray:
     """Read an image, turned upright as its EXIF orientation says.
 
     Args:
         file_name: path of the image.
-        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``.
+        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``; None
+            for the channels of the file.
+        what: how messages call the file.
 
     Returns:
         (H, W, C) image, uint8 in 0..255 (float for ``"YUV-BT.601"``).
@@ -32,7 +34,13 @@ def read_image(file_name: str, image_format: str) -> np.ndarray:
         FileNotFoundError: the file does not exist.
         ValueError: it is empty, truncated, corrupt or no image.
     """
-    return _read("Image", file_name, image_format)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
+    with _named_errors(what, file_name):
+        try:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            return detection_utils.read_image(file_name, format=image_format)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def read_image_size(file_name: str) -> tuple[int, int]:
@@ -65,7 +73,7 @@ def read_label_map(file_name: str) -> np.ndarray:
         FileNotFoundError: the file does not exist.
         ValueError: it is unreadable or has more than one channel.
     """
-    labels = _read("Label map", file_name, None)
+    labels = read_image(file_name, None, what="Label map")
     if labels.ndim != 2:
         raise ValueError(
             f"Label map {file_name!r} has {labels.shape[-1]} channels, but a label map has one "
@@ -103,16 +111,6 @@ def check_label_values(
             f"{num_classes}) nor MODEL.SEM_SEG_HEAD.IGNORE_VALUE ({ignore_value}). Correct the "
             "label map or the config."
         )
-
-
-def _read(what: str, file_name: str, image_format: str | None) -> np.ndarray:
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
-    with _named_errors(what, file_name):
-        try:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            return detection_utils.read_image(file_name, format=image_format)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextmanager
