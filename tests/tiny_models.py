@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import build_model
 from PIL import Image
 
@@ -17,7 +18,7 @@ from pointrend_ext import Predictor
 from pointrend_ext.engine import load_cfg
 
 TOOLS = Path(__file__).parents[1] / "tools"
-TINY = [
+WIDTHS = [
     *("MODEL.RESNETS.WIDTH_PER_GROUP", 4),
     *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
     *("MODEL.RESNETS.RES2_OUT_CHANNELS", 16),
@@ -26,6 +27,9 @@ TINY = [
     *("MODEL.ROI_MASK_HEAD.CONV_DIM", 16),
     *("MODEL.ROI_MASK_HEAD.FC_DIM", 16),
     *("MODEL.MASK_POINT_HEAD.FC_DIM", 16),
+]
+TINY = [
+    *WIDTHS,
     *("MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0),
     *("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", 0.0),
     *("MODEL.PANOPTIC_FPN.COMBINE.STUFF_AREA_LIMIT", 50),
@@ -62,6 +66,16 @@ def picture(height=120, width=170, seed=0):
     """Smooth random colours."""
     noise = np.random.default_rng(seed).integers(0, 256, (7, 9, 3)).astype(np.uint8)
     return np.array(Image.fromarray(noise).resize((width, height), Image.BICUBIC))
+
+
+@pytest.fixture
+def own_catalogs():
+    """Take what a test registers out of Detectron2's catalogs."""
+    before = set(DatasetCatalog.list())
+    yield
+    for name in set(DatasetCatalog.list()) - before:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -27,18 +27,17 @@ def clean_annotation(
     would cut them to integers.
 
     Args:
-        annotation: one annotation in Detectron2's format; not changed.
+        annotation: in Detectron2's format; not changed.
         size_hw: (H, W) of the image as stored, before any augmentation.
-        drops: counts what is dropped.
-        file_name: the image, for the counter.
+        drops: counts what is dropped from ``file_name``.
+        file_name: path of the image.
         need_mask: whether an annotation without segmentation is useless.
 
     Returns:
         A copy with checked ``bbox`` (in its ``bbox_mode``) and ``segmentation``, or None.
 
     Raises:
-        ValueError, KeyError: If the annotation cannot be understood. The message does not name the
-            file.
+        ValueError, KeyError: it cannot be understood; the message does not name the file.
     """
     if annotation.get("iscrowd", 0):
         drops.add(DropCause.CROWD, file_name)

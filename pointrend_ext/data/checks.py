@@ -39,19 +39,17 @@ def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = 
     Loaders do not repeat this: call it where a configuration comes in.
 
     Args:
-        cfg: the config; ``DATASETS.TEST`` tells which are evaluated.
+        cfg: ``DATASETS.TEST`` tells which are evaluated.
         names: data set names.
         keep: those that are loaded next: their annotation files are kept, not parsed once more.
 
     Raises:
-        ValueError: If a name is not registered, or an annotation file is not valid COCO JSON or
-            has other classes than it is registered with.
-        FileNotFoundError: If a file or folder of a data set does not exist.
+        ValueError: a name is not registered, or an annotation file is not valid COCO JSON or has
+            other classes than it is registered with.
+        FileNotFoundError: a file or folder of a data set does not exist.
     """
-    names = list(dict.fromkeys(names))
-    for name in names:
+    for name in dict.fromkeys(names):
         _check_registered(name)
-    for name in names:
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
         audit_dataset(name, keep=name in keep)
@@ -60,14 +58,11 @@ def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = 
 def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check the classes and the ignore value of the model against the data sets.
 
-    Args:
-        cfg: the config; ``MODEL.META_ARCHITECTURE`` decides which of
-            ``MODEL.ROI_HEADS.NUM_CLASSES`` (things) and ``MODEL.SEM_SEG_HEAD`` (stuff:
-            ``NUM_CLASSES``, ``IGNORE_VALUE``) count.
-        names: registered data sets, trained on or evaluated.
+    ``MODEL.META_ARCHITECTURE`` decides which of ``MODEL.ROI_HEADS.NUM_CLASSES`` (things) and
+    ``MODEL.SEM_SEG_HEAD`` (stuff: ``NUM_CLASSES``, ``IGNORE_VALUE``) count.
 
     Raises:
-        ValueError: If a number disagrees, or the data sets have different class lists.
+        ValueError: a number disagrees, or the data sets have different class lists.
     """
     problem = next(_class_problems(cfg, names), None)
     if problem:
@@ -121,9 +116,6 @@ def class_names_of(name: str, kind: str) -> list[str] | None:
 
     Returns:
         Names by contiguous id; None where there are none, or none are known before loading.
-
-    Raises:
-        ValueError: See ``audit_dataset``.
     """
     stated = MetadataCatalog.get(name).get(kind, None)
     if stated is None and kind == "thing_classes" and has_classes_in_file(name):
@@ -148,11 +140,9 @@ def _check_registered(name: str) -> None:
 def _needed_paths(name: str, evaluated: bool) -> Iterator[str]:
     """Yield the metadata keys whose paths are read when loading, or also when evaluating."""
     metadata = MetadataCatalog.get(name)
-    only_evaluated: tuple[str, ...] = ()
+    only_evaluated = ["json_file"] if metadata.get("panoptic_json", None) else []
     if is_separated(name):
-        only_evaluated = ("panoptic_json", "panoptic_root")
-    elif metadata.get("panoptic_json", None):
-        only_evaluated = ("json_file",)
+        only_evaluated = ["panoptic_json", "panoptic_root"]
     for key in _WHAT:
         if metadata.get(key, None) and (evaluated or key not in only_evaluated):
             yield key

@@ -52,12 +52,9 @@ def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
         json_file: path of a local file.
         keep: also keep the records, until ``take_coco_records`` asks for them.
 
-    Returns:
-        What the file holds.
-
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not in COCO format, or inconsistent; the message names the
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, not in COCO's format, or inconsistent; the message names the
             file and the first place.
     """
     stat = os.stat(json_file)
@@ -72,16 +69,8 @@ def audit_coco_file(json_file: str, *, keep: bool = False) -> CocoAudit:
 def take_coco_records(json_file: str) -> list[dict[str, Any]]:
     """Return the records of a file, read now if they were not kept; they are kept no longer.
 
-    Args:
-        json_file: see ``audit_coco_file``.
-
-    Returns:
-        Records by ascending image id, equal to those of Detectron2's ``load_coco_json`` but for the
-        file names, which start from the image folder.
-
-    Raises:
-        FileNotFoundError: see ``audit_coco_file``.
-        ValueError: see ``audit_coco_file``.
+    They are sorted by image id, and equal to those of Detectron2's ``load_coco_json`` but for the
+    file names, which start from the image folder.
     """
     records = audit_coco_file(json_file, keep=True).records
     version, audit = _known[json_file]
@@ -89,26 +78,19 @@ def take_coco_records(json_file: str) -> list[dict[str, Any]]:
     return records or []
 
 
-def _read_json(json_file: str) -> dict[str, Any]:
+def _read_json(json_file: str) -> Any:
     try:
         with open(json_file, encoding="utf-8") as file:
-            content = json.load(file)
+            return json.load(file)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"Annotation file {json_file!r} is not valid JSON: {error}. It has "
             f"{os.path.getsize(json_file)} bytes; if it is incomplete, write or download it again, "
             "and if it is an archive, unpack it."
         ) from error
-    if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
-        found = sorted(content)[:8] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"Annotation file {json_file!r} is JSON, but not in COCO's format: it needs a dict "
-            f"with 'images', 'annotations' and 'categories', but holds {found}."
-        )
-    return content
 
 
-def _audit(content: dict[str, Any], json_file: str) -> CocoAudit:
+def _audit(content: Any, json_file: str) -> CocoAudit:
     # COCO 2014's minival is known to repeat ids.
     problem = next(_problems(content, unique_annotations="minival" not in json_file), None)
     if problem:
@@ -170,14 +152,19 @@ def _record_of(
     return record
 
 
-def _problems(content: dict[str, Any], *, unique_annotations: bool) -> Iterator[str]:
+def _problems(content: Any, *, unique_annotations: bool) -> Iterator[str]:
     """Yield what is wrong; what comes after a problem relies on there being none before it."""
+    if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
+        found = sorted(content)[:8] if isinstance(content, dict) else type(content).__name__
+        yield (
+            "it is JSON, but not in COCO's format, which needs a dict with 'images', 'annotations' "
+            f"and 'categories', but holds {found}"
+        )
     yield from _entry_problems(content["images"], "image", ("id", "height", "width"))
     yield from _entry_problems(content["categories"], "category", ("id", "name"))
     annotations = content.get("annotations", [])
-    needed: tuple[str, ...] = ("image_id", "category_id", "bbox")
-    if unique_annotations:
-        needed = ("id", *needed)
+    with_id = ("id",) if unique_annotations else ()
+    needed = (*with_id, "image_id", "category_id", "bbox")
     yield from _entry_problems(annotations, "annotation", needed)
     category_ids = {category["id"] for category in content["categories"]}
     for annotation in annotations:

@@ -32,24 +32,21 @@ _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, Assertio
 
 
 def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
-    """Audit the annotation file of a registered data set.
+    """Audit the annotation file of a registered data set; None without a local one of COCO's.
 
     Args:
         name: a registered data set.
         keep: also keep the parsed file for ``load_registered``, if that reads it.
 
-    Returns:
-        What its file holds, or None when the data set has no local file in COCO's format.
-
     Raises:
-        ValueError: If the file is not valid, or has other classes than the data set is registered
+        ValueError: the file is not valid, or has other classes than the data set is registered
             with.
     """
     metadata = MetadataCatalog.get(name)
     evaluator, json_file = metadata.get("evaluator_type", None), metadata.get("json_file", None)
     if evaluator not in _EVALUATORS or not json_file or not os.path.isfile(json_file):
         return None  # also a remote file, or one that only an evaluation needs
-    audit = audit_coco_file(os.fspath(json_file), keep=keep and _read_by_us(name))
+    audit = audit_coco_file(os.fspath(json_file), keep=keep and bool(_read_by_us(name)))
     stated, in_file = metadata.get("thing_classes", None), list(audit.class_names)
     if has_classes_in_file(name) and stated is not None and [*stated] != in_file:
         raise ValueError(
@@ -85,10 +82,11 @@ def load_registered(name: str) -> Any:
     written to the metadata, and what is left out is logged.
 
     Raises:
-        FileNotFoundError: If a file or folder of the data set does not exist.
-        ValueError: If the data set is not registered, its function fails, or see ``audit_dataset``.
+        FileNotFoundError: a file or folder of the data set does not exist.
+        ValueError: its function fails, or see ``audit_dataset``.
     """
-    if name not in DatasetCatalog or not _read_by_us(name):
+    register = _read_by_us(name)
+    if register is None:
         try:
             return DatasetCatalog.get(name)
         except _FUNCTION_ERRORS as error:
@@ -108,21 +106,16 @@ def load_registered(name: str) -> Any:
     records = take_coco_records(json_file)
     for record in records:
         record["file_name"] = os.path.join(image_root, record["file_name"])
-    if not _was_registered_by(register_coco_panoptic_separated, name):
+    if register is register_coco_instances:
         return records
     return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
 
 
-def _read_by_us(name: str) -> bool:
-    readers = (register_coco_instances, register_coco_panoptic_separated)
-    return any(_was_registered_by(reader, name) for reader in readers) and os.path.isfile(
-        MetadataCatalog.get(name).json_file
-    )
-
-
-def _was_registered_by(register: Callable[..., None], name: str) -> bool:
-    """Tell whether a data set has the function that one of Detectron2's registers."""
+def _read_by_us(name: str) -> Callable[..., None] | None:
+    """Return what of Detectron2 registered a data set with a local COCO file, if that did."""
     function = DatasetCatalog[name]
-    lambda_name = f"{register.__qualname__}.<locals>.<lambda>"
     names = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    return names == (register.__module__, lambda_name)
+    for register in (register_coco_instances, register_coco_panoptic_separated):
+        if names == (register.__module__, f"{register.__qualname__}.<locals>.<lambda>"):
+            return register if os.path.isfile(MetadataCatalog.get(name).json_file) else None
+    return None

@@ -72,10 +72,7 @@ class SSDColorAugmentation(T.Augmentation):
     that a seeded worker repeats itself. Boxes and label maps are never touched.
 
     Args:
-        image_format: ``"RGB"`` or ``"BGR"``.
-
-    Raises:
-        ValueError: If the format is not one of the two.
+        image_format: ``"RGB"`` or ``"BGR"``; ValueError for another one.
     """
 
     def __init__(self, image_format: str) -> None:
@@ -99,16 +96,11 @@ class SSDColorAugmentation(T.Augmentation):
         contrast_first = self._coin()
         contrast = self._maybe(*_CONTRAST)
         saturation = self._maybe(*_SATURATION)
-        hue = self._maybe(-_HUE, _HUE + 1)
-        jitter = ColorJitter(
-            self.image_format,
-            brightness=brightness,
-            contrast=contrast,
-            saturation=saturation,
-            hue=None if hue is None else min(math.floor(hue), _HUE),
-            contrast_first=contrast_first,
+        drawn = self._maybe(-_HUE, _HUE + 1)
+        hue = None if drawn is None else min(math.floor(drawn), _HUE)
+        return T.ColorTransform(
+            ColorJitter(self.image_format, brightness, contrast, saturation, hue, contrast_first)
         )
-        return T.ColorTransform(jitter)
 
     def _coin(self) -> bool:
         return bool(self._rand_range() < 0.5)

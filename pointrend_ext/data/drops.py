@@ -21,9 +21,7 @@ class DropCause(Enum):
     BOX_OUTSIDE = "annotation dropped: its box lies outside the image"
     BOX_CLIPPED = "box that reaches more than a pixel beyond the image was clipped"
     NO_MASK = "annotation dropped: it has no segmentation, but a mask head is trained"
-    BAD_POLYGON = (
-        "polygon dropped: fewer than 3 points, an odd number of coordinates or NaN in them"
-    )
+    BAD_POLYGON = "polygon dropped: fewer than 3 points, an odd number of coordinates or a NaN"
     NO_POLYGON_LEFT = "annotation dropped: none of its polygons is valid"
     OUT_OF_CROP = "instance left out: outside the crop window"
     EMPTY_MASK = "instance left out: its mask has no pixel at the training size"
@@ -35,9 +33,8 @@ _HARMLESS = {DropCause.CROWD, DropCause.BOX_CLIPPED, DropCause.OUT_OF_CROP}
 class DropCounter:
     """Counts per cause; the first case of each cause is logged with its file.
 
-    The counts lie in shared memory: under the ``fork`` start method (the default on Linux) the
-    main process sees what the DataLoader workers counted. An annotation counts each time that it
-    is read, thus once per epoch.
+    The counts lie in shared memory: after a ``fork`` the main process sees what DataLoader workers
+    counted. An annotation counts each time that it is read, thus once per epoch.
     """
 
     def __init__(self) -> None:
@@ -46,13 +43,7 @@ class DropCounter:
         self._counts.share_memory_()
 
     def add(self, cause: DropCause, file_name: str, detail: str = "") -> None:
-        """Count one case.
-
-        Args:
-            cause: why something is dropped.
-            file_name: the image it belongs to.
-            detail: what was found, for the log line of the first case.
-        """
+        """Count one case in an image; ``detail`` is logged with the first one."""
         column = self._causes.index(cause)
         first = not self._counts[:, column].any()
         worker = get_worker_info()
@@ -60,14 +51,9 @@ class DropCounter:
         self._counts[row, column] += 1
         if first:
             level = logging.INFO if cause in _HARMLESS else logging.WARNING
-            found = f" ({detail})" if detail else ""
-            logger.log(
-                level,
-                "First %s, in the image %s%s. Further cases are counted, not logged.",
-                cause.value,
-                file_name,
-                found,
-            )
+            where = f"{file_name} ({detail})" if detail else file_name
+            text = "First %s, in the image %s. Further cases are counted, not logged."
+            logger.log(level, text, cause.value, where)
 
     def counts(self) -> dict[DropCause, int]:
         """Return the number of cases of every cause that occurred."""

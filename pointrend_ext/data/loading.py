@@ -38,9 +38,8 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     two weighted samplers load the data sets a second time by themselves.)
 
     Args:
-        cfg: the config; only read.
-        mapper: by default ``build_mapper(cfg, is_train=True)``. Pass your own to read
-            ``mapper.drops`` later.
+        cfg: only read.
+        mapper: by default ``build_mapper(cfg, is_train=True)``.
 
     Returns:
         An iterable of lists of model inputs, one list per iteration, whose ``mapper`` counts what
@@ -49,15 +48,17 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         Detectron2's loader, which cannot start in the middle.
 
     Raises:
-        ValueError: If a data set, its classes or its annotations are wrong, or
+        ValueError: a data set, its classes or its annotations are wrong, or
             ``SOLVER.IMS_PER_BATCH`` is no multiple of the number of processes.
-        FileNotFoundError: If a file or folder of a data set does not exist.
+        FileNotFoundError: a file or folder of a data set does not exist.
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
     dataset = load_dataset_dicts(cfg, cfg.DATASETS.TRAIN, is_train=True)
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
-    if not _can_be_ordered(cfg, dataset):
+    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
+    if not isinstance(dataset, list) or (grouped and not has_sizes):
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
         loader = build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
         loader.mapper = mapper
@@ -68,16 +69,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         lambda records: _train_loader_from_config(cfg, mapper, dataset=records)["sampler"],
         batch_size=_batch_size_per_process(cfg),
         seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
-        group_by_shape=cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+        group_by_shape=grouped,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
-
-
-def _can_be_ordered(cfg: CfgNode, dataset: Any) -> bool:
-    if not isinstance(dataset, list):
-        return False
-    grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    return not grouped or all("width" in r and "height" in r for r in dataset)
 
 
 def _batch_size_per_process(cfg: CfgNode) -> int:
@@ -90,26 +84,16 @@ def _batch_size_per_process(cfg: CfgNode) -> int:
     return total // processes
 
 
-def build_test_loader(
-    cfg: CfgNode, dataset_name: str, mapper: PointRendDatasetMapper | None = None
-) -> torchdata.DataLoader:
-    """Build the loader that goes once through one data set, an image at a time, without labels.
-
-    Args:
-        cfg: the config; only read.
-        dataset_name: a registered data set.
-        mapper: by default ``build_mapper(cfg, is_train=False)``, which only resizes.
-
-    Returns:
-        A loader of lists with one model input.
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
+    """Build the loader that goes once through one data set, in lists of one image without labels.
 
     Raises:
-        ValueError: If the data set or its classes are wrong.
-        FileNotFoundError: If a file or folder of the data set does not exist.
+        ValueError: the data set or its classes are wrong.
+        FileNotFoundError: a file or folder of the data set does not exist.
     """
     return build_detection_test_loader(
         dataset=load_dataset_dicts(cfg, [dataset_name], is_train=False),
-        mapper=build_mapper(cfg, is_train=False) if mapper is None else mapper,
+        mapper=build_mapper(cfg, is_train=False),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
@@ -118,7 +102,7 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
     """Load the records of data sets.
 
     Args:
-        cfg: the config; only read.
+        cfg: only read.
         names: registered data sets.
         is_train: in training, images without usable annotations are filtered as
             ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
@@ -128,53 +112,51 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
         returns one.
 
     Raises:
-        ValueError: If a data set cannot be loaded, is empty or does not fit the model.
-        FileNotFoundError: If a file or folder of a data set does not exist.
+        ValueError: a data set cannot be loaded, is empty or does not fit the model.
+        FileNotFoundError: a file or folder of a data set does not exist.
     """
     parts = [_load(cfg, name, is_train) for name in names]
     check_num_classes(cfg, names)
-    if any(isinstance(part, torchdata.Dataset) for part in parts):
-        return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
-    for name, records in zip(names, parts, strict=True):
-        problem = next(_label_problems(cfg, records), None) if is_train else None
+    for name, part in zip(names, parts, strict=True):
+        is_dataset = isinstance(part, torchdata.Dataset)
+        problem = None if is_dataset else next(_problems(cfg, part, is_train), None)
         if problem:
             raise ValueError(f"The data set {name!r} {problem}.")
+    if any(isinstance(part, torchdata.Dataset) for part in parts):
+        return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
     return list(itertools.chain.from_iterable(parts))
 
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
     """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
-    loaded = load_registered(name)
-    if isinstance(loaded, torchdata.Dataset):
-        return loaded
-    records = loaded
+    records = load_registered(name)
+    if isinstance(records, torchdata.Dataset):
+        return records
     if cfg.MODEL.LOAD_PROPOSALS:
-        records = load_proposals_into_dataset(records, _proposal_file(cfg, name, is_train))
+        split = "TRAIN" if is_train else "TEST"
+        files = zip(cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"], strict=True)
+        records = load_proposals_into_dataset(records, dict(files)[name])
     has_instances = bool(records) and "annotations" in records[0]
     if is_train and has_instances and cfg.MODEL.KEYPOINT_ON:
         number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
         records = filter_images_with_few_keypoints(records, number)
     if is_train and has_instances and cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)
-    if not records:
-        raise ValueError(
-            f"The data set {name!r} has {len(loaded)} images, but none with an annotation that "
-            "can be trained on (crowd regions do not count). Check its annotation file."
-        )
     classes = class_names_of(name, "thing_classes")
-    if has_instances and classes is not None:
+    if has_instances and records and classes is not None:
         print_instances_class_histogram(records, classes)
     return records
 
 
-def _proposal_file(cfg: CfgNode, name: str, is_train: bool) -> str:
-    split = "TRAIN" if is_train else "TEST"
-    files = cfg.DATASETS[f"PROPOSAL_FILES_{split}"]
-    return dict(zip(cfg.DATASETS[split], files, strict=True))[name]
-
-
-def _label_problems(cfg: CfgNode, records: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what makes the labels of a data set unfit for the model."""
+def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> Iterator[str]:
+    """Yield what makes a data set, or in training its labels, unfit for the model."""
+    if not records:
+        yield (
+            "has no image, or none with an annotation that can be trained on (crowd regions do "
+            "not count): check its annotation file"
+        )
+    if not is_train:
+        return
     architecture = cfg.MODEL.META_ARCHITECTURE
     for architectures, key, what in (
         (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),

@@ -17,7 +17,7 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks, polygons_to
 from pointrend_ext.data.annotations import clean_annotation
 from pointrend_ext.data.drops import DropCause, DropCounter
 from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
-from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
+from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,9 @@ class PointRendDatasetMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """Read the constructor's arguments from the config, which stays as it is."""
+        """Read the constructor's arguments from the config; ValueError for a wrong crop."""
+        if is_train:
+            check_crop(cfg)
         arguments = super().from_config(cfg, is_train)
         architecture = cfg.MODEL.META_ARCHITECTURE
         if architecture in SEMANTIC_ARCHITECTURES:
@@ -85,8 +87,8 @@ class PointRendDatasetMapper(DatasetMapper):
             ``instances``, and ``sem_seg`` (H, W) int64 where a label map is named.
 
         Raises:
-            FileNotFoundError: If the image or the label map does not exist.
-            ValueError: If a file or an annotation is corrupt; the message names the file.
+            FileNotFoundError: the image or the label map does not exist.
+            ValueError: a file or an annotation is corrupt; the message names the file.
         """
         dataset_dict = copy.deepcopy(dataset_dict)
         image = read_image(dataset_dict["file_name"], self.image_format)
@@ -137,57 +139,44 @@ class PointRendDatasetMapper(DatasetMapper):
         prepared = []
         for index, annotation in enumerate(dataset_dict.pop("annotations")):
             try:
-                transformed = self._prepare(annotation, size_hw, transforms, image_shape, file_name)
+                cleaned = clean_annotation(
+                    annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
+                )
+                if cleaned is not None:
+                    prepared.append(self._transform(cleaned, transforms, image_shape))
             except _ANNOTATION_ERRORS as error:
                 raise ValueError(
                     f"Annotation {index} (category_id {annotation.get('category_id')}) of the "
                     f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
                     "the annotation file."
                 ) from error
-            if transformed is not None:
-                prepared.append(transformed)
-        instances = self._to_instances(prepared, image_shape)
-        dataset_dict["instances"] = self._filter_empty(instances, file_name)
-
-    def _prepare(
-        self,
-        annotation: dict[str, Any],
-        size_hw: tuple[int, int],
-        transforms: T.TransformList,
-        image_shape: tuple,
-        file_name: str,
-    ) -> dict[str, Any] | None:
-        cleaned = clean_annotation(
-            annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
-        )
-        if cleaned is None:
-            return None
-        if not self.use_keypoint:
-            cleaned.pop("keypoints", None)
-        polygons = None
-        if self.instance_mask_format == "bitmask" and isinstance(cleaned.get("segmentation"), list):
-            # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
-            polygons = cleaned.pop("segmentation")
-        transformed = utils.transform_instance_annotations(
-            cleaned, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
-        )
-        if polygons is not None:
-            points = [transforms.apply_coords(p.reshape(-1, 2)) for p in polygons]
-            mask = polygons_to_bitmask([p.reshape(-1) for p in points], *image_shape)
-            transformed["segmentation"] = mask
-        elif isinstance(transformed.get("segmentation"), np.ndarray):
-            transformed["segmentation"] = transformed["segmentation"].astype(bool)
-        return transformed
-
-    def _to_instances(self, annotations: list, image_shape: tuple) -> Instances:
         instances = utils.annotations_to_instances(
-            annotations, image_shape, mask_format=self.instance_mask_format
+            prepared, image_shape, mask_format=self.instance_mask_format
         )
         if self.use_instance_mask and not instances.has("gt_masks"):
             empty = torch.zeros(0, *image_shape, dtype=torch.bool)
             as_bitmask = self.instance_mask_format == "bitmask"
             instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
-        return instances
+        dataset_dict["instances"] = self._filter_empty(instances, file_name)
+
+    def _transform(
+        self, annotation: dict[str, Any], transforms: T.TransformList, image_shape: tuple
+    ) -> dict[str, Any]:
+        if not self.use_keypoint:
+            annotation.pop("keypoints", None)
+        polygons, segmentation = None, annotation.get("segmentation")
+        if self.instance_mask_format == "bitmask" and isinstance(segmentation, list):
+            # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
+            polygons = annotation.pop("segmentation")
+        transformed = utils.transform_instance_annotations(
+            annotation, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
+        )
+        if polygons is not None:
+            points = [transforms.apply_coords(p.reshape(-1, 2)).reshape(-1) for p in polygons]
+            transformed["segmentation"] = polygons_to_bitmask(points, *image_shape)
+        elif isinstance(transformed.get("segmentation"), np.ndarray):
+            transformed["segmentation"] = transformed["segmentation"].astype(bool)
+        return transformed
 
     def _filter_empty(self, instances: Instances, file_name: str) -> Instances:
         """Leave out and count instances without box or mask after the transforms."""
@@ -203,15 +192,7 @@ class PointRendDatasetMapper(DatasetMapper):
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
-    """Build the mapper of a config.
-
-    Args:
-        cfg: a config with this package's keys; only read.
-        is_train: True for augmentation and labels, False to resize as ``INPUT.MIN_SIZE_TEST`` says.
-
-    Returns:
-        A callable from one record of a data set to the model's input.
-    """
+    """Build the mapper of a config: with augmentation and labels, or one that only resizes."""
     return PointRendDatasetMapper(cfg, is_train)
 
 
@@ -220,10 +201,6 @@ def _mask_format(cfg: CfgNode, is_train: bool) -> str:
     if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
         return cfg.INPUT.MASK_FORMAT
     if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
-        logger.info(
-            "%s is trained on bitmasks: the masks are read as such, although INPUT.MASK_FORMAT "
-            "is %r.",
-            head,
-            cfg.INPUT.MASK_FORMAT,
-        )
+        text = "%s is trained on bitmasks: INPUT.MASK_FORMAT %r is read as 'bitmask'."
+        logger.info(text, head, cfg.INPUT.MASK_FORMAT)
     return "bitmask"

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data.build import trivial_batch_collator
 from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -66,12 +67,7 @@ class OrderedLoader:
         self.seed, self.start = seed, 0
 
     def seek(self, seed: int, iteration: int) -> None:
-        """Choose where the next iteration over this loader begins.
-
-        Args:
-            seed: see the constructor.
-            iteration: number of batches to skip; their images are not read.
-        """
+        """Let the next iteration over this loader skip batches, whose images are not read."""
         if seed != self.seed:
             self._sampler = self._seed_sampler(seed)
         self.seed, self.start = seed, iteration
@@ -82,7 +78,7 @@ class OrderedLoader:
             batch_size=None,  # single images, so that a batch is read by several workers
             sampler=itertools.chain.from_iterable(self._plan()),
             num_workers=self.num_workers,
-            collate_fn=_unchanged,
+            collate_fn=trivial_batch_collator,
             generator=torch.Generator(),  # else workers get their seed from the global state
         )
         batches = iter(items)
@@ -95,23 +91,18 @@ class OrderedLoader:
 
     def _plan(self) -> Iterator[list[tuple[int, int]]]:
         """Yield batches of (position in the sampler's sequence, index of the record)."""
-        order = enumerate(self._sampler)
-        if self._sizes is None:
+        order, sizes = enumerate(self._sampler), self._sizes
+        if sizes is None:
             batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
         else:
-            batches = self._group(order, self._sizes)
+            # Wide and other images, as Detectron2 groups images that it has read.
+            shapes = (
+                {"width": sizes[index][0], "height": sizes[index][1], "item": (position, index)}
+                for position, index in order
+            )
+            groups = AspectRatioGroupedDataset(shapes, self.batch_size)
+            batches = ([shape["item"] for shape in group] for group in groups)
         return itertools.islice(batches, self.start, None)
-
-    def _group(
-        self, order: Iterator[tuple[int, int]], sizes: Sequence[tuple[int, int]]
-    ) -> Iterator[list[tuple[int, int]]]:
-        """Form batches of wide and of other images, as Detectron2 does of images it has read."""
-        shapes = (
-            {"width": sizes[item[1]][0], "height": sizes[item[1]][1], "item": item}
-            for item in order
-        )
-        for batch in AspectRatioGroupedDataset(shapes, self.batch_size):
-            yield [shape["item"] for shape in batch]
 
 
 class _SeededImages(Dataset):
@@ -124,7 +115,3 @@ class _SeededImages(Dataset):
         position, index = item
         with seeded(self.seed, _IMAGE, self.rank, position):
             return self.dataset[index]
-
-
-def _unchanged(item: Any) -> Any:
-    return item

@@ -13,43 +13,45 @@ from PIL import Image, ImageFile
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""
 
-LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
-"""Endings of files that can hold a label map; no JPEG: it changes the ids."""
-
 _ORIENTATION_TAG = 274
 _LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def read_image(file_name: str, image_format: str) -> np.ndarray:
+def read_image(file_name: str, image_format: str | None, *, what: str = "Image") -> np.ndarray:
     """Read an image, turned upright as its EXIF orientation says.
 
     Args:
         file_name: path of the image.
-        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``.
+        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``; None
+            for the channels of the file.
+        what: how messages call the file.
 
     Returns:
         (H, W, C) image, uint8 in 0..255 (float for ``"YUV-BT.601"``).
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is empty, truncated, corrupt or no image.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is empty, truncated, corrupt or no image.
     """
-    return _read("Image", file_name, image_format)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
+    with _named_errors(what, file_name):
+        try:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            return detection_utils.read_image(file_name, format=image_format)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def read_image_size(file_name: str) -> tuple[int, int]:
     """Read the size of an image from its header, without decoding it.
 
-    Args:
-        file_name: path of an image or a label map.
-
     Returns:
         (height, width) of the array that ``read_image`` returns.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is empty or no image.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is empty or no image.
     """
     with _named_errors("Image", file_name), Image.open(file_name) as image:
         width, height = image.size
@@ -64,17 +66,14 @@ def read_label_map(file_name: str) -> np.ndarray:
     Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
     luminances and clips 16-bit ids. Here the stored ids are returned as they are.
 
-    Args:
-        file_name: path of a single-channel image.
-
     Returns:
         (H, W) class ids, uint8 when they fit, else the type of the file.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is unreadable or has more than one channel.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is unreadable or has more than one channel.
     """
-    labels = _read("Label map", file_name, None)
+    labels = read_image(file_name, None, what="Label map")
     if labels.ndim != 2:
         raise ValueError(
             f"Label map {file_name!r} has {labels.shape[-1]} channels, but a label map has one "
@@ -95,16 +94,9 @@ def check_label_values(labels: np.ndarray, num_classes: int, ignore_label: int, 
         what: the labels are, the beginning of the message.
 
     Raises:
-        ValueError: If another value occurs.
+        ValueError: another value occurs.
     """
-    if labels.dtype == np.uint8:
-        allowed = np.zeros(256, dtype=bool)
-        allowed[:num_classes] = True
-        if 0 <= ignore_label < 256:
-            allowed[ignore_label] = True
-        valid = allowed[labels]
-    else:
-        valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_label)
+    valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_label)
     if not valid.all():
         found = np.unique(labels[~valid])
         shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
@@ -114,16 +106,6 @@ def check_label_values(labels: np.ndarray, num_classes: int, ignore_label: int, 
             "or the classes, in training MODEL.SEM_SEG_HEAD.NUM_CLASSES and IGNORE_VALUE, in an "
             "evaluation stuff_classes and ignore_label of the data set's metadata."
         )
-
-
-def _read(what: str, file_name: str, image_format: str | None) -> np.ndarray:
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
-    with _named_errors(what, file_name):
-        try:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            return detection_utils.read_image(file_name, format=image_format)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @contextmanager

@@ -19,13 +19,9 @@ def register_datasets(
 
     Args:
         names: data sets that will be used. Toy data lie below ``$DETECTRON2_DATASETS``.
-        descriptions: see ``register_description``.
+        descriptions: see ``register_description``, also for errors.
         generate: whether the files of a named toy data set are made where there are none. A set
             that the user generated with other numbers is used as it is.
-
-    Raises:
-        FileNotFoundError: no such description.
-        ValueError: a description is not valid, or a name is taken by something else.
     """
     root = os.environ.get("DETECTRON2_DATASETS", "datasets")
     toy_names = {name for name in names if name.startswith("toy_")}

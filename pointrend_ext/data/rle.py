@@ -24,7 +24,7 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
         The same mask with compressed ``counts``.
 
     Raises:
-        ValueError: If the size is not that of the image, or the runs do not fill the image.
+        ValueError: the size is not that of the image, or the runs do not fill it.
     """
     if not {"size", "counts"} <= rle.keys():
         raise ValueError(f"the run-length mask has the keys {sorted(rle)}, not 'size' and 'counts'")

@@ -13,29 +13,18 @@ __all__ = ["seed_process", "seeded"]
 
 
 def seed_process(*words: int) -> None:
-    """Seed ``random``, NumPy and torch, GPUs included.
+    """Seed ``random``, NumPy and torch, GPUs included, by a tuple of non-negative numbers.
 
-    Args:
-        words: non-negative numbers; each other tuple gives another, independent state.
+    Each other tuple gives another, independent state.
     """
-    numpy_words, python_word, torch_word = _words(words)
-    np.random.seed(numpy_words)  # noqa: NPY002  (Detectron2 draws from it)
-    random.seed(python_word)
-    torch.manual_seed(torch_word)
+    torch.manual_seed(_seed_all_but_torch(words))
 
 
 @contextmanager
 def seeded(*words: int) -> Iterator[None]:
-    """Seed ``random``, NumPy and torch on the CPU for the body; then go on as before it.
-
-    Args:
-        words: see ``seed_process``.
-    """
+    """Seed ``random``, NumPy and torch on the CPU for the body; then go on as before it."""
     before = np.random.get_state(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
-    numpy_words, python_word, torch_word = _words(words)
-    np.random.seed(numpy_words)  # noqa: NPY002
-    random.seed(python_word)
-    torch.default_generator.manual_seed(torch_word)
+    torch.default_generator.manual_seed(_seed_all_but_torch(words))
     try:
         yield
     finally:
@@ -44,6 +33,9 @@ def seeded(*words: int) -> Iterator[None]:
         torch.set_rng_state(before[2])
 
 
-def _words(words: tuple[int, ...]) -> tuple[np.ndarray, int, int]:
+def _seed_all_but_torch(words: tuple[int, ...]) -> int:
+    """Return the seed for torch."""
     drawn = np.random.SeedSequence(words).generate_state(6)  # uint32
-    return drawn[:4], int(drawn[4]), int(drawn[5])
+    np.random.seed(drawn[:4])  # noqa: NPY002  (Detectron2 draws from it)
+    random.seed(int(drawn[4]))
+    return int(drawn[5])

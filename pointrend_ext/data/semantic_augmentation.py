@@ -8,6 +8,20 @@ from detectron2.data.detection_utils import build_augmentation
 
 from pointrend_ext.data.color_augmentation import SSDColorAugmentation
 
+_CROP_TYPES = ("absolute", "absolute_range", "relative", "relative_range")
+
+
+def check_crop(cfg: CfgNode) -> None:
+    """Raise ValueError when ``INPUT.CROP`` has a value that no crop can have."""
+    crop, area = cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA"
+    share = "the largest share of one class in a crop, above 0 and at most 1 (1 switches it off)"
+    for key, is_valid, needed in (
+        ("TYPE", crop.TYPE in _CROP_TYPES, f"one of {', '.join(_CROP_TYPES)}"),
+        (area, 0.0 < crop[area] <= 1.0, share),
+    ):
+        if crop.ENABLED and not is_valid:
+            raise ValueError(f"INPUT.CROP.{key} is {crop[key]!r}, but it must be {needed}.")
+
 
 def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augmentation]:
     """Build the augmentation of a semantic model, in the order of the original recipe.
@@ -18,36 +32,20 @@ def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augme
     leaves a crop of another size; here the network sees exactly the crop. Inference resizes only.
 
     Args:
-        cfg: the config; ``INPUT.*`` and ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE`` are read.
+        cfg: ``INPUT.*`` and ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE`` are read.
         is_train: whether for training.
 
     Returns:
         Augmentations to apply one after the other.
-
-    Raises:
-        ValueError: If the largest share of one class is outside its range.
     """
     resize_and_flip = build_augmentation(cfg, is_train)
     if not is_train:
         return resize_and_flip
     middle: list[T.Augmentation] = []
-    if cfg.INPUT.CROP.ENABLED:
-        middle.append(_build_crop(cfg))
+    crop = cfg.INPUT.CROP
+    if crop.ENABLED:
+        area, ignored = crop.SINGLE_CATEGORY_MAX_AREA, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
+        middle.append(T.RandomCrop_CategoryAreaConstraint(crop.TYPE, crop.SIZE, area, ignored))
     if cfg.INPUT.COLOR_AUG_SSD:
         middle.append(SSDColorAugmentation(cfg.INPUT.FORMAT))
     return resize_and_flip[:1] + middle + resize_and_flip[1:]
-
-
-def _build_crop(cfg: CfgNode) -> T.Augmentation:
-    crop = cfg.INPUT.CROP
-    if not 0.0 < crop.SINGLE_CATEGORY_MAX_AREA <= 1.0:
-        raise ValueError(
-            f"INPUT.CROP.SINGLE_CATEGORY_MAX_AREA is {crop.SINGLE_CATEGORY_MAX_AREA}. It is the "
-            "largest share of one class in a crop, above 0 and at most 1 (1 switches it off)."
-        )
-    return T.RandomCrop_CategoryAreaConstraint(
-        crop.TYPE,
-        crop.SIZE,
-        crop.SINGLE_CATEGORY_MAX_AREA,
-        cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
-    )

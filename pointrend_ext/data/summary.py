@@ -16,7 +16,7 @@ from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.drops import DropCause
 from pointrend_ext.data.loading import load_dataset_dicts
-from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.seeding import seeded
 
 __all__ = ["DatasetSummary", "summarize_dataset"]
@@ -52,11 +52,7 @@ class DatasetSummary:
     problems: list[str] = field(default_factory=list)
 
     def text(self, max_problems: int = 50) -> str:
-        """Return the summary for people.
-
-        Args:
-            max_problems: lines of problems, at most.
-        """
+        """Return the summary for people, with at most so many lines of problems."""
         lines = [f"{self.name}: {self.num_images} images, {self.num_empty} without annotations"]
         if len(self.sizes_hw):
             low, middle, high = (f(self.sizes_hw, axis=0) for f in (np.min, np.median, np.max))
@@ -114,20 +110,18 @@ def _count_objects(
     counts = Counter(a["category_id"] for a in objects)
     known = range(len(names)) if names else sorted(counts)
     summary.objects = {names[i] if names else f"class {i}": counts[i] for i in known}
-    boxes = [_to_width_and_height(a) for a in objects if "bbox" in a]
-    areas = np.array([abs(width * height) for width, height in boxes])
+    to_mode = BoxMode.XYWH_ABS
+    boxes = [
+        BoxMode.convert(list(a["bbox"]), a.get("bbox_mode", to_mode), to_mode)
+        for a in objects
+        if "bbox" in a
+    ]
+    areas = np.array([abs(width * height) for _, _, width, height in boxes])
     small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())
     summary.object_sizes = (small, medium - small, len(areas) - medium)
     absent = [name for name, number in summary.objects.items() if number == 0]
     if absent:
         summary.problems.append(f"no object of the classes {', '.join(absent)}")
-
-
-def _to_width_and_height(annotation: dict[str, Any]) -> tuple[float, float]:
-    box, mode = annotation["bbox"], annotation.get("bbox_mode", BoxMode.XYWH_ABS)
-    if mode != BoxMode.XYWH_ABS:
-        box = BoxMode.convert(list(box), mode, BoxMode.XYWH_ABS)
-    return box[2], box[3]
 
 
 def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
@@ -146,7 +140,11 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
             except (ValueError, OSError) as error:
                 summary.problems.append(str(error))
                 continue
-            summary.problems += _new_drops(mapper, before, record["file_name"])
+            summary.problems += [
+                f"{record['file_name']}: {number - before.get(cause, 0)} x {cause.value}"
+                for cause, number in mapper.drops.counts().items()
+                if cause not in _NO_PROBLEM and number > before.get(cause, 0)
+            ]
             if "sem_seg" in mapped:
                 labels, counts = np.unique(mapped["sem_seg"].numpy(), return_counts=True)
                 pixels.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
@@ -157,16 +155,6 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
     for label, number in sorted(pixels.items()):
         name = names[label] if label < len(names) else f"class {label}"
         summary.pixels["ignored" if label == ignored else name] = number
-
-
-def _new_drops(
-    mapper: PointRendDatasetMapper, before: dict[DropCause, int], file_name: str
-) -> list[str]:
-    return [
-        f"{file_name}: {number - before.get(cause, 0)} x {cause.value}"
-        for cause, number in mapper.drops.counts().items()
-        if cause not in _NO_PROBLEM and number > before.get(cause, 0)
-    ]
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:

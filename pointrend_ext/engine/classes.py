@@ -24,14 +24,13 @@ _KEYS = {INSTANCE: "thing_classes", SEMANTIC: "stuff_classes"}
 
 @dataclass(frozen=True)
 class Classes:
-    """Names and colours by contiguous id.
+    """Names and colours by contiguous id; what is not known is empty.
 
     Attributes:
-        things: names of instance classes; empty where they are not known.
-        stuff: names of the classes of label maps; empty where they are not known.
+        things: names of instance classes.
+        stuff: names of the classes of label maps.
         stuff_colors: RGB per class of label maps; empty for colours of our own.
-        thing_ids: ids of instance classes in the data set's own annotations; empty where they are
-            not known.
+        thing_ids: ids of instance classes in the data set's own annotations.
     """
 
     things: tuple[str, ...] = ()
@@ -61,11 +60,7 @@ def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None 
     """Look for class names in a checkpoint, then in the data sets of the configuration.
 
     No file of the data sets is read. Names whose number is not that of the model's classes are
-    passed over.
-
-    Args:
-        cfg: ``DATASETS`` and the numbers of classes are read.
-        stored_names: what the checkpoint holds, by ``INSTANCE`` and ``SEMANTIC``.
+    passed over. ``stored_names`` are those of the checkpoint, by ``INSTANCE`` and ``SEMANTIC``.
     """
     names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
     for descriptions in ((), *((d,) for d in cfg.DATASETS.DESCRIPTIONS)):
@@ -73,7 +68,7 @@ def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None 
             register_datasets(names, descriptions)
         except (FileNotFoundError, ValueError) as error:
             logger.warning("Class names cannot be read from a description: %s", error)
-    known = [MetadataCatalog.get(name) for name in names if name in DatasetCatalog.list()]
+    known = [MetadataCatalog.get(name) for name in names if name in DatasetCatalog]
     stored, numbers = stored_names or {}, _numbers_of_classes(cfg)
 
     def find(key: str, number: int, *first: Sequence[Any] | None) -> tuple[Any, ...]:
@@ -98,17 +93,12 @@ def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None 
 
 
 def find_class_names(cfg: CfgNode, dataset_names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the class names of the first data sets that have as many as the model.
+    """Return the class names of the first data sets that have as many as the model, by kind.
 
-    Args:
-        cfg: the numbers of classes are read.
-        dataset_names: sets that are not registered are passed over; of others the annotation file
-            is read where they are registered without names.
-
-    Returns:
-        Names by ``INSTANCE`` and ``SEMANTIC``.
+    Kinds are ``INSTANCE`` and ``SEMANTIC``. Sets that are not registered are passed over; of others
+    the annotation file is read where they are registered without names.
     """
-    registered = [name for name in dataset_names if name in DatasetCatalog.list()]
+    registered = [name for name in dataset_names if name in DatasetCatalog]
     found = {
         kind: _fitting((class_names_of(name, _KEYS[kind]) for name in registered), number)
         for kind, number in _numbers_of_classes(cfg).items()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
 from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.engine.upgrade_config import upgrade_config
+from pointrend_ext.engine.upgrade_config import leaves, upgrade_config
 from pointrend_ext.model_zoo import get_config_file
 
 __all__ = ["find_config_file", "load_cfg", "read_cfg"]
@@ -29,8 +29,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
 
     Raises:
         FileNotFoundError: no such file, or no such base of it.
-        ValueError: an unknown key (with the nearest known one), a key without value, or a value of
-            another type.
+        ValueError: an unknown key, a key without value, or a value of another type.
     """
     cfg, notes = read_cfg(config_file, opts)
     for note in notes:
@@ -45,7 +44,7 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
     if config_file:
         path = find_config_file(config_file)
         loaded, note = upgrade_config(_read_yaml(cfg, path), str(path))
-        _check_keys(_flatten(loaded), cfg, source=str(path))
+        _check_keys((name for name, _ in leaves(loaded)), cfg, source=str(path))
         if note:
             notes.append(note)
             cfg.merge_from_other_cfg(CfgNode(loaded))
@@ -91,17 +90,8 @@ def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _flatten(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted name of every leaf; a node without keys counts as one."""
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}"
-
-
 def _check_keys(keys: Iterable[str], cfg: CfgNode, source: str) -> None:
-    known = list(_flatten(cfg))
+    known = [name for name, _ in leaves(cfg)]
     nodes = {
         name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)
     }

@@ -16,13 +16,7 @@ __all__ = ["LoadOptions", "build_checkpointer"]
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """What a user may ask of the checkpointer; see ``PointRendCheckpointer``.
-
-    Attributes:
-        allow_code: read files that may run code.
-        allow_missing: load what there is, whatever is missing.
-        map_classes: find classes by name.
-    """
+    """What a user may ask of the checkpointer: see ``PointRendCheckpointer``."""
 
     allow_code: bool = False
     allow_missing: bool = False
@@ -46,13 +40,12 @@ def build_checkpointer(
         for_training: see ``PointRendCheckpointer``.
         **checkpointables: objects with a state.
     """
+    names = cfg.DATASETS.TRAIN if for_training else cfg.DATASETS.TEST
     return PointRendCheckpointer(
         model,
         cfg.OUTPUT_DIR,
         for_training=for_training,
-        class_names=find_class_names(
-            cfg, cfg.DATASETS.TRAIN if for_training else cfg.DATASETS.TEST
-        ),
+        class_names=find_class_names(cfg, names),
         **vars(options or LoadOptions()),
         **checkpointables,
     )

@@ -39,10 +39,9 @@ class ExactResume(HookBase):
                 was drawn at random.
         """
         self.data_loader = data_loader
-        if seed < 0:
-            drawn = data_loader.seed if isinstance(data_loader, OrderedLoader) else None
-            seed = comm.shared_random_seed() if drawn is None else drawn
-        self.seed = seed
+        if seed < 0 and isinstance(data_loader, OrderedLoader):
+            seed = data_loader.seed
+        self.seed = seed if seed >= 0 else comm.shared_random_seed()
         self._scalars: dict[str, list[tuple[float, int]]] = {}
 
     def state_dict(self) -> dict[str, Any]:

@@ -56,12 +56,7 @@ def train_or_evaluate(
     build_checkpointer(cfg, model, load_options).resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     results = Trainer.test(cfg, model)
     if comm.is_main_process():
-        _append_metrics(Path(cfg.OUTPUT_DIR, "metrics.json"), results)
+        with Path(cfg.OUTPUT_DIR, "metrics.json").open("a") as file:  # as training writes it
+            file.write(json.dumps(flatten_results_dict(results)) + "\n")
         verify_results(cfg, results)
     return results
-
-
-def _append_metrics(path: Path, results: dict[str, Any]) -> None:
-    """Add the results to the run's metrics, in the form in which training writes them."""
-    with path.open("a") as file:
-        file.write(json.dumps(flatten_results_dict(results)) + "\n")

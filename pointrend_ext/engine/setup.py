@@ -26,8 +26,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     generated where there are none. Data sets are checked before a model is built.
 
     Args:
-        args: from ``detectron2.engine.default_argument_parser``: ``config_file``, ``opts``,
-            ``num_gpus``, ``eval_only``, ...
+        args: from ``detectron2.engine.default_argument_parser``.
 
     Raises:
         FileNotFoundError: no such configuration, weights or description, or a data set without its
@@ -55,15 +54,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
 
 def check_weights(weights: str) -> None:
-    """Raise when a local weights file does not exist.
-
-    Args:
-        weights: a path, a URL such as ``https://`` or ``detectron2://`` (not looked up here), or
-            "".
-
-    Raises:
-        FileNotFoundError: no such file.
-    """
+    """Raise FileNotFoundError where a local file of weights is missing; URLs are not looked up."""
     if weights and "://" not in weights and not Path(weights).is_file():
         raise FileNotFoundError(
             f"MODEL.WEIGHTS is {weights!r}, but there is no such file (looked in {Path.cwd()}). "

@@ -15,14 +15,8 @@ _SEMANTIC_HEAD = "sem_seg_head."
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """Build Detectron2's optimizer, with the semantic head at its own learning rate.
 
-    Args:
-        cfg: ``SOLVER.*`` is read. Parameters below ``sem_seg_head.`` learn at
-            ``SOLVER.SEM_SEG_HEAD_LR_FACTOR`` times the rate that they would have without it.
-        model: the model, not wrapped for distributed training.
-
-    Returns:
-        With factor 1 exactly what Detectron2 builds; else its groups, each that holds parameters of
-        both kinds split in two.
+    Parameters below ``sem_seg_head.`` learn at ``SOLVER.SEM_SEG_HEAD_LR_FACTOR`` times the rate
+    that they would have without it; groups that hold parameters of both kinds are split in two.
 
     Raises:
         ValueError: the factor is not above 0, or the model has no semantic head to apply it to.

@@ -37,12 +37,7 @@ class Trainer(DefaultTrainer):
     checkpointer: Checkpointer
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
-        """Build model, data loader, optimizer and hooks.
-
-        Args:
-            cfg: from ``setup_cfg``.
-            load_options: how ``MODEL.WEIGHTS`` are loaded.
-        """
+        """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``."""
         self.load_options = load_options or LoadOptions()
         super().__init__(cfg)
 
@@ -81,15 +76,10 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``.
-
-        With several test sets each has a folder of its own, so that none overwrites another's
-        predictions.
-        """
-        folder = Path(cfg.OUTPUT_DIR, "inference")
-        if len(cfg.DATASETS.TEST) > 1:
-            folder = folder / dataset_name
-        return build_evaluator(cfg, dataset_name, str(folder))
+        """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``."""
+        # One of several test sets has a folder of its own: none overwrites another's predictions.
+        folder = dataset_name if len(cfg.DATASETS.TEST) > 1 else ""
+        return build_evaluator(cfg, dataset_name, str(Path(cfg.OUTPUT_DIR, "inference", folder)))
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -104,11 +94,9 @@ class Trainer(DefaultTrainer):
         return build_deeplab_lr_scheduler(cfg, optimizer)
 
     def train(self) -> dict[str, Any]:
-        """Train from ``start_iter`` to ``SOLVER.MAX_ITER``.
+        """Train, and return the results of the last evaluation.
 
-        Returns:
-            The results of the last evaluation; empty without any test set, and on other processes
-            than the first.
+        They are empty without any test set, and on other processes than the first.
         """
         super().train()
         return getattr(self, "_last_eval_results", None) or {}

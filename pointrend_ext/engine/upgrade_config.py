@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["upgrade_config"]
+__all__ = ["leaves", "upgrade_config"]
 
 THEIRS = "MODEL.POINT_HEAD"
 MASK_HEAD = "MODEL.ROI_MASK_HEAD"
@@ -66,18 +66,14 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
         source: the file's name, for messages.
 
     Returns:
-        The configuration that means the same here, and a line that says what was changed. Any other
-        configuration is returned as it is, with an empty line.
+        The configuration that means the same here, and a line that says what was changed; any other
+        configuration as it is, with an empty line.
 
     Raises:
         ValueError: it asks for what there is no counterpart of, or contradicts itself.
     """
-    old = dict(_leaves(config))
-    renamed = {
-        key: VALUES[key, value]
-        for key, value in old.items()
-        if isinstance(value, str) and (key, value) in VALUES
-    }
+    old = dict(leaves(config))
+    renamed = {key: ours for (key, theirs), ours in VALUES.items() if old.get(key) == theirs}
     tasks = [task for task in TASKS if task.head in renamed]
     moved = {task.node: _moved_keys(old, task) for task in tasks}
     problem = next(_problems(old, tasks, moved), None)
@@ -85,18 +81,18 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
         raise ValueError(f"{source}: {problem}.")
     if not tasks:
         return dict(config), ""
-    is_gone = {key: key in (IS_ON, THEIRS) or key.startswith(f"{THEIRS}.") for key in old}
+    gone = [key for key in old if key in (IS_ON, THEIRS) or key.startswith(f"{THEIRS}.")]
     new: dict[str, Any] = {}
     for task in tasks:
         new.update({f"{task.node}.{name}": value for name, value in task.defaults.items()})
         new.update(moved[task.node])
     # What the file states under our names wins over what it leaves to their defaults.
-    new.update((key, value) for key, value in old.items() if not is_gone[key])
+    new.update((key, value) for key, value in old.items() if key not in gone)
     new.update(renamed)
     if old.get(f"{MASK_HEAD}.NAME") == "CoarseMaskHead":
         new[f"{MASK_HEAD}.POOLER_TYPE"] = ""  # their region heads did so by themselves
     changes = [f"{old[key]} -> {value}" for key, value in renamed.items()]
-    changes += [f"{THEIRS} -> {task.node}" for task in tasks if any(is_gone.values())]
+    changes += [f"{THEIRS} -> {task.node}" for task in tasks if gone]
     note = f"{source} is of Detectron2's PointRend project and was read as: {', '.join(changes)}"
     dropped = [key for key in NOT_NEEDED if key in old]
     if dropped:
@@ -106,9 +102,10 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
 
 def _moved_keys(old: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Return their keys of the point head under the names of one of our nodes."""
-    keys = [key for key in old if key.startswith(f"{THEIRS}.") and key not in NOT_NEEDED]
     moved = {
-        f"{task.node}.{key[len(THEIRS) + 1 :]}": old[key] for key in keys if key != COARSE_NAME
+        key.replace(THEIRS, task.node): value
+        for key, value in old.items()
+        if key.startswith(f"{THEIRS}.") and key not in (*NOT_NEEDED, COARSE_NAME)
     }
     if COARSE_NAME in old and "COARSE_HEAD_NAME" in task.defaults:
         moved[f"{task.node}.COARSE_HEAD_NAME"] = old[COARSE_NAME]
@@ -153,11 +150,11 @@ def _problems(
                 )
 
 
-def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted name, value); a node without keys counts as a value."""
     for key, value in node.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -14,14 +14,11 @@ _INSTALLED_CONFIGS = Path(__file__).resolve().parent / "configs"
 
 
 def get_config_file(name: str) -> str:
-    """Return the path of a configuration file, ready for ``cfg.merge_from_file``.
+    """Return the absolute path of a configuration file, ready for ``cfg.merge_from_file``.
 
     Args:
         name: path below ``configs/`` with forward slashes, such as
             ``"COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml"``.
-
-    Returns:
-        The absolute path of an existing file. A relative ``_BASE_`` in it resolves.
 
     Raises:
         FileNotFoundError: no file has this name; the message gives the nearest names.
@@ -30,9 +27,7 @@ def get_config_file(name: str) -> str:
 
 
 def list_config_files() -> list[str]:
-    """Return the name of every configuration file, bases included, sorted.
-
-    Each is a name that ``get_config_file`` takes.
+    """Return every name that ``get_config_file`` takes, bases included, sorted.
 
     Raises:
         FileNotFoundError: the package was installed without its configuration files.
@@ -41,13 +36,7 @@ def list_config_files() -> list[str]:
 
 
 def get_dataset_file(name: str) -> str:
-    """Return the path of a data set description that this package ships.
-
-    Args:
-        name: path below ``configs/``, such as ``"datasets/camvid.yaml"``.
-
-    Returns:
-        The absolute path of an existing file.
+    """Return the absolute path of a data set description, by a name as "datasets/camvid.yaml".
 
     Raises:
         FileNotFoundError: no description has this name; the message gives the nearest names.
@@ -56,13 +45,7 @@ def get_dataset_file(name: str) -> str:
 
 
 def list_dataset_files() -> list[str]:
-    """Return the name of every data set description, sorted.
-
-    Each is a name that ``get_dataset_file`` takes.
-
-    Raises:
-        FileNotFoundError: the package was installed without its configuration files.
-    """
+    """Return every name that ``get_dataset_file`` takes, sorted; see ``list_config_files``."""
     return [name for name in _names_below(_configs_root()) if _is_description(name)]
 
 

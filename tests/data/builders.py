@@ -35,6 +35,15 @@ def target(**changes):
     return {**entry, **changes}
 
 
+def without(entry, *keys):
+    return {key: value for key, value in entry.items() if key not in keys}
+
+
+def crop(cfg, *size_hw):
+    """Switch on a random crop."""
+    cfg.INPUT.CROP.ENABLED, cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE = True, "absolute", size_hw
+
+
 def write_image(path, height=HEIGHT, width=WIDTH, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)

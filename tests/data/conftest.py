@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from detectron2.config import get_cfg
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 
 from pointrend_ext.config import add_pointrend_config
@@ -16,14 +15,8 @@ from tests.data.builders import HEIGHT, WIDTH, annotation, write_image
 
 
 @pytest.fixture(autouse=True)
-def _catalogs():
-    """Take what a test registers out of Detectron2's catalogs."""
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.get(name)
-        MetadataCatalog.remove(name)
+def _catalogs(own_catalogs):
+    pass
 
 
 @pytest.fixture

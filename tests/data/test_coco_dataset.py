@@ -10,7 +10,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances, register_coco_panoptic_separated
 from PIL import Image
 
-from pointrend_ext.data import build_train_loader, check_datasets, check_num_classes, coco_audit
+from pointrend_ext.data import build_train_loader, check_datasets, coco_audit
 from pointrend_ext.data.coco_dataset import load_registered
 from tests.data.builders import square
 
@@ -90,30 +90,6 @@ def test_another_registered_function_is_called(coco):
     assert load_registered("own") == ["its own"]
 
 
-@pytest.fixture
-def parsed(monkeypatch):
-    """The files that were parsed, by whom ever."""
-    files = []
-    load = json.load
-
-    def counting(file, **options):
-        files.append(file.name)
-        return load(file, **options)
-
-    monkeypatch.setattr(json, "load", counting)
-    return files
-
-
-def test_one_start_parses_a_file_once(cfg, coco, parsed):
-    train, test = coco(), coco()
-    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train.name,), (test.name,)
-    names = (train.name, test.name)
-    check_datasets(cfg, names, keep=cfg.DATASETS.TRAIN)
-    check_num_classes(cfg, names)
-    build_train_loader(cfg)
-    assert sorted(parsed) == sorted(str(data.json_file) for data in (train, test))
-
-
 def test_nothing_parsed_is_kept_after_loading(cfg, coco):
     train, test = coco(), coco()
     cfg.DATASETS.TRAIN = (train.name,)
@@ -124,9 +100,8 @@ def test_nothing_parsed_is_kept_after_loading(cfg, coco):
     assert coco_audit._known[str(train.json_file)][1].records is None
 
 
-def test_a_file_that_changed_is_parsed_again(cfg, coco, parsed):
+def test_a_file_that_changed_is_parsed_again(cfg, coco):
     data = coco()
     check_datasets(cfg, [data.name], keep=[data.name])
     data.json_file.write_text(json.dumps({**data.content, "annotations": []}))
     assert [record["annotations"] for record in load_registered(data.name)] == [[], []]
-    assert parsed == [str(data.json_file)] * 2

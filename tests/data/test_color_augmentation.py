@@ -51,25 +51,6 @@ def test_hue_by_hand():
     assert ColorJitter("BGR", hue=60)(red)[0, 0].tolist() == [0, 0, 255]  # blue turns into red
 
 
-def test_contrast_first_or_last():
-    image = picture()
-    steps = {"contrast": 1.4, "saturation": 0.6, "hue": 11}
-    first = ColorJitter("BGR", **steps)(image)
-    by_hand = ColorJitter("BGR", contrast=1.4)(image)
-    by_hand = ColorJitter("BGR", hue=11)(ColorJitter("BGR", saturation=0.6)(by_hand))
-    np.testing.assert_array_equal(first, by_hand)
-    last = ColorJitter("BGR", contrast_first=False, **steps)(image)
-    assert (first != last).any()
-
-
-def test_rgb_equals_bgr_with_swapped_channels():
-    image = picture()
-    for jitter in jitters(30):
-        swapped = ColorJitter(**{**vars(jitter), "image_format": "RGB"})
-        got = swapped(np.ascontiguousarray(image[..., ::-1]))[..., ::-1]
-        np.testing.assert_array_equal(got, jitter(image))
-
-
 def test_ranges_and_probabilities():
     draws = jitters(4000)
     for name, low, high in [

@@ -152,40 +152,29 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
             {"splits": {"train": {"images": "a", "labels": ["b"]}}},
             r"'splits.train.labels' is \['b'\], but a text",
         ),
+        ({**INSTANCE, "ignore_value": 255}, "'ignore_value' is no key"),
+        *(
+            ({key: ...}, f"The key '{key}' is missing")
+            for key in ("name", "root", "classes", "splits")
+        ),
     ],
 )
 def test_mistakes_name_the_file_and_the_remedy(write, changes, message):
     with pytest.raises(ValueError, match=rf"description '.*set\.yaml': .*{message}.*datasets\.md"):
-        read_description(write({**SEMANTIC, **changes}))
-
-
-@pytest.mark.parametrize("key", ["name", "root", "classes", "splits"])
-def test_missing_keys(write, key):
-    content = {k: v for k, v in SEMANTIC.items() if k != key}
-    with pytest.raises(ValueError, match=f"The key '{key}' is missing"):
-        read_description(write(content))
-
-
-def test_a_semantic_key_in_an_instance_description(write):
-    with pytest.raises(ValueError, match="'ignore_value' is no key"):
-        read_description(write({**INSTANCE, "ignore_value": 255}))
+        read_description(write({k: v for k, v in {**SEMANTIC, **changes}.items() if v is not ...}))
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "message"),
+    ("content", "name", "message"),
     [
-        ("", "a.yaml", "'task' is None.* is needed"),
-        ("- a\n- b", "a.yaml", "'task' is None"),
-        ("name: [a", "a.yaml", "It is not valid YAML: while parsing .* line 1"),
-        ('{"name": }', "a.json", "It is not valid JSON: Expecting value: line 1"),
+        (b"", "a.yaml", "'task' is None.* is needed"),
+        (b"- a\n- b", "a.yaml", "'task' is None"),
+        (b"name: [a", "a.yaml", "while parsing .* line 1"),
+        (b"\xff\xfe\x00name", "a.yaml", "'utf-8' codec can't decode"),
+        (b'{"name": }', "a.json", "Expecting value: line 1"),
     ],
 )
-def test_files_of_another_kind(write, text, name, message):
+def test_files_of_another_kind(tmp_path, content, name, message):
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name}': {message}"):
-        read_description(write(text, name))
-
-
-def test_a_binary_file(tmp_path):
-    (tmp_path / "a.yaml").write_bytes(b"\xff\xfe\x00name")
-    with pytest.raises(ValueError, match=r"a\.yaml': It is not valid YAML"):
-        read_description(tmp_path / "a.yaml")
+        read_description(tmp_path / name)

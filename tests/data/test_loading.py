@@ -17,7 +17,7 @@ from pointrend_ext.data import (
     build_train_loader,
     load_dataset_dicts,
 )
-from tests.data.builders import annotation, square
+from tests.data.builders import annotation, square, without
 
 
 def train_items(cfg, data, number=8, mapper=None):
@@ -79,17 +79,6 @@ def test_test_loader_goes_through_every_image_once(cfg, coco):
     assert all("instances" not in batch[0] for batch in batches)
 
 
-def test_category_ids_with_gaps(cfg, coco):
-    categories = [{"id": 90, "name": "gear"}, {"id": 7, "name": "star"}]
-    data = coco(
-        [annotation(1, category_id=90), annotation(2, category_id=7)], categories=categories
-    )
-    items = train_items(cfg, data)
-    assert items[1]["instances"].gt_classes.tolist() == [1]
-    assert items[2]["instances"].gt_classes.tolist() == [0]
-    assert MetadataCatalog.get(data.name).thing_classes == ["star", "gear"]
-
-
 @pytest.mark.parametrize(("filter_empty", "ids"), [(True, {1}), (False, {1, 2})])
 def test_image_without_annotations(cfg, coco, filter_empty, ids):
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = filter_empty
@@ -97,21 +86,6 @@ def test_image_without_annotations(cfg, coco, filter_empty, ids):
     assert items.keys() == ids
     if not filter_empty:
         assert len(items[2]["instances"]) == 0
-
-
-@pytest.mark.parametrize("compressed", [True, False])
-def test_crowd_is_no_training_target(cfg, coco, compressed):
-    import pycocotools.mask as mask_util
-
-    rle = {"size": [40, 60], "counts": [100, 300, 2000]}
-    if compressed:
-        rle = mask_util.frPyObjects(rle, 40, 60)
-        rle = {"size": rle["size"], "counts": rle["counts"].decode()}
-    crowd = annotation(1, iscrowd=1, segmentation=rle, category_id=2)
-    mapper = build_mapper(cfg, is_train=True)
-    items = train_items(cfg, coco([annotation(1), crowd]), 2, mapper)
-    assert items[1]["instances"].gt_classes.tolist() == [0]
-    assert mapper.drops.counts() == {DropCause.CROWD: 2}
 
 
 def test_polygon_with_two_points(cfg, coco, caplog):
@@ -130,14 +104,6 @@ def test_polygon_with_two_points(cfg, coco, caplog):
     assert len(lines) == 1
     assert "of 3 annotations: 1 annotations without a polygon of at least 3 points" in lines[0]
     assert "1 polygons of fewer than 3 points" in lines[0]
-
-
-def test_box_outside_the_image(cfg, coco):
-    mapper = build_mapper(cfg, is_train=True)
-    data = coco([annotation(1), annotation(1, bbox=[100, 5, 20, 20], category_id=2)])
-    items = train_items(cfg, data, 3, mapper)
-    assert items[1]["instances"].gt_classes.tolist() == [0]
-    assert mapper.drops.counts() == {DropCause.BOX_OUTSIDE: 3}
 
 
 @pytest.mark.parametrize(
@@ -189,96 +155,85 @@ def test_workers_count_into_the_same_counter(cfg, coco):
     assert sum(counts.values()) >= 8
 
 
-def test_no_training_set(cfg):
-    cfg.DATASETS.TRAIN = ()
-    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty"):
-        build_train_loader(cfg)
-
-
-@pytest.mark.parametrize("annotations", [[], [annotation(1, iscrowd=1)]])
-def test_no_image_that_can_be_trained_on(cfg, coco, annotations):
+@pytest.mark.parametrize(
+    ("annotations", "change", "message"),
+    [
+        ([annotation()], ("DATASETS.TRAIN", ()), r"DATASETS\.TRAIN is empty"),
+        ([], (), r"test_set_0.*' has no image, or none with an annotation"),
+        ([annotation(iscrowd=1)], (), r"test_set_0.*' has no image, or none with an annotation"),
+        (
+            [without(annotation(), "segmentation")],
+            (),
+            r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True",
+        ),
+        (
+            [annotation()],
+            ("MODEL.ROI_HEADS.NUM_CLASSES", 3),
+            r"NUM_CLASSES is 3, but .* has 2 classes",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on(cfg, coco, annotations, change, message):
     data = coco(annotations)
-    cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(
-        ValueError, match=rf"{data.name}' has 2 images, but none with an annotation"
-    ):
+    cfg.merge_from_list(["DATASETS.TRAIN", (data.name,), *change])
+    with pytest.raises(ValueError, match=message):
         build_train_loader(cfg)
-    assert len(list(build_test_loader(cfg, data.name))) == 2
+    if "NUM_CLASSES" in message:
+        with pytest.raises(ValueError, match=message):
+            build_test_loader(cfg, data.name)
+    else:
+        assert len(list(build_test_loader(cfg, data.name))) == 2
 
 
-def test_no_masks_at_all(cfg, coco):
-    bare = annotation()
-    del bare["segmentation"]
-    data = coco([bare])
-    cfg.DATASETS.TRAIN = (data.name,)
-    with pytest.raises(
-        ValueError, match=r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True"
-    ):
-        build_train_loader(cfg)
+def test_boxes_alone(cfg, coco):
     cfg.MODEL.MASK_ON = False
-    build_train_loader(cfg)
+    items = train_items(cfg, coco([without(annotation(), "segmentation")]))
+    assert not items[1]["instances"].has("gt_masks")
 
 
-def test_num_classes_is_checked(cfg, coco):
-    data = coco()
-    cfg.DATASETS.TRAIN = (data.name,)
-    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 3
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 3, but .* has 2 classes"):
-        build_train_loader(cfg)
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 3, but .* has 2 classes"):
-        build_test_loader(cfg, data.name)
+TARGET = {"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}
 
 
-@pytest.fixture
-def custom(tmp_path):
-    """A factory for data sets of a registered function."""
-    numbers = itertools.count()
-
-    def make(function):
-        name = f"custom_{next(numbers)}_{tmp_path.name}"
-        DatasetCatalog.register(name, function)
-        return name
-
-    return make
-
-
-def test_custom_function_that_fails(cfg, custom):
-    name = custom(lambda: {}["no_such_key"])
-    with pytest.raises(ValueError, match=rf"{name}' could not be loaded: KeyError: 'no_such_key'"):
-        load_dataset_dicts(cfg, [name], is_train=True)
-    name = custom(list)
-    with pytest.raises(ValueError, match=rf"{name}' has 0 images"):
-        load_dataset_dicts(cfg, [name], is_train=True)
-
-
-def test_custom_category_beyond_num_classes(cfg, custom, record):
-    record["annotations"] = [{"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}]
-    name = custom(lambda: [record])
-    with pytest.raises(ValueError, match=rf"{name}' has annotations with category_id 2 to 2"):
-        load_dataset_dicts(cfg, [name], is_train=True)
-
-
-def test_labels_that_the_model_needs(cfg, custom, record):
-    del record["annotations"]
-    name = custom(lambda: [record])
-    with pytest.raises(ValueError, match=r"GeneralizedRCNN needs instance annotations"):
-        load_dataset_dicts(cfg, [name], is_train=True)
-    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    with pytest.raises(ValueError, match="SemanticSegmentor needs label maps"):
-        load_dataset_dicts(cfg, [name], is_train=True)
+@pytest.mark.parametrize(
+    ("function", "architecture", "message"),
+    [
+        (lambda record: {}["no_such_key"], "", "' could not be loaded: KeyError: 'no_such_key'"),
+        (lambda record: [], "", "' has no image"),
+        (
+            lambda record: [{**record, "annotations": [TARGET]}],
+            "",
+            "' has annotations with category_id 2 to 2",
+        ),
+        (
+            lambda record: [without(record, "annotations")],
+            "GeneralizedRCNN",
+            "GeneralizedRCNN needs instance annotations",
+        ),
+        (
+            lambda record: [without(record, "annotations")],
+            "SemanticSegmentor",
+            "SemanticSegmentor needs label maps",
+        ),
+    ],
+)
+def test_functions_of_the_user(cfg, record, function, architecture, message):
+    DatasetCatalog.register("custom", lambda: function(record))
+    cfg.MODEL.META_ARCHITECTURE = architecture or cfg.MODEL.META_ARCHITECTURE
+    with pytest.raises(ValueError, match=f"'custom.*{message}"):
+        load_dataset_dicts(cfg, ["custom"], is_train=True)
 
 
-def test_semantic_training(cfg, custom, record, tmp_path):
+def test_semantic_training(cfg, record, tmp_path):
     labels = np.zeros((40, 60), dtype=np.uint8)
     labels[:, 30:] = 1
     Image.fromarray(labels).save(tmp_path / "one.png")
-    del record["annotations"], record["height"], record["width"]  # as load_sem_seg leaves them
+    record = without(record, "annotations", "height", "width")  # as load_sem_seg leaves it
     record["sem_seg_file_name"] = str(tmp_path / "one.png")
-    name = custom(lambda: [record])
-    MetadataCatalog.get(name).stuff_classes = ["left", "right"]
+    DatasetCatalog.register("custom", lambda: [record])
+    MetadataCatalog.get("custom").stuff_classes = ["left", "right"]
     cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 2
-    cfg.DATASETS.TRAIN = (name,)
+    cfg.DATASETS.TRAIN = ("custom",)
     item = next(iter(build_train_loader(cfg)))[0]
     torch.testing.assert_close(item["sem_seg"], torch.from_numpy(labels).long())
     assert (item["height"], item["width"]) == (40, 60)

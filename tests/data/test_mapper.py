@@ -12,7 +12,7 @@ from detectron2.structures import BitMasks, PolygonMasks, polygons_to_bitmask
 from PIL import Image
 
 from pointrend_ext.data import DropCause, build_mapper
-from tests.data.builders import square, target
+from tests.data.builders import crop, square, target
 
 
 def square_mask():
@@ -25,21 +25,12 @@ def rle(mask):
     return mask_util.encode(np.asfortranarray(mask))
 
 
-def uncompressed(mask):
-    flat = mask.flatten(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    return {
-        "size": list(mask.shape),
-        "counts": np.diff([0, *edges.tolist(), flat.size]).tolist(),
-    }
-
-
 SHAPES = {
     "polygon": [square(10, 5, 30, 25)],
     "two polygons": [square(10, 5, 20, 25), square(20, 5, 30, 25)],
     "rle": rle(square_mask()),
     "rle as text": {**rle(square_mask()), "counts": rle(square_mask())["counts"].decode()},
-    "uncompressed rle": uncompressed(square_mask()),
+    "uncompressed rle": {"size": [40, 60], "counts": [405, *[20] * 39, 1215]},
 }
 
 
@@ -58,21 +49,11 @@ def test_every_mask_format_gives_the_same_bitmask(cfg, record, shape, scale):
     assert instances.gt_classes.tolist() == [0]
 
 
-def test_polygon_and_rle_in_one_image(cfg, record):
-    record["annotations"] = [
-        target(segmentation=SHAPES["rle"]),
-        target(segmentation=SHAPES["polygon"]),
-    ]
-    masks = build_mapper(cfg, is_train=True)(record)["instances"].gt_masks.tensor
-    assert masks.dtype == torch.bool
-    torch.testing.assert_close(masks[0], masks[1])
-
-
 def test_integer_coordinates_are_not_cut_when_resizing(cfg, record):
     cfg.INPUT.MIN_SIZE_TRAIN = (50,)  # scale 1.25
     cfg.INPUT.MASK_FORMAT = "polygon"
     cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
-    record["annotations"] = [target(segmentation=[square(10, 5, 30, 25)])]
+    record["annotations"] = [target()]
     instances = build_mapper(cfg, is_train=True)(record)["instances"]
     assert instances.gt_boxes.tensor.tolist() == [[12.5, 6.25, 37.5, 31.25]]
     assert instances.gt_masks.polygons[0][0].tolist() == square(12.5, 6.25, 37.5, 31.25)
@@ -89,7 +70,7 @@ def test_pointrend_gets_bitmasks_whatever_the_config_says(cfg, record, caplog, h
     assert len(lines) == 1
     assert head in lines[0]
     assert cfg.dump() == before
-    record["annotations"] = [target(segmentation=[square(10, 5, 30, 25)])]
+    record["annotations"] = [target()]
     assert isinstance(mapper(record)["instances"].gt_masks, BitMasks)
     cfg.INPUT.MASK_FORMAT = "bitmask"
     caplog.clear()
@@ -102,7 +83,7 @@ def test_other_heads_keep_their_format(cfg, record, format_, kind):
     cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
     cfg.INPUT.MASK_FORMAT = format_
     mapper = build_mapper(cfg, is_train=True)
-    record["annotations"] = [target(segmentation=[square(10, 5, 30, 25)])]
+    record["annotations"] = [target()]
     assert isinstance(mapper(record)["instances"].gt_masks, kind)
     record["annotations"] = []
     assert isinstance(mapper(record)["instances"].gt_masks, kind)
@@ -115,17 +96,8 @@ def test_polygon_format_refuses_rle(cfg, record):
         build_mapper(cfg, is_train=True)(record)
 
 
-def test_image_without_annotations(cfg, record):
-    instances = build_mapper(cfg, is_train=True)(record)["instances"]
-    assert instances.gt_masks.tensor.shape == (0, 40, 60)
-    assert instances.gt_boxes.tensor.shape == (0, 4)
-    assert instances.gt_classes.shape == (0,)
-
-
 def test_crop_that_contains_nothing(cfg, record):
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.TYPE = "absolute"
-    cfg.INPUT.CROP.SIZE = (4, 4)
+    crop(cfg, 4, 4)
     record["annotations"] = [target(segmentation=[square(56, 36, 60, 40)], bbox=[56, 36, 4, 4])]
     mapper = build_mapper(cfg, is_train=True)
     np.random.seed(0)  # noqa: NPY002
@@ -141,41 +113,36 @@ TRIANGLE = [[1.5, 2.5, 50.5, 7.5, 20.5, 35.5]]
 
 
 def test_cropped_polygon_is_the_crop_of_the_drawn_polygon(cfg, record):
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.TYPE = "absolute"
-    cfg.INPUT.CROP.SIZE = (24, 32)
+    crop(cfg, 24, 32)
     cfg.INPUT.MIN_SIZE_TRAIN = (24,)  # no resizing after the crop
     whole = polygons_to_bitmask([np.array(p) for p in TRIANGLE], 40, 60)
     record["annotations"] = [
-        target(segmentation=TRIANGLE, bbox=[1.5, 2.5, 49.0, 33.0], category_id=0),
-        target(
-            segmentation=rle(whole.astype(np.uint8)), bbox=[1.5, 2.5, 49.0, 33.0], category_id=1
-        ),
+        target(segmentation=mask, bbox=[1.5, 2.5, 49.0, 33.0])
+        for mask in (TRIANGLE, rle(whole.astype(np.uint8)))
     ]
     mapper = build_mapper(cfg, is_train=True)
     np.random.seed(0)  # noqa: NPY002
     for _ in range(20):
         instances = mapper(record)["instances"]
         polygon, mask = instances.gt_masks.tensor
-        assert polygon.shape == (24, 32)
+        assert (polygon.shape, polygon.dtype) == ((24, 32), torch.bool)
         torch.testing.assert_close(polygon, mask)
         tight = instances.gt_masks.get_bounding_boxes()
         torch.testing.assert_close(instances.gt_boxes.tensor, tight.tensor)
 
 
-@pytest.mark.parametrize("crop", [False, True])
-def test_equals_detectron2_on_clean_data(cfg, record, crop):
+@pytest.mark.parametrize("cropped", [False, True])
+def test_equals_detectron2_on_clean_data(cfg, record, cropped):
     cfg.INPUT.MASK_FORMAT = "bitmask"
     cfg.INPUT.MIN_SIZE_TRAIN = (50, 60, 70)
     cfg.INPUT.RANDOM_FLIP = "horizontal"
-    cfg.INPUT.CROP.ENABLED = crop
+    cfg.INPUT.CROP.ENABLED = cropped
     record["annotations"] = [
         target(segmentation=SHAPES["rle"], bbox=[10.0, 5.0, 20.0, 20.0]),
-        target(
-            segmentation=rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]
-        ),  # often cropped away
+        # Often cropped away.
+        target(segmentation=rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]),
     ]
-    if not crop:  # Detectron2 crops polygons with shapely, which may be missing
+    if not cropped:  # Detectron2 crops polygons with shapely, which may be missing
         record["annotations"] += [
             target(segmentation=[square(10.0, 5.0, 30.0, 25.0)], bbox=[10.0, 5.0, 20.0, 20.0]),
             target(segmentation=TRIANGLE, bbox=[1.5, 2.5, 49.0, 33.0], category_id=0),
@@ -197,7 +164,7 @@ def test_equals_detectron2_on_clean_data(cfg, record, crop):
 
 
 def test_record_is_not_changed_and_inference_has_no_labels(cfg, record):
-    record["annotations"] = [target(segmentation=[square(10, 5, 30, 25)])]
+    record["annotations"] = [target()]
     before = copy.deepcopy(record)
     build_mapper(cfg, is_train=True)(record)
     result = build_mapper(cfg, is_train=False)(record)
@@ -230,9 +197,7 @@ def test_semantic_labels(semantic):
 
 def test_semantic_augmentation_is_used_for_semantic_models_alone(semantic):
     cfg, record, _ = semantic
-    cfg.INPUT.CROP.ENABLED = True
-    cfg.INPUT.CROP.TYPE = "absolute"
-    cfg.INPUT.CROP.SIZE = (16, 24)
+    crop(cfg, 16, 24)
     cfg.INPUT.MIN_SIZE_TRAIN = (80,)
     assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
     cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"

@@ -8,7 +8,7 @@ import torch
 from detectron2.structures import BoxMode
 
 from pointrend_ext.data import DropCause, DropCounter, build_mapper
-from tests.data.builders import square, target
+from tests.data.builders import square, target, without
 
 NAN = float("nan")
 
@@ -64,9 +64,7 @@ def test_bad_polygon(cfg, record, polygon):
 
 def test_without_masks_a_missing_segmentation_is_fine(cfg, record):
     cfg.MODEL.MASK_ON = False
-    bare = target()
-    del bare["segmentation"]
-    instances, counts = run(cfg, record, bare)
+    instances, counts = run(cfg, record, without(target(), "segmentation"))
     assert len(instances) == 2
     assert counts == {}
 
@@ -82,42 +80,39 @@ def test_box_partly_outside_is_clipped_and_counted(cfg, record):
     assert counts == {}
 
 
-def test_all_annotations_dropped_leaves_an_empty_image(cfg, record):
-    mapper = build_mapper(cfg, is_train=True)
-    record["annotations"] = [target(bbox=[70, 5, 20, 20]), target(segmentation=[[1, 2, 3, 4]])]
-    instances = mapper(record)["instances"]
-    assert len(instances) == 0
+@pytest.mark.parametrize(
+    "annotations", [[], [target(bbox=[70, 5, 20, 20]), target(segmentation=[[1, 2, 3, 4]])]]
+)
+def test_an_image_without_any_target(cfg, record, annotations):
+    record["annotations"] = annotations
+    instances = build_mapper(cfg, is_train=True)(record)["instances"]
     assert instances.gt_masks.tensor.shape == (0, 40, 60)
+    assert instances.gt_boxes.tensor.shape == (0, 4)
+    assert instances.gt_classes.shape == (0,)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("bad", "message"),
     [
-        ({"segmentation": square()}, "flat list of numbers"),
-        ({"segmentation": "abc"}, "ValueError: "),
+        (target(segmentation=square()), "flat list of numbers"),
+        (target(segmentation="abc"), "ValueError: "),
+        (target(segmentation={"size": [60, 40], "counts": [2400]}), r"\(60, 40\), the image \(40"),
         (
-            {"segmentation": {"size": [60, 40], "counts": [2400]}},
-            r"\(60, 40\), the image \(40, 60\)",
+            target(segmentation={"size": [40, 60], "counts": [10, 20]}),
+            "add up to 30, not to the 24",
         ),
-        ({"segmentation": {"size": [40, 60], "counts": [10, 20]}}, "add up to 30, not to the 2400"),
-        ({"segmentation": {"size": [40, 60], "counts": "zzzz"}}, "compressed format"),
-        ({"segmentation": {"counts": [2400]}}, "not 'size' and 'counts'"),
-        ({"bbox": [10, 5, 20]}, "with size 3"),
-        ({"bbox": [10, 5, 20, 20, 0]}, "too many values"),
-        ({"bbox": ["a", 5, 20, 1]}, "could not convert"),
+        (target(segmentation={"size": [40, 60], "counts": "zzzz"}), "compressed format"),
+        (target(segmentation={"counts": [2400]}), "not 'size' and 'counts'"),
+        (target(bbox=[10, 5, 20]), "with size 3"),
+        (target(bbox=[10, 5, 20, 20, 0]), "too many values"),
+        (target(bbox=["a", 5, 20, 1]), "could not convert"),
+        (without(target(), "bbox"), "KeyError: 'bbox'"),
+        (without(target(), "bbox_mode"), "KeyError: 'bbox_mode'"),
     ],
 )
-def test_corrupt_annotation_names_the_file(cfg, record, changes, message):
+def test_corrupt_annotation_names_the_file(cfg, record, bad, message):
     with pytest.raises(ValueError, match=rf"Annotation 0 .*one\.jpg' cannot be used: .*{message}"):
-        run(cfg, record, target(**changes))
-
-
-@pytest.mark.parametrize("key", ["bbox", "bbox_mode"])
-def test_missing_box(cfg, record, key):
-    annotation = target()
-    del annotation[key]
-    with pytest.raises(ValueError, match=rf"one\.jpg' cannot be used: KeyError: '{key}'"):
-        run(cfg, record, annotation)
+        run(cfg, record, bad)
 
 
 def test_each_cause_is_logged_once(cfg, record, caplog):

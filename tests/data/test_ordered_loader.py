@@ -11,16 +11,13 @@ from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.data.samplers import TrainingSampler
 
 from pointrend_ext.data import OrderedLoader, build_train_loader, seed_process, seeded
+from tests.data.builders import target
 
 RECORDS = [{"id": i, "width": 4 + i % 3, "height": 5} for i in range(7)]
 
 
 def draw():
-    return (
-        np.random.rand(),  # noqa: NPY002
-        random.random(),
-        torch.rand(1).item(),
-    )
+    return np.random.rand(), random.random(), torch.rand(1).item()  # noqa: NPY002
 
 
 def mapper(record):
@@ -116,14 +113,7 @@ def test_groups_are_those_of_detectron2():
 @pytest.fixture
 def one_image(cfg, record):
     """A configuration whose training set is one record of a registered function."""
-    record["annotations"] = [
-        {
-            "category_id": 0,
-            "bbox": [1, 1, 9, 9],
-            "bbox_mode": 0,
-            "segmentation": [[1, 1, 9, 1, 9, 9]],
-        }
-    ]
+    record["annotations"] = [target()]
     cfg.DATASETS.TRAIN = ("one_image",)
     DatasetCatalog.register("one_image", lambda: [record])
     return cfg

@@ -21,15 +21,6 @@ def jpeg_bytes(height=40, width=60):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kept", [0.05, 0.5, 0.9, 0.999])
-def test_truncated_jpeg_is_named(tmp_path, kept):
-    data = jpeg_bytes()
-    path = tmp_path / "half.jpg"
-    path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(ValueError, match=r"half\.jpg' is truncated or corrupt or no image \(\d+ b"):
-        read_image(str(path), "BGR")
-
-
 def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypatch):
     data = jpeg_bytes()
     path = tmp_path / "half.jpg"
@@ -43,6 +34,10 @@ def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        *(
+            (jpeg_bytes()[: int(len(jpeg_bytes()) * kept)], r"x\.jpg' is truncated or .*\(\d+ byt")
+            for kept in (0.05, 0.5, 0.9, 0.999)
+        ),
         (b"", r"x\.jpg' is .*no image \(0 bytes\)"),
         (b"just some text", r"x\.jpg' is .*no image .*: cannot identify"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"x\.jpg' .* no image"),
@@ -55,22 +50,12 @@ def test_file_that_is_no_image(tmp_path, content, message):
         read_image(str(path), "BGR")
 
 
-def test_missing_image(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
-        read_image(str(tmp_path / "gone.jpg"), "BGR")
-
-
-def test_folder_instead_of_an_image(tmp_path):
-    with pytest.raises(IsADirectoryError, match=tmp_path.name):
-        read_image(str(tmp_path), "BGR")
-
-
-def test_exif_orientation_turns_the_image(tmp_path):
-    image = Image.new("RGB", (60, 40))
-    exif = Image.Exif()
-    exif[274] = 6  # to be turned by 90 degrees
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert read_image(str(tmp_path / "turned.jpg"), "RGB").shape == (60, 40, 3)
+@pytest.mark.parametrize(
+    ("name", "error"), [("gone.jpg", FileNotFoundError), ("", IsADirectoryError)]
+)
+def test_no_file(tmp_path, name, error):
+    with pytest.raises(error, match=name or tmp_path.name):
+        read_image(str(tmp_path / name), "BGR")
 
 
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
@@ -107,17 +92,6 @@ def test_channel_order(tmp_path):
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
     assert read_image(str(tmp_path / "c.png"), "RGB")[0, 0].tolist() == [1, 2, 3]
     assert read_image(str(tmp_path / "c.png"), "BGR")[0, 0].tolist() == [3, 2, 1]
-
-
-def test_palette_label_map_keeps_its_ids(tmp_path):
-    labels = np.array([[0, 1], [2, 255]], dtype=np.uint8)
-    image = Image.fromarray(labels).convert("P")
-    image.putpalette([7 * i % 256 for i in range(768)])
-    image.putdata(labels.flatten().tolist())
-    image.save(tmp_path / "p.png")
-    got = read_label_map(str(tmp_path / "p.png"))
-    assert got.dtype == np.uint8
-    np.testing.assert_array_equal(got, labels)
 
 
 def test_16_bit_label_map_keeps_ids_above_255(tmp_path):

@@ -16,23 +16,15 @@ from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inspection.sample_pictures import draw_sample
 from pointrend_ext.visualization import write_image
+from tests.data.builders import annotation, square
 
 NAME = "summary_test_set"
 
 
-def annotation(number, image, category, box, segmentation=None, **more):
-    x, y, w, h = box
-    square = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": category,
-        "bbox": box,
-        "area": w * h,
-        "iscrowd": 0,
-        "segmentation": square if segmentation is None else segmentation,
-        **more,
-    }
+def boxed(image_id, *box):
+    x, y, width, height = box
+    polygon = square(x, y, x + width, y + height)
+    return annotation(image_id, category_id=5, bbox=list(box), segmentation=[polygon])
 
 
 @pytest.fixture
@@ -50,14 +42,10 @@ def data_set(tmp_path):
             for n, (h, w) in sizes.items()
         ],
         "categories": [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}],
-        "annotations": [
-            annotation(1, 1, 5, [10, 10, 20, 20]),
-            annotation(2, 1, 5, [5, 5, 60, 50]),
-            annotation(3, 1, 5, [0, 0, 0, 10]),
-            annotation(4, 3, 5, [1, 1, 8, 8]),
-            annotation(5, 4, 5, [1, 1, 8, 8]),
-        ],
     }
+    boxes = [(1, 10, 10, 20, 20), (1, 5, 5, 60, 50), (1, 0, 0, 0, 10), (3, 1, 1, 8, 8)]
+    boxes.append((4, 1, 1, 8, 8))
+    content["annotations"] = [{"id": i, **boxed(*box)} for i, box in enumerate(boxes)]
     (tmp_path / "a.json").write_text(json.dumps(content))
     register_coco_instances(NAME, {}, str(tmp_path / "a.json"), str(tmp_path))
     return tmp_path

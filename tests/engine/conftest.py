@@ -6,18 +6,13 @@ import argparse
 import logging
 
 import pytest
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
 from pointrend_ext.data.toy import generate_toy_data
+from tests.tiny_models import WIDTHS
 
-TINY = [
-    *("MODEL.RESNETS.WIDTH_PER_GROUP", 4),
-    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 8),
-    *("MODEL.RESNETS.RES2_OUT_CHANNELS", 16),
-    *("MODEL.FPN.OUT_CHANNELS", 16),
-    *("MODEL.ROI_MASK_HEAD.CONV_DIM", 16),
-    *("MODEL.MASK_POINT_HEAD.FC_DIM", 16),
+OPTIONS = [
+    *WIDTHS,
     *("INPUT.MIN_SIZE_TRAIN", (64,)),
     *("INPUT.MIN_SIZE_TEST", 64),
     *("SOLVER.IMS_PER_BATCH", 2),
@@ -35,14 +30,8 @@ def toy_root(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _catalogs():
-    """Take what a test registers out of Detectron2's catalogs."""
-    before = set(DatasetCatalog.list())
-    yield
-    for name in set(DatasetCatalog.list()) - before:
-        DatasetCatalog.remove(name)
-        MetadataCatalog.get(name)
-        MetadataCatalog.remove(name)
+def _catalogs(own_catalogs):
+    pass
 
 
 @pytest.fixture
@@ -63,7 +52,7 @@ def tiny_run(_loggers, toy_root, tmp_path, monkeypatch):
 
     def arguments(*words: str, opts=(), config="Toy/pointrend_rcnn_toy.yaml") -> argparse.Namespace:
         args = default_argument_parser().parse_args(["--config-file", config, *words])
-        args.opts = [*TINY, "OUTPUT_DIR", str(tmp_path / "run"), *opts]
+        args.opts = [*OPTIONS, "OUTPUT_DIR", str(tmp_path / "run"), *opts]
         return args
 
     return arguments

@@ -1,4 +1,4 @@
-"""Configurations with feature alignment: published hyper-parameters, and models that run."""
+"""Configurations with feature alignment, as models of tiny widths that are run."""
 
 from __future__ import annotations
 
@@ -9,38 +9,28 @@ from detectron2.structures import BitMasks, Instances
 from detectron2.utils.events import EventStorage
 
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.modeling.alignment import FAM
+from tests.tiny_models import WIDTHS
 
 CITYSCAPES = "Cityscapes-SemanticSegmentation"
-CAMVID = "CamVid-SemanticSegmentation"
-INSTANCE = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FAM_FPN_1x_coco"
-HEADS = {"sfnet": "SFNetHead", "alignseg": "AlignSegHead"}
-RECIPES = {  # images, iterations, power, weight decay, crop, loss, auxiliary weight
-    "sfnet": (16, 55800, 1.0, 0.0001, (1024, 1024), "ohem", 0.0),
-    "alignseg": (8, 120000, 0.9, 0.0005, (872, 872), "cross_entropy", 0.1),
-}
-DECODERS = [
-    f"{CITYSCAPES}/{prefix}{name}_R_50_cityscapes"
-    for name in HEADS
+NAMES = [
+    f"{folder}/{prefix}{name}"
+    for folder, name in (
+        (CITYSCAPES, "sfnet_R_50_cityscapes"),
+        (CITYSCAPES, "alignseg_R_50_cityscapes"),
+        ("CamVid-SemanticSegmentation", "semantic_R_50_FPN_FAM_camvid"),
+    )
     for prefix in ("", "pointrend_")
 ]
-PYRAMIDS = [
-    f"{CAMVID}/semantic_R_50_FPN_FAM_camvid",
-    f"{CAMVID}/pointrend_semantic_R_50_FPN_FAM_camvid",
-]
 TINY = [
+    *WIDTHS,
     *("MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", "", "MODEL.RESNETS.NORM", "BN"),
-    *("MODEL.RESNETS.STEM_OUT_CHANNELS", 4, "MODEL.RESNETS.RES2_OUT_CHANNELS", 8),
-    *("MODEL.RESNETS.WIDTH_PER_GROUP", 4, "MODEL.SEM_SEG_HEAD.NORM", "BN"),
-    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 8, "MODEL.FPN.OUT_CHANNELS", 8),
+    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 8, "MODEL.SEM_SEG_HEAD.NORM", "BN"),
     *("MODEL.SEM_SEG_POINT_HEAD.FC_DIM", 8, "MODEL.SEM_SEG_POINT_HEAD.TRAIN_NUM_POINTS", 16),
     *("MODEL.SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS", 20),
 ]
 TINY_INSTANCES = [
     *("MODEL.BACKBONE.NAME", "build_resnet_aligned_fpn_backbone"),
     *("MODEL.FPN.ALIGNMENT.CHANNELS", 4, "MODEL.FPN.NORM", ""),
-    *("MODEL.ROI_BOX_HEAD.FC_DIM", 8, "MODEL.ROI_MASK_HEAD.CONV_DIM", 8),
-    *("MODEL.ROI_MASK_HEAD.FC_DIM", 8, "MODEL.MASK_POINT_HEAD.FC_DIM", 8),
     *("MODEL.RPN.PRE_NMS_TOPK_TRAIN", 50, "MODEL.RPN.POST_NMS_TOPK_TRAIN", 20),
     *("MODEL.RPN.PRE_NMS_TOPK_TEST", 50, "MODEL.RPN.POST_NMS_TOPK_TEST", 20),
 ]
@@ -49,39 +39,6 @@ LAST = {"FAM": "flow_make", "GatedFAM": "flow_make", "CAB": "delta_gen1.1"}
 
 def build(name, opts=()):
     return build_model(load_cfg(f"{name}.yaml", opts))
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_recipes(name):
-    cfg = load_cfg(f"{CITYSCAPES}/pointrend_{name}_R_50_cityscapes.yaml")
-    solver, head, points = cfg.SOLVER, cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.SEM_SEG_POINT_HEAD
-    crop = tuple(cfg.INPUT.CROP.SIZE)
-    got = (solver.IMS_PER_BATCH, solver.MAX_ITER, solver.POLY_LR_POWER, solver.WEIGHT_DECAY)
-    assert (*got, crop, head.LOSS_TYPE, head.AUX_LOSS_WEIGHT) == RECIPES[name]
-    assert (solver.BASE_LR, solver.LR_SCHEDULER_NAME) == (0.01, "WarmupPolyLR")
-    assert (head.OHEM_THRESHOLD, head.OHEM_MIN_KEPT) == (0.7, 10000)
-    assert crop[0] * crop[1] // 16**2 == points.TRAIN_NUM_POINTS
-    assert solver.WEIGHT_DECAY_NORM == solver.WEIGHT_DECAY  # and None for biases: the same
-    assert (solver.WARMUP_ITERS, solver.WEIGHT_DECAY_BIAS) == (0, None)
-    assert cfg.INPUT.COLOR_AUG_SSD is (name == "sfnet")
-    assert cfg.INPUT.FORMAT == "RGB"
-    assert cfg.MODEL.PIXEL_MEAN[0] > cfg.MODEL.PIXEL_MEAN[2]
-
-
-@pytest.mark.parametrize("name", HEADS)
-def test_decoders_build_at_their_published_widths(name):
-    with torch.device("meta"):
-        model = build(
-            f"{CITYSCAPES}/pointrend_{name}_R_50_cityscapes",
-            ["MODEL.DEVICE", "meta", "MODEL.WEIGHTS", ""],
-        )
-    strides = {k: v.stride for k, v in model.backbone.output_shape().items()}
-    assert strides == {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
-    coarse = model.sem_seg_head.coarse_sem_seg_head
-    assert type(coarse).__name__ == HEADS[name]
-    assert coarse.predictor.weight.shape == (19, 256, 1, 1)
-    assert bool(coarse.auxiliary_strides) == (name == "alignseg")
-    assert model.sem_seg_head.subdivision.steps == 2
 
 
 def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
@@ -119,19 +76,6 @@ def test_backbone_of_sfnet_refuses_what_it_does_not_build(key, value):
         build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, f"MODEL.RESNETS.{key}", value])
 
 
-@pytest.mark.parametrize(
-    ("name", "opts"),
-    [(INSTANCE, []), (INSTANCE, ["MODEL.META_ARCHITECTURE", "PanopticFPN"])],
-    ids=["instances", "panoptic"],
-)
-def test_aligned_pyramids_under_instances(name, opts):
-    with torch.device("meta"):
-        model = build(name, [*opts, "MODEL.DEVICE", "meta", "MODEL.WEIGHTS", ""])
-    modules = {k for k, m in model.named_modules() if isinstance(m, FAM)}
-    assert modules == {f"backbone.fpn_align{stage}" for stage in (2, 3, 4)}
-    assert type(model.roi_heads.mask_head).__name__ == "PointRendROIMaskHead"
-
-
 @pytest.mark.parametrize("alignment", ["FAM", "GatedFAM", "CAB"])
 @pytest.mark.parametrize("kind", ["mask_rcnn", "pointrend", "panoptic"])
 def test_instances_on_an_aligned_pyramid(rng, kind, alignment):
@@ -163,7 +107,7 @@ def test_instances_on_an_aligned_pyramid(rng, kind, alignment):
     assert ("panoptic_seg" in result) == (kind == "panoptic")
 
 
-@pytest.mark.parametrize("name", [*DECODERS, *PYRAMIDS])
+@pytest.mark.parametrize("name", NAMES)
 def test_one_training_step_and_inference_at_odd_sizes(rng, name):
     model = build(name, TINY)
     sizes_hw = [(75, 101), (70, 93)]

@@ -13,7 +13,7 @@ import yaml
 from detectron2.data import MetadataCatalog
 
 from pointrend_ext.data import build_test_loader, checks, coco_audit
-from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
+from pointrend_ext.engine import Trainer, setup_cfg
 
 
 @pytest.fixture
@@ -32,14 +32,6 @@ def described(toy_root, tmp_path):
         return [x for key, value in names.items() for x in (f"DATASETS.{key}", (value,))]
 
     return options
-
-
-def test_a_described_data_set_trains_and_evaluates(tiny_run, described, toy_root):
-    cfg = setup_cfg(tiny_run(opts=described()))
-    assert MetadataCatalog.get("mine_train").image_root == str(toy_root / "toy/train")
-    results = train_or_evaluate(cfg)
-    assert set(results) == {"bbox", "segm"}
-    assert math.isfinite(results["segm"]["AP"])
 
 
 @pytest.mark.parametrize("words", [[], ["--eval-only"]])
@@ -75,25 +67,25 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
     }
 
 
-def test_a_description_is_checked_against_the_model(tiny_run, described):
-    opts = [*described(), "MODEL.ROI_HEADS.NUM_CLASSES", 5]
-    with pytest.raises(ValueError, match=r"NUM_CLASSES is 5, but the data set 'mine_train' has 6"):
-        setup_cfg(tiny_run(opts=opts))
-
-
-def test_a_mistake_in_a_description(tiny_run, described):
-    with pytest.raises(ValueError, match=r"mine\.yaml': 'rot' is no key.* Did you mean 'root'"):
-        setup_cfg(tiny_run(opts=described(rot="x")))
-
-
-def test_a_name_that_no_description_gives(tiny_run, described):
-    opts = [*described(), "DATASETS.TRAIN", ("mine_trian",)]
-    with pytest.raises(ValueError, match=r"'mine_trian' .* not registered.*Did you mean 'mine_tra"):
-        setup_cfg(tiny_run(opts=opts))
+@pytest.mark.parametrize(
+    ("changes", "opts", "message"),
+    [
+        ({}, ["MODEL.ROI_HEADS.NUM_CLASSES", 5], r"is 5, but the data set 'mine_train' has 6"),
+        ({"rot": "x"}, [], r"mine\.yaml': 'rot' is no key.* Did you mean 'root'"),
+        (
+            {},
+            ["DATASETS.TRAIN", ("mine_trian",)],
+            r"_trian' .* not registered.*mean 'mine_tra",
+        ),
+    ],
+)
+def test_mistakes(tiny_run, described, changes, opts, message):
+    with pytest.raises(ValueError, match=message):
+        setup_cfg(tiny_run(opts=[*described(**changes), *opts]))
 
 
 @pytest.mark.parametrize("ending", ["whole", "interrupted", "failed"])
-def test_a_training_ends_with_what_was_dropped(tiny_run, described, toy_root, tmp_path, ending):
+def test_how_a_training_ends(tiny_run, described, toy_root, tmp_path, ending):
     content = json.loads((toy_root / "toy/annotations/instances_train.json").read_text())
     for annotation in content["annotations"]:
         annotation["iscrowd"] = 0
@@ -103,9 +95,13 @@ def test_a_training_ends_with_what_was_dropped(tiny_run, described, toy_root, tm
         bad = {**of_first, "id": number, "image_id": image["id"], "bbox": [4, 4, 0, 9]}
         content["annotations"].append(bad)
     (tmp_path / "a.json").write_text(json.dumps(content))
-    splits = {"train": {"images": "train", "annotations": str(tmp_path / "a.json")}}
-    opts = [*described(splits=splits), "DATASETS.TEST", (), "SOLVER.CHECKPOINT_PERIOD", 99]
+    splits = {
+        "train": {"images": "train", "annotations": str(tmp_path / "a.json")},
+        "val": {"images": "val", "annotations": "annotations/instances_val.json"},
+    }
+    opts = [*described(splits=splits), "SOLVER.CHECKPOINT_PERIOD", 99]
     trainer = Trainer(setup_cfg(tiny_run(opts=opts)))
+    assert MetadataCatalog.get("mine_train").image_root == str(toy_root / "toy/train")
     steps = {"whole": 4, "interrupted": 2, "failed": 2}[ending]
     error = {"whole": None, "interrupted": KeyboardInterrupt, "failed": OSError}[ending]
     run_step = trainer.run_step
@@ -117,7 +113,9 @@ def test_a_training_ends_with_what_was_dropped(tiny_run, described, toy_root, tm
 
     trainer.run_step = step
     with pytest.raises(error) if error else nullcontext():
-        trainer.train()
+        results = trainer.train()
+        assert set(results) == {"bbox", "segm"}
+        assert math.isfinite(results["segm"]["AP"])
     log = Path(trainer.cfg.OUTPUT_DIR, "log.txt").read_text()
     (line,) = (text for text in log.splitlines() if "counted once per reading" in text)
     assert line.count(f"{2 * steps} x annotation dropped: its box has a NaN") == 1

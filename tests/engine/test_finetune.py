@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from detectron2.data.datasets import register_coco_instances
 from torch import nn
 
 from pointrend_ext.checkpoint import IncompleteWeightsError, UnsafeWeightsError
@@ -26,19 +26,12 @@ FEW = ["ring", "star", "cube"]
 POINT_HEAD = "roi_heads.mask_head.point_head"
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return tmp_path_factory.mktemp("weights") / "model_final.pth"
-
-
 @pytest.fixture
-def trained(weights, tiny_run, tmp_path):
+def trained(tiny_run, tmp_path):
     """A checkpoint of one iteration on the toy data's six classes."""
-    if not weights.exists():
-        cfg = setup_cfg(tiny_run(opts=["SOLVER.MAX_ITER", 1, "DATASETS.TEST", ()]))
-        train_or_evaluate(cfg)
-        weights.write_bytes((tmp_path / "run" / "model_final.pth").read_bytes())
-    return str(weights)
+    opts = ["SOLVER.MAX_ITER", 1, "DATASETS.TEST", (), "OUTPUT_DIR", str(tmp_path / "old")]
+    train_or_evaluate(setup_cfg(tiny_run(opts=opts)))
+    return str(tmp_path / "old/model_final.pth")
 
 
 @pytest.fixture
@@ -52,20 +45,12 @@ def few_classes(toy_root, tmp_path):
         for a in source["annotations"]
         if a["category_id"] in renamed
     ]
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(FEW)]
-    (tmp_path / "few.json").write_text(
-        json.dumps({**source, "annotations": kept, "categories": categories})
-    )
-    images = str(toy_root / "toy/train")
-    split = {"train": {"images": images, "annotations": str(tmp_path / "few.json")}}
-    content = {"name": "few", "task": "instance", "root": ".", "splits": split}
-    (tmp_path / "few.yaml").write_text(yaml.safe_dump(content))
+    source["categories"] = [{"id": i + 1, "name": name} for i, name in enumerate(FEW)]
+    (tmp_path / "few.json").write_text(json.dumps({**source, "annotations": kept}))
+    register_coco_instances("few", {}, str(tmp_path / "few.json"), str(toy_root / "toy/train"))
     return [
-        *("DATASETS.DESCRIPTIONS", (str(tmp_path / "few.yaml"),)),
-        *("DATASETS.TRAIN", ("few_train",)),
-        *("DATASETS.TEST", ()),
-        *("MODEL.ROI_HEADS.NUM_CLASSES", 3),
-        *("OUTPUT_DIR", str(tmp_path / "few")),
+        *("DATASETS.TRAIN", ("few",), "DATASETS.TEST", ()),
+        *("MODEL.ROI_HEADS.NUM_CLASSES", 3, "OUTPUT_DIR", str(tmp_path / "few")),
     ]
 
 
@@ -87,7 +72,10 @@ def test_other_classes_keep_what_belongs_to_no_class(tiny_run, trained, few_clas
     log = Path(cfg.OUTPUT_DIR, "log.txt").read_text()
     assert f"{POINT_HEAD}.fc1.weight" in log
     assert "0 of 3 classes taken from 6, 3 new; all other columns kept" in log
-    assert trainer.checkpointer.class_names == {"instance": FEW}
+    checkpointer = trainer.checkpointer
+    assert (checkpointer.class_names, checkpointer.for_training) == ({"instance": FEW}, True)
+    trainer.build_hooks()
+    assert trainer.checkpointer is checkpointer
 
 
 def test_classes_are_found_by_name(tiny_run, trained, few_classes):

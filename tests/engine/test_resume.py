@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
-from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
+from pointrend_ext.engine import setup_cfg, train_or_evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [
     *("SOLVER.MAX_ITER", 6),
     *("SOLVER.CHECKPOINT_PERIOD", 2),
     *("MODEL.ROI_BOX_HEAD.FC_DIM", 1024),  # a checkpoint of 20 MB takes a moment to write
+    *("MODEL.ROI_MASK_HEAD.FC_DIM", 1024),
     *("INPUT.MIN_SIZE_TRAIN", (48, 64)),  # drawn at random, as the flip is
     *("DATASETS.TEST", ()),
 ]
@@ -31,6 +32,10 @@ def run_of(tiny_run, folder, *words, opts=()):
 
 def checkpoint(folder, name=LAST):
     return torch.load(Path(folder, name), weights_only=True)
+
+
+def scalars_of(folder):
+    return checkpoint(folder)["trainer"]["hooks"]["ExactResume"]["scalars"]
 
 
 def assert_same(one, other):
@@ -47,11 +52,7 @@ def assert_same(one, other):
 
 def losses_in_metrics(folder):
     row = json.loads(Path(folder, "metrics.json").read_text().splitlines()[-1])
-    return {
-        key: value
-        for key, value in row.items()
-        if key not in ("time", "data_time", "eta_seconds", "rank_data_time")
-    }
+    return {key: value for key, value in row.items() if "time" not in key and "eta" not in key}
 
 
 def is_half_written(part):
@@ -108,7 +109,7 @@ def test_killed_while_writing_a_checkpoint(tiny_run, toy_root, tmp_path):
     assert f"Starting training from iteration {iteration + 1}" in log
     assert_same(checkpoint(whole), checkpoint(killed))  # weights, momentum, schedule, all losses
     assert losses_in_metrics(whole) == losses_in_metrics(killed)
-    scalars = checkpoint(killed)["trainer"]["hooks"]["ExactResume"]["scalars"]
+    scalars = scalars_of(killed)
     assert [i for _, i in scalars["loss_mask_point"]] == list(range(6))
     assert len({value for value, _ in scalars["total_loss"]}) == 6
 
@@ -128,23 +129,7 @@ def test_without_a_seed_the_checkpoint_knows_it(tiny_run, tmp_path):
 
 def test_other_seeds_give_other_losses(tiny_run, tmp_path):
     """The comparison above is no comparison of constants."""
-    scalars = []
     for seed in (1, 2):
-        folder = tmp_path / str(seed)
-        train_or_evaluate(run_of(tiny_run, folder, opts=["SEED", seed, "SOLVER.MAX_ITER", 1]))
-        scalars.append(
-            checkpoint(folder)["trainer"]["hooks"]["ExactResume"]["scalars"]["total_loss"]
-        )
-    assert scalars[0] != scalars[1]
-
-
-def test_class_names_are_stored(tiny_run, tmp_path):
-    trainer = Trainer(run_of(tiny_run, tmp_path / "run"))
-    names = ["disc", "star", "gear", "ring", "bar", "letter"]
-    assert len(trainer.checkpointer.class_names["instance"]) == len(names)
-    assert trainer.checkpointer.for_training
-    kept = trainer.checkpointer
-    trainer.build_hooks()
-    assert trainer.checkpointer is kept
-    trainer.checkpointer.save("before_training")
-    assert checkpoint(tmp_path / "run", "before_training.pth")["class_names"] == kept.class_names
+        opts = ["SEED", seed, "SOLVER.MAX_ITER", 1]
+        train_or_evaluate(run_of(tiny_run, tmp_path / str(seed), opts=opts))
+    assert scalars_of(tmp_path / "1")["total_loss"] != scalars_of(tmp_path / "2")["total_loss"]

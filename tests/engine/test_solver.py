@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from detectron2.solver import build_lr_scheduler as detectron2_lr_scheduler
@@ -66,21 +68,6 @@ def test_the_factor_scales_the_head_alone(opts, factor):
     assert len(expected) == 12
 
 
-def test_learning_rates_by_hand():
-    opts = ["SOLVER.BASE_LR", 0.01, "SOLVER.SEM_SEG_HEAD_LR_FACTOR", 10.0]
-    opts += ["SOLVER.BIAS_LR_FACTOR", 2.0, "SOLVER.WEIGHT_DECAY", 1e-4]
-    model = Model()
-    settings = settings_of(build_optimizer(load_cfg(opts=opts), model), model)
-    rates = {name: (x["lr"], x["weight_decay"]) for name, x in settings.items()}
-    assert rates["backbone.1.weight"] == pytest.approx((0.01, 1e-4))
-    assert rates["backbone.1.bias"] == pytest.approx((0.02, 1e-4))
-    assert rates["backbone.2.weight"] == pytest.approx((0.01, 0.0))
-    assert rates["sem_seg_head.coarse.0.weight"] == pytest.approx((0.1, 1e-4))
-    assert rates["sem_seg_head.coarse.1.weight"] == pytest.approx((0.1, 0.0))
-    assert rates["sem_seg_head.point.bias"] == pytest.approx((0.2, 1e-4))
-    assert rates["not_sem_seg_head.weight"] == pytest.approx((0.01, 1e-4))
-
-
 def test_a_step_moves_the_head_ten_times_as_far_and_clips():
     opts = ["SOLVER.BASE_LR", 0.1, "SOLVER.MOMENTUM", 0.0, "SOLVER.WEIGHT_DECAY", 0.0]
     opts += ["SOLVER.SEM_SEG_HEAD_LR_FACTOR", 10.0, *SOLVERS["clipped"]]
@@ -97,22 +84,21 @@ def test_a_step_moves_the_head_ten_times_as_far_and_clips():
         torch.testing.assert_close(parameter.detach(), before[name] - step)
 
 
-@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan")])
-def test_a_factor_that_is_not_positive_is_an_error(factor):
-    cfg = load_cfg(opts=["SOLVER.SEM_SEG_HEAD_LR_FACTOR", factor])
-    with pytest.raises(ValueError, match=r"SEM_SEG_HEAD_LR_FACTOR is .*must be above 0"):
-        build_optimizer(cfg, Model())
-
-
-def test_a_factor_without_a_head_is_an_error():
-    cfg = load_cfg(opts=["SOLVER.SEM_SEG_HEAD_LR_FACTOR", 10.0])
-    with pytest.raises(ValueError, match="Linear has no trainable parameter below"):
-        build_optimizer(cfg, nn.Linear(1, 1))
+@pytest.mark.parametrize(
+    ("factor", "model", "message"),
+    [
+        *((factor, Model(), "FACTOR is .*must be above 0") for factor in (0.0, -1.0, math.nan)),
+        (10.0, nn.Linear(1, 1), "Linear has no trainable parameter below"),
+    ],
+)
+def test_a_wrong_factor(factor, model, message):
+    with pytest.raises(ValueError, match=message):
+        build_optimizer(load_cfg(opts=["SOLVER.SEM_SEG_HEAD_LR_FACTOR", factor]), model)
 
 
 def learning_rates(build, cfg, model):
     """(MAX_ITER + 1) x groups: before the first iteration, and after each."""
-    optimizer = build_optimizer(cfg, model)
+    optimizer = Trainer.build_optimizer(cfg, model)
     scheduler = build(cfg, optimizer)
     rates = [[group["lr"] for group in optimizer.param_groups]]
     for _ in range(cfg.SOLVER.MAX_ITER):
@@ -148,11 +134,3 @@ def test_the_schedules_of_detectron2_are_still_there(name):
     cfg, model = load_cfg(opts=[*opts, "SOLVER.WARMUP_ITERS", 5]), Model()
     got = learning_rates(Trainer.build_lr_scheduler, cfg, model)
     torch.testing.assert_close(got, learning_rates(detectron2_lr_scheduler, cfg, model))
-
-
-def test_the_trainer_uses_both():
-    opts = ["SOLVER.LR_SCHEDULER_NAME", "WarmupPolyLR", "SOLVER.SEM_SEG_HEAD_LR_FACTOR", 10.0]
-    cfg = load_cfg(opts=[*opts, "SOLVER.BASE_LR", 0.5, "SOLVER.WARMUP_ITERS", 0])
-    optimizer = Trainer.build_optimizer(cfg, Model())
-    assert {group["lr"] for group in optimizer.param_groups} == {0.5, 5.0}
-    assert type(Trainer.build_lr_scheduler(cfg, optimizer)).__name__ == "WarmupPolyLR"

@@ -20,6 +20,7 @@ def metrics_of(cfg):
 
 @pytest.mark.parametrize("config", ["Toy/pointrend_rcnn_toy.yaml", "Toy/mask_rcnn_toy.yaml"])
 def test_trains_evaluates_and_resumes(tiny_run, config):
+    """Also: an evaluation alone gives the results of the training's."""
     cfg = setup_cfg(tiny_run(config=config))
     results = train_or_evaluate(cfg)
     assert set(results) == {"bbox", "segm"}
@@ -29,25 +30,19 @@ def test_trains_evaluates_and_resumes(tiny_run, config):
     assert math.isfinite(record["total_loss"])
     assert ("loss_mask_point" in record) == ("pointrend" in config)
 
+    weights = ["MODEL.WEIGHTS", f"{cfg.OUTPUT_DIR}/model_final.pth"]
+    again = setup_cfg(tiny_run("--eval-only", config=config, opts=weights))
+    alone = train_or_evaluate(again, eval_only=True)
+    for task in ("bbox", "segm"):
+        assert alone[task] == pytest.approx(results[task], nan_ok=True)
+    assert metrics_of(cfg)[-1]["segm/AP75"] == pytest.approx(alone["segm"]["AP75"], nan_ok=True)
+
     longer = setup_cfg(tiny_run("--resume", config=config, opts=["SOLVER.MAX_ITER", 6]))
     train_or_evaluate(longer, resume=True)
     iterations = [r["iteration"] for r in metrics_of(longer) if "total_loss" in r]
     assert iterations == [3, 5]  # it went on from 4, it did not start again
 
-    final = torch.load(f"{cfg.OUTPUT_DIR}/model_final.pth", weights_only=False)
-    assert final["iteration"] == 5
-
-
-def test_eval_only_gives_the_result_of_the_training(tiny_run):
-    trained = train_or_evaluate(setup_cfg(tiny_run()))
-    cfg = setup_cfg(tiny_run())
-    weights = f"{cfg.OUTPUT_DIR}/model_final.pth"
-    again = setup_cfg(tiny_run("--eval-only", opts=["MODEL.WEIGHTS", weights]))
-    results = train_or_evaluate(again, eval_only=True)
-    for task in ("bbox", "segm"):
-        assert results[task] == pytest.approx(trained[task], nan_ok=True)
-    recorded = metrics_of(cfg)[-1]
-    assert recorded["segm/AP75"] == pytest.approx(results["segm"]["AP75"], nan_ok=True)
+    assert torch.load(weights[1], weights_only=False)["iteration"] == 5
 
 
 @pytest.mark.parametrize("words", [("--eval-only",), ("--eval-only", "--resume")])
@@ -66,12 +61,6 @@ def test_without_a_gpu_one_line_says_so(tiny_run):
     assert log.count("No GPU is available: running on the CPU.") == 1
 
 
-def test_more_gpus_than_there_are(tiny_run):
-    args = tiny_run("--num-gpus", "63")
-    with pytest.raises(ValueError, match=r"--num-gpus is 63, but this machine has \d"):
-        setup_cfg(args)
-
-
 @pytest.mark.parametrize(
     ("opts", "error", "message"),
     [
@@ -85,6 +74,11 @@ def test_more_gpus_than_there_are(tiny_run):
 def test_mistakes_are_found_before_a_model_is_built(tiny_run, opts, error, message):
     with pytest.raises(error, match=message):
         setup_cfg(tiny_run(opts=opts))
+
+
+def test_more_gpus_than_there_are(tiny_run):
+    with pytest.raises(ValueError, match=r"--num-gpus is 63, but this machine has \d"):
+        setup_cfg(tiny_run("--num-gpus", "63"))
 
 
 def test_a_toy_set_of_other_numbers_is_left_alone(tiny_run, toy_root):
@@ -111,7 +105,8 @@ def test_unknown_feature_level(tiny_run):
 
 def test_loss_falls_on_one_batch(tiny_run):
     """The head learns: 40 steps on the same two images."""
-    cfg = setup_cfg(tiny_run())
+    wide = ["MODEL.ROI_BOX_HEAD.FC_DIM", 1024, "MODEL.ROI_MASK_HEAD.FC_DIM", 1024]
+    cfg = setup_cfg(tiny_run(opts=wide))
     model = Trainer.build_model(cfg).train()
     batch = next(iter(Trainer.build_train_loader(cfg)))
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)

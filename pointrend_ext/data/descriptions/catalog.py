@@ -8,14 +8,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 
 def is_registered(name: str, metadata: dict[str, Any]) -> bool:
-    """Tell whether a data set is registered already.
-
-    Args:
-        name: name of the data set.
-        metadata: everything that tells it from another one; compared with what is registered.
+    """Tell whether a data set with these metadata, which tell it from others, is registered.
 
     Raises:
-        ValueError: If the name is taken by something else.
+        ValueError: the name is taken by something else.
     """
     if name not in DatasetCatalog:
         return False

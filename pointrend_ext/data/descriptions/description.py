@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field
@@ -75,34 +75,27 @@ def read_description(path: str | os.PathLike[str]) -> SemanticDescription | Inst
         path: a file in JSON when it ends in ``.json``, else in YAML.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not valid; the message names the file, the key and what is allowed.
+        FileNotFoundError: there is no such file.
+        ValueError: it is not valid; the message names the file, the key and what is allowed.
     """
     path = Path(path)
     try:
-        content = _load(path)
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        content = content if isinstance(content, dict) else {}
         task = content.get("task")
         if task not in list(_MODELS):
             raise ValueError(
                 f"'task' is {task!r}. A key 'task' is needed; choose from: {', '.join(_MODELS)}."
             )
         description = validate(_MODELS[task], content)
-    except ValueError as error:
+    except (ValueError, yaml.YAMLError) as error:  # those of JSON and of UTF-8 are ValueErrors
         raise ValueError(
-            f"Data set description {str(path)!r}: {error} (docs/datasets.md lists the keys.)"
+            f"Data set description {str(path)!r}: {' '.join(str(error).split())} (docs/datasets.md "
+            "lists the keys.)"
         ) from error
     root = _resolve_root(description.root, path.resolve().parent)
     return description.model_copy(update={"root": str(root)})
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise ValueError(f"It is not valid {kind}: {' '.join(str(error).split())}.") from error
-    return content if isinstance(content, dict) else {}
 
 
 def _resolve_root(root: str, folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from detectron2.data.datasets import register_coco_instances
 
@@ -30,8 +29,8 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
         The registered names, ``<name>_<split>``.
 
     Raises:
-        FileNotFoundError: If there is no such description.
-        ValueError: If it is not valid, or a name is taken by something else.
+        FileNotFoundError: there is no such description.
+        ValueError: it is not valid, or a name is taken by something else.
     """
     file = Path(path)
     if not file.is_file():
@@ -45,22 +44,11 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
             for path in entry.model_dump().values()
         )
         if isinstance(description, InstanceDescription):
-            _register_instances(names[-1], images, truth, description.classes)
+            classes = {} if description.classes is None else {"thing_classes": description.classes}
+            metadata = {"evaluator_type": "coco", "json_file": truth, "image_root": images}
+            if not is_registered(names[-1], {**metadata, **classes}):
+                register_coco_instances(names[-1], classes, truth, images)
         else:
             options = {key: getattr(description, key) for key in LabelValues.model_fields}
             register_semantic_folder(names[-1], images, truth, **options)
     return names
-
-
-def _register_instances(
-    name: str, image_dir: str, json_file: str, classes: list[str] | None
-) -> None:
-    classes_as_metadata = {} if classes is None else {"thing_classes": classes}
-    metadata: dict[str, Any] = {
-        "evaluator_type": "coco",
-        "json_file": json_file,
-        "image_root": image_dir,
-        **classes_as_metadata,
-    }
-    if not is_registered(name, metadata):
-        register_coco_instances(name, classes_as_metadata, json_file, image_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -33,29 +33,30 @@ def register_semantic_folder(
 
     Again with the same arguments it does nothing.
 
+    Folders and suffixes are those of ``load_semantic_folder``.
+
     Args:
         name: name for ``DATASETS.TRAIN`` or ``DATASETS.TEST``.
-        image_dir: see ``load_semantic_folder``.
-        label_dir: see ``load_semantic_folder``.
+        image_dir: folder of the images.
+        label_dir: folder of the label maps.
         classes: names of the label values 0, 1, ... One name alone is the name of value 1, and
             0 is the background.
         ignore_value: label value of pixels that do not count, equal to
             ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE``.
-        image_suffix: see ``load_semantic_folder``.
-        label_suffix: see ``load_semantic_folder``.
+        image_suffix: how the name of an image file ends.
+        label_suffix: how the name of a label map ends.
         colors: (red, green, blue) in 0..255 per class, for pictures.
 
     Raises:
-        ValueError: If an argument is wrong, or the name is taken by something else.
+        ValueError: an argument is wrong, or the name is taken by something else.
     """
     given: dict[str, Any] = {
         "classes": list(classes),
         "ignore_value": ignore_value,
-        "image_suffix": image_suffix,
-        "label_suffix": label_suffix,
         "colors": None if colors is None else [list(color) for color in colors],
     }
-    values = validate(LabelValues, given)
+    suffixes = {"image_suffix": image_suffix, "label_suffix": label_suffix}
+    values = validate(LabelValues, {**given, **suffixes})
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
@@ -63,15 +64,12 @@ def register_semantic_folder(
         "sem_seg_root": labels,
         "stuff_classes": values.classes,
         "ignore_label": values.ignore_value,
-        "image_suffix": image_suffix,
-        "label_suffix": label_suffix,
+        **suffixes,
     }
     if values.colors is not None:
         metadata["stuff_colors"] = values.colors
     if not is_registered(name, metadata):
-        DatasetCatalog.register(
-            name, lambda: load_semantic_folder(images, labels, image_suffix, label_suffix)
-        )
+        DatasetCatalog.register(name, lambda: load_semantic_folder(images, labels, **suffixes))
         MetadataCatalog.get(name).set(**metadata)
 
 
@@ -95,13 +93,21 @@ def load_semantic_folder(
         suffix. ``height`` and ``width`` are those of the upright image.
 
     Raises:
-        FileNotFoundError: If a folder does not exist.
-        ValueError: If there are no images, images and label maps do not match one to one, or a file
-            is no image.
+        FileNotFoundError: a folder does not exist.
+        ValueError: there are no images, images and label maps do not match one to one, or a file is
+            no image.
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
-    _check_matching(images, labels, image_dir, label_dir)
+    alone = [
+        *_alone("images", images, image_dir, "label map", labels),
+        *_alone("label maps", labels, label_dir, "image", images),
+    ]
+    if alone:
+        raise ValueError(
+            f"{'; '.join(alone)}. A label map must be called like its image up to the ending. Add "
+            "or remove files; where the names end differently, state image_suffix and label_suffix."
+        )
     return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
 
 
@@ -141,32 +147,18 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _check_matching(
-    images: dict[str, str], labels: dict[str, str], image_dir: str, label_dir: str
-) -> None:
-    problems = []
-    for what, ours, folder, other, others in (
-        ("images", images, image_dir, "label map", labels),
-        ("label maps", labels, label_dir, "image", images),
-    ):
-        alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
-        if alone:
-            shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
-            more = ", ..." if len(alone) > 3 else ""
-            problems.append(
-                f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
-            )
-    if problems:
-        raise ValueError(
-            f"{'; '.join(problems)}. A label map must be called like its image up to the ending. "
-            "Add or remove files; where the names end differently, state image_suffix and "
-            "label_suffix."
-        )
+def _alone(
+    what: str, ours: dict[str, str], folder: str, other: str, others: dict[str, str]
+) -> Iterator[str]:
+    alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
+    if alone:
+        shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
+        more = ", ..." if len(alone) > 3 else ""
+        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
 
 
 def _record(stem: str, image: str, label: str) -> dict[str, Any]:
-    size_hw = read_image_size(image)
-    label_hw = read_image_size(label)
+    size_hw, label_hw = read_image_size(image), read_image_size(label)
     if label_hw != size_hw:
         raise ValueError(
             f"Label map {label!r} has (height, width) {label_hw}, but its image {image!r} has "

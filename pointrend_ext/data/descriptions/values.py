@@ -39,9 +39,7 @@ class StrictModel(BaseModel):
         classes = getattr(self, "classes", None) or []
         repeated = [name for index, name in enumerate(classes) if name in classes[:index]]
         if repeated:
-            raise ValueError(
-                f"'classes' names {repeated[0]!r} more than once. Give every class once."
-            )
+            raise ValueError(f"'classes' names {repeated[0]!r} more than once. Name it once.")
         return self
 
 
@@ -78,12 +76,7 @@ _Model = TypeVar("_Model", bound=StrictModel)
 
 
 def validate(model: type[_Model], values: dict[str, Any]) -> _Model:
-    """Build a model.
-
-    Raises:
-        ValueError: If a value is not allowed; the message names its key, what was found and what is
-            needed.
-    """
+    """Build a model; a ValueError names the key, what was found and what is needed."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
