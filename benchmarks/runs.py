@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.options import named_value
 from benchmarks.report import Report, dumps, markdown_table
+from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.metrics_file import last_results, loss_curves
 
-__all__ = ["main", "summarize", "table"]
+__all__ = ["main", "shown_value", "summarize", "table"]
 
 CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
 FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
@@ -115,7 +115,7 @@ def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
     titles = ["run", *(metric.removeprefix("sem_seg/") for metric in metrics)]
     rows = []
     for name, summary in summaries.items():
-        row = [name, *(_cell(summary, metric) for metric in metrics)]
+        row = [name, *(shown_value(summary, metric) for metric in metrics)]
         if has_costs:
             cost = summary["cost"]
             row += [f"{cost['parameters'] / 1e6:.2f}", f"{cost['seconds_per_image']:.3f}"]
@@ -123,7 +123,8 @@ def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
     return markdown_table([*titles, *(["parameters (M)", "s per image"] * has_costs)], rows)
 
 
-def _cell(summary: Summary, metric: str) -> str:
+def shown_value(summary: Summary, metric: str) -> str:
+    """Return a value in words: of repeated runs the mean, with the lowest and highest."""
     value = f"{summary['results'][metric]:.2f}"
     if "ranges" not in summary:
         return value
@@ -172,7 +173,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
     parser.add_argument(
         "--run",
-        type=named_value,
+        type=named_path,
         action="append",
         required=True,
         metavar="NAME=FOLDER",
@@ -185,7 +186,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     folders: dict[str, list[Path]] = {}
     for name, folder in args.run:
-        folders.setdefault(name, []).append(Path(folder))
+        folders.setdefault(name, []).append(folder)
     summaries = {name: summarize(own) for name, own in folders.items()}
     if args.costs:
         for name, cost in costs(args.costs, list(summaries)).items():
