@@ -15,7 +15,6 @@ from pathlib import Path
 from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.point_pictures import write_refinement
-from pointrend_ext.inspection.point_recordings import ObjectRecording
 from pointrend_ext.visualization import read_image_rgb
 
 
@@ -54,7 +53,7 @@ def draw(args: argparse.Namespace) -> None:
         class_name=args.class_name,
         seed=args.seed,
     )
-    if isinstance(recording, ObjectRecording):
+    if recording.class_id is not None:
         name = predictor.classes.thing(recording.class_id)
         print(f"Object {args.object}: {name}, score {recording.score:.2f}")
     print("Written:", *paths)

@@ -14,8 +14,7 @@ from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_recordings import ObjectRecording, Step
-from pointrend_ext.inspection.point_steps import record_object
+from pointrend_ext.inspection.point_steps import Recording, record_object
 from pointrend_ext.modeling import PointRendROIMaskHead
 from pointrend_ext.visualization import read_image_rgb
 
@@ -102,16 +101,11 @@ def _matching_detection(
     return best if best is not None and ious[best] >= MATCH_IOU else None
 
 
-def _in_image(recording: ObjectRecording, scale: np.ndarray) -> RefinedPoints:
+def _in_image(recording: Recording, scale: np.ndarray) -> RefinedPoints:
     """Collect the points of all steps that choose, in pixels of the image."""
-    corner, opposite = recording.box_px.double().numpy().reshape(2, 2)
-    steps = [step for step in recording.steps if _chooses(step)] or recording.steps[-1:]
-    points = [
-        (corner + step.coords.double().numpy() * (opposite - corner)) * scale for step in steps
-    ]
-    sides = [np.full(len(step.coords), step.after.shape[-1]) for step in steps]
+    corner, opposite = np.reshape(recording.box_px, (2, 2))
+    steps = [x for x in recording.steps if len(x.coords) < x.after[0].numel()]
+    steps = steps or recording.steps[-1:]
+    points = [(corner + x.coords.double().numpy() * (opposite - corner)) * scale for x in steps]
+    sides = [np.full(len(x.coords), x.after.shape[-1]) for x in steps]
     return RefinedPoints(np.concatenate(points), np.concatenate(sides))
-
-
-def _chooses(step: Step) -> bool:
-    return len(step.coords) < step.after[0].numel()

@@ -66,7 +66,7 @@ def test_points_are_those_of_the_shown_detection(predictors, make_picture, show,
     raw = raw[raw.scores.argsort(descending=True, stable=True)]  # of some the box is empty
     own = np.abs(raw.pred_boxes.tensor.detach().numpy() * 1.25 - box).max(axis=1).argmin()
     recording = record_object(predictor.model, model_input, int(own))
-    x0, y0, x1, y1 = recording.box_px.tolist()
+    x0, y0, x1, y1 = recording.box_px
     expected, sides = [], []
     for step in recording.steps[2:]:  # 14 x 14 and 28 x 28 cells are all predicted
         for x, y in step.coords.tolist():
