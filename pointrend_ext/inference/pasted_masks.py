@@ -49,11 +49,7 @@ class PastedMasks(Sequence[np.ndarray]):
     def __getitem__(self, index: slice | np.ndarray) -> PastedMasks: ...
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray | PastedMasks:
-        """Paste one mask: (H, W) bool; or select several, without pasting them.
-
-        Args:
-            index: number of the mask, a slice, or an array of numbers or of truth values.
-        """
+        """Paste one mask, (H, W) bool; or select several, as of an array, without pasting them."""
         if isinstance(index, (int, np.integer)):
             mask, (crop, top, left) = np.zeros(self.size_hw, dtype=bool), self.crop(index)
             mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
@@ -69,22 +65,11 @@ class PastedMasks(Sequence[np.ndarray]):
         return masks if dtype is None else masks.astype(dtype)
 
     def crop(self, index: int) -> MaskCrop:
-        """Paste one mask around its box alone: bool, and where it begins.
-
-        Args:
-            index: number of the mask.
-        """
+        """Paste one mask around its box alone: bool, and where it begins."""
         return self._paste(index, 0.5)
 
     def probability_crop(self, index: int) -> MaskCrop:
-        """Paste one mask around its box alone, without a threshold.
-
-        Args:
-            index: number of the mask.
-
-        Returns:
-            uint8, 255 times the probability, rounded down; and where it begins.
-        """
+        """Paste one mask without a threshold: uint8, 255 times the probability, rounded down."""
         return self._paste(index, -1.0)
 
     def _paste(self, index: int, threshold: float) -> MaskCrop:

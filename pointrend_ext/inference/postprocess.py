@@ -47,24 +47,13 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
 
 
 def with_labels(base: Prediction, output: Tensor, num_classes: int) -> Prediction:
-    """Add a label map to a prediction.
-
-    Args:
-        base: of an image.
-        output: as of ``resized_labels``.
-        num_classes: of the model; more than 255 need 16 bits.
-    """
+    """Add a label map, of ``resized_labels``; more than 255 classes need 16 bits."""
     labels = resized_labels(output, base.size_hw).cpu().numpy()
     return replace(base, label_map=labels.astype(np.uint8 if num_classes <= 255 else np.uint16))
 
 
 def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
-    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
-
-    Args:
-        prediction: with both.
-        model: a ``PanopticFPN``, whose thresholds are read.
-    """
+    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does."""
     threshold, objects = model.combine_instances_score_thresh, prediction.objects
     # Weaker instances never become segments, so they need not be pasted.
     strong = np.flatnonzero(objects.scores >= threshold)
@@ -104,9 +93,8 @@ def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
     labels = torch.zeros(size_hw, dtype=torch.int64, device=output.device)
     best = torch.full(size_hw, -torch.inf, dtype=output.dtype, device=output.device)
     for number, logits in enumerate(two_class_logits(output, dim=0)):
-        plane = F.interpolate(
-            logits[None, None], size=size_hw, mode="bilinear", align_corners=False
-        )[0, 0]
+        plane = F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=False)
+        plane = plane[0, 0]
         labels.masked_fill_(plane > best, number)
         best = torch.maximum(best, plane)
     return labels

@@ -20,13 +20,10 @@ from pointrend_ext.data import build_mapper
 from pointrend_ext.engine.classes import Classes, find_classes
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
-from pointrend_ext.engine.setup import check_weights
-from pointrend_ext.inference.postprocess import (
-    with_instances,
-    with_labels,
-    with_segments,
-)
+from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
+from pointrend_ext.inference.postprocess import with_instances, with_labels, with_segments
 from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
@@ -74,8 +71,7 @@ class Predictor:
                 "no masks. Use GeneralizedRCNN or PanopticFPN with MODEL.MASK_ON True, or a "
                 "semantic segmentor."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
         self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
         self.classes = classes or Classes()
         self._augmentations = build_mapper(cfg, is_train=False).augmentations
@@ -107,8 +103,7 @@ class Predictor:
 
         Raises:
             FileNotFoundError: no such configuration or weights.
-            ValueError: an unknown key, no weights, weights that do not fill the model, or a number
-                out of its range.
+            ValueError: an unknown key, no or too few weights, or a number out of its range.
         """
         cfg = load_cfg(os.fspath(config_file), opts)
         _complete(cfg, weights, device, confidence)
@@ -135,9 +130,8 @@ class Predictor:
             A prediction, or a list of them in the same order.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: a file that is no picture, another array, or a picture that is too thin to
-                be resized.
+            OSError: no such file.
+            ValueError: no picture, another array, or a picture too thin to be resized.
         """
         if isinstance(images, (str, os.PathLike, np.ndarray, Image.Image)):
             return self([images])[0]
@@ -147,13 +141,7 @@ class Predictor:
         return predictions
 
     def model_input(self, image_rgb: np.ndarray) -> dict[str, Any]:
-        """Resize an image as in an evaluation.
-
-        Args:
-            image_rgb: (H, W, 3) uint8.
-
-        Returns:
-            ``image``: (3, h, w) in ``INPUT.FORMAT``.
+        """Resize (H, W, 3) uint8 RGB as in an evaluation: ``image`` (3, h, w), ``INPUT.FORMAT``.
 
         Raises:
             ValueError: a picture too thin to be resized.
@@ -224,11 +212,11 @@ def _complete(
     check_weights(cfg.MODEL.WEIGHTS)
     if device is not None:
         cfg.MODEL.DEVICE = device
-    elif cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    else:
+        use_cpu_if_needed(cfg)
     if confidence is not None:
-        if not 0 <= confidence <= 1:
-            raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1.")
+        is_share = 0 <= confidence <= 1
+        check_values("Predictor", ("confidence", confidence, is_share, "between 0 and 1"))
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
         cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
     cfg.freeze()

@@ -41,7 +41,6 @@ def record_shown_points(
 
     Raises:
         ValueError: The images are not known, or the model has another number of classes.
-        FileNotFoundError: An image is not there.
     """
     heads: Any = getattr(predictor.model, "roi_heads", None)
     if not isinstance(getattr(heads, "mask_head", None), PointRendROIMaskHead):
@@ -53,9 +52,7 @@ def record_shown_points(
         )
     found = {}
     for shown in objects:
-        points = _points_of(
-            predictor, name, shown, list(class_names).index(shown.example.class_name)
-        )
+        points = _points_of(predictor, name, shown, class_names.index(shown.example.class_name))
         if points is not None:
             found[shown.example.annotation_id] = points
     return found
@@ -77,8 +74,7 @@ def _points_of(
     number = _matching_detection(predictor, model_input, class_id, wanted, scale)
     if number is None:
         return None
-    recording = record_object(predictor.model, model_input, number)
-    return _in_image(recording, scale)
+    return _in_image(record_object(predictor.model, model_input, number), scale)
 
 
 @torch.no_grad()
@@ -96,7 +92,7 @@ def _matching_detection(
     height, width = wanted.shape
     masks = PastedMasks(raw.pred_masks[:, 0], boxes_px, (height, width))
     candidates = torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist()
-    ious = {number: mask_iou(np.asarray(masks[number]), wanted) for number in candidates}
+    ious = {number: mask_iou(masks[number], wanted) for number in candidates}
     best = max(ious, key=ious.__getitem__, default=None)  # of equal ones the best score
     return best if best is not None and ious[best] >= MATCH_IOU else None
 

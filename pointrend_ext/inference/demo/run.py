@@ -86,21 +86,16 @@ class DemoReport:
 
 
 def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
-    """Run models on pictures, videos and cameras, and write the results.
+    """Run models on pictures, then on videos and cameras, and write the results.
 
-    Args:
-        inputs: pictures, which come first; then the others, in their order. A camera goes on until
-            it ends, is interrupted, or has given ``max_frames``.
-        options: what to do with them.
-
-    Returns:
-        What was done. Inputs that cannot be read or processed are among its failures.
+    A camera goes on until it ends, is interrupted, or has given ``max_frames``. Inputs that cannot
+    be read or processed are among the failures of the report.
 
     Raises:
         ValueError: classes to keep that the model does not know.
     """
-    for predictor in options.predictors.values():  # fails before the first image, if at all
-        class_filter(predictor.classes, options.classes)
+    for predictor in options.predictors.values():
+        class_filter(predictor.classes, options.classes)  # fails before the first image, if at all
     report = DemoReport()
     try:
         _pictures([x for x in inputs if not x.is_video], options, report)
@@ -193,6 +188,5 @@ def _draw(
         )
         for prediction in of_models
     ]
-    if len(cells) == 1:
-        return cells[0]
-    return titled_columns(list(options.predictors), cells, bar_px=None, gap_px=6)
+    titles = list(options.predictors)
+    return titled_columns(titles, cells, bar_px=None, gap_px=6) if len(cells) > 1 else cells[0]
