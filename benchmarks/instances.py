@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import ModuleType
@@ -17,7 +16,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import build_heads, random_detections, random_map
 
-__all__ = ["CASES", "cases", "compare_masks"]
+__all__ = ["CASES", "compare_masks"]
 
 TOLERANCE = 1e-5
 
@@ -138,11 +137,6 @@ CASES = [
         max_mib=400,
     ),
 ]
-
-
-def cases(_arguments: argparse.Namespace) -> list[Case]:
-    """Return all cases."""
-    return CASES
 
 
 if __name__ == "__main__":

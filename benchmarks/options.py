@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.case import Case
 
-__all__ = ["limit_threads", "named_value", "parse", "shown"]
+__all__ = ["limit_threads", "parse", "shown"]
 
 
 def parse(
@@ -23,7 +23,7 @@ def parse(
     """Read the command line of a module of cases.
 
     Args:
-        module: has ``cases(arguments)``, and ``add_arguments(parser)`` if it has options.
+        module: has ``CASES`` or ``cases(arguments)``; ``add_arguments(parser)`` if it has options.
         words: those of the command line by default.
 
     Returns:
@@ -46,7 +46,7 @@ def parse(
     getattr(module, "add_arguments", lambda parser: None)(parser)
     arguments = parser.parse_args(words)
     try:
-        cases = module.cases(arguments)
+        cases = module.cases(arguments) if hasattr(module, "cases") else module.CASES
     except FileNotFoundError as error:
         parser.error(str(error))
     return arguments, [case for case in cases if re.search(arguments.only, case.title)]
@@ -64,17 +64,3 @@ def limit_threads(count: int) -> None:
     """Let PyTorch and OpenCV use so many threads."""
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-def named_value(word: str) -> tuple[str, str]:
-    """Split NAME=VALUE at the first "=", for ``argparse``.
-
-    It is here because a checkout that is measured against may have no such function.
-
-    Raises:
-        argparse.ArgumentTypeError: without "=".
-    """
-    name, separator, value = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=VALUE")
-    return name, value

@@ -128,7 +128,7 @@ def show_help(name):
     module = importlib.import_module("benchmarks.__main__" if name == "benchmarks" else name)
     if name == "benchmarks.train_upstream":
         default_argument_parser().parse_args(["--help"])
-    elif hasattr(module, "cases"):
+    elif hasattr(module, "cases") or hasattr(module, "CASES"):
         options.parse(module, ["--help"])
     else:
         module.main(["--help"])
