@@ -84,16 +84,7 @@ def compare_masks(
     """Compare probabilities (R, 1, S, S).
 
     Where the same points were chosen they must agree to 1e-5. Points may be swapped at the cut-off
-    alone: their logits differ by less than 1e-5.
-
-    Args:
-        ours: of our head.
-        theirs: of upstream's.
-        steps_ours: scores (R, H * W) and chosen cells (R, H * W) bool, of each step.
-        steps_theirs: the same of upstream.
-
-    Raises:
-        AssertionError: something differs by more.
+    alone: their logits differ by less than 1e-5. Steps are what ``_chosen`` returns.
     """
     swapped = torch.zeros(len(ours), dtype=torch.bool, device=ours.device)
     for (_, chosen_ours), (scores, chosen_theirs) in zip(steps_ours, steps_theirs, strict=True):

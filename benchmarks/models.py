@@ -124,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_named,
         action="append",
         metavar="NAME=CONFIG",
-        help="a configuration, such as a run's config.yaml, to be measured instead; repeat for more",
+        help="a configuration, such as a run's config.yaml, to measure instead; repeat for more",
     )
     add("--image-size", type=int, nargs=2, default=(800, 1333), metavar=("H", "W"), help="of those")
 

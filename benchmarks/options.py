@@ -20,14 +20,9 @@ __all__ = ["limit_threads", "parse", "shown"]
 def parse(
     module: ModuleType, words: Sequence[str] | None = None
 ) -> tuple[argparse.Namespace, list[Case]]:
-    """Read the command line of a module of cases.
+    """Read the command line of a module of cases; return the options and the chosen cases.
 
-    Args:
-        module: has ``CASES`` or ``cases(arguments)``; ``add_arguments(parser)`` if it has options.
-        words: those of the command line by default.
-
-    Returns:
-        The options, and the cases that ``--only`` leaves.
+    The module has ``CASES`` or ``cases(arguments)``; ``add_arguments(parser)`` if it has options.
     """
     name = module.__name__.removesuffix(".__main__")
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=module.__doc__)

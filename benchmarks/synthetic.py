@@ -22,12 +22,9 @@ class SyntheticSpec:
     """What is drawn.
 
     Attributes:
-        images: number of images; 0 for none.
-        height: of all of them, in pixels.
-        width: of all of them, in pixels.
-        classes: number of classes.
-        objects: mean number of objects per image.
-        per_image: mean number of predictions per image.
+        images, classes: how many; no images for no case.
+        height, width: of all images, in pixels.
+        objects, per_image: mean numbers of objects and of predictions per image.
         seed: of everything.
     """
 

@@ -13,7 +13,7 @@ from benchmarks import options
 from benchmarks.command import main
 from benchmarks.measure import Timing, time_interleaved
 from benchmarks.report import Report, Row, dumps
-from benchmarks.worker import Job, Worker
+from benchmarks.worker import Job, worker
 
 ROOT = Path(__file__).parents[2]
 FAKE = "tests.benchmarks.fake_cases"
@@ -88,9 +88,9 @@ def test_a_folder_without_the_package(tmp_path, capfd):
     job = Job(FAKE, [], "Fake: sleep", "ours", 1, str(tmp_path))
     with (
         pytest.raises(RuntimeError, match=r"Fake: sleep, ours of .* failed"),
-        Worker(job) as worker,
+        worker(job) as ask,
     ):
-        worker.ask("time")
+        ask("time")
     assert f"{tmp_path} has no pointrend_ext" in capfd.readouterr().err
 
 
