@@ -60,14 +60,23 @@ def good_files() -> list[tuple[str, Image.Image, np.ndarray, dict]]:
     unit = Image.fromarray(np.array(grey).astype(np.float32) / 255)
     two_frames = {"save_all": True, "append_images": [Image.new("P", rgb.size)]}
     two_pages = {"save_all": True, "append_images": [grey]}
+    turned = {2: np.fliplr(pixels), 3: np.rot90(pixels, 2), 4: np.flipud(pixels)}
+    turned[6] = np.rot90(pixels, 3)
+    plain = [f"plain.{kind}" for kind in ("png", "jpg", "bmp", "tif", "ppm")]
+    plain += ["UPPER.JPG", "picture.jpg.png"]
+        "plain.png",
+        "plain.jpg",
+        "plain.bmp",
+        "plain.tif",
+        "plain.ppm",
+        "UPPER.JPG",
+        "picture.jpg.png",
+    ]
     return [
-        ("plain.png", rgb, pixels, {}),
-        ("plain.jpg", rgb, pixels, {}),
+        *((name, rgb, pixels, {}) for name in plain),
+        *((name, rgb, pixels, {}) for name in ("ünï cödé 名前.png", "'quoted' & [bracket] $x.png")),
         ("progressive.jpg", rgb, pixels, {"progressive": True}),
-        ("plain.bmp", rgb, pixels, {}),
         ("plain.webp", rgb, pixels, {"lossless": True}),
-        ("plain.tif", rgb, pixels, {}),
-        ("plain.ppm", rgb, pixels, {}),
         ("lzw.tiff", rgb, pixels, {"compression": "tiff_lzw"}),
         ("two pages.tif", rgb, pixels, two_pages),
         ("grey.jpg", grey, as_grey, {}),
@@ -88,17 +97,10 @@ def good_files() -> list[tuple[str, Image.Image, np.ndarray, dict]]:
         ("one pixel.png", rgb.crop((0, 0, 1, 1)), pixels[:1, :1], {}),
         ("tall.png", Image.fromarray(tall), tall, {}),
         ("wide.png", Image.fromarray(wide), wide, {}),
-        ("ünï cödé 名前.png", rgb, pixels, {}),
-        ("UPPER.JPG", rgb, pixels, {}),
-        ("picture.jpg.png", rgb, pixels, {}),
         ("wrong suffix.png", rgb, pixels, {"format": "JPEG"}),
-        ("'quoted' & [bracket] $x.png", rgb, pixels, {}),
         ("ycbcr.jpg", rgb.convert("YCbCr"), pixels, {}),
         # Stored pixels, which a viewer turns.
-        ("exif 2.png", rgb, np.fliplr(pixels), {"exif": exif(2)}),
-        ("exif 3.png", rgb, np.rot90(pixels, 2), {"exif": exif(3)}),
-        ("exif 4.png", rgb, np.flipud(pixels), {"exif": exif(4)}),
-        ("exif 6.png", rgb, np.rot90(pixels, 3), {"exif": exif(6)}),
+        *((f"exif {n}.png", rgb, seen, {"exif": exif(n)}) for n, seen in turned.items()),
         ("exif 8.jpg", rgb, np.rot90(pixels), {"exif": exif(8)}),
     ]
 

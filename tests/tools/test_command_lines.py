@@ -70,10 +70,3 @@ def test_a_mistake_is_one_line(name, run, capsys, tmp_path):
     assert reason in error
     assert error.count("\n") == 1
     assert not any(path.suffix in (".png", ".pth", ".html") for path in tmp_path.rglob("*"))
-
-
-@pytest.mark.parametrize("name", TOOLS)
-def test_an_unknown_option_is_one_too(name, run, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        run(name, "--no-such-option")
-    assert f"{name}.py: error: " in capsys.readouterr().err
