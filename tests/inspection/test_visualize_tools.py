@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -23,7 +21,7 @@ ALIGNED = [
 
 
 @pytest.fixture
-def run(load_tool, monkeypatch, tmp_path, make_picture):
+def run(call_tool, tmp_path, make_picture):
     """Run a command on a picture and the weights of a tiny model."""
     write_image(tmp_path / "a.png", make_picture())
 
@@ -31,10 +29,8 @@ def run(load_tool, monkeypatch, tmp_path, make_picture):
         cfg = load_cfg(CONFIG, [*(options_of_weights or options), "MODEL.WEIGHTS", ""])
         torch.manual_seed(3)
         torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "model.pth")
-        given = ["--config-file", CONFIG, "--image", str(tmp_path / "a.png"), "--output", output]
-        options = [*options, "MODEL.WEIGHTS", tmp_path / "model.pth"]
-        monkeypatch.setattr(sys, "argv", [name, *map(str, [*given, *words, *options])])
-        return load_tool(name).main()
+        given = ["--config-file", CONFIG, "--image", tmp_path / "a.png", "--output", output]
+        return call_tool(name, *given, *words, *options, "MODEL.WEIGHTS", tmp_path / "model.pth")
 
     return run
 
