@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import re
 import runpy
 import shlex
@@ -54,14 +55,8 @@ def commands_of(text: str) -> list[tuple[str, list[str]]]:
 
 def split(arguments: str) -> list[str]:
     """Shell words up to a comment, a pipe or the next command."""
-    lexer = shlex.shlex(arguments, posix=True, punctuation_chars="|;&<>")
-    lexer.whitespace_split = True
-    words = []
-    for word in lexer:
-        if set(word) <= set("|;&"):
-            break
-        words.append(word)
-    return words
+    words = shlex.split(arguments, comments=True)
+    return list(itertools.takewhile(lambda word: not set(word) <= set("|;&>"), words))
 
 
 def make_targets_of(text: str) -> set[str]:

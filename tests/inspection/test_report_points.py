@@ -108,10 +108,8 @@ def test_mistakes(predictors, show):
 def evaluated(predictors, image_file, instances, tmp_path):
     """An evaluation of both models in which the first one's masks are the truth."""
     prediction = predictors("instance")(image_file)
-    objects = [
-        (0, int(k), np.asarray(m))
-        for k, m in zip(prediction.classes, prediction.masks, strict=True)
-    ]
+    pairs = zip(prediction.classes, prediction.masks, strict=True)
+    objects = [(0, int(k), mask) for k, mask in pairs]
     truth = instances.truth([(120, 170)], [(*o, False) for o in objects], NAMES).dataset
     truth["images"][0]["file_name"] = Path(image_file).name
     scores = prediction.scores.tolist()
