@@ -103,9 +103,9 @@ def ready_models(monkeypatch):
     def use(models: dict[str, Predictor]) -> list[tuple]:
         asked = []
 
-        def from_config(config, weights, **options):
-            asked.append((config, weights, options))
-            return models[config]
+        def from_config(config_file, weights, **options):
+            asked.append((config_file, weights, options))
+            return models[config_file]
 
         monkeypatch.setattr(Predictor, "from_config", from_config)
         return asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from typing import Any, overload
@@ -18,6 +19,7 @@ from torch import nn
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
 from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
@@ -29,7 +31,7 @@ from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
 from pointrend_ext.visualization.instances import check_image
 
-__all__ = ["ImageLike", "Predictor"]
+__all__ = ["ImageLike", "Predictor", "build_predictor"]
 
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
@@ -183,6 +185,17 @@ class Predictor:
             labelled = with_labels(base, logits[:, :rows, :columns], num_classes)
             predictions.append(with_segments(with_instances(labelled, instances), self.model))
         return predictions
+
+
+def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
+    """Build the model that a command line names, with more options of ``Predictor.from_config``.
+
+    Args:
+        args: what ``engine.command_line.add_model_arguments`` reads.
+        **options: they come first, also before what ``args`` says.
+    """
+    named = {key: getattr(args, key) for key in ("config_file", "weights", "device", "opts")}
+    return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
 
 
 def _load(image: ImageLike) -> tuple[np.ndarray, str]:
