@@ -25,25 +25,17 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import upstream_cfg
 from pointrend_ext.engine.classes import Classes
-from pointrend_ext.inference.demo import find_inputs
-from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.demo import DemoOptions, Input, OutputWriter, find_inputs, run_demo
 from pointrend_ext.inference.postprocess import with_instances
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.visualization import read_image_rgb, write_image
 
-__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2", "run_ours"]
+__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2"]
 
 OURS, ORIGINAL = "PointRend, ours", "PointRend, original"
 MASK_SIDE = 224
 BOX_SIDES = (0.03, 0.4)  # in units of the shorter side of the picture
-
-
-def run_ours(predictor: Predictor, pictures: Sequence[Path], output: Path) -> None:
-    """Do what ``pointrend_ext.inference.demo`` does with pictures, each written to one file."""
-    for picture in pictures:
-        prediction = predictor(read_image_rgb(picture))
-        write_image(output, prediction.draw(colors=ObjectColors()(prediction)))
 
 
 def run_detectron2(predictor: DefaultPredictor, pictures: Sequence[Path], output: Path) -> None:
@@ -108,17 +100,23 @@ def _default_predictor(cfg: CfgNode, state: Mapping[str, Tensor]) -> DefaultPred
 
 
 def _build(
-    device: str, *, arguments: argparse.Namespace, pictures: Sequence[Path], names: Sequence[str]
+    device: str, *, arguments: argparse.Namespace, inputs: Sequence[Input], names: Sequence[str]
 ) -> Forms:
     predictors = build_predictors(arguments, device)
-    theirs, ours = predictors[names[0]][1], predictors[names[1]][0]
+    theirs, ours = predictors[names[0]][1], predictors[names[-1]][0]
     folder = tempfile.TemporaryDirectory()  # goes with the forms
-    output = Path(folder.name) / "drawn.jpg"
+    pictures, output = [x.path for x in inputs], Path(folder.name)
+    options = DemoOptions({"ours": ours}, OutputWriter(output, ["overlay"]), progress=False)
     run = {
-        "upstream": partial(run_detectron2, theirs, pictures, output),
-        "ours": partial(run_ours, ours, pictures, output),
+        "upstream": partial(run_detectron2, theirs, pictures, output / "drawn.jpg"),
+        "ours": partial(run_demo, inputs, options),
     }
-    return Forms(run, lambda results: compare(ours, theirs, pictures), keep=folder)
+
+    def check(results: Mapping[str, Any]) -> str:
+        assert not results["ours"].failures, results["ours"].failures
+        return compare(ours, theirs, pictures)
+
+    return Forms(run, check, keep=folder)
 
 
 def _drawing_case(size_hw: tuple[int, int], count: int) -> Case:
@@ -183,13 +181,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def cases(arguments: argparse.Namespace) -> list[Case]:
     """Return each model in both demos, the original in one and ours in the other, and drawing."""
     inputs, problems = find_inputs(arguments.input)
-    pictures = [x.path for x in inputs if not x.is_video][: arguments.max_images]
-    if problems or not pictures:
+    inputs = [x for x in inputs if not x.is_video][: arguments.max_images]
+    if problems or not inputs:
         raise FileNotFoundError(" ".join(problems) or f"{arguments.input} has no picture.")
     found = []
     for names in ([ORIGINAL], [OURS], [ORIGINAL, OURS]):
-        name = f"{' / '.join(names)}: {len(pictures)} pictures"
-        build = partial(_build, arguments=arguments, pictures=pictures, names=(names * 2)[:2])
+        name = f"{' / '.join(names)}: {len(inputs)} pictures"
+        build = partial(_build, arguments=arguments, inputs=inputs, names=names)
         found.append(Case("Demo", name, build))
     if arguments.drawing_objects:
         found.append(_drawing_case(tuple(arguments.drawing_size), arguments.drawing_objects))

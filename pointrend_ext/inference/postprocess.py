@@ -24,12 +24,7 @@ __all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
 
 
 def with_instances(base: Prediction, raw: Instances) -> Prediction:
-    """Add instances to a prediction, in descending order of their scores.
-
-    Args:
-        base: of an image.
-        raw: what the model gives without post-processing, with ``pred_masks`` (R, 1, S, S).
-    """
+    """Add instances, by descending scores, from a model's raw ones: ``pred_masks`` (R, 1, S, S)."""
     size_hw = base.size_hw
     fields = dict(raw.get_fields())
     # Under another name Detectron2 does not paste them.
@@ -77,14 +72,11 @@ def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
 
 
 def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Return the arg max of logits in another size, one class at a time.
+    """Return the ``label_map`` (H, W) of resized logits, made one class at a time.
 
     Args:
         output: (C, h, w) logits; or labels (H, W) that have the size already.
         size_hw: the wanted size.
-
-    Returns:
-        (H, W) labels, those of ``label_map`` of all classes' resized logits.
     """
     if output.dim() == 2:
         return output

@@ -188,12 +188,7 @@ class Predictor:
 
 
 def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
-    """Build the model that a command line names, with more options of ``Predictor.from_config``.
-
-    Args:
-        args: what ``engine.command_line.add_model_arguments`` reads.
-        **options: they come first, also before what ``args`` says.
-    """
+    """Build the model of ``add_model_arguments``; ``options`` of ``from_config`` come first."""
     named = {key: getattr(args, key) for key in ("config_file", "weights", "device", "opts")}
     return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
 

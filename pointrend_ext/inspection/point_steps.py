@@ -90,13 +90,13 @@ def record_object(
     keep: Callable[[int], bool] | None = None,
     generator: torch.Generator | None = None,
 ) -> Recording:
-    """Record the refinement of one detection.
+    """Record the refinement of one detection, of a model in evaluation mode.
 
     Unlike in the model's own path, which predicts densely as long as every cell would be corrected
     anyway, all doublings from the coarse mask on are made; the final mask is the same.
 
     Args:
-        model: with a ``PointRendROIMaskHead``, in evaluation mode.
+        model: with a ``PointRendROIMaskHead``.
         model_input: ``image`` (3, H, W).
         number: of the detection, the best score first.
         keep: tells which class ids count; None for all.
@@ -143,15 +143,10 @@ def record_object(
 def record_map(
     model: nn.Module, model_input: dict[str, Any], *, generator: torch.Generator | None = None
 ) -> Recording:
-    """Record the refinement of a class map.
-
-    Args:
-        model: with a ``PointRendSemanticHead``, in evaluation mode.
-        model_input: ``image`` (3, H, W).
-        generator: source of randomness of the training points.
+    """Record the refinement of a class map; see ``record_object``.
 
     Raises:
-        ValueError: another head.
+        ValueError: another head than ``PointRendSemanticHead``.
     """
     head = getattr(model, "sem_seg_head", None)
     head = _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from benchmarks import demo, options
-from pointrend_ext.inference.demo import DemoOptions, OutputWriter, find_inputs, run_demo
 from pointrend_ext.visualization import read_image_rgb, write_image
 
 
@@ -38,18 +37,7 @@ def test_the_cases(words):
     ]
     for case, found in zip(cases[2:], ("objects, 0 of ", "not compared"), strict=True):
         forms = case.build("cpu")
-        for run in forms.run.values():
-            run()
-        assert found in forms.check({})
-
-
-def test_our_demo_is_the_demo(tmp_path, pictures, predictors):
-    predictor = predictors("instance")
-    found, _ = find_inputs([str(pictures[0])])
-    writer = OutputWriter(tmp_path / "out", ["overlay"])
-    run_demo(found, DemoOptions({"one": predictor}, writer, progress=False))
-    demo.run_ours(predictor, pictures[:1], tmp_path / "mine.png")
-    assert (tmp_path / "mine.png").read_bytes() == (tmp_path / "out" / "0.png").read_bytes()
+        assert found in forms.check({name: run() for name, run in forms.run.items()})
 
 
 def test_the_other_demo_draws_the_same_objects(tmp_path, pictures, words):
