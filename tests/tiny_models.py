@@ -114,12 +114,6 @@ def ready_models(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny_options():
-    """Of the instance model of ``predictors``."""
-    return TINY
-
-
-@pytest.fixture(scope="session")
 def predictors(tmp_path_factory):
     """A predictor by kind, built once."""
     built = {}

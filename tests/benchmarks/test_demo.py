@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import demo, options
 from pointrend_ext.visualization import read_image_rgb, write_image
+from tests.tiny_models import TINY
 
 
 @pytest.fixture
@@ -18,12 +19,12 @@ def pictures(tmp_path, make_picture):
 
 
 @pytest.fixture
-def words(tmp_path, pictures, predictors, tiny_options):
+def words(tmp_path, pictures, predictors):
     torch.save({"model": predictors("instance").model.state_dict()}, tmp_path / "model.pth")
     return [
         *("--config-file", "Toy/pointrend_rcnn_toy.yaml", "--weights", str(tmp_path / "model.pth")),
         *("--input", str(tmp_path / "photos"), "--confidence", "0"),
-        *("--drawing-objects", "5", "--drawing-size", "90", "120", *map(str, tiny_options)),
+        *("--drawing-objects", "5", "--drawing-size", "90", "120", *map(str, TINY)),
     ]
 
 

@@ -11,6 +11,7 @@ from detectron2.modeling import build_model
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.modeling.alignment import record_flows
 from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
+from tests.tiny_models import TINY
 
 CONFIG = "Toy/pointrend_rcnn_toy.yaml"
 ALIGNED = [
@@ -35,11 +36,9 @@ def run(call_tool, tmp_path, make_picture):
 
 
 @pytest.mark.parametrize("image_format", ["BGR", "RGB"])
-def test_flows_are_those_of_the_image_in_the_models_format(
-    run, tiny_options, tmp_path, capsys, image_format
-):
+def test_flows_are_those_of_the_image_in_the_models_format(run, tmp_path, capsys, image_format):
     """The drawing equals that of the model run here, whose flows depend on the colours."""
-    options = [*tiny_options, *ALIGNED, "MODEL.FPN.ALIGNMENT.ZERO_INIT", "False"]
+    options = [*TINY, *ALIGNED, "MODEL.FPN.ALIGNMENT.ZERO_INIT", "False"]
     options += ["INPUT.FORMAT", image_format]
     output = tmp_path / "new" / "flow.png"
     assert run("visualize_flow", output, options) == 0
@@ -69,20 +68,18 @@ def test_flows_are_those_of_the_image_in_the_models_format(
         (ALIGNED, [], "weights do not fill the model"),
     ],
 )
-def test_flows_that_cannot_be_drawn(
-    run, tiny_options, tmp_path, capsys, options, of_weights, reason
-):
-    options, of_weights = [*tiny_options, *options], [*tiny_options, *of_weights]
+def test_flows_that_cannot_be_drawn(run, tmp_path, capsys, options, of_weights, reason):
+    options, of_weights = [*TINY, *options], [*TINY, *of_weights]
     output = tmp_path / "f.png"
     assert run("visualize_flow", output, options, options_of_weights=of_weights) == 2
     assert reason in capsys.readouterr().err
     assert not output.exists()
 
 
-def test_points(run, tiny_options, tmp_path, capsys):
+def test_points(run, tmp_path, capsys):
     words = ("--confidence", "0", "--object", "1")
-    assert run("visualize_points", tmp_path / "points", tiny_options, *words) == 0
+    assert run("visualize_points", tmp_path / "points", TINY, *words) == 0
     assert "Object 1: " in capsys.readouterr().out
     assert len(list((tmp_path / "points").iterdir())) == 3
-    assert run("visualize_points", tmp_path, tiny_options, "--class", "ster") == 2
+    assert run("visualize_points", tmp_path, TINY, "--class", "ster") == 2
     assert "knows no class ['ster']" in capsys.readouterr().err
