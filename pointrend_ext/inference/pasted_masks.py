@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
-import torch
 from detectron2.layers import paste_masks_in_image
 from torch import Tensor
 
@@ -36,11 +35,6 @@ class PastedMasks(Sequence[np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._probabilities)
-
-    @classmethod
-    def none(cls, size_hw: tuple[int, int]) -> PastedMasks:
-        """Return no masks."""
-        return cls(torch.zeros(0, 1, 1), torch.zeros(0, 4), size_hw)
 
     @overload
     def __getitem__(self, index: int) -> np.ndarray: ...

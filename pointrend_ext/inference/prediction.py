@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pycocotools.mask as mask_util
+import torch
 
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -74,7 +75,7 @@ class Prediction:
     def objects(self) -> Objects:
         """The instances; of a semantic model there are none."""
         if self.boxes is None or self.scores is None or self.classes is None or self.masks is None:
-            masks = PastedMasks.none(self.size_hw)
+            masks = PastedMasks(torch.zeros(0, 1, 1), torch.zeros(0, 4), self.size_hw)
             return Objects(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), masks)
         return Objects(self.boxes, self.scores, self.classes, self.masks)
 

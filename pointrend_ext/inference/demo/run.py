@@ -36,8 +36,7 @@ class DemoOptions:
             overlays comes from the first.
         writer: what is written, and where.
         classes: names or ids of the classes to keep; None for all.
-        color_by_class: one colour per class of instances instead of one per instance.
-        show_boxes: whether boxes of instances are drawn.
+        color_by_class, show_boxes: see ``Prediction.draw``.
         max_frames: of a video or camera; None for all.
         progress: whether a bar is shown.
     """
@@ -58,13 +57,7 @@ class DemoOptions:
 
 @dataclass
 class DemoReport:
-    """What came of it.
-
-    Attributes:
-        num_images: pictures that are done.
-        num_frames: frames of videos that are done.
-        failures: one message per input that failed.
-    """
+    """Pictures and frames of videos that are done, and one message per input that failed."""
 
     num_images: int = 0
     num_frames: int = 0
