@@ -7,11 +7,7 @@ import argparse
 from benchmarks import instances, models, semantic, training
 from benchmarks.case import Case
 from benchmarks.command import main
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the whole models."""
-    models.add_arguments(parser)
+from benchmarks.models import add_arguments  # noqa: F401  (those of the whole models)
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:

@@ -37,8 +37,8 @@ class Case:
         group: heading it belongs to.
         name: what is computed.
         build: makes the forms, given a device.
-        min_ratio: how many times faster ours has to be, if anything is demanded.
-        max_mib: how much extra memory ours may take, if anything is demanded.
+        min_ratio, max_mib: how many times faster ours has to be, and how much extra memory it may
+            take, if anything is demanded.
         warm_memory: whether memory is that of a second run, or of the first.
     """
 

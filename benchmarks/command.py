@@ -11,21 +11,17 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from benchmarks import worker
 from benchmarks.case import Case, Forms
 from benchmarks.measure import MEMORY_ENVIRONMENT, Timing, time_interleaved, timed
 from benchmarks.options import limit_threads, parse, shown
 from benchmarks.report import Report, Row, machine
+from benchmarks.worker import ROOT, Job, worker
 
 __all__ = ["main"]
 
 
 def main(module_name: str, words: Sequence[str] | None = None) -> None:
-    """Measure, print the table line by line, and write the report.
-
-    Args:
-        module_name: see ``parse``.
-        words: see ``parse``.
+    """Measure the cases of a module, print the table line by line, and write the report.
 
     Raises:
         AssertionError: results of two forms differ.
@@ -37,7 +33,7 @@ def main(module_name: str, words: Sequence[str] | None = None) -> None:
     rows = []
     for case in cases:
         for threads in arguments.threads:
-            job = partial(worker.Job, module_name, list(words), case.title, threads=threads)
+            job = partial(Job, module_name, list(words), case.title, threads=threads)
             rows.append(measure(case, threads, arguments, job))
             missed = "" if rows[-1].is_met else "  BELOW WHAT IS DEMANDED"
             print(f"{case.group} {rows[-1].line()}{missed}", flush=True)
@@ -76,16 +72,16 @@ def _time(forms: Forms, arguments: argparse.Namespace) -> tuple[dict[str, Timing
 
 def _measure_before(case: Case, threads: int, arguments: argparse.Namespace, job: Any) -> Row:
     """Run our form of two checkouts in turn, each in a process of its own."""
-    checkouts = {"before": arguments.before.resolve(), "ours": worker.ROOT}
+    checkouts = {"before": arguments.before.resolve(), "ours": ROOT}
     jobs = {name: job(form="ours", checkout=str(path)) for name, path in checkouts.items()}
     with ExitStack() as stack:
-        workers = {name: stack.enter_context(worker.Worker(job)) for name, job in jobs.items()}
-        clocks = {name: partial(worker.ask, "time") for name, worker in workers.items()}
+        ask = {name: stack.enter_context(worker(job)) for name, job in jobs.items()}
+        clocks = {name: partial(ask[name], "time") for name in jobs}
         timings = time_interleaved(clocks, arguments.rounds)
     peaks = {name: _peak_mib(job) for name, job in jobs.items()}
     return Row(case.group, case.name, threads, timings, peaks, "not compared")
 
 
-def _peak_mib(job: worker.Job) -> float:
-    with worker.Worker(job, MEMORY_ENVIRONMENT) as process:
-        return process.ask("memory")
+def _peak_mib(job: Job) -> float:
+    with worker(job, MEMORY_ENVIRONMENT) as ask:
+        return ask("memory")

@@ -1,4 +1,4 @@
-"""Our demo against Detectron2's: pictures read, predicted, drawn and written."""
+"""Our demo against Detectron2's: pictures read, predicted, drawn and written; and drawing alone."""
 
 from __future__ import annotations
 
@@ -7,51 +7,58 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import torch
 from detectron2.config import CfgNode
+from detectron2.data import Metadata
 from detectron2.data.detection_utils import read_image
 from detectron2.engine import DefaultPredictor
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.visualizer import ColorMode, Visualizer
 from torch import Tensor
 
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
-from benchmarks.drawing import drawing_case, write_as_detectron2
-from benchmarks.upstream import upstream_cfg
-from pointrend_ext.inference.demo import find_inputs
-from pointrend_ext.inference.demo.same_objects import ObjectColors
+from benchmarks.heads import upstream_cfg
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.demo import DemoOptions, Input, OutputWriter, find_inputs, run_demo
+from pointrend_ext.inference.postprocess import with_instances
+from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.visualization import read_image_rgb, write_image
 
-__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2", "run_ours"]
+__all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2"]
 
 OURS, ORIGINAL = "PointRend, ours", "PointRend, original"
-
-
-def run_ours(predictor: Predictor, pictures: Sequence[Path], output: Path) -> None:
-    """Do what ``pointrend_ext.inference.demo`` does with pictures, each written to one file."""
-    for picture in pictures:
-        prediction = predictor(read_image_rgb(picture))
-        write_image(output, prediction.draw(colors=ObjectColors()(prediction)))
+MASK_SIDE = 224
+BOX_SIDES = (0.03, 0.4)  # in units of the shorter side of the picture
 
 
 def run_detectron2(predictor: DefaultPredictor, pictures: Sequence[Path], output: Path) -> None:
-    """Do what Detectron2's demo does: see ``write_as_detectron2``."""
+    """Do what Detectron2's demo does."""
     for picture in pictures:
         image = read_image(str(picture), format="BGR")
         instances = predictor(image)["instances"].to("cpu")
-        write_as_detectron2(image, instances, predictor.metadata, output)
+        _write_as_detectron2(image, instances, predictor.metadata, output)
+
+
+def _write_as_detectron2(
+    image_bgr: np.ndarray, instances: Instances, metadata: Any, output: Path
+) -> None:
+    """Draw and write as ``demo/demo.py`` and ``demo/predictor.py`` of Detectron2's repository do.
+
+    These files are not in its package; here the classes that they use are called in their order.
+    """
+    visualizer = Visualizer(image_bgr[:, :, ::-1], metadata, instance_mode=ColorMode.IMAGE)
+    visualizer.draw_instance_predictions(predictions=instances).save(str(output))
 
 
 def compare(ours: Predictor, theirs: DefaultPredictor, pictures: Sequence[Path]) -> str:
-    """Count objects and compare what both predict, pixel by pixel.
-
-    Returns:
-        A sentence for the report.
-
-    Raises:
-        AssertionError: more than 1e-6 of the pixels in masks, or a box differs.
-    """
+    """Check that boxes, and all but 1e-6 of the pixels in masks, are equal; return a sentence."""
     objects = pixels = differing = 0
     for picture in pictures:
         prediction = ours(read_image_rgb(picture))
@@ -68,11 +75,7 @@ def compare(ours: Predictor, theirs: DefaultPredictor, pictures: Sequence[Path])
 def build_predictors(
     arguments: argparse.Namespace, device: str
 ) -> dict[str, tuple[Predictor, DefaultPredictor]]:
-    """Build PointRend, ours and the original, with equal weights.
-
-    Returns:
-        By the model's name our predictor and Detectron2's, around the same module.
-    """
+    """Build PointRend, ours and the original, each in our predictor and in Detectron2's."""
     ours = Predictor.from_config(
         arguments.config_file,
         arguments.weights,
@@ -97,17 +100,68 @@ def _default_predictor(cfg: CfgNode, state: Mapping[str, Tensor]) -> DefaultPred
 
 
 def _build(
-    device: str, *, arguments: argparse.Namespace, pictures: Sequence[Path], names: Sequence[str]
+    device: str, *, arguments: argparse.Namespace, inputs: Sequence[Input], names: Sequence[str]
 ) -> Forms:
     predictors = build_predictors(arguments, device)
-    theirs, ours = predictors[names[0]][1], predictors[names[1]][0]
+    theirs, ours = predictors[names[0]][1], predictors[names[-1]][0]
     folder = tempfile.TemporaryDirectory()  # goes with the forms
-    output = Path(folder.name) / "drawn.jpg"
+    pictures, output = [x.path for x in inputs], Path(folder.name)
+    options = DemoOptions({"ours": ours}, OutputWriter(output, ["overlay"]), progress=False)
     run = {
-        "upstream": partial(run_detectron2, theirs, pictures, output),
-        "ours": partial(run_ours, ours, pictures, output),
+        "upstream": partial(run_detectron2, theirs, pictures, output / "drawn.jpg"),
+        "ours": partial(run_demo, inputs, options),
     }
-    return Forms(run, lambda results: compare(ours, theirs, pictures), keep=folder)
+
+    def check(results: Mapping[str, Any]) -> str:
+        assert not results["ours"].failures, results["ours"].failures
+        return compare(ours, theirs, pictures)
+
+    return Forms(run, check, keep=folder)
+
+
+def _drawing_case(size_hw: tuple[int, int], count: int) -> Case:
+    """Return the case of a picture of that size with that many objects."""
+    height, width = size_hw
+
+    def build(_device: str) -> Forms:
+        rng = np.random.default_rng(0)
+        noise = rng.integers(0, 256, (height // 50 + 1, width // 50 + 1, 3)).astype(np.uint8)
+        image = cv2.resize(noise, (width, height))
+        raw = _objects(rng, size_hw, count)
+        folder = tempfile.TemporaryDirectory()  # goes with the forms
+        output = Path(folder.name) / "drawn.jpg"
+
+        def ours() -> None:
+            picture = with_instances(Prediction(image, "", Classes()), raw).draw()
+            write_image(output, picture)
+
+        def upstream() -> None:
+            fields = Instances(raw.image_size, **raw.get_fields())
+            instances = detector_postprocess(fields, height, width)
+            _write_as_detectron2(image[:, :, ::-1], instances, Metadata(), output)
+
+        forms = {"upstream": upstream, "ours": ours}
+        return Forms(forms, lambda results: "not compared", keep=folder)
+
+    return Case("Drawing", f"{count} objects on {width} x {height}, pasted and written", build)
+
+
+def _objects(rng: np.random.Generator, size_hw: tuple[int, int], count: int) -> Instances:
+    """Make wavy objects, as a model gives them before their masks are pasted."""
+    y, x = np.mgrid[:MASK_SIDE, :MASK_SIDE] / (MASK_SIDE - 1) - 0.5
+    angle, radius = np.arctan2(y, x), np.hypot(y, x)
+    edges = [0.38 + 0.08 * np.sin(angle * lobes) for lobes in rng.integers(2, 12, count)]
+    maps = np.stack([1 / (1 + np.exp(MASK_SIDE / 2 * (radius - edge))) for edge in edges])
+    sides = min(size_hw) * np.exp(rng.uniform(*np.log(BOX_SIDES), (count, 1)))
+    corner = rng.random((count, 2)) * (np.array(size_hw[::-1]) - sides)
+    boxes = np.concatenate([corner, corner + sides], axis=1)
+    return Instances(
+        size_hw,
+        pred_boxes=Boxes(torch.from_numpy(boxes).float()),
+        pred_masks=torch.from_numpy(maps[:, None]).float(),
+        scores=torch.linspace(0.99, 0.5, count),
+        pred_classes=torch.arange(count) % 80,
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,22 +179,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
-    """Return each model in both demos, the original in one and ours in the other, and drawing.
-
-    Raises:
-        FileNotFoundError: there is no picture.
-    """
+    """Return each model in both demos, the original in one and ours in the other, and drawing."""
     inputs, problems = find_inputs(arguments.input)
-    pictures = [x.path for x in inputs if not x.is_video][: arguments.max_images]
-    if problems or not pictures:
+    inputs = [x for x in inputs if not x.is_video][: arguments.max_images]
+    if problems or not inputs:
         raise FileNotFoundError(" ".join(problems) or f"{arguments.input} has no picture.")
     found = []
     for names in ([ORIGINAL], [OURS], [ORIGINAL, OURS]):
-        name = f"{' / '.join(names)}: {len(pictures)} pictures"
-        build = partial(_build, arguments=arguments, pictures=pictures, names=(names * 2)[:2])
+        name = f"{' / '.join(names)}: {len(inputs)} pictures"
+        build = partial(_build, arguments=arguments, inputs=inputs, names=names)
         found.append(Case("Demo", name, build))
     if arguments.drawing_objects:
-        found.append(drawing_case(tuple(arguments.drawing_size), arguments.drawing_objects))
+        found.append(_drawing_case(tuple(arguments.drawing_size), arguments.drawing_objects))
     return found
 
 

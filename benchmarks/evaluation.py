@@ -40,7 +40,7 @@ CORES = sorted(os.sched_getaffinity(0))
 
 
 class Evaluation:
-    """Annotations and predictions, and what is timed on them.
+    """Annotations and predictions in COCO's formats, and what is timed on them.
 
     ``evaluate()`` is timed. Before every call the evaluator is built anew and given a copy of the
     predictions in the form in which ``process()`` leaves them: both evaluators change what they
@@ -49,7 +49,6 @@ class Evaluation:
     """
 
     def __init__(self, annotations: Path, predictions: Path) -> None:
-        """Read the files: annotations and results in COCO's formats."""
         truth, results = json.loads(annotations.read_text()), json.loads(predictions.read_text())
         classes = {x["id"]: x["name"] for x in sorted(truth["categories"], key=lambda x: x["id"])}
         contiguous = {k: number for number, k in enumerate(classes)}
@@ -58,16 +57,14 @@ class Evaluation:
             own = {**result, "category_id": contiguous[result["category_id"]]}
             by_image[result["image_id"]].append(own)
         self._predictions = list(by_image.items())
-        counts = {"images": len(by_image), "objects": len(truth["annotations"])}
-        counts["predictions"] = len(results)
-        self.counts = ", ".join(f"{count} {name}" for name, count in counts.items())
+        num_objects = len(truth["annotations"])
+        self.counts = f"{len(by_image)} images, {num_objects} objects, {len(results)} predictions"
         self._data_set = f"benchmark: {annotations}"
-        if "json_file" not in MetadataCatalog.get(self._data_set).as_dict():
-            MetadataCatalog.get(self._data_set).set(
-                json_file=str(annotations),
-                thing_classes=list(classes.values()),
-                thing_dataset_id_to_contiguous_id=contiguous,
-            )
+        MetadataCatalog.get(self._data_set).set(
+            json_file=str(annotations),
+            thing_classes=list(classes.values()),
+            thing_dataset_id_to_contiguous_id=contiguous,
+        )
         self._evaluator: COCOEvaluator | None = None
         del truth, results
         gc.collect()
@@ -75,11 +72,7 @@ class Evaluation:
         gc.freeze()  # the predictions are no work for the garbage collector while it is timed
 
     def prepare(self, form: str) -> COCOEvaluator:
-        """Build an evaluator, in place of the last one, and hand it the predictions.
-
-        Args:
-            form: one of ``FORMS``.
-        """
+        """Build a form's evaluator, in place of the last one, and hand it the predictions."""
         self._evaluator = None
         gc.collect()
         self._evaluator = FORMS[form](self._data_set)
@@ -104,17 +97,7 @@ class Evaluation:
 
 
 def compare_results(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Check that all evaluators found the same AP.
-
-    Args:
-        results: by form, what ``evaluate()`` returned.
-
-    Returns:
-        A sentence for the report.
-
-    Raises:
-        AssertionError: An AP differs by more than 1e-6, or Boundary AP lies above mask AP.
-    """
+    """Check that all forms found the same AP, and Boundary AP none above it; return a sentence."""
     keys = [(task, metric) for task, scores in results["upstream"].items() for metric in scores]
     values = {form: np.array([x[task][m] for task, m in keys]) for form, x in results.items()}
     theirs = values["upstream"]
@@ -132,9 +115,8 @@ def compare_results(results: Mapping[str, Mapping[str, Mapping[str, float]]]) ->
 
 
 def _build(_device: str, *, files: Callable[[Path], tuple[Path, Path]]) -> Forms:
-    os.sched_setaffinity(
-        0, CORES[: torch.get_num_threads()]
-    )  # evaluators have threads of their own
+    # Evaluators have threads of their own.
+    os.sched_setaffinity(0, CORES[: torch.get_num_threads()])
     folder = tempfile.TemporaryDirectory()  # goes with the forms
     evaluation = Evaluation(*files(Path(folder.name)))
     run = dict.fromkeys(FORMS, evaluation.evaluate)

@@ -7,37 +7,60 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
+from detectron2.projects import point_rend
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from benchmarks.upstream import upstream_cfg
 from pointrend_ext.config import add_pointrend_config
 
-__all__ = ["IMAGE_HW", "build_heads", "random_boxes", "random_detections", "random_map"]
+__all__ = [
+    "IMAGE_HW",
+    "build_heads",
+    "random_boxes",
+    "random_detections",
+    "random_map",
+    "upstream_cfg",
+]
 
 IMAGE_HW = (800, 1344)
 SHAPES = {"p2": ShapeSpec(channels=256, stride=4)}
 
 
+def upstream_cfg(cfg: CfgNode) -> CfgNode:
+    """Return what builds Detectron2's own PointRend with the parameters of ours."""
+    theirs = get_cfg()
+    point_rend.add_pointrend_config(theirs)
+    _copy_known(cfg, theirs)
+    _copy_known(cfg.MODEL.MASK_POINT_HEAD, theirs.MODEL.POINT_HEAD)
+    theirs.MODEL.POINT_HEAD.NUM_CLASSES = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    theirs.MODEL.ROI_MASK_HEAD.NAME = "PointRendMaskHead"
+    theirs.MODEL.ROI_MASK_HEAD.POINT_HEAD_ON = True
+    return theirs
+
+
+def _copy_known(source: CfgNode, target: CfgNode) -> None:
+    """Copy the values of all keys that both have."""
+    for key in target.keys() & source.keys():
+        if isinstance(target[key], CfgNode):
+            _copy_known(source[key], target[key])
+        else:
+            target[key] = source[key]
+
+
 def build_heads(num_classes: int, device: str, steps: int = 5) -> tuple[nn.Module, nn.Module]:
     """Build our mask head and upstream's with equal weights, and logits of a few units."""
-    cfg = _cfg(num_classes, steps)
-    torch.manual_seed(0)
-    theirs = build_mask_head(upstream_cfg(cfg), SHAPES).to(device).eval()
-    _scale_logits(theirs, num_classes, device)
-    ours = build_mask_head(cfg, SHAPES).to(device).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
-    return ours, theirs
-
-
-def _cfg(num_classes: int, steps: int) -> CfgNode:
     cfg = get_cfg()
     add_pointrend_config(cfg)
     cfg.MODEL.ROI_MASK_HEAD.NAME = "PointRendROIMaskHead"
     cfg.MODEL.ROI_MASK_HEAD.POOLER_TYPE = ""
     cfg.MODEL.MASK_POINT_HEAD.SUBDIVISION_STEPS = steps
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = num_classes
-    return cfg
+    torch.manual_seed(0)
+    theirs = build_mask_head(upstream_cfg(cfg), SHAPES).to(device).eval()
+    _scale_logits(theirs, num_classes, device)
+    ours = build_mask_head(cfg, SHAPES).to(device).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return ours, theirs
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import ModuleType
@@ -17,7 +16,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import build_heads, random_detections, random_map
 
-__all__ = ["CASES", "cases", "compare_masks"]
+__all__ = ["CASES", "compare_masks"]
 
 TOLERANCE = 1e-5
 
@@ -85,16 +84,7 @@ def compare_masks(
     """Compare probabilities (R, 1, S, S).
 
     Where the same points were chosen they must agree to 1e-5. Points may be swapped at the cut-off
-    alone: their logits differ by less than 1e-5.
-
-    Args:
-        ours: of our head.
-        theirs: of upstream's.
-        steps_ours: scores (R, H * W) and chosen cells (R, H * W) bool, of each step.
-        steps_theirs: the same of upstream.
-
-    Raises:
-        AssertionError: something differs by more.
+    alone: their logits differ by less than 1e-5. Steps are what ``_chosen`` returns.
     """
     swapped = torch.zeros(len(ours), dtype=torch.bool, device=ours.device)
     for (_, chosen_ours), (scores, chosen_theirs) in zip(steps_ours, steps_theirs, strict=True):
@@ -138,11 +128,6 @@ CASES = [
         max_mib=400,
     ),
 ]
-
-
-def cases(_arguments: argparse.Namespace) -> list[Case]:
-    """Return all cases."""
-    return CASES
 
 
 if __name__ == "__main__":

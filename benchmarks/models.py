@@ -20,8 +20,7 @@ from torch import nn
 
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
-from benchmarks.options import named_value
-from benchmarks.upstream import upstream_cfg
+from benchmarks.heads import upstream_cfg
 from pointrend_ext.engine import load_cfg
 
 __all__ = ["add_arguments", "cases", "model_input"]
@@ -32,14 +31,7 @@ FOLDER = "COCO-InstanceSegmentation"
 def model_input(
     image_file: str, short_edge_px: int, long_edge_px: int, image_format: str
 ) -> dict[str, Any]:
-    """Return what a model takes: an image resized as in an evaluation.
-
-    Args:
-        image_file: a photograph; "" for noise.
-        short_edge_px: size it is brought to.
-        long_edge_px: largest size of the other edge.
-        image_format: of the model, "BGR" or "RGB".
-    """
+    """Return what a model takes: a photograph, or noise for "", resized as in an evaluation."""
     if image_file:
         image = read_image(image_file, format=image_format)
     else:
@@ -118,17 +110,21 @@ def _build_any(device: str, *, configs: Mapping[str, str], size_hw: Sequence[int
     )
 
 
+def _named(word: str) -> list[str]:
+    name, config = word.split("=", 1)  # argparse turns a failure into its message
+    return [name, config]
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for the image, and for models of the user."""
     add = parser.add_argument
     add("--image", default="", help="photograph for the whole models")
     add(
         "--model",
-        type=named_value,
+        type=_named,
         action="append",
         metavar="NAME=CONFIG",
-        help="a name and a configuration, such as the config.yaml of a run, to be measured instead "
-        "of the usual models; repeat for every one",
+        help="a configuration, such as a run's config.yaml, to measure instead; repeat for more",
     )
     add("--image-size", type=int, nargs=2, default=(800, 1333), metavar=("H", "W"), help="of those")
 

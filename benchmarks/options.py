@@ -14,20 +14,15 @@ import torch
 
 from benchmarks.case import Case
 
-__all__ = ["limit_threads", "named_value", "parse", "shown"]
+__all__ = ["limit_threads", "parse", "shown"]
 
 
 def parse(
     module: ModuleType, words: Sequence[str] | None = None
 ) -> tuple[argparse.Namespace, list[Case]]:
-    """Read the command line of a module of cases.
+    """Read the command line of a module of cases; return the options and the chosen cases.
 
-    Args:
-        module: has ``cases(arguments)``, and ``add_arguments(parser)`` if it has options.
-        words: those of the command line by default.
-
-    Returns:
-        The options, and the cases that ``--only`` leaves.
+    The module has ``CASES`` or ``cases(arguments)``; ``add_arguments(parser)`` if it has options.
     """
     name = module.__name__.removesuffix(".__main__")
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=module.__doc__)
@@ -46,7 +41,7 @@ def parse(
     getattr(module, "add_arguments", lambda parser: None)(parser)
     arguments = parser.parse_args(words)
     try:
-        cases = module.cases(arguments)
+        cases = module.cases(arguments) if hasattr(module, "cases") else module.CASES
     except FileNotFoundError as error:
         parser.error(str(error))
     return arguments, [case for case in cases if re.search(arguments.only, case.title)]
@@ -64,17 +59,3 @@ def limit_threads(count: int) -> None:
     """Let PyTorch and OpenCV use so many threads."""
     torch.set_num_threads(count)
     cv2.setNumThreads(count)
-
-
-def named_value(word: str) -> tuple[str, str]:
-    """Split NAME=VALUE at the first "=", for ``argparse``.
-
-    It is here because a checkout that is measured against may have no such function.
-
-    Raises:
-        argparse.ArgumentTypeError: without "=".
-    """
-    name, separator, value = word.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=VALUE")
-    return name, value

@@ -37,15 +37,12 @@ class Row:
     """What was measured of one case.
 
     Attributes:
-        group: see ``Case``.
-        case: its name.
+        group, case: of the ``Case``; also ``min_ratio`` and ``max_mib``.
         threads: of the processor.
         seconds: by form: "ours", that which it is measured against, and others.
         peak_mib: extra memory by form, in MiB.
         equality: how the results compare.
         parameters: by form, where they were counted.
-        min_ratio: see ``Case``.
-        max_mib: see ``Case``.
     """
 
     group: str
@@ -101,14 +98,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """A run of the benchmark.
-
-    Attributes:
-        machine: see ``machine``.
-        command: that measured it.
-        rounds: that count.
-        rows: the results.
-    """
+    """What one command measured on a ``machine``, in so many rounds."""
 
     machine: Mapping[str, str]
     command: str

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.options import named_value
 from benchmarks.report import Report, dumps, markdown_table
+from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.metrics_file import last_results, loss_curves
 
-__all__ = ["main", "summarize", "table"]
+__all__ = ["main", "shown_value", "summarize", "table"]
 
 CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
 FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
@@ -28,19 +28,11 @@ as well, and with ``"cost"``, see ``costs``, if that was measured."""
 
 
 def summarize(folders: Sequence[Path]) -> dict[str, Any]:
-    """Summarize a run, or repetitions of one with other seeds.
-
-    Args:
-        folders: their ``OUTPUT_DIR``, one or more.
-
-    Returns:
-        A ``Summary`` of the last evaluation, with means over the repetitions.
-
-    Raises:
-        FileNotFoundError: a folder without ``metrics.json``.
-        ValueError: a run that was never evaluated.
-    """
-    runs = [_shown_results(folder) for folder in folders]
+    """Summarize the last evaluation of a run, or of repetitions of one with other seeds."""
+    runs = [
+        {name: round(value, 2) for name, value in last_results(folder).items() if _is_shown(name)}
+        for folder in folders
+    ]
     if len(runs) == 1:
         return {"results": runs[0]}
     values = {m: [run[m] for run in runs] for m in runs[0] if all(m in run for run in runs)}
@@ -48,10 +40,6 @@ def summarize(folders: Sequence[Path]) -> dict[str, Any]:
         "results": {m: round(sum(v) / len(v), 2) for m, v in values.items()},
         "ranges": {m: [min(v), max(v)] for m, v in values.items()},
     }
-
-
-def _shown_results(folder: Path) -> dict[str, float]:
-    return {n: round(value, 2) for n, value in last_results(folder).items() if _is_shown(n)}
 
 
 def _is_shown(name: str) -> bool:
@@ -63,11 +51,7 @@ def _is_shown(name: str) -> bool:
 
 
 def costs(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the parameters and the time per image of models, and how that was measured.
-
-    Args:
-        folder: ``--output`` of ``benchmarks.models``.
-        names: of the models.
+    """Return the parameters and the time per image of models, from ``benchmarks.models``.
 
     Raises:
         ValueError: one was not measured.
@@ -95,9 +79,6 @@ def table(summaries: Mapping[str, Summary]) -> str:
     Of semantic models it has a row per class, and every run in each cell: per class there are too
     many metrics for columns. If all have costs, a row per run with these and the means over the
     classes comes first, in a table of its own; if some were repeated, that is the only table.
-
-    Args:
-        summaries: by the runs' names.
     """
     results = [summary["results"] for summary in summaries.values()]
     common = [m for m in results[0] if all(m in run for run in results)]
@@ -115,7 +96,7 @@ def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
     titles = ["run", *(metric.removeprefix("sem_seg/") for metric in metrics)]
     rows = []
     for name, summary in summaries.items():
-        row = [name, *(_cell(summary, metric) for metric in metrics)]
+        row = [name, *(shown_value(summary, metric) for metric in metrics)]
         if has_costs:
             cost = summary["cost"]
             row += [f"{cost['parameters'] / 1e6:.2f}", f"{cost['seconds_per_image']:.3f}"]
@@ -123,7 +104,8 @@ def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
     return markdown_table([*titles, *(["parameters (M)", "s per image"] * has_costs)], rows)
 
 
-def _cell(summary: Summary, metric: str) -> str:
+def shown_value(summary: Summary, metric: str) -> str:
+    """Return a value in words: of repeated runs the mean, with the lowest and highest."""
     value = f"{summary['results'][metric]:.2f}"
     if "ranges" not in summary:
         return value
@@ -172,7 +154,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.runs", description=__doc__)
     parser.add_argument(
         "--run",
-        type=named_value,
+        type=named_path,
         action="append",
         required=True,
         metavar="NAME=FOLDER",
@@ -185,7 +167,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     folders: dict[str, list[Path]] = {}
     for name, folder in args.run:
-        folders.setdefault(name, []).append(Path(folder))
+        folders.setdefault(name, []).append(folder)
     summaries = {name: summarize(own) for name, own in folders.items()}
     if args.costs:
         for name, cost in costs(args.costs, list(summaries)).items():

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from detectron2.config import get_cfg
+from detectron2.config import CfgNode, get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model, build_sem_seg_head
 from detectron2.projects.point_rend.semantic_seg import PointRendSemSegHead
@@ -41,7 +41,7 @@ class _GivenLogits(nn.Module):
 
 
 class _UpstreamHead(PointRendSemSegHead):
-    """Upstream's head around the modules of ours, which its constructor cannot take."""
+    """Upstream's head around the modules of ours."""
 
     def __init__(self, ours: nn.Module, num_points: int) -> None:
         nn.Module.__init__(self)
@@ -56,10 +56,7 @@ def _noise(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
 
 
 def _smooth(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
-    """Logits as a trained model has them: large inside objects, small along their outlines.
-
-    Sixty random objects (Voronoi cells), one-hot, blurred by 5 x 5 cells, times 8, and some noise.
-    """
+    """Draw 60 objects (Voronoi cells), blurred: large inside, small along outlines, and noise."""
     generator = torch.Generator().manual_seed(0)
     sites = torch.rand(60, 2, generator=generator) * torch.tensor(size_hw)
     classes = torch.randint(0, num_classes, (60,), generator=generator)
@@ -70,10 +67,7 @@ def _smooth(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
     return 8 * blurred + 0.3 * torch.randn(blurred.shape, generator=generator)
 
 
-Draw = Callable[[int, tuple[int, int]], Tensor]
-
-
-def _build(device: str, *, num_classes: int, draw: Draw, as_labels: bool) -> Forms:
+def _build(device: str, *, num_classes: int, draw: Callable[..., Tensor], as_labels: bool) -> Forms:
     size_hw = tuple(side // 4 for side in SIZES[num_classes])
     cfg = get_cfg()
     add_pointrend_config(cfg)
@@ -86,8 +80,7 @@ def _build(device: str, *, num_classes: int, draw: Draw, as_labels: bool) -> For
         head.point_head.predictor.weight.mul_(100)  # logits of a few units
     feature = torch.randn(1, 256, *size_hw)
     head.coarse_sem_seg_head = _GivenLogits(draw(num_classes, size_hw).to(device))
-    num_points = cfg.MODEL.SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS
-    return _forms(head.to(device), feature.to(device), num_points, as_labels=as_labels)
+    return _forms(head.to(device), feature.to(device), cfg, as_labels=as_labels)
 
 
 @torch.inference_mode()
@@ -101,19 +94,12 @@ def _build_trained(device: str, *, arguments: argparse.Namespace, as_labels: boo
     features = model.backbone(model.preprocess_image(inputs).tensor)
     head = model.sem_seg_head
     head.coarse_sem_seg_head = _GivenLogits(head.coarse_sem_seg_head.layers(features))
+    return _forms(head, features["p2"], cfg, as_labels=as_labels)
+
+
+def _forms(head: nn.Module, feature: Tensor, cfg: CfgNode, *, as_labels: bool) -> Forms:
+    """Refine given coarse logits by given weights, both ways, on (1, 256, H, W) of stride 4."""
     num_points = cfg.MODEL.SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS
-    return _forms(head, features["p2"], num_points, as_labels=as_labels)
-
-
-def _forms(head: nn.Module, feature: Tensor, num_points: int, *, as_labels: bool) -> Forms:
-    """Refine given coarse logits by given weights, both ways.
-
-    Args:
-        head: ours, with coarse logits (1, C, H, W) of stride 4.
-        feature: (1, 256, H, W), of stride 4.
-        num_points: of a step.
-        as_labels: compare label maps, the original's by an arg max over its logits.
-    """
     ours, theirs, features = head.eval(), _UpstreamHead(head, num_points).eval(), {"p2": feature}
 
     @torch.inference_mode()
@@ -152,7 +138,9 @@ def _check_labels(theirs: nn.Module, features: Mapping[str, Tensor], results: An
 LOGITS, LABELS = "Semantic head, full logits", "Semantic head, label map"
 
 
-def _case(num_classes: int, draw: Draw, *, as_labels: bool, **demands: Any) -> Case:
+def _case(
+    num_classes: int, draw: Callable[..., Tensor], *, as_labels: bool, **demands: Any
+) -> Case:
     height, width = SIZES[num_classes]
     name = f"{num_classes} x {height}x{width}, {draw.__name__.strip('_')}"
     build = partial(_build, num_classes=num_classes, draw=draw, as_labels=as_labels)

@@ -22,12 +22,9 @@ class SyntheticSpec:
     """What is drawn.
 
     Attributes:
-        images: number of images; 0 for none.
-        height: of all of them, in pixels.
-        width: of all of them, in pixels.
-        classes: number of classes.
-        objects: mean number of objects per image.
-        per_image: mean number of predictions per image.
+        images, classes: how many; no images for no case.
+        height, width: of all images, in pixels.
+        objects, per_image: mean numbers of objects and of predictions per image.
         seed: of everything.
     """
 
@@ -52,12 +49,8 @@ def write_synthetic_data(folder: Path, spec: SyntheticSpec) -> tuple[Path, Path]
     Each is found once or twice, moved and frayed, sometimes as another class; the rest of the
     predictions is found where nothing is. Good detections tend to have high scores.
 
-    Args:
-        folder: an existing folder.
-        spec: what is drawn.
-
     Returns:
-        ``annotations.json`` and ``predictions.json``.
+        ``annotations.json`` and ``predictions.json`` in the folder, which exists.
     """
     rng = np.random.default_rng(spec.seed)
     annotations: list[dict[str, Any]] = []
@@ -115,10 +108,9 @@ def _annotation(
 
 def _uncompressed(rle: dict[str, Any]) -> dict[str, Any]:
     """Write run lengths as a list, as COCO does for crowds."""
-    pixels = mask_util.decode(rle).reshape(-1, order="F").astype(np.int8)
-    changes = np.flatnonzero(np.diff(np.concatenate([[0], pixels])))
-    runs = np.diff(np.concatenate([[0], changes, [len(pixels)]]))
-    return {"size": list(rle["size"]), "counts": runs.tolist()}
+    pixels = mask_util.decode(rle).reshape(-1, order="F")
+    ends = np.flatnonzero(np.diff(pixels, prepend=0, append=2))
+    return {"size": list(rle["size"]), "counts": np.diff(ends, prepend=0).tolist()}
 
 
 def _predictions(

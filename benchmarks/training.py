@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -17,7 +16,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import IMAGE_HW, build_heads, random_boxes, random_map
 
-__all__ = ["CASES", "cases"]
+__all__ = ["CASES"]
 
 
 def _proposals(num_regions: int, num_classes: int, device: str) -> Instances:
@@ -114,11 +113,6 @@ CASES = [
     _case(_WHOLE, _build, 64, 80, min_ratio=0.97),
     _case(_WHOLE, _build, 32, 1203),
 ]
-
-
-def cases(_arguments: argparse.Namespace) -> list[Case]:
-    """Return all cases."""
-    return CASES
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import measure, options
 
-__all__ = ["ROOT", "Job", "Worker"]
+__all__ = ["ROOT", "Job", "worker"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,10 +24,8 @@ class Job:
     """What a worker runs.
 
     Attributes:
-        module: that has the case, such as ``benchmarks.instances``.
-        words: the command line of that module, which cases may depend on.
-        title: of the case.
-        form: its form.
+        module, words: that has the case, such as ``benchmarks.instances``, and its command line.
+        title, form: of the case.
         threads: of the processor.
         checkout: folder whose ``pointrend_ext`` is run; the cases are always those of here.
     """
@@ -39,41 +38,33 @@ class Job:
     checkout: str = str(ROOT)
 
 
-class Worker:
-    """A process that runs its form whenever it is asked to; to be used in ``with``."""
+@contextmanager
+def worker(
+    job: Job, environment: Mapping[str, str] | None = None
+) -> Iterator[Callable[[str], float]]:
+    """Start a process, with more variables in its environment, that runs its form when asked.
 
-    def __init__(self, job: Job, environment: Mapping[str, str] | None = None) -> None:
-        """Start the process, with more variables in its environment."""
-        words = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker", json.dumps(asdict(job))]
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._job = job
-        self._process = subprocess.Popen(
-            words,
-            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+    Yields:
+        A function that takes "time" or "memory" and returns the seconds or extra MiB of one run. It
+        raises a RuntimeError if the process failed, which has printed why.
+    """
+    words = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker", json.dumps(asdict(job))]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    variables = {**os.environ, "PYTHONPATH": path, **(environment or {})}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(words, env=variables, text=True, **pipes)
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._process.communicate()  # closes its input, which ends it
-
-    def ask(self, what: str) -> float:
-        """Return the seconds of one run for "time", the extra MiB of one run for "memory".
-
-        Raises:
-            RuntimeError: the process failed; it has printed why.
-        """
-        print(what, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline() if self._process.stdout else ""
+    def ask(what: str) -> float:
+        print(what, file=process.stdin, flush=True)
+        answer = process.stdout.readline() if process.stdout else ""
         if not answer:
-            raise RuntimeError(
-                f"{self._job.title}, {self._job.form} of {self._job.checkout} failed"
-            )
+            raise RuntimeError(f"{job.title}, {job.form} of {job.checkout} failed")
         return float(answer)
+
+    try:
+        yield ask
+    finally:
+        process.communicate()  # closes its input, which ends it
 
 
 def serve(job: Job) -> None:
@@ -99,11 +90,7 @@ def serve(job: Job) -> None:
 
 
 def _import_package(checkout: str) -> None:
-    """Import ``pointrend_ext`` of a checkout, whichever one is installed.
-
-    Raises:
-        ImportError: another one came, such as the installed one, because the checkout has none.
-    """
+    """Import ``pointrend_ext`` of a checkout, whichever one is installed."""
     sys.path.insert(0, checkout)
     package = importlib.import_module("pointrend_ext")
     sys.path.pop(0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import summary
 from benchmarks.report import Report
 from benchmarks.runs import table
 
@@ -42,20 +43,8 @@ def test_benchmark_tables_follow_from_the_data_and_stand_in_the_document(name, p
     assert written in (DOCS / page).read_text()
 
 
-def test_the_readme_quotes_the_demo():
-    """The sentence with the demo's AP names the values of its data file."""
-    summaries = json.loads((DOCS / "runs" / "toy_demo" / "runs.json").read_text())
-    (sentence,) = re.findall(r"AP at IoU \.85 to \.95[^.]*\.\d[^.]*\.\d", README)
-    for run in ("Mask R-CNN", "PointRend"):
-        assert f"{summaries[run]['results']['segm/AP85-95']:.1f}" in sentence
-
-
-def test_the_readme_quotes_the_benchmark():
-    """The sentence on speed names the ratios of its data file."""
-    rows = {r.case: r for r in Report.read(DOCS / "benchmarks" / "cpu").rows if r.threads == 1}
-    (sentence,) = re.findall(r"- \*\*Speed and memory\*\*: (.*?)\n- ", README, re.DOTALL)
-    usual = rows["R=100, C=80, 224x224"]
-    for row in (usual, rows["R=20, C=1203, 224x224"]):
-        assert f"{row.ratio:.1f}" in sentence
-    for form in ("ours", "upstream"):
-        assert f"{usual.peak_mib[form]:.0f} MiB" in sentence
+def test_the_readme_shows_the_table_of_the_data():
+    """``python -m benchmarks.summary --write`` mends it."""
+    (shown,) = re.findall(f"{summary.BEGIN}(.*?){summary.END}", README, re.DOTALL)
+    assert shown == summary.summary()
+    assert summary.replaced(README) == README

@@ -99,10 +99,32 @@ def load_tool():
     return load
 
 
-@pytest.fixture(scope="session")
-def tiny_options():
-    """Of the instance model of ``predictors``."""
-    return TINY
+@pytest.fixture
+def call_tool(load_tool, monkeypatch):
+    """Run a tool with a command line; return its exit code."""
+
+    def call(name: str, *words: object) -> int:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
+        return load_tool(name).main()
+
+    return call
+
+
+@pytest.fixture
+def ready_models(monkeypatch):
+    """Let ``Predictor.from_config`` return what is there by its file; what is asked is kept."""
+
+    def use(models: dict[str, Predictor]) -> list[tuple]:
+        asked = []
+
+        def from_config(config_file, weights, **options):
+            asked.append((config_file, weights, options))
+            return models[config_file]
+
+        monkeypatch.setattr(Predictor, "from_config", from_config)
+        return asked
+
+    return use
 
 
 @pytest.fixture(scope="session")

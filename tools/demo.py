@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
+from pointrend_ext.engine.command_line import add_model_arguments, run_tool
 from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
     DemoOptions,
@@ -23,7 +23,7 @@ from pointrend_ext.inference.demo import (
     find_inputs,
     run_demo,
 )
-from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inference.predictor import Predictor, build_predictor
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -61,14 +61,13 @@ def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
     if len(set(titles[: len(models)])) < len(models):
         titles = [f"{number}. {title}" for number, title in enumerate(titles, 1)]
     return {
-        title: Predictor.from_config(
-            config,
-            weights,
-            device=args.device,
+        title: build_predictor(
+            args,
+            config_file=config,
+            weights=weights,
             opts=[*args.opts, *args.more_opts],
             confidence=args.confidence,
             batch_size=args.batch_size,
-            load_options=load_options(args),
         )
         for title, (config, weights) in zip(titles, models, strict=False)
     }

@@ -9,8 +9,8 @@ import sys
 
 import torch
 
-from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
-from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.engine.command_line import add_model_arguments, run_tool
+from pointrend_ext.inference.predictor import build_predictor
 from pointrend_ext.inspection.sample_pictures import seen_image
 from pointrend_ext.modeling.alignment import record_flows
 from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
@@ -30,14 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
 def draw(args: argparse.Namespace) -> None:
     """Run the model on the image and draw its flows."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    predictor = Predictor.from_config(
-        args.config_file,
-        args.weights,
-        device=args.device,
-        opts=args.opts,
-        confidence=None,
-        load_options=load_options(args),
-    )
+    predictor = build_predictor(args, confidence=None)
     resized = predictor.model_input(read_image_rgb(args.image))["image"]
     height, width = (side // GRID * GRID for side in resized.shape[1:])
     if not height or not width:

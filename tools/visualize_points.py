@@ -12,10 +12,9 @@ import logging
 import sys
 from pathlib import Path
 
-from pointrend_ext.engine.command_line import add_model_arguments, load_options, run_tool
-from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.engine.command_line import add_model_arguments, run_tool
+from pointrend_ext.inference.predictor import build_predictor
 from pointrend_ext.inspection.point_pictures import write_refinement
-from pointrend_ext.inspection.point_recordings import ObjectRecording
 from pointrend_ext.visualization import read_image_rgb
 
 
@@ -37,14 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 def draw(args: argparse.Namespace) -> None:
     """Record and draw."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    predictor = Predictor.from_config(
-        args.config_file,
-        args.weights,
-        device=args.device,
-        opts=args.opts,
-        confidence=args.confidence,
-        load_options=load_options(args),
-    )
+    predictor = build_predictor(args, confidence=args.confidence)
     paths, recording = write_refinement(
         predictor,
         read_image_rgb(args.image),
@@ -54,7 +46,7 @@ def draw(args: argparse.Namespace) -> None:
         class_name=args.class_name,
         seed=args.seed,
     )
-    if isinstance(recording, ObjectRecording):
+    if recording.class_id is not None:
         name = predictor.classes.thing(recording.class_id)
         print(f"Object {args.object}: {name}, score {recording.score:.2f}")
     print("Written:", *paths)

@@ -35,7 +35,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
             not valid, or a data set that does not fit the model.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
-    notes += _use_cpu_if_needed(cfg)
+    notes += use_cpu_if_needed(cfg)
     _check_num_gpus(args.num_gpus)
     check_weights(cfg.MODEL.WEIGHTS)
     cfg.freeze()
@@ -62,7 +62,8 @@ def check_weights(weights: str) -> None:
         )
 
 
-def _use_cpu_if_needed(cfg: CfgNode) -> list[str]:
+def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
+    """Where there is no GPU, change ``cfg`` to run on the CPU; return notes of what was changed."""
     notes = []
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"

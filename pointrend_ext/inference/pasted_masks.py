@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
-import torch
 from detectron2.layers import paste_masks_in_image
 from torch import Tensor
 
@@ -37,11 +36,6 @@ class PastedMasks(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._probabilities)
 
-    @classmethod
-    def none(cls, size_hw: tuple[int, int]) -> PastedMasks:
-        """Return no masks."""
-        return cls(torch.zeros(0, 1, 1), torch.zeros(0, 4), size_hw)
-
     @overload
     def __getitem__(self, index: int) -> np.ndarray: ...
 
@@ -49,11 +43,7 @@ class PastedMasks(Sequence[np.ndarray]):
     def __getitem__(self, index: slice | np.ndarray) -> PastedMasks: ...
 
     def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray | PastedMasks:
-        """Paste one mask: (H, W) bool; or select several, without pasting them.
-
-        Args:
-            index: number of the mask, a slice, or an array of numbers or of truth values.
-        """
+        """Paste one mask, (H, W) bool; or select several, as of an array, without pasting them."""
         if isinstance(index, (int, np.integer)):
             mask, (crop, top, left) = np.zeros(self.size_hw, dtype=bool), self.crop(index)
             mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
@@ -69,22 +59,11 @@ class PastedMasks(Sequence[np.ndarray]):
         return masks if dtype is None else masks.astype(dtype)
 
     def crop(self, index: int) -> MaskCrop:
-        """Paste one mask around its box alone: bool, and where it begins.
-
-        Args:
-            index: number of the mask.
-        """
+        """Paste one mask around its box alone: bool, and where it begins."""
         return self._paste(index, 0.5)
 
     def probability_crop(self, index: int) -> MaskCrop:
-        """Paste one mask around its box alone, without a threshold.
-
-        Args:
-            index: number of the mask.
-
-        Returns:
-            uint8, 255 times the probability, rounded down; and where it begins.
-        """
+        """Paste one mask without a threshold: uint8, 255 times the probability, rounded down."""
         return self._paste(index, -1.0)
 
     def _paste(self, index: int, threshold: float) -> MaskCrop:

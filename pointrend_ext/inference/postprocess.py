@@ -24,12 +24,7 @@ __all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
 
 
 def with_instances(base: Prediction, raw: Instances) -> Prediction:
-    """Add instances to a prediction, in descending order of their scores.
-
-    Args:
-        base: of an image.
-        raw: what the model gives without post-processing, with ``pred_masks`` (R, 1, S, S).
-    """
+    """Add instances, by descending scores, from a model's raw ones: ``pred_masks`` (R, 1, S, S)."""
     size_hw = base.size_hw
     fields = dict(raw.get_fields())
     # Under another name Detectron2 does not paste them.
@@ -47,24 +42,13 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
 
 
 def with_labels(base: Prediction, output: Tensor, num_classes: int) -> Prediction:
-    """Add a label map to a prediction.
-
-    Args:
-        base: of an image.
-        output: as of ``resized_labels``.
-        num_classes: of the model; more than 255 need 16 bits.
-    """
+    """Add a label map, of ``resized_labels``; more than 255 classes need 16 bits."""
     labels = resized_labels(output, base.size_hw).cpu().numpy()
     return replace(base, label_map=labels.astype(np.uint8 if num_classes <= 255 else np.uint16))
 
 
 def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
-    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does.
-
-    Args:
-        prediction: with both.
-        model: a ``PanopticFPN``, whose thresholds are read.
-    """
+    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does."""
     threshold, objects = model.combine_instances_score_thresh, prediction.objects
     # Weaker instances never become segments, so they need not be pasted.
     strong = np.flatnonzero(objects.scores >= threshold)
@@ -88,14 +72,11 @@ def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
 
 
 def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Return the arg max of logits in another size, one class at a time.
+    """Return the ``label_map`` (H, W) of resized logits, made one class at a time.
 
     Args:
         output: (C, h, w) logits; or labels (H, W) that have the size already.
         size_hw: the wanted size.
-
-    Returns:
-        (H, W) labels, those of ``label_map`` of all classes' resized logits.
     """
     if output.dim() == 2:
         return output
@@ -104,9 +85,8 @@ def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:
     labels = torch.zeros(size_hw, dtype=torch.int64, device=output.device)
     best = torch.full(size_hw, -torch.inf, dtype=output.dtype, device=output.device)
     for number, logits in enumerate(two_class_logits(output, dim=0)):
-        plane = F.interpolate(
-            logits[None, None], size=size_hw, mode="bilinear", align_corners=False
-        )[0, 0]
+        plane = F.interpolate(logits[None, None], size_hw, mode="bilinear", align_corners=False)
+        plane = plane[0, 0]
         labels.masked_fill_(plane > best, number)
         best = torch.maximum(best, plane)
     return labels

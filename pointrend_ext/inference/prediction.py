@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pycocotools.mask as mask_util
+import torch
 
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -74,7 +75,7 @@ class Prediction:
     def objects(self) -> Objects:
         """The instances; of a semantic model there are none."""
         if self.boxes is None or self.scores is None or self.classes is None or self.masks is None:
-            masks = PastedMasks.none(self.size_hw)
+            masks = PastedMasks(torch.zeros(0, 1, 1), torch.zeros(0, 4), self.size_hw)
             return Objects(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), masks)
         return Objects(self.boxes, self.scores, self.classes, self.masks)
 
@@ -110,15 +111,13 @@ class Prediction:
         keep = class_filter(self.class_info, classes)
         changes: dict[str, Any] = {}
         if self.boxes is not None:
-            kept = [
-                keep(*pair) for pair in zip(self.class_names, self.objects.classes, strict=True)
-            ]
-            numbers = np.flatnonzero(np.array(kept, bool) & (self.objects.scores >= min_score))
+            pairs = zip(self.class_names, self.objects.classes, strict=True)
+            kept = np.array([keep(*pair) for pair in pairs], bool)
+            numbers = np.flatnonzero(kept & (self.objects.scores >= min_score))
             changes = {key: x[numbers] for key, x in self.objects._asdict().items()}
         if self.label_map is not None and classes is not None:
-            others = [
-                c for c, name in self._stuff_names(self.label_map).items() if not keep(name, c)
-            ]
+            names = self._stuff_names(self.label_map)
+            others = [c for c, name in names.items() if not keep(name, c)]
             void = self.label_map.dtype.type(self.void_label)
             changes["label_map"] = np.where(np.isin(self.label_map, others), void, self.label_map)
         if self.panoptic is not None:
@@ -127,9 +126,8 @@ class Prediction:
                 for s in self.panoptic.segments
                 if s.get("score", 1.0) >= min_score and keep(self._name_of(s), s["category_id"])
             ]
-            ids = self.panoptic.ids
-            ids = np.where(np.isin(ids, [s["id"] for s in segments]), ids, 0)
-            changes["panoptic"] = Panoptic(ids, segments)
+            known = np.isin(self.panoptic.ids, [s["id"] for s in segments])
+            changes["panoptic"] = Panoptic(np.where(known, self.panoptic.ids, 0), segments)
         return replace(self, **changes)
 
     def draw(
@@ -187,12 +185,7 @@ class Prediction:
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Return the instances in COCO's format of results.
 
-        Args:
-            image_id: of the image.
-
-        Returns:
-            One dict per instance: ``image_id``, ``category_id`` (the data set's own, where it is
-            known), ``bbox`` [x, y, width, height], ``score``, ``segmentation`` (compressed RLE).
+        They have the data set's own category ids, where these are known, and compressed RLE.
         """
         results = []
         for box, score, class_id, mask in zip(*self.objects, strict=True):
@@ -240,7 +233,7 @@ def class_filter(
     """Return a function of a class' name and id that tells whether it is wanted.
 
     Args:
-        info: the model's classes.
+        info: the known names.
         classes: the wanted names or ids; None for all.
 
     Raises:

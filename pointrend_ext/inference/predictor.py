@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from typing import Any, overload
@@ -18,21 +19,19 @@ from torch import nn
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
 from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
-from pointrend_ext.engine.setup import check_weights
-from pointrend_ext.inference.postprocess import (
-    with_instances,
-    with_labels,
-    with_segments,
-)
+from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
+from pointrend_ext.inference.postprocess import with_instances, with_labels, with_segments
 from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.visualization import image_to_rgb, read_image_rgb
 from pointrend_ext.visualization.instances import check_image
 
-__all__ = ["ImageLike", "Predictor"]
+__all__ = ["ImageLike", "Predictor", "build_predictor"]
 
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
@@ -74,8 +73,7 @@ class Predictor:
                 "no masks. Use GeneralizedRCNN or PanopticFPN with MODEL.MASK_ON True, or a "
                 "semantic segmentor."
             )
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
         self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
         self.classes = classes or Classes()
         self._augmentations = build_mapper(cfg, is_train=False).augmentations
@@ -107,8 +105,7 @@ class Predictor:
 
         Raises:
             FileNotFoundError: no such configuration or weights.
-            ValueError: an unknown key, no weights, weights that do not fill the model, or a number
-                out of its range.
+            ValueError: an unknown key, no or too few weights, or a number out of its range.
         """
         cfg = load_cfg(os.fspath(config_file), opts)
         _complete(cfg, weights, device, confidence)
@@ -135,9 +132,8 @@ class Predictor:
             A prediction, or a list of them in the same order.
 
         Raises:
-            FileNotFoundError: no such file.
-            ValueError: a file that is no picture, another array, or a picture that is too thin to
-                be resized.
+            OSError: no such file.
+            ValueError: no picture, another array, or a picture too thin to be resized.
         """
         if isinstance(images, (str, os.PathLike, np.ndarray, Image.Image)):
             return self([images])[0]
@@ -147,13 +143,7 @@ class Predictor:
         return predictions
 
     def model_input(self, image_rgb: np.ndarray) -> dict[str, Any]:
-        """Resize an image as in an evaluation.
-
-        Args:
-            image_rgb: (H, W, 3) uint8.
-
-        Returns:
-            ``image``: (3, h, w) in ``INPUT.FORMAT``.
+        """Resize (H, W, 3) uint8 RGB as in an evaluation: ``image`` (3, h, w), ``INPUT.FORMAT``.
 
         Raises:
             ValueError: a picture too thin to be resized.
@@ -197,6 +187,12 @@ class Predictor:
         return predictions
 
 
+def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
+    """Build the model of ``add_model_arguments``; ``options`` of ``from_config`` come first."""
+    named = {key: getattr(args, key) for key in ("config_file", "weights", "device", "opts")}
+    return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
+
+
 def _load(image: ImageLike) -> tuple[np.ndarray, str]:
     """Return pixels and name."""
     if isinstance(image, (str, os.PathLike)):
@@ -224,11 +220,11 @@ def _complete(
     check_weights(cfg.MODEL.WEIGHTS)
     if device is not None:
         cfg.MODEL.DEVICE = device
-    elif cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
+    else:
+        use_cpu_if_needed(cfg)
     if confidence is not None:
-        if not 0 <= confidence <= 1:
-            raise ValueError(f"confidence is {confidence}; it must lie between 0 and 1.")
+        is_share = 0 <= confidence <= 1
+        check_values("Predictor", ("confidence", confidence, is_share, "between 0 and 1"))
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
         cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
     cfg.freeze()

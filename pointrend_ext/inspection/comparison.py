@@ -77,19 +77,14 @@ def write_comparisons(
         output_dir: where the PNG files go; created.
         num_pictures: at most so many.
 
-    Returns:
-        The files written.
-
     Raises:
         ValueError: an unknown data set, or predictions of another one.
-        FileNotFoundError: a file is not there.
     """
     data = find_data_set(dataset_name)
-    candidates = (
-        _of_instances(data, predictions)
-        if isinstance(data, InstanceData)
-        else _of_labels(data, predictions)
-    )
+    if isinstance(data, InstanceData):
+        candidates = _of_instances(data, predictions)
+    else:
+        candidates = _of_labels(data, predictions)
     written = []
     for candidate in _take_turns(list(candidates))[:num_pictures]:
         path = output_dir / f"{Path(candidate.file_name).stem}.png"

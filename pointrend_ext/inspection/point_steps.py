@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
@@ -15,12 +16,6 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
-from pointrend_ext.inspection.point_recordings import (
-    MapRecording,
-    ObjectRecording,
-    Recording,
-    Step,
-)
 from pointrend_ext.layers import (
     at_least_float32,
     class_uncertainty,
@@ -39,10 +34,51 @@ from pointrend_ext.modeling.point_head import (
 )
 from pointrend_ext.modeling.point_head.plans import TrainPointPlan
 
-__all__ = ["record_map", "record_object"]
+__all__ = ["Recording", "Step", "record_map", "record_object"]
 
 _Points = Callable[[Tensor], Tensor]
 _Head = TypeVar("_Head", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One doubling, of one map.
+
+    Attributes:
+        before: (K, H, W) logits, interpolated.
+        coords: (P, 2) centres of the corrected cells, (x, y) in (0, 1) of the map.
+        scores: (P,) their uncertainty before the correction, larger is more uncertain.
+        after: (K, H, W) logits, corrected.
+    """
+
+    before: Tensor
+    coords: Tensor
+    scores: Tensor
+    after: Tensor
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How the mask of an object, or a class map, came about.
+
+    Attributes:
+        coarse: (K, H, W) logits, where K is 1 for an object, of its class alone.
+        steps: from the coarse map to the final one.
+        training_coords: (P, 2) in [0, 1] of the map: points that a training step would draw,
+        num_important: of which these come first, chosen by uncertainty; the others cover the map.
+        box_px: left, top, right, bottom of what the map covers, in pixels of the image that the
+            model sees: an object's box; for a class map the whole image, padding included.
+        class_id: of an object, as predicted.
+        score: of an object.
+    """
+
+    coarse: Tensor
+    steps: list[Step]
+    training_coords: Tensor
+    num_important: int
+    box_px: tuple[float, float, float, float]
+    class_id: int | None = None
+    score: float | None = None
 
 
 @torch.no_grad()
@@ -53,14 +89,14 @@ def record_object(
     *,
     keep: Callable[[int], bool] | None = None,
     generator: torch.Generator | None = None,
-) -> ObjectRecording:
-    """Record the refinement of one detection.
+) -> Recording:
+    """Record the refinement of one detection, of a model in evaluation mode.
 
     Unlike in the model's own path, which predicts densely as long as every cell would be corrected
     anyway, all doublings from the coarse mask on are made; the final mask is the same.
 
     Args:
-        model: with a ``PointRendROIMaskHead``, in evaluation mode.
+        model: with a ``PointRendROIMaskHead``.
         model_input: ``image`` (3, H, W).
         number: of the detection, the best score first.
         keep: tells which class ids count; None for all.
@@ -75,7 +111,13 @@ def record_object(
         # That of a PanopticFPN gives a label map as well.
         (detections,) = GeneralizedRCNN.inference(model, [model_input], do_postprocess=False)
     x = _find(detections, number, keep)
-    inputs = _region_inputs(head, features, x)
+    inputs = RegionInputs(
+        features=head.point_levels.gather(features),
+        strides=head.point_levels.strides,
+        boxes_px=[x.pred_boxes.tensor],
+        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
+        classes=x.pred_classes,
+    )
     coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
     plan = head.subdivision
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
@@ -86,11 +128,12 @@ def record_object(
         points_per_region=doublings * plan.num_points,
     )
     uncertainty = foreground_uncertainty
-    steps = _record(coarse, predict_points, uncertainty, doublings, plan.num_points)
-    recording = _with_training_points(coarse, steps, uncertainty, head.train_points, generator)
-    return ObjectRecording(
-        **vars(recording),
-        box_px=x.pred_boxes.tensor[0].cpu(),
+    x0, y0, x1, y1 = x.pred_boxes.tensor[0].tolist()
+    return Recording(
+        coarse[0].cpu(),
+        _record(coarse, predict_points, uncertainty, doublings, plan.num_points),
+        *_training_points(coarse, uncertainty, head.train_points, generator),
+        box_px=(x0, y0, x1, y1),
         class_id=int(x.pred_classes),
         score=float(x.scores),
     )
@@ -99,16 +142,11 @@ def record_object(
 @torch.no_grad()
 def record_map(
     model: nn.Module, model_input: dict[str, Any], *, generator: torch.Generator | None = None
-) -> MapRecording:
-    """Record the refinement of a class map.
-
-    Args:
-        model: with a ``PointRendSemanticHead``, in evaluation mode.
-        model_input: ``image`` (3, H, W).
-        generator: source of randomness of the training points.
+) -> Recording:
+    """Record the refinement of a class map; see ``record_object``.
 
     Raises:
-        ValueError: another head.
+        ValueError: another head than ``PointRendSemanticHead``.
     """
     head = getattr(model, "sem_seg_head", None)
     head = _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
@@ -129,11 +167,13 @@ def record_map(
     coarse = at_least_float32(inputs.coarse_logits)
     predict_points = map_inference_predictor(head.point_head, inputs)
     plan = head.subdivision
-    steps = _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
-    recording = _with_training_points(
-        coarse, steps, class_uncertainty, head.train_points, generator
+    rows, columns = inputs.extent_px
+    return Recording(
+        coarse[0].cpu(),
+        _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points),
+        *_training_points(coarse, class_uncertainty, head.train_points, generator),
+        box_px=(0, 0, columns, rows),
     )
-    return MapRecording(**vars(recording), extent_px=inputs.extent_px)
 
 
 def _checked(head: nn.Module | None, wanted: type[_Head], what: str, key: str) -> _Head:
@@ -168,19 +208,6 @@ def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None
             "Choose another, or a lower confidence."
         )
     return detections[order[number]]
-
-
-def _region_inputs(
-    head: PointRendROIMaskHead, features: dict[str, Tensor], detection: Instances
-) -> RegionInputs:
-    boxes_px = [detection.pred_boxes.tensor]
-    return RegionInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        boxes_px=boxes_px,
-        coarse_logits=head.coarse_logits(features, boxes_px),
-        classes=detection.pred_classes,
-    )
 
 
 def _record(
@@ -218,21 +245,12 @@ def _record(
     return recorded
 
 
-def _with_training_points(
-    coarse: Tensor,
-    steps: list[Step],
-    uncertainty: _Points,
-    plan: TrainPointPlan,
-    generator: torch.Generator | None,
-) -> Recording:
-    """Draw points as a training step does."""
+def _training_points(
+    coarse: Tensor, uncertainty: _Points, plan: TrainPointPlan, generator: torch.Generator | None
+) -> tuple[Tensor, int]:
+    """Draw points as a training step does: (P, 2), and how many are important."""
+    share, count = plan.importance_sample_ratio, plan.num_points
     coords = get_uncertain_point_coords_with_randomness(
-        coarse,
-        uncertainty,
-        plan.num_points,
-        plan.oversample_ratio,
-        plan.importance_sample_ratio,
-        generator=generator,
+        coarse, uncertainty, count, plan.oversample_ratio, share, generator=generator
     )
-    num_important = int(plan.importance_sample_ratio * plan.num_points)
-    return Recording(coarse[0].cpu(), steps, coords[0].cpu(), num_important)
+    return coords[0].cpu(), int(share * count)

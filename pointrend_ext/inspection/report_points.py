@@ -14,8 +14,7 @@ from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_recordings import ObjectRecording, Step
-from pointrend_ext.inspection.point_steps import record_object
+from pointrend_ext.inspection.point_steps import Recording, record_object
 from pointrend_ext.modeling import PointRendROIMaskHead
 from pointrend_ext.visualization import read_image_rgb
 
@@ -42,7 +41,6 @@ def record_shown_points(
 
     Raises:
         ValueError: The images are not known, or the model has another number of classes.
-        FileNotFoundError: An image is not there.
     """
     heads: Any = getattr(predictor.model, "roi_heads", None)
     if not isinstance(getattr(heads, "mask_head", None), PointRendROIMaskHead):
@@ -54,9 +52,7 @@ def record_shown_points(
         )
     found = {}
     for shown in objects:
-        points = _points_of(
-            predictor, name, shown, list(class_names).index(shown.example.class_name)
-        )
+        points = _points_of(predictor, name, shown, class_names.index(shown.example.class_name))
         if points is not None:
             found[shown.example.annotation_id] = points
     return found
@@ -78,8 +74,7 @@ def _points_of(
     number = _matching_detection(predictor, model_input, class_id, wanted, scale)
     if number is None:
         return None
-    recording = record_object(predictor.model, model_input, number)
-    return _in_image(recording, scale)
+    return _in_image(record_object(predictor.model, model_input, number), scale)
 
 
 @torch.no_grad()
@@ -97,21 +92,16 @@ def _matching_detection(
     height, width = wanted.shape
     masks = PastedMasks(raw.pred_masks[:, 0], boxes_px, (height, width))
     candidates = torch.nonzero(raw.pred_classes == class_id)[:, 0].tolist()
-    ious = {number: mask_iou(np.asarray(masks[number]), wanted) for number in candidates}
+    ious = {number: mask_iou(masks[number], wanted) for number in candidates}
     best = max(ious, key=ious.__getitem__, default=None)  # of equal ones the best score
     return best if best is not None and ious[best] >= MATCH_IOU else None
 
 
-def _in_image(recording: ObjectRecording, scale: np.ndarray) -> RefinedPoints:
+def _in_image(recording: Recording, scale: np.ndarray) -> RefinedPoints:
     """Collect the points of all steps that choose, in pixels of the image."""
-    corner, opposite = recording.box_px.double().numpy().reshape(2, 2)
-    steps = [step for step in recording.steps if _chooses(step)] or recording.steps[-1:]
-    points = [
-        (corner + step.coords.double().numpy() * (opposite - corner)) * scale for step in steps
-    ]
-    sides = [np.full(len(step.coords), step.after.shape[-1]) for step in steps]
+    corner, opposite = np.reshape(recording.box_px, (2, 2))
+    steps = [x for x in recording.steps if len(x.coords) < x.after[0].numel()]
+    steps = steps or recording.steps[-1:]
+    points = [(corner + x.coords.double().numpy() * (opposite - corner)) * scale for x in steps]
+    sides = [np.full(len(x.coords), x.after.shape[-1]) for x in steps]
     return RefinedPoints(np.concatenate(points), np.concatenate(sides))
-
-
-def _chooses(step: Step) -> bool:
-    return len(step.coords) < step.after[0].numel()

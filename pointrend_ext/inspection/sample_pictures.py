@@ -15,12 +15,7 @@ from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.layers import box_to_px
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
-from pointrend_ext.visualization import (
-    draw_instances,
-    draw_points,
-    stack_rows,
-    titled_columns,
-)
+from pointrend_ext.visualization import draw_instances, draw_points, stack_rows, titled_columns
 
 __all__ = ["draw_sample", "seen_image"]
 
@@ -74,15 +69,7 @@ def draw_sample(
 
 
 def seen_image(model_input: Mapping[str, Any], cfg: CfgNode) -> np.ndarray:
-    """Return the image that a model is given.
-
-    Args:
-        model_input: ``image`` (3, H, W) in ``INPUT.FORMAT``, on the CPU.
-        cfg: ``INPUT.FORMAT`` is read.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-    """
+    """Return the image that a model is given, ``image`` (3, H, W), as (H, W, 3) uint8 RGB."""
     pixels = model_input["image"].numpy().transpose(1, 2, 0)
     pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
     return np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
@@ -90,16 +77,13 @@ def seen_image(model_input: Mapping[str, Any], cfg: CfgNode) -> np.ndarray:
 
 def _with_bitmasks(instances: Instances) -> Instances:
     """Return instances whose masks are bitmaps, as the loss at points reads them."""
-    found = Instances(instances.image_size, **instances.get_fields())
-    masks = found.gt_masks if found.has("gt_masks") else None
-    if not isinstance(masks, BitMasks):
-        size_hw = instances.image_size
-        found.gt_masks = (
-            BitMasks(torch.zeros(len(found), *size_hw, dtype=torch.bool))
-            if masks is None
-            else BitMasks.from_polygon_masks(masks, *size_hw)
-        )
-    return found
+    fields, size_hw = dict(instances.get_fields()), instances.image_size
+    masks = fields.get("gt_masks")
+    if masks is None:
+        fields["gt_masks"] = BitMasks(torch.zeros(len(instances), *size_hw, dtype=torch.bool))
+    elif not isinstance(masks, BitMasks):
+        fields["gt_masks"] = BitMasks.from_polygon_masks(masks, *size_hw)
+    return Instances(size_hw, **fields)
 
 
 def _draw_labelled_points(

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import re
-from pathlib import Path
-
 import pytest
-from detectron2.engine import default_argument_parser
 
 from benchmarks import options
 from benchmarks.command import main
 from benchmarks.measure import Timing, time_interleaved
 from benchmarks.report import Report, Row, dumps
-from benchmarks.worker import Job, Worker
+from benchmarks.worker import Job, worker
 
-ROOT = Path(__file__).parents[2]
 FAKE = "tests.benchmarks.fake_cases"
 QUICK = ["--rounds", "2", "--only", "sleep"]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMAND = re.compile(r"python -m (benchmarks[\w.]*)([^\n`]*)")
 
 
 def test_forms_take_turns_and_the_first_round_does_not_count():
@@ -88,9 +80,9 @@ def test_a_folder_without_the_package(tmp_path, capfd):
     job = Job(FAKE, [], "Fake: sleep", "ours", 1, str(tmp_path))
     with (
         pytest.raises(RuntimeError, match=r"Fake: sleep, ours of .* failed"),
-        Worker(job) as worker,
+        worker(job) as ask,
     ):
-        worker.ask("time")
+        ask("time")
     assert f"{tmp_path} has no pointrend_ext" in capfd.readouterr().err
 
 
@@ -122,26 +114,3 @@ def test_a_command_names_no_folder_of_this_machine():
     words = ["--image", "/home/me/photo.jpg", "--output", "docs/benchmarks/cpu", "R=1, C=8"]
     shown = "--image photo.jpg --output docs/benchmarks/cpu 'R=1, C=8'"
     assert options.shown(words) == shown
-
-
-def show_help(name):
-    module = importlib.import_module("benchmarks.__main__" if name == "benchmarks" else name)
-    if name == "benchmarks.train_upstream":
-        default_argument_parser().parse_args(["--help"])
-    elif hasattr(module, "cases"):
-        options.parse(module, ["--help"])
-    else:
-        module.main(["--help"])
-
-
-def test_documents_name_commands_and_options_that_exist(capsys):
-    used: dict[str, set[str]] = {}
-    for document in DOCUMENTS:
-        text = re.sub(r"\\\n\s*", " ", document.read_text(encoding="utf-8"))
-        for name, rest in COMMAND.findall(text):
-            used.setdefault(name, set()).update(re.findall(r"(?<=\s)--[a-z][\w-]+", rest))
-    assert len(used) >= 7
-    for name, found in used.items():
-        with pytest.raises(SystemExit, match="0"):
-            show_help(name)
-        assert found <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), name

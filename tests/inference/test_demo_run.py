@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -60,14 +60,14 @@ def good_files() -> list[tuple[str, Image.Image, np.ndarray, dict]]:
     unit = Image.fromarray(np.array(grey).astype(np.float32) / 255)
     two_frames = {"save_all": True, "append_images": [Image.new("P", rgb.size)]}
     two_pages = {"save_all": True, "append_images": [grey]}
+    turned = {2: np.fliplr(pixels), 3: np.rot90(pixels, 2), 4: np.flipud(pixels)}
+    turned[6] = np.rot90(pixels, 3)
+    plain = [f"plain.{kind}" for kind in ("png", "jpg", "bmp", "tif", "ppm")]
+    plain += ["UPPER.JPG", "picture.jpg.png", "ünï cödé 名前.png", "'quoted' & [bracket] $x.png"]
     return [
-        ("plain.png", rgb, pixels, {}),
-        ("plain.jpg", rgb, pixels, {}),
+        *((name, rgb, pixels, {}) for name in plain),
         ("progressive.jpg", rgb, pixels, {"progressive": True}),
-        ("plain.bmp", rgb, pixels, {}),
         ("plain.webp", rgb, pixels, {"lossless": True}),
-        ("plain.tif", rgb, pixels, {}),
-        ("plain.ppm", rgb, pixels, {}),
         ("lzw.tiff", rgb, pixels, {"compression": "tiff_lzw"}),
         ("two pages.tif", rgb, pixels, two_pages),
         ("grey.jpg", grey, as_grey, {}),
@@ -88,17 +88,10 @@ def good_files() -> list[tuple[str, Image.Image, np.ndarray, dict]]:
         ("one pixel.png", rgb.crop((0, 0, 1, 1)), pixels[:1, :1], {}),
         ("tall.png", Image.fromarray(tall), tall, {}),
         ("wide.png", Image.fromarray(wide), wide, {}),
-        ("ünï cödé 名前.png", rgb, pixels, {}),
-        ("UPPER.JPG", rgb, pixels, {}),
-        ("picture.jpg.png", rgb, pixels, {}),
         ("wrong suffix.png", rgb, pixels, {"format": "JPEG"}),
-        ("'quoted' & [bracket] $x.png", rgb, pixels, {}),
         ("ycbcr.jpg", rgb.convert("YCbCr"), pixels, {}),
         # Stored pixels, which a viewer turns.
-        ("exif 2.png", rgb, np.fliplr(pixels), {"exif": exif(2)}),
-        ("exif 3.png", rgb, np.rot90(pixels, 2), {"exif": exif(3)}),
-        ("exif 4.png", rgb, np.flipud(pixels), {"exif": exif(4)}),
-        ("exif 6.png", rgb, np.rot90(pixels, 3), {"exif": exif(6)}),
+        *((f"exif {n}.png", rgb, seen, {"exif": exif(n)}) for n, seen in turned.items()),
         ("exif 8.jpg", rgb, np.rot90(pixels), {"exif": exif(8)}),
     ]
 
@@ -247,28 +240,13 @@ def test_unknown_class_stops_before_the_first_image(tmp_path, demo):
 
 
 @pytest.fixture
-def command(load_tool, predictors, monkeypatch, tmp_path):
-    """The command with models that are there already; what it asked for is kept."""
-    tool = load_tool("demo")
-    asked = []
-
-    def from_config(config, weights, **options):
-        asked.append((config, weights, options["opts"], options["confidence"]))
-        return predictors("instance")
-
-    monkeypatch.setattr(tool.Predictor, "from_config", from_config)
-
-    def run(*words):
-        output = ("--output", str(tmp_path / "out"))
-        words = ("--config-file", "c.yaml", "--weights", "w.pth", *output, *words)
-        monkeypatch.setattr(sys, "argv", ["demo.py", *words])
-        return tool.main()
-
-    run.asked = asked
-    return run
+def command(call_tool, tmp_path):
+    given = ("--config-file", "c.yaml", "--weights", "w.pth", "--output", tmp_path / "out")
+    return partial(call_tool, "demo", *given)
 
 
-def test_the_command(tmp_path, command, make_picture, capsys):
+def test_the_command(tmp_path, command, make_picture, ready_models, predictors, capsys):
+    asked = ready_models({name: predictors("instance") for name in ("c.yaml", "d.yaml")})
     write_image(tmp_path / "a.png", make_picture())
     (tmp_path / "b.png").write_text("no picture")
     words = [
@@ -277,7 +255,10 @@ def test_the_command(tmp_path, command, make_picture, capsys):
     ]
     assert command(*words) == 1
     options = ["INPUT.MIN_SIZE_TEST", "64"]
-    assert command.asked == [("c.yaml", "w.pth", options, 0.2), ("d.yaml", None, options, 0.2)]
+    assert [(*ask[:2], ask[2]["opts"], ask[2]["confidence"]) for ask in asked] == [
+        ("c.yaml", "w.pth", options, 0.2),
+        ("d.yaml", None, options, 0.2),
+    ]
     printed = capsys.readouterr()
     assert printed.out.startswith("1 images and 0 frames in")
     assert "b.png" in printed.err
@@ -287,7 +268,10 @@ def test_the_command(tmp_path, command, make_picture, capsys):
     assert "Nothing to do" in capsys.readouterr().err
 
 
-def test_broken_files_are_named_and_the_rest_goes_on(tmp_path, command, capfd, caplog):
+def test_broken_files_are_named_and_the_rest_goes_on(
+    tmp_path, command, ready_models, predictors, capfd, caplog
+):
+    ready_models({"c.yaml": predictors("instance")})
     bad, folder = bad_files(), tmp_path / "odd files, überall"
     (folder / "folder.jpg").mkdir(parents=True)
     for name, data in bad.items():
@@ -295,7 +279,7 @@ def test_broken_files_are_named_and_the_rest_goes_on(tmp_path, command, capfd, c
     (folder / "dangling.png").symlink_to("nowhere.png")
     write_image(folder / "good.png", base_picture())
     absent = [folder / name for name in ("folder.jpg", "dangling.png", "none.png")]
-    assert command("--input", *map(str, [folder, *absent])) == 1
+    assert command("--input", folder, *absent) == 1
     printed = capfd.readouterr()
     assert printed.out.startswith("1 images and 0 frames in")
     assert "Traceback" not in printed.err

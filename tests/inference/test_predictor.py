@@ -46,8 +46,9 @@ def test_instances_are_those_of_an_evaluation(predictors, saved):
     assert 0 < masks.mean() < 0.9
     np.testing.assert_array_equal(np.asarray(got.masks), masks)
     np.testing.assert_array_equal(got.masks[-1], masks[-1])
-    assert got.label_map is None
-    assert got.panoptic is None
+    assert got.label_map is got.panoptic is None
+    assert set(got.class_names) <= {"blob", "star", "gear", "ring", "letter", "plate"}
+    assert got.class_info.category_id(0) == 1
 
 
 @pytest.mark.parametrize("output", ["logits", "labels"])
@@ -80,11 +81,10 @@ def test_files_arrays_and_pillow_images_agree(predictors, saved):
     path, pixels = saved
     of_file, *others = predictor([str(path), pixels, Image.fromarray(pixels)])
     assert of_file.name == str(path)
-    for other in others:
+    for other in (*others, predictor(pixels)):
         np.testing.assert_array_equal(of_file.boxes, other.boxes)
         np.testing.assert_array_equal(np.asarray(of_file.masks), np.asarray(other.masks))
-    again = predictor(pixels)
-    np.testing.assert_array_equal(again.draw(), of_file.draw())
+        np.testing.assert_array_equal(of_file.draw(), other.draw())
 
 
 def test_channel_order_is_that_of_the_model(predictors, make_picture):
@@ -93,12 +93,6 @@ def test_channel_order_is_that_of_the_model(predictors, make_picture):
     rgb = predictors("instance", "INPUT.FORMAT", "RGB").model_input(pixels)["image"]
     torch.testing.assert_close(bgr, rgb.flip(0), rtol=0, atol=0)
     assert bgr.float().std() > 10
-
-
-def test_names_come_from_the_data_set(predictors, make_picture):
-    prediction = predictors("instance")(make_picture())
-    assert set(prediction.class_names) <= {"blob", "star", "gear", "ring", "letter", "plate"}
-    assert prediction.class_info.category_id(0) == 1
 
 
 def test_one_class_at_a_time_gives_the_arg_max_of_all():
@@ -178,10 +172,9 @@ def test_mistakes_before_a_model_is_built(arguments, message):
 
 def test_wrong_arrays_and_models(predictors):
     predictor = predictors("instance")
-    with pytest.raises(ValueError, match=r"\(5, 6\).*RGB"):
-        predictor(np.zeros((5, 6), np.uint8))
-    with pytest.raises(ValueError, match=r"3 x 20000.*Cut it"):
-        predictor(np.zeros((3, 20000, 3), np.uint8))
+    for shape, message in (((5, 6), r"\(5, 6\).*RGB"), ((3, 20000, 3), r"3 x 20000.*Cut it")):
+        with pytest.raises(ValueError, match=message):
+            predictor(np.zeros(shape, np.uint8))
     cfg = predictor.cfg.clone()
     cfg.defrost()
     cfg.MODEL.MASK_ON = False

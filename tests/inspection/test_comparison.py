@@ -8,21 +8,16 @@ import numpy as np
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
-from pycocotools import mask as mask_util
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.inspection import comparison
 from pointrend_ext.inspection.comparison import write_comparisons
 from pointrend_ext.visualization import read_image_rgb, write_image
+from tests.toy_instances import rle
 
 NAME, SIZE_HW = "two_classes_to_compare", (60, 80)
 COLORS = [[200, 0, 0], [0, 0, 200]]
-
-
-def encode(mask):
-    rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {**rle, "counts": rle["counts"].decode()}
 
 
 @pytest.fixture
@@ -42,7 +37,7 @@ def results_file(truth, tmp_path):
             if not annotation["iscrowd"]:
                 ids = {key: annotation[key] for key in ("image_id", "category_id")}
                 mask = decode_mask(annotation["segmentation"], sizes_hw[ids["image_id"]])
-                moved = encode(np.roll(mask, shift, axis=1))
+                moved = rle(np.roll(mask, shift, axis=1))
                 entries.append({**ids, "score": score, "segmentation": moved})
         (tmp_path / name).write_text(json.dumps(entries))
         return tmp_path / name
@@ -103,7 +98,7 @@ def label_maps(tmp_path):
         Image.fromarray(truth).save(truth_file)
         for name, predicted in (("first", truth), ("second", labels)):
             saved[name] += [
-                {"file_name": image, "category_id": c, "segmentation": encode(predicted == c)}
+                {"file_name": image, "category_id": c, "segmentation": rle(predicted == c)}
                 for c in range(2)
             ]
         records.append({"file_name": image, "sem_seg_file_name": truth_file})

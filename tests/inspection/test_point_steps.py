@@ -21,7 +21,7 @@ def test_object_ends_in_the_mask_of_the_model(predictors, make_picture, number):
         (raw,) = predictor.model.inference([model_input], do_postprocess=False)
     index = raw.scores.argsort(descending=True, stable=True)[number]
     assert recording.class_id == raw.pred_classes[index]
-    torch.testing.assert_close(recording.box_px, raw.pred_boxes.tensor[index])
+    torch.testing.assert_close(torch.tensor(recording.box_px), raw.pred_boxes.tensor[index])
     final = recording.steps[-1].after.sigmoid()
     # Rounding may choose other cells among equally uncertain ones.
     differs = (final - raw.pred_masks[index]).abs()
@@ -66,9 +66,9 @@ def test_map_ends_in_the_logits_of_the_model(predictors, make_picture):
     rows, columns = expected.shape[1:]
     final = recording.steps[-1].after[:, :rows, :columns]
     torch.testing.assert_close(final, expected, atol=1e-4, rtol=1e-4)
-    assert recording.extent_px == tuple(recording.steps[-1].after.shape[1:])
+    assert recording.box_px == (0, 0, *recording.steps[-1].after.shape[:0:-1])
     for step in recording.steps:  # nothing is asked in the padding
-        x, y = (step.coords * torch.tensor(recording.extent_px[::-1])).unbind(1)
+        x, y = (step.coords * torch.tensor(recording.box_px[2:])).unbind(1)
         assert x.max() < columns
         assert y.max() < rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ def test_points_are_those_of_the_shown_detection(predictors, make_picture, show,
     raw = raw[raw.scores.argsort(descending=True, stable=True)]  # of some the box is empty
     own = np.abs(raw.pred_boxes.tensor.detach().numpy() * 1.25 - box).max(axis=1).argmin()
     recording = record_object(predictor.model, model_input, int(own))
-    x0, y0, x1, y1 = recording.box_px.tolist()
+    x0, y0, x1, y1 = recording.box_px
     expected, sides = [], []
     for step in recording.steps[2:]:  # 14 x 14 and 28 x 28 cells are all predicted
         for x, y in step.coords.tolist():
@@ -108,10 +108,8 @@ def test_mistakes(predictors, show):
 def evaluated(predictors, image_file, instances, tmp_path):
     """An evaluation of both models in which the first one's masks are the truth."""
     prediction = predictors("instance")(image_file)
-    objects = [
-        (0, int(k), np.asarray(m))
-        for k, m in zip(prediction.classes, prediction.masks, strict=True)
-    ]
+    pairs = zip(prediction.classes, prediction.masks, strict=True)
+    objects = [(0, int(k), mask) for k, mask in pairs]
     truth = instances.truth([(120, 170)], [(*o, False) for o in objects], NAMES).dataset
     truth["images"][0]["file_name"] = Path(image_file).name
     scores = prediction.scores.tolist()
@@ -125,33 +123,19 @@ def evaluated(predictors, image_file, instances, tmp_path):
 
 
 @pytest.fixture
-def run_tool(load_tool, predictors, evaluated, tmp_path, monkeypatch, capsys):
+def report(call_tool, evaluated, tmp_path):
     pytest.importorskip("jinja2")
     pytest.importorskip("matplotlib")
-    tool = load_tool("report")
+    file = tmp_path / "evaluation.json"
+    write_evaluation(evaluated, file)
+    return partial(call_tool, "report", "--evaluation", file, "--output", tmp_path / "r.html")
+
+
+def test_the_tool_shows_the_points(report, ready_models, predictors, tmp_path):
     built = {"rend.yaml": predictors("instance"), "plain.yaml": predictors("instance", *PLAIN)}
-    asked = []
-
-    def from_config(config, weights, **options):
-        asked.append((config, weights, options))
-        return built[config]
-
-    monkeypatch.setattr(tool.Predictor, "from_config", from_config)
-    write_evaluation(evaluated, tmp_path / "evaluation.json")
-
-    def run(*words):
-        paths = ["--evaluation", str(tmp_path / "evaluation.json"), "--output"]
-        monkeypatch.setattr(sys, "argv", ["report.py", *paths, str(tmp_path / "r.html"), *words])
-        code = tool.main()
-        return code, capsys.readouterr().err, asked
-
-    return run
-
-
-def test_the_tool_shows_the_points(run_tool, tmp_path):
+    asked = ready_models(built)
     models = ["--model", "rend=rend.yaml,a.pth", "--model", "plain=plain.yaml,b.pth"]
-    code, _, asked = run_tool(*models, "--pictures", "2", "--device", "cpu")
-    assert code == 0
+    assert report(*models, "--pictures", 2, "--device", "cpu") == 0
     options = {"device": "cpu", "confidence": None}  # the threshold of the evaluation
     assert asked == [("rend.yaml", "a.pth", options), ("plain.yaml", "b.pth", options)]
     text = html.unescape((tmp_path / "r.html").read_text(encoding="utf-8"))
@@ -164,17 +148,16 @@ def test_the_tool_shows_the_points(run_tool, tmp_path):
     assert "In the last row, the cells that the point head predicted anew" in " ".join(text.split())
 
 
-def test_the_tool_names_mistakes(run_tool, tmp_path):
-    code, error, _ = run_tool("--model", "other=rend.yaml,a.pth")
-    assert code == 2
+def test_the_tool_names_mistakes(report, tmp_path, capsys):
+    assert report("--model", "other=rend.yaml,a.pth") == 2
+    error = capsys.readouterr().err
     assert error.startswith("report.py: ")
     assert error.endswith("--model other: the evaluation has the models ['rend', 'plain'].\n")
     assert not (tmp_path / "r.html").exists()
     with pytest.raises(SystemExit):
-        run_tool("--model", "rend=rend.yaml")
+        report("--model", "rend=rend.yaml")
     evaluation = json.loads((tmp_path / "evaluation.json").read_text())
     evaluation["data_set"]["kind"] = "semantic"
     (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
-    code, error, _ = run_tool("--model", "rend=rend.yaml,a.pth", "--description", "gone.yaml")
-    assert code == 2
-    assert "gone.yaml" in error
+    assert report("--model", "rend=rend.yaml,a.pth", "--description", "gone.yaml") == 2
+    assert "gone.yaml" in capsys.readouterr().err

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.modeling import build_model
-from PIL import Image
 
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.modeling.alignment import record_flows
 from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
+from tests.tiny_models import TINY
 
 CONFIG = "Toy/pointrend_rcnn_toy.yaml"
 ALIGNED = [
@@ -23,7 +21,7 @@ ALIGNED = [
 
 
 @pytest.fixture
-def run(load_tool, monkeypatch, tmp_path, make_picture):
+def run(call_tool, tmp_path, make_picture):
     """Run a command on a picture and the weights of a tiny model."""
     write_image(tmp_path / "a.png", make_picture())
 
@@ -31,20 +29,16 @@ def run(load_tool, monkeypatch, tmp_path, make_picture):
         cfg = load_cfg(CONFIG, [*(options_of_weights or options), "MODEL.WEIGHTS", ""])
         torch.manual_seed(3)
         torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "model.pth")
-        given = ["--config-file", CONFIG, "--image", str(tmp_path / "a.png"), "--output", output]
-        options = [*options, "MODEL.WEIGHTS", tmp_path / "model.pth"]
-        monkeypatch.setattr(sys, "argv", [name, *map(str, [*given, *words, *options])])
-        return load_tool(name).main()
+        given = ["--config-file", CONFIG, "--image", tmp_path / "a.png", "--output", output]
+        return call_tool(name, *given, *words, *options, "MODEL.WEIGHTS", tmp_path / "model.pth")
 
     return run
 
 
 @pytest.mark.parametrize("image_format", ["BGR", "RGB"])
-def test_flows_are_those_of_the_image_in_the_models_format(
-    run, tiny_options, tmp_path, capsys, image_format
-):
+def test_flows_are_those_of_the_image_in_the_models_format(run, tmp_path, capsys, image_format):
     """The drawing equals that of the model run here, whose flows depend on the colours."""
-    options = [*tiny_options, *ALIGNED, "MODEL.FPN.ALIGNMENT.ZERO_INIT", "False"]
+    options = [*TINY, *ALIGNED, "MODEL.FPN.ALIGNMENT.ZERO_INIT", "False"]
     options += ["INPUT.FORMAT", image_format]
     output = tmp_path / "new" / "flow.png"
     assert run("visualize_flow", output, options) == 0
@@ -58,41 +52,34 @@ def test_flows_are_those_of_the_image_in_the_models_format(
     height, width = (side // 32 * 32 for side in image.shape[:2])
     image = np.ascontiguousarray(image[:height, :width])
     pixels = {"RGB": image, "BGR": image[:, :, ::-1]}[image_format].copy()
+    inputs = [{"image": torch.from_numpy(pixels).permute(2, 0, 1)}]
     with torch.no_grad(), record_flows(model) as flows:
-        model.backbone(
-            model.preprocess_image([{"image": torch.from_numpy(pixels).permute(2, 0, 1)}]).tensor
-        )
+        model.backbone(model.preprocess_image(inputs).tensor)
     expected = flow_panel(image, {flow.name: flow.flow_px[0].numpy() for flow in flows})
     difference = np.abs(read_image_rgb(output).astype(int) - expected)
     assert (difference > 3).mean() < 0.01
 
 
 @pytest.mark.parametrize(
-    ("options", "options_of_weights", "reason"),
+    ("options", "of_weights", "reason"),
     [
-        ([*ALIGNED, "INPUT.MIN_SIZE_TEST", 20], None, "32 are needed on each side"),
-        ([], None, "no feature alignment"),
+        ([*ALIGNED, "INPUT.MIN_SIZE_TEST", 20], ALIGNED, "32 are needed on each side"),
+        ([], [], "no feature alignment"),
         (ALIGNED, [], "weights do not fill the model"),
     ],
 )
-def test_flows_that_cannot_be_drawn(
-    run, tiny_options, tmp_path, capsys, options, options_of_weights, reason
-):
-    if options_of_weights is not None:
-        options_of_weights = [*tiny_options, *options_of_weights]
-    options = [*tiny_options, *options]
+def test_flows_that_cannot_be_drawn(run, tmp_path, capsys, options, of_weights, reason):
+    options, of_weights = [*TINY, *options], [*TINY, *of_weights]
     output = tmp_path / "f.png"
-    assert run("visualize_flow", output, options, options_of_weights=options_of_weights) == 2
+    assert run("visualize_flow", output, options, options_of_weights=of_weights) == 2
     assert reason in capsys.readouterr().err
     assert not output.exists()
 
 
-def test_points(run, tiny_options, tmp_path, capsys):
+def test_points(run, tmp_path, capsys):
     words = ("--confidence", "0", "--object", "1")
-    assert run("visualize_points", tmp_path / "points", tiny_options, *words) == 0
+    assert run("visualize_points", tmp_path / "points", TINY, *words) == 0
     assert "Object 1: " in capsys.readouterr().out
-    with Image.open(tmp_path / "points" / "steps.gif") as animation:
-        assert animation.n_frames == 1 + 3 * 5
-    assert np.std(read_image_rgb(tmp_path / "points" / "steps.png")) > 10
-    assert run("visualize_points", tmp_path, tiny_options, "--class", "ster") == 2
+    assert len(list((tmp_path / "points").iterdir())) == 3
+    assert run("visualize_points", tmp_path, TINY, "--class", "ster") == 2
     assert "knows no class ['ster']" in capsys.readouterr().err

@@ -63,13 +63,8 @@ class OutputWriter:
     def write(self, prediction: Prediction, source: Input) -> None:
         """Write everything but the overlay.
 
-        Args:
-            prediction: of an image.
-            source: the picture.
-
         Raises:
             ValueError: an image without an id.
-            OSError: a file cannot be written.
         """
         if "json" in self.kinds:
             self._add_results(prediction, source.path.name)
@@ -95,14 +90,13 @@ class OutputWriter:
             if file_name not in self._image_ids:
                 raise ValueError(f"{file_name} has no id: it is not in the file of image ids.")
             image_id = self._image_ids[file_name]
-        height, width = prediction.image.shape[:2]
+        height, width = prediction.size_hw
         self._images.append(
             {"id": image_id, "file_name": file_name, "height": height, "width": width}
         )
         info = prediction.class_info
         self._categories = [
-            {"id": info.category_id(number), "name": name}
-            for number, name in enumerate(info.things)
+            {"id": info.category_id(k), "name": name} for k, name in enumerate(info.things)
         ]
         self._results += prediction.to_coco(image_id)
 
@@ -145,14 +139,7 @@ def cut_out(image_rgb: np.ndarray, probability: MaskCrop) -> np.ndarray:
 
 
 def panoptic_picture(ids: np.ndarray) -> np.ndarray:
-    """Write ids as COCO's panoptic PNGs do: R + 256 G + 65536 B.
-
-    Args:
-        ids: (H, W) integers.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-    """
+    """Turn ids (H, W) into (H, W, 3) uint8 as in COCO's panoptic PNGs: R + 256 G + 65536 B."""
     return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=2)
 
 

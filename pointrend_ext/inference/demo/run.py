@@ -36,8 +36,7 @@ class DemoOptions:
             overlays comes from the first.
         writer: what is written, and where.
         classes: names or ids of the classes to keep; None for all.
-        color_by_class: one colour per class of instances instead of one per instance.
-        show_boxes: whether boxes of instances are drawn.
+        color_by_class, show_boxes: see ``Prediction.draw``.
         max_frames: of a video or camera; None for all.
         progress: whether a bar is shown.
     """
@@ -58,13 +57,7 @@ class DemoOptions:
 
 @dataclass
 class DemoReport:
-    """What came of it.
-
-    Attributes:
-        num_images: pictures that are done.
-        num_frames: frames of videos that are done.
-        failures: one message per input that failed.
-    """
+    """Pictures and frames of videos that are done, and one message per input that failed."""
 
     num_images: int = 0
     num_frames: int = 0
@@ -86,21 +79,16 @@ class DemoReport:
 
 
 def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
-    """Run models on pictures, videos and cameras, and write the results.
+    """Run models on pictures, then on videos and cameras, and write the results.
 
-    Args:
-        inputs: pictures, which come first; then the others, in their order. A camera goes on until
-            it ends, is interrupted, or has given ``max_frames``.
-        options: what to do with them.
-
-    Returns:
-        What was done. Inputs that cannot be read or processed are among its failures.
+    A camera goes on until it ends, is interrupted, or has given ``max_frames``. Inputs that cannot
+    be read or processed are among the failures of the report.
 
     Raises:
         ValueError: classes to keep that the model does not know.
     """
-    for predictor in options.predictors.values():  # fails before the first image, if at all
-        class_filter(predictor.classes, options.classes)
+    for predictor in options.predictors.values():
+        class_filter(predictor.classes, options.classes)  # fails before the first image, if at all
     report = DemoReport()
     try:
         _pictures([x for x in inputs if not x.is_video], options, report)
@@ -193,6 +181,5 @@ def _draw(
         )
         for prediction in of_models
     ]
-    if len(cells) == 1:
-        return cells[0]
-    return titled_columns(list(options.predictors), cells, bar_px=None, gap_px=6)
+    titles = list(options.predictors)
+    return titled_columns(titles, cells, bar_px=None, gap_px=6) if len(cells) > 1 else cells[0]

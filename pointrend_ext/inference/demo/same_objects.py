@@ -23,10 +23,8 @@ class ObjectColors:
 
     def __call__(self, prediction: Prediction) -> np.ndarray:
         """Return colours (R, 3) uint8 RGB of the instances."""
-        boxes, classes = (
-            Boxes(torch.as_tensor(prediction.objects.boxes)),
-            prediction.objects.classes,
-        )
+        boxes = Boxes(torch.as_tensor(prediction.objects.boxes))
+        classes = prediction.objects.classes
         same_class = classes[:, None] == self._classes[None]
         iou = pairwise_iou(boxes, self._boxes).numpy() * same_class
         numbers = self._next + np.arange(len(classes))

@@ -37,10 +37,7 @@ class Video:
 
 
 def open_video(path: Path) -> Video:
-    """Open a file.
-
-    Args:
-        path: in any format that ffmpeg reads.
+    """Open a file, in any format that ffmpeg reads.
 
     Raises:
         ValueError: it cannot be read as a video, or PyAV is not installed.
@@ -56,10 +53,7 @@ def open_video(path: Path) -> Video:
 
 
 def open_camera(number: int) -> Video:
-    """Open a camera.
-
-    Args:
-        number: as OpenCV counts them, from 0.
+    """Open a camera, numbered as OpenCV counts them, from 0.
 
     Raises:
         ValueError: it gives no frame.
