@@ -165,16 +165,26 @@ def matching_numbers(first: np.ndarray, masks: np.ndarray) -> np.ndarray:
     if len(a) and len(b):
         shared = a.astype(np.float32) @ b.T.astype(np.float32)
         union = a.sum(axis=1)[:, None] + b.sum(axis=1)[None] - shared
-        iou = shared / np.maximum(union, 1)
-        for pair in np.argsort(-iou, axis=None, kind="stable").tolist():
-            i, j = divmod(pair, len(b))
-            if iou[i, j] < _SAME_OBJECT_IOU:
-                break
-            if numbers[j] < 0 and i not in numbers:
-                numbers[j] = i
+        rows, columns = greedy_pairs(shared / np.maximum(union, 1))
+        numbers[columns] = rows
     left_over = np.flatnonzero(numbers < 0)
     numbers[left_over] = len(a) + np.arange(len(left_over))
     return numbers
+
+
+def greedy_pairs(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows (P,) and columns (P,) of the same objects in two sets, given their IoU (R, S).
+
+    Pairs are made by descending IoU, as long as it suffices; each object is in one at most.
+    """
+    pairs: dict[int, int] = {}
+    for pair in np.argsort(-iou, axis=None, kind="stable").tolist():
+        i, j = divmod(pair, iou.shape[1])
+        if iou[i, j] < _SAME_OBJECT_IOU:
+            break
+        if i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return np.array(list(pairs), np.int64), np.array(list(pairs.values()), np.int64)
 
 
 def _paint_outlined(

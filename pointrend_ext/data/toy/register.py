@@ -66,8 +66,8 @@ def _checked(load: Callable[[], DatasetDicts], base: Path) -> Callable[[], Datas
         if not (base / "toy.json").is_file():
             raise FileNotFoundError(
                 f"The toy data set is not in {base} (no toy.json). Generate it with `python "
-                f"tools/make_toy_data.py --root {base.parent}`, or point DETECTRON2_DATASETS to "
-                "the folder that holds `toy`."
+                f"tools/make_toy_data.py --data-root {base.parent}`, or point DETECTRON2_DATASETS "
+                "to the folder that holds `toy`."
             )
         return load()
 

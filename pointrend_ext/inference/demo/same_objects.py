@@ -8,7 +8,7 @@ from detectron2.structures import Boxes, pairwise_iou
 
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization import colors_of
-from pointrend_ext.visualization.pairing import greedy_pairs
+from pointrend_ext.visualization.compare import greedy_pairs
 
 __all__ = ["ObjectColors"]
 
