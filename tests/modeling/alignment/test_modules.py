@@ -18,6 +18,7 @@ from pointrend_ext.modeling.alignment import (
     record_flows,
 )
 from tests.modeling.builders import model_cfg
+from tests.modeling.decoder_oracles import AlignSeg, SFNet, prepare
 
 KINDS = [FAM, GatedFAM, CAB]
 COORDS = ["pixel", "sfnet", "alignseg"]
@@ -29,20 +30,6 @@ MULTIPLY_ADDS = {
     GatedFAM: REDUCE_LOW + REDUCE_HIGH + 9 * 256 * 4 + 9 * 4,
     CAB: 2 * (256 * 256 + 256 * 256 // 4 + 9 * 256 * 2),
 }
-
-
-def randomize(module, std=0.3):
-    """Weights large enough for flows of some pixels, and statistics for the normalisations."""
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.normal_(0, std, generator=generator)
-        for name, buffer in module.named_buffers():
-            if name.endswith("running_var"):
-                buffer.uniform_(0.5, 2, generator=generator)
-            elif name.endswith("running_mean"):
-                buffer.normal_(0, 0.2, generator=generator)
-    return module
 
 
 def make_maps(rng, channels=6, low_hw=(6, 10), high_hw=(3, 5), dtype=torch.float64):
@@ -59,69 +46,25 @@ def make_node(**values):
     return model_cfg({f"FPN.ALIGNMENT.{k}": v for k, v in values.items()}).MODEL.FPN.ALIGNMENT
 
 
-# ---- definitions, written anew from the weights
-
-
-def expected_fam(m, low, high):
-    hidden = [up(F.conv2d(high, m["down_h.weight"]), low, m.coords)]
-    hidden.append(F.conv2d(low, m["down_l.weight"]))
-    flow = F.conv2d(torch.cat(hidden, 1), m["flow_make.weight"], padding=1)
-    return low + flow_warp(high, flow, coords=m.coords)
-
-
-def expected_gated_fam(m, low, high):
-    h = up(F.conv2d(high, m["down_h.weight"]), low, m.coords)
-    hidden = torch.cat([h, F.conv2d(low, m["down_l.weight"])], 1)
-    flow = F.conv2d(hidden, m["flow_make.weight"], padding=1)
-    statistics = [h.mean(1), low.mean(1), h.max(1).values, low.max(1).values]
-    gate = F.conv2d(torch.stack(statistics, 1), m["flow_gate.0.weight"], padding=1).sigmoid()
-    warped_high = flow_warp(high, flow[:, :2], coords=m.coords)
-    warped_low = flow_warp(low, flow[:, 2:], coords=m.coords)
-    factor = 2 if m.coords == "pixel" else 1
-    return factor * (gate * warped_high + (1 - gate) * warped_low)
-
-
-def expected_cab(m, low, high):
-    high = up(high, low, m.coords)
-    both = torch.cat([low, high], 1)
-    flows = []
-    for name in ("delta_gen1", "delta_gen2"):
-        hidden = F.conv2d(both, m[f"{name}.0.weight"])
-        hidden = F.batch_norm(
-            hidden,
-            m[f"{name}.0.norm.running_mean"],
-            m[f"{name}.0.norm.running_var"],
-            m[f"{name}.0.norm.weight"],
-            m[f"{name}.0.norm.bias"],
-        )
-        hidden = torch.where(hidden > 0, hidden, 0.01 * hidden)
-        flows.append(F.conv2d(hidden, m[f"{name}.1.weight"], padding=1))
-    return flow_warp(high, flows[0], coords=m.coords) + flow_warp(low, flows[1], coords=m.coords)
-
-
-class State(dict):
-    def __init__(self, module):
-        super().__init__(module.state_dict())
-        self.coords = module.coords
-
-
 @pytest.mark.parametrize("coords", COORDS)
 @pytest.mark.parametrize(
-    ("kind", "expected"), [(FAM, expected_fam), (GatedFAM, expected_gated_fam), (CAB, expected_cab)]
+    ("kind", "oracle"),
+    [(FAM, SFNet.fam), (GatedFAM, SFNet.gated_fam), (CAB, AlignSeg.cab)],
+    ids=["FAM", "GatedFAM", "CAB"],
 )
 @pytest.mark.parametrize("sizes", [((6, 10), (3, 5)), ((7, 9), (4, 5))], ids=["even", "odd"])
-def test_values(rng, kind, expected, coords, sizes):
-    module = randomize(kind(channels=6, coords=coords)).double().eval()
+def test_values(rng, kind, oracle, coords, sizes):
+    module = prepare(kind(channels=6, coords=coords), 0.5)
     low, high = make_maps(rng, low_hw=sizes[0], high_hw=sizes[1])
+    decoder = (AlignSeg if kind is CAB else SFNet)(module, coords)
     with torch.no_grad():
-        got = module(low, high)
-        assert max(flow.abs().max() for flow in module.predict_flows(low, high)) > 0.5
-        torch.testing.assert_close(got, expected(State(module), low, high), rtol=0, atol=1e-10)
+        expected = oracle(decoder, low, high)
+        torch.testing.assert_close(module(low, high), expected, rtol=0, atol=1e-10)
 
 
 def test_the_split_of_cab_is_its_definition_in_training(rng):
     """The same batch statistics, gradients and, at 256 channels, values as unsplit."""
-    module = randomize(CAB(channels=256), std=0.02).train()
+    module = prepare(CAB(channels=256), 0.02).float().train()
     low, high = make_maps(rng, channels=256, dtype=torch.float32)
     both = torch.cat([low, up(high, low, "pixel")], 1)
     flows = module.predict_flows(low, high)
@@ -147,17 +90,6 @@ def test_parameters_and_multiply_adds(kind):
     counter = FlopCountAnalysis(module, inputs)
     counter.unsupported_ops_warnings(False)
     assert counter.by_operator()["conv"] == 8 * 12 * MULTIPLY_ADDS[kind]
-
-
-def test_names_and_shapes_are_those_of_the_definition():
-    shapes = {k: tuple(v.shape) for k, v in CAB(channels=4).state_dict().items() if v.dim() > 1}
-    branch = {"0.weight": (4, 8, 1, 1), "1.weight": (2, 4, 3, 3)}
-    assert shapes == {f"delta_gen{i}.{k}": v for i in (1, 2) for k, v in branch.items()}
-    assert set(FAM(channels=4).state_dict()) == {
-        "down_h.weight",
-        "down_l.weight",
-        "flow_make.weight",
-    }
 
 
 # ---- starting point and training
@@ -194,14 +126,14 @@ def test_from_zero_all_parameters_learn(rng, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_a_whole_module(rng, kind):
-    module = randomize(kind(channels=2), std=0.1).double().eval()
+    module = prepare(kind(channels=2), 0.1)
     low, high = (x.requires_grad_() for x in make_maps(rng, 2, (4, 5), (2, 3)))
     assert torch.autograd.gradcheck(module, (low, high), eps=1e-7, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16(rng, kind):
-    module = randomize(kind(channels=6), std=0.05).bfloat16().eval()
+    module = prepare(kind(channels=6), 0.05).bfloat16()
     low, high = make_maps(rng, dtype=torch.bfloat16)
     got = module(low, high)
     assert got.dtype == torch.bfloat16
@@ -238,23 +170,24 @@ def test_defaults_of_the_node():
     assert dict(make_node()) == defaults
 
 
-def test_mistakes():
-    with pytest.raises(ValueError, match=r"NAME is 'SAM'.*\['CAB', 'FAM', 'GatedFAM'\]"):
-        build_feature_alignment(make_node(NAME="SAM"), channels=4)
-    with pytest.raises(ValueError, match="CHANNELS is -5"):
-        build_feature_alignment(make_node(NAME="CAB", CHANNELS=-5), channels=4)
-    for kind in KINDS:
-        with pytest.raises(ValueError, match=f"{kind.__name__}: COORDS is 'corner'"):
-            kind(channels=4, coords="corner")
-    assert {name for name, _ in FEATURE_ALIGNMENT_REGISTRY} >= {"CAB", "FAM", "GatedFAM"}
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"NAME": "SAM"}, r"NAME is 'SAM'.*\['CAB', 'FAM', 'GatedFAM'\]"),
+        ({"NAME": "CAB", "CHANNELS": -5}, "CHANNELS is -5"),
+        *(({"NAME": k.__name__, "COORDS": "corner"}, f"{k.__name__}: COORDS is") for k in KINDS),
+    ],
+)
+def test_mistakes(node, message):
+    with pytest.raises(ValueError, match=message):
+        build_feature_alignment(make_node(**node), channels=4)
 
 
 # ---- looking at flows
 
 
 def test_recorded_flows(rng):
-    model = nn.ModuleDict({"a": FAM(channels=6), "b": CAB(channels=6)})
-    model = randomize(model).double().eval()
+    model = prepare(nn.ModuleDict({"a": FAM(channels=6), "b": CAB(channels=6)}), 0.3)
     low, high = make_maps(rng)
     with torch.no_grad(), record_flows(model) as flows:
         plain = model["a"](low, high)
@@ -270,7 +203,7 @@ def test_recorded_flows(rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_flows_of_published_grids_are_recorded_in_pixels(rng, kind, coords):
     """A unit is half a pixel; a whole one where AlignSeg's grid reads a map of half the size."""
-    module = randomize(kind(channels=6, coords=coords)).double().eval()
+    module = prepare(kind(channels=6, coords=coords), 0.3)
     low, high = make_maps(rng)  # high has half the size
     height, width = low.shape[-2:]
     with torch.no_grad():
