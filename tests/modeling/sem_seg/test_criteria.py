@@ -53,21 +53,6 @@ def test_ohem(rng, threshold, min_kept):
     assert criterion(logits, targets).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_ohem_by_hand():
-    # true-class probabilities .9, .8, .6, .1: two are hard, three must be kept
-    probs = torch.tensor([0.9, 0.8, 0.6, 0.1], dtype=torch.float64)
-    logits = torch.stack([probs.log(), (1 - probs).log()]).view(1, 2, 1, 4)
-    targets = torch.zeros(1, 1, 4, dtype=torch.int64)
-
-    def loss(min_kept):
-        return ohem_cross_entropy(
-            logits, targets, threshold=0.7, min_kept=min_kept, ignore_value=IGNORE
-        ).item()
-
-    assert loss(1) == pytest.approx(-(math.log(0.6) + math.log(0.1)) / 2)
-    assert loss(3) == pytest.approx(-(math.log(0.8) + math.log(0.6) + math.log(0.1)) / 3)
-
-
 def test_ohem_gradients_reach_the_kept_pixels_alone(rng):
     logits, targets = make_case(rng)
     logits.requires_grad_()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -17,8 +16,8 @@ from pointrend_ext.modeling.sem_seg.losses import (
     sem_seg_point_loss,
     upsampled_losses,
 )
+from tests.modeling.sem_seg.decoder_heads import IGNORE, mean_loss, upsampled
 
-IGNORE = 255
 CRITERIA = {
     "cross_entropy": nn.CrossEntropyLoss(ignore_index=IGNORE),
     "hard_pixel_mining": DeepLabCE(ignore_label=IGNORE, top_k_percent_pixels=0.2),
@@ -34,39 +33,6 @@ def fpn_head(num_classes=4, stride=4, weight=0.5):
         loss_weight=weight,
         ignore_value=IGNORE,
     )
-
-
-def pixel_losses(logits, targets, stride):
-    """Per-pixel cross entropy by loops in float64; None where ignored."""
-    losses = []
-    for image, labels in zip(logits.double().numpy(), targets.numpy(), strict=True):
-        if len(image) == 1:
-            image = np.concatenate([np.zeros_like(image), image])
-        rows, columns = image.shape[1:]
-        for y in range(labels.shape[0]):
-            for x in range(labels.shape[1]):
-                if labels[y, x] == IGNORE:
-                    losses.append(None)
-                    continue
-                row = min(max((y + 0.5) / stride - 0.5, 0), rows - 1)
-                column = min(max((x + 0.5) / stride - 0.5, 0), columns - 1)
-                i, j = int(row), int(column)
-                i1, j1 = min(i + 1, rows - 1), min(j + 1, columns - 1)
-                a, b = row - i, column - j
-                here = (1 - a) * ((1 - b) * image[:, i, j] + b * image[:, i, j1]) + a * (
-                    (1 - b) * image[:, i1, j] + b * image[:, i1, j1]
-                )
-                losses.append(math.log(np.exp(here).sum()) - here[labels[y, x]])
-    return losses
-
-
-def expected_loss(kind, losses):
-    if kind == "cross_entropy":
-        valid = [x for x in losses if x is not None]
-        return sum(valid) / len(valid)
-    losses = sorted((x or 0.0 for x in losses), reverse=True)
-    worst = losses[: int(0.2 * len(losses))]
-    return sum(worst) / len(worst)
 
 
 def random_case(rng, size_hw, *, num_classes=4, stride=4, dtype=torch.float64):
@@ -88,34 +54,20 @@ def test_upsampled_losses_are_those_of_every_true_pixel(rng, kind, num_classes, 
     got = upsampled_losses(
         CRITERIA[kind], logits, targets, stride=stride, ignore_value=IGNORE, weight=0.25
     )
-    expected = 0.25 * expected_loss(kind, pixel_losses(logits, targets, stride))
+    expected = 0.25 * mean_loss(kind, upsampled(logits, stride, size_hw), targets)
     assert list(got) == ["loss_sem_seg"]
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_hard_pixel_mining_by_hand():
-    # ten pixels of one row: the worst two are those with logit -4 and -3 for their class
-    margins = torch.tensor([5.0, 1, -4, 2, 0, -3, 7, 6, 3, 4])
-    logits = torch.stack([margins, torch.zeros(10)]).view(1, 2, 1, 10)
-    got = upsampled_losses(
-        CRITERIA["hard_pixel_mining"],
-        logits,
-        torch.zeros(1, 1, 10, dtype=torch.int64),
-        stride=1,
-        ignore_value=IGNORE,
-        weight=1.0,
-    )
-    expected = (math.log1p(math.exp(4)) + math.log1p(math.exp(3))) / 2
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-6)
+    assert got["loss_sem_seg"].item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("size_hw", [(8, 12), (9, 15), (5, 12)])
 @pytest.mark.parametrize("num_classes", [1, 4])
 def test_coarse_losses_serve_heads_that_need_whole_cells(rng, size_hw, num_classes):
     logits, targets = random_case(rng, size_hw, num_classes=num_classes)
-    got = coarse_losses(fpn_head(num_classes), logits, targets)
-    expected = 0.5 * expected_loss("cross_entropy", pixel_losses(logits, targets, 4))
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-5)  # computes in float32
+    got = coarse_losses(fpn_head(num_classes), logits, targets)  # computes in float32
+    expected = 0.5 * mean_loss("cross_entropy", upsampled(logits, 4, size_hw), targets)
+    assert got["loss_sem_seg"].item() == pytest.approx(
+        expected.item(), rel=1e-5
+    )  # computes in float32
 
 
 def test_coarse_losses_leave_what_the_head_can_do_alone(rng):
@@ -145,17 +97,6 @@ def all_losses(logits, targets):
     yield coarse_losses(fpn_head(logits.shape[1]), logits, targets)
     for criterion in CRITERIA.values():
         yield upsampled_losses(criterion, logits, targets, stride=4, ignore_value=IGNORE, weight=1)
-
-
-@pytest.mark.parametrize("num_classes", [1, 4])
-def test_all_ignored_is_zero_with_zero_gradients(rng, num_classes):
-    logits, targets = random_case(rng, (9, 15), num_classes=num_classes, dtype=torch.float32)
-    logits.requires_grad_()
-    for losses in all_losses(logits, torch.full_like(targets, IGNORE)):
-        [loss] = losses.values()
-        assert loss.item() == 0
-        [gradient] = torch.autograd.grad(loss, logits)
-        torch.testing.assert_close(gradient, torch.zeros_like(logits), rtol=0, atol=0)
 
 
 def test_one_valid_image_in_the_batch_is_enough(rng):
@@ -226,19 +167,23 @@ def test_two_class_logits():
 # ---- loss at points
 
 
-def test_point_loss_by_hand():
-    logits = torch.tensor([[[0.0, 2.0, 9.0], [0.0, 0.0, 9.0], [0.0, -1.0, -9.0]]])
-    labels = torch.tensor([[1, 2, IGNORE]])
-    expected = (math.log(3) + math.log(math.e**2 + 1 + math.e**-1) + 1) / 2
-    got = sem_seg_point_loss(logits, labels, IGNORE)
-    assert got.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_binary_point_loss_by_hand():
-    logits = torch.tensor([[[2.0, -1.0, 5.0]]])
-    labels = torch.tensor([[1, 0, IGNORE]])
-    expected = (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2
-    got = sem_seg_point_loss(logits, labels, IGNORE)
+@pytest.mark.parametrize(
+    ("logits", "labels", "expected"),
+    [
+        (
+            [[0.0, 2.0, 9.0], [0.0, 0.0, 9.0], [0.0, -1.0, -9.0]],
+            [1, 2, IGNORE],
+            (math.log(3) + math.log(math.e**2 + 1 + math.e**-1) + 1) / 2,
+        ),
+        (
+            [[2.0, -1.0, 5.0]],
+            [1, 0, IGNORE],
+            (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2,
+        ),
+    ],
+)
+def test_point_loss_by_hand(logits, labels, expected):
+    got = sem_seg_point_loss(torch.tensor([logits]), torch.tensor([labels]), IGNORE)
     assert got.item() == pytest.approx(expected, rel=1e-6)
 
 

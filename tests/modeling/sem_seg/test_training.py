@@ -10,12 +10,13 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import point_rend_head
+from tests.modeling.sem_seg.decoder_heads import IGNORE, mean_loss, upsampled
 
-IGNORE = 255
 DEEPLAB = {
     "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "DeepLabV3LogitsHead",
     "SEM_SEG_HEAD__NORM": "BN",
 }
+COARSE_HEADS = pytest.mark.parametrize("overrides", [{}, DEEPLAB], ids=["SemSegFPNHead", "DeepLab"])
 
 
 def losses_of(head, features, targets):
@@ -26,27 +27,32 @@ def losses_of(head, features, targets):
     return losses
 
 
-def draws(num_images, num_points, oversample, importance):
-    """What the seed of ``losses_of`` gives: candidates, coverage, number of important points."""
-    torch.manual_seed(5)
-    candidates = torch.rand(num_images, int(num_points * oversample), 2, dtype=torch.float64)
-    important = int(importance * num_points)
-    coverage = torch.rand(num_images, num_points - important, 2, dtype=torch.float64)
-    return candidates, coverage, important
-
-
-def oracle_point_loss(loops, targets, **plan):
-    """Mean over the valid points of the batch, and how many points were ignored."""
-    candidates, coverage, important = draws(len(loops), **plan)
-    losses = []
-    for image, loop in enumerate(loops):
-        points = loop.training_points(candidates[image], coverage[image], important)
-        losses += [loop.cross_entropy(x, y, targets[image]) for x, y in points]
-    valid = [loss for loss in losses if loss is not None]
-    return sum(valid) / len(valid), len(losses) - len(valid)
-
-
 PLAN = {"num_points": 40, "oversample": 3, "importance": 0.75}
+
+
+@pytest.fixture
+def check_points(loop_head):
+    """Compare the loss at points with the oracle's; returns how many points were ignored."""
+
+    def check(losses, head, features, targets, *, names=("p2",), plan=PLAN):
+        num_points, stride = plan["num_points"], head.common_stride
+        num_important = int(plan["importance"] * num_points)
+        torch.manual_seed(5)  # as in losses_of
+        draws = [
+            torch.rand(len(targets), number, 2, dtype=torch.float64)
+            for number in (int(num_points * plan["oversample"]), num_points - num_important)
+        ]
+        every = []
+        for image, labels in enumerate(targets):
+            loop = loop_head(head, features, image, names, coarse_stride=stride)
+            points = loop.training_points(*(draw[image] for draw in draws), num_important)
+            every += [loop.cross_entropy(x, y, labels) for x, y in points]
+        valid = [loss for loss in every if loss is not None]
+        expected = sum(valid) / len(valid)
+        assert losses["loss_sem_seg_point"].item() == pytest.approx(expected, rel=1e-10)
+        return len(every) - len(valid)
+
+    return check
 
 
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
@@ -60,25 +66,16 @@ PLAN = {"num_points": 40, "oversample": 3, "importance": 0.75}
         (16, (37, 53), ("p4", "p2")),
     ],
 )
-def test_losses(semantic, loop_head, stride, size_hw, names, num_classes):
+def test_losses(semantic, check_points, stride, size_hw, names, num_classes):
     head = semantic.head(
         stride, SEM_SEG_HEAD__NUM_CLASSES=num_classes, SEM_SEG_POINT_HEAD__IN_FEATURES=names
     )
     features, targets = semantic.features(size_hw), semantic.targets(size_hw, num_classes)
     losses = losses_of(head, features, targets)
-    loops = [loop_head(head, features, image, names, coarse_stride=stride) for image in range(2)]
-    expected, ignored = oracle_point_loss(loops, targets, **PLAN)
-    assert ignored > 5
-    assert losses["loss_sem_seg_point"].item() == pytest.approx(expected, rel=1e-10)
+    assert check_points(losses, head, features, targets, names=names) > 5
 
     logits = head.coarse_sem_seg_head.layers(features)
-    dense = F.interpolate(logits, scale_factor=stride, mode="bilinear", align_corners=False)
-    dense = dense[..., : size_hw[0], : size_hw[1]]
-    if num_classes == 1:
-        valid = targets != IGNORE
-        expected = F.binary_cross_entropy_with_logits(dense[:, 0][valid], targets[valid].double())
-    else:
-        expected = F.cross_entropy(dense, targets, ignore_index=IGNORE)
+    expected = mean_loss("cross_entropy", upsampled(logits, stride, size_hw), targets)
     # Detectron2's head computes its loss in float32
     assert losses["loss_sem_seg"].item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -91,7 +88,7 @@ def test_losses(semantic, loop_head, stride, size_hw, names, num_classes):
         {"num_points": 25, "oversample": 1, "importance": 0.3},
     ],
 )
-def test_the_plan_of_the_points(semantic, loop_head, plan):
+def test_the_plan_of_the_points(semantic, check_points, plan):
     head = semantic.head(
         8,
         SEM_SEG_POINT_HEAD__TRAIN_NUM_POINTS=plan["num_points"],
@@ -100,61 +97,30 @@ def test_the_plan_of_the_points(semantic, loop_head, plan):
     )
     features = semantic.features((24, 40))
     targets = semantic.targets((24, 40)) % 3  # nothing ignored
-    loops = [loop_head(head, features, image, coarse_stride=8) for image in range(2)]
-    expected, ignored = oracle_point_loss(loops, targets, **plan)
-    got = losses_of(head, features, targets)["loss_sem_seg_point"].item()
-    assert ignored == 0
-    assert got == pytest.approx(expected, rel=1e-10)
+    losses = losses_of(head, features, targets)
+    assert check_points(losses, head, features, targets, plan=plan) == 0
 
 
-def test_an_ignored_image_does_not_change_the_mean(semantic, loop_head):
+def test_an_ignored_image_does_not_change_the_mean(semantic, check_points):
     head, features = semantic.head(16), semantic.features((37, 53))
     targets = semantic.targets((37, 53))
     targets[1] = IGNORE
-    got = losses_of(head, features, targets)["loss_sem_seg_point"].item()
-    loops = [loop_head(head, features, image, coarse_stride=16) for image in range(2)]
-    expected, ignored = oracle_point_loss(loops, targets, **PLAN)
-    assert ignored > 40
-    assert got == pytest.approx(expected, rel=1e-10)
+    assert check_points(losses_of(head, features, targets), head, features, targets) > 40
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
-def test_points_beyond_the_labels_are_ignored(semantic, loop_head, num_classes):
+def test_points_beyond_the_labels_are_ignored(semantic, check_points, num_classes):
     """Labels of 20 x 31 in maps that cover 48 x 64: Detectron2's segmentor never pads that much."""
     head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes)
     features, targets = semantic.features((37, 53)), semantic.targets((20, 31), num_classes)
     losses = losses_of(head, features, targets)
-    loops = [loop_head(head, features, image, coarse_stride=16) for image in range(2)]
-    expected, ignored = oracle_point_loss(loops, targets, **PLAN)
-    assert ignored > 30
-    assert losses["loss_sem_seg_point"].item() == pytest.approx(expected, rel=1e-10)
+    assert check_points(losses, head, features, targets) > 30
     padded = F.pad(targets, (0, 64 - 31, 0, 48 - 20), value=IGNORE)
     assert losses_of(head, features, padded) == losses
 
 
-def test_one_class_is_binary_cross_entropy(semantic):
-    head = semantic.head(8, SEM_SEG_HEAD__NUM_CLASSES=1)
-    features, targets = semantic.features((24, 40)), semantic.targets((24, 40), 1)
-    seen = []
-    handle = head.point_head.register_forward_hook(lambda _m, _i, out: seen.append(out))
-    sample, labels = point_rend_head.sample_map_labels, []
-
-    def keep_labels(*args):
-        labels.append(sample(*args))
-        return labels[-1]
-
-    with mock.patch.object(point_rend_head, "sample_map_labels", keep_labels):
-        got = losses_of(head, features, targets)["loss_sem_seg_point"]
-    handle.remove()
-    [logits], [labels] = seen, labels
-    valid = labels != IGNORE
-    assert set(labels.unique().tolist()) == {0, 1, IGNORE}
-    expected = F.binary_cross_entropy_with_logits(logits[:, 0][valid], labels[valid].double())
-    torch.testing.assert_close(got, expected, rtol=1e-12, atol=0)
-
-
 @pytest.mark.parametrize("num_classes", [1, 3])
-@pytest.mark.parametrize("overrides", [{}, DEEPLAB], ids=["SemSegFPNHead", "DeepLabV3LogitsHead"])
+@COARSE_HEADS
 def test_all_ignored_is_zero_with_finite_gradients(semantic, overrides, num_classes):
     head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes, **overrides)
     features = semantic.features((37, 53))
@@ -166,7 +132,7 @@ def test_all_ignored_is_zero_with_finite_gradients(semantic, overrides, num_clas
         assert (parameter.grad == 0).all(), name
 
 
-@pytest.mark.parametrize("overrides", [{}, DEEPLAB], ids=["SemSegFPNHead", "DeepLabV3LogitsHead"])
+@COARSE_HEADS
 def test_both_losses_train_all_they_should(semantic, overrides):
     head = semantic.head(16, **overrides)
     features, targets = semantic.features((37, 53)), semantic.targets((37, 53))
@@ -183,25 +149,19 @@ def test_both_losses_train_all_they_should(semantic, overrides):
     assert head.coarse_sem_seg_head.predictor.weight.grad.any()
 
 
-@pytest.mark.parametrize("overrides", [{}, DEEPLAB], ids=["SemSegFPNHead", "DeepLabV3LogitsHead"])
-@pytest.mark.parametrize(
-    ("semantic_weight", "point_weight", "coarse_factor", "point_factor"),
-    [(0.5, 1.0, 0.5, 0.5), (1.0, 0.25, 1.0, 0.25), (0.5, 3.0, 0.5, 1.5), (1.0, 0.0, 1.0, 0.0)],
-)
-def test_loss_weights(
-    semantic, overrides, semantic_weight, point_weight, coarse_factor, point_factor
-):
+@COARSE_HEADS
+@pytest.mark.parametrize("dense_weight", [0.5, 1.0])
+@pytest.mark.parametrize("point_weight", [0.0, 0.25, 3.0])
+def test_loss_weights(semantic, overrides, dense_weight, point_weight):
     features, targets = semantic.features((37, 53)), semantic.targets((37, 53))
     plain = losses_of(semantic.head(16, **overrides), features, targets)
-    head = semantic.head(
-        16,
-        SEM_SEG_HEAD__LOSS_WEIGHT=semantic_weight,
-        SEM_SEG_POINT_HEAD__LOSS_WEIGHT=point_weight,
-        **overrides,
-    )
-    losses = losses_of(head, features, targets)
+    weights = {
+        "SEM_SEG_HEAD__LOSS_WEIGHT": dense_weight,
+        "SEM_SEG_POINT_HEAD__LOSS_WEIGHT": point_weight,
+    }
+    losses = losses_of(semantic.head(16, **overrides, **weights), features, targets)
     factors = {name: (losses[name] / plain[name]).item() for name in losses}
-    expected = {"loss_sem_seg": coarse_factor, "loss_sem_seg_point": point_factor}
+    expected = {"loss_sem_seg": dense_weight, "loss_sem_seg_point": dense_weight * point_weight}
     assert factors == pytest.approx(expected, rel=1e-6)
 
 
