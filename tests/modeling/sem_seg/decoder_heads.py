@@ -22,6 +22,13 @@ DEEPLAB_SHAPES = {
 SHAPES = {f"res{i}": ShapeSpec(channels=i + 3, stride=2**i) for i in (2, 3, 4, 5)}
 
 
+# DeepLab as the coarse head of PointRend
+DEEPLAB_COARSE = {
+    "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": V3,
+    "SEM_SEG_HEAD__NORM": "BN",
+}
+
+
 def shapes_of(name):
     return DEEPLAB_SHAPES if "DeepLab" in name else SHAPES
 

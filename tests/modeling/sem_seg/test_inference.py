@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-DEEPLAB = {
-    "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "DeepLabV3LogitsHead",
-    "SEM_SEG_HEAD__NORM": "BN",
-}
+from tests.modeling.sem_seg.decoder_heads import DEEPLAB_COARSE
+
 EVERY_CELL = {"SEM_SEG_POINT_HEAD__SUBDIVISION_NUM_POINTS": 10**6}
 ODD, EVEN = (37, 53), (32, 48)  # of 37 x 53, strides 4, 8 and 16 cover 40 x 56, 40 x 56 and 48 x 64
 CASES = {
@@ -19,8 +17,8 @@ CASES = {
     "two levels": (16, ODD, {"SEM_SEG_POINT_HEAD__IN_FEATURES": ("p2", "p3")}),
     "two levels, coarse first": (16, ODD, {"SEM_SEG_POINT_HEAD__IN_FEATURES": ("p4", "p2")}),
     "three layers": (16, ODD, {"SEM_SEG_POINT_HEAD__NUM_FC": 3}),
-    "DeepLab, stride 8": (8, ODD, DEEPLAB),
-    "DeepLab, stride 16": (16, ODD, DEEPLAB),
+    "DeepLab, stride 8": (8, ODD, DEEPLAB_COARSE),
+    "DeepLab, stride 16": (16, ODD, DEEPLAB_COARSE),
     "every cell, stride 4": (4, (21, 30), EVERY_CELL),
     "every cell, stride 16": (16, (21, 30), EVERY_CELL),
 }

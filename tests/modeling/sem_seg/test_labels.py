@@ -22,18 +22,20 @@ def test_each_point_takes_the_label_of_its_pixel(ignore_value, dtype):
     assert got.dtype == torch.int64
 
 
-def test_the_whole_label_map_is_its_own_frame():
-    labels = torch.arange(12).view(1, 3, 4)
-    centres = [[(j + 0.5) / 4, (i + 0.5) / 3] for i in range(3) for j in range(4)]
-    assert sample_map_labels(labels, torch.tensor([centres]), (3, 4), 255).tolist() == [
-        list(range(12))
-    ]
-
-
-def test_each_image_has_its_own_labels_and_points():
-    labels = torch.tensor([[[1, 2]], [[3, 4]]])
-    coords = torch.tensor([[[0.25, 0.5]], [[0.75, 0.5]]])
-    assert sample_map_labels(labels, coords, (1, 2), 255).tolist() == [[1], [4]]
+@pytest.mark.parametrize(
+    ("labels", "coords", "expected"),
+    [  # the whole map is its own frame; each image has its own labels and points
+        (
+            torch.arange(12).view(1, 3, 4),
+            [[[(j + 0.5) / 4, (i + 0.5) / 3] for i in range(3) for j in range(4)]],
+            [list(range(12))],
+        ),
+        (torch.tensor([[[1, 2]], [[3, 4]]]), [[[0.25, 0.5]], [[0.75, 0.5]]], [[1], [4]]),
+    ],
+)
+def test_labels_of_whole_maps(labels, coords, expected):
+    got = sample_map_labels(labels, torch.tensor(coords), labels.shape[-2:], 255)
+    assert got.tolist() == expected
 
 
 def test_large_maps_are_read_to_the_pixel(rng):
@@ -51,24 +53,20 @@ def test_large_maps_are_read_to_the_pixel(rng):
     assert wrong.float().mean() < 1e-3
 
 
-def test_labels_of_logits_by_hand():
-    logits = torch.tensor([[[[1.0, 3, 2]], [[2, 3, -1]], [[0, 3, 5]]]])  # C x 1 x 3
-    got = label_map(logits)
-    assert got.tolist() == [[[1, 0, 2]]]  # a tie goes to the lower class
-    assert got.dtype == torch.uint8
-
-
-def test_labels_of_one_class_are_its_sign():
-    got = label_map(torch.tensor([[[[-1.0, 0.0, 1e-6]]]]))
-    assert got.tolist() == [[[0, 0, 1]]]
-    assert got.dtype == torch.uint8
-
-
 @pytest.mark.parametrize(
-    ("num_classes", "dtype"), [(2, torch.uint8), (256, torch.uint8), (257, torch.int64)]
+    ("logits", "expected", "dtype"),  # logits (N, C, 1, W)
+    [
+        # a tie goes to the lower class
+        ([[[[1.0, 3, 2]], [[2, 3, -1]], [[0, 3, 5]]]], [[[1, 0, 2]]], torch.uint8),
+        ([[[[-1.0, 0.0, 1e-6]]]], [[[0, 0, 1]]], torch.uint8),  # of one class it is the sign
+        *(
+            (torch.eye(n).view(n, n, 1, 1).tolist(), [[[i]] for i in range(n)], dtype)
+            for n, dtype in ((2, torch.uint8), (256, torch.uint8), (257, torch.int64))
+        ),
+    ],
+    ids=["three classes", "one", "2", "256", "257"],
 )
-def test_label_type_holds_every_class(num_classes, dtype):
-    logits = torch.eye(num_classes).view(num_classes, num_classes, 1, 1)  # image n is of class n
-    got = label_map(logits)
+def test_labels_of_logits(logits, expected, dtype):
+    got = label_map(torch.tensor(logits))
+    assert got.tolist() == expected
     assert got.dtype == dtype
-    assert got.flatten().tolist() == list(range(num_classes))

@@ -8,7 +8,6 @@ from unittest import mock
 import pytest
 import torch
 from detectron2.modeling import SemanticSegmentor, build_model
-from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 
 from pointrend_ext.modeling import PointRendSemanticSegmentor
 from pointrend_ext.modeling.sem_seg import segmentor as segmentor_module
@@ -102,16 +101,11 @@ def test_another_size_is_that_of_detectron2(semantic, result_hw):
 
 
 def test_the_head_learns_the_sizes_of_the_images(semantic):
-    model = wrap(semantic)
-    recorder, sizes = semantic.recorder(), [(37, 20), (18, 53)]
-    with recorder.patch():
+    model, sizes = wrap(semantic), [(37, 20), (18, 53)]
+    with mock.patch.object(model.sem_seg_head, "forward", wraps=model.sem_seg_head.forward) as head:
         got = infer(model, pictures(*sizes))
+    assert head.call_args.kwargs == {"image_sizes": sizes}
     assert [tuple(logits.shape[-2:]) for logits in got] == sizes
-    assert [size for size, _ in recorder.steps] == [(6, 8), (12, 16), (24, 32), (48, 64)]
-    for (height, width), cells in recorder.steps:
-        for image, (rows, columns) in enumerate(sizes):
-            assert ((cells[image] // width + 0.5) * 48 / height < rows).all()
-            assert ((cells[image] % width + 0.5) * 64 / width < columns).all()
 
 
 def test_works_in_detectron2s_segmentor_too(semantic):
@@ -173,15 +167,21 @@ def test_a_model_in_16_bits(semantic, dtype, output):
     for got, expected in zip(rough, exact, strict=True):
         assert got.shape == expected.shape
         assert got.dtype == (torch.uint8 if output == "labels" else torch.float32)
-        if output == "labels":
-            assert (got == expected).float().mean() > 0.9
-        else:
-            assert ((got - expected).abs() < 0.1 * expected.abs().max()).float().mean() > 0.9
+        tolerance = 0.5 if output == "labels" else 0.1 * expected.abs().max()
+        assert ((got.float() - expected.float()).abs() < tolerance).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", ["PointRendSemanticSegmentor", "SemanticSegmentor"])
-def test_builds_trains_and_infers_from_a_configuration(semantic, name):
-    model = build(semantic, META_ARCHITECTURE=name)
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("PointRendSemanticSegmentor", "PointRendSemanticHead"),
+        ("SemanticSegmentor", "PointRendSemanticHead"),
+        ("SemanticSegmentor", "SemSegFPNHead"),
+    ],
+)
+def test_builds_trains_and_infers_from_a_configuration(semantic, name, head):
+    model = build(semantic, META_ARCHITECTURE=name, SEM_SEG_HEAD__NAME=head)
+    assert type(model.sem_seg_head).__name__ == head
     losses = model.train()(pictures((70, 40), (50, 90), num_classes=3))
     sum(losses.values()).backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
@@ -189,32 +189,28 @@ def test_builds_trains_and_infers_from_a_configuration(semantic, name):
     assert [logits.shape for logits in got] == [(3, 33, 44)] * 2
 
 
-def test_output_is_read_from_the_configuration(semantic):
-    inputs = pictures((64, 96))
-    torch.manual_seed(1)
-    logits = infer(build(semantic).eval(), inputs)[0]
-    torch.manual_seed(1)
-    labels = infer(build(semantic, SEM_SEG_POINT_HEAD__OUTPUT="labels").eval(), inputs)[0]
-    assert torch.equal(labels, logits.argmax(0).to(torch.uint8))
+def test_output_is_read_from_the_configuration_which_stays(semantic):
+    inputs, got = pictures((64, 96)), {}
+    for output in ("logits", "labels"):
+        cfg = semantic.cfg(**TINY_RESNET_FPN, SEM_SEG_POINT_HEAD__OUTPUT=output)
+        before = cfg.dump()
+        cfg.freeze()
+        torch.manual_seed(1)
+        [got[output]] = infer(build_model(cfg).eval(), inputs)
+        assert cfg.dump() == before
+    assert torch.equal(got["labels"], got["logits"].argmax(0).to(torch.uint8))
 
 
-def test_another_output_is_refused(semantic):
-    with pytest.raises(ValueError, match=r"SEM_SEG_POINT_HEAD\.OUTPUT is 'label'.*'labels'"):
-        build(semantic, SEM_SEG_POINT_HEAD__OUTPUT="label")
-
-
-def test_another_head_is_refused(semantic):
-    with pytest.raises(ValueError, match=r"PointRendSemanticHead, not SemSegFPNHead.*Semantic"):
-        build(semantic, SEM_SEG_HEAD__NAME="SemSegFPNHead")
-    plain = build(
-        semantic, META_ARCHITECTURE="SemanticSegmentor", SEM_SEG_HEAD__NAME="SemSegFPNHead"
-    )
-    assert isinstance(plain.sem_seg_head, SemSegFPNHead)
-
-
-def test_building_does_not_change_the_configuration(semantic):
-    cfg = semantic.cfg(**TINY_RESNET_FPN)
-    before = cfg.dump()
-    cfg.freeze()
-    build_model(cfg)
-    assert cfg.dump() == before
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"SEM_SEG_POINT_HEAD__OUTPUT": "label"}, r"SEM_SEG_POINT_HEAD\.OUTPUT is.*'labels'"),
+        (
+            {"SEM_SEG_HEAD__NAME": "SemSegFPNHead"},
+            "PointRendSemanticHead, not SemSegFPNHead.*Semantic",
+        ),
+    ],
+)
+def test_mistakes(semantic, change, message):
+    with pytest.raises(ValueError, match=message):
+        build(semantic, **change)

@@ -10,13 +10,11 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import point_rend_head
-from tests.modeling.sem_seg.decoder_heads import IGNORE, mean_loss, upsampled
+from tests.modeling.sem_seg.decoder_heads import DEEPLAB_COARSE, IGNORE, mean_loss, upsampled
 
-DEEPLAB = {
-    "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "DeepLabV3LogitsHead",
-    "SEM_SEG_HEAD__NORM": "BN",
-}
-COARSE_HEADS = pytest.mark.parametrize("overrides", [{}, DEEPLAB], ids=["SemSegFPNHead", "DeepLab"])
+COARSE_HEADS = pytest.mark.parametrize(
+    "overrides", [{}, DEEPLAB_COARSE], ids=["SemSegFPNHead", "DeepLab"]
+)
 
 
 def losses_of(head, features, targets):
