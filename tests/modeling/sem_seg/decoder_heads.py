@@ -22,11 +22,17 @@ DEEPLAB_SHAPES = {
 SHAPES = {f"res{i}": ShapeSpec(channels=i + 3, stride=2**i) for i in (2, 3, 4, 5)}
 
 
+POOLED = ["MODEL.SEM_SEG_HEAD.ASPP_POOLING", "crop"]
 # DeepLab as the coarse head of PointRend
 DEEPLAB_COARSE = {
     "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": V3,
     "SEM_SEG_HEAD__NORM": "BN",
 }
+
+
+def crop_of(*size_hw, kind="absolute"):
+    """Options of a training crop."""
+    return ["INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", kind, "INPUT.CROP.SIZE", size_hw]
 
 
 def shapes_of(name):

@@ -149,27 +149,6 @@ def test_losses_fall_on_one_batch(rng, name):
     assert history[-1] < 0.8 * history[0]
 
 
-# ---- building
-
-MISTAKES = {
-    "weight": ({"LOSS_WEIGHT": -1.0}, "LOSS_WEIGHT is -1.0; it must be at least 0"),
-    "inner": ({"AUX_LOSS_WEIGHT": -0.4}, "AUX_LOSS_WEIGHT is -0.4; it must be at least 0"),
-    "width": ({"CONVS_DIM": 0}, "CONVS_DIM is 0; it must be at least 1"),
-    "one map": (
-        {"IN_FEATURES": ["res5"]},
-        r"IN_FEATURES is \['res5'\]; .* two maps or more",
-    ),
-    "grid": ({"ALIGNMENT_COORDS": "corner"}, "{} .MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS.*'corner'"),
-}
-
-
-@pytest.mark.parametrize("name", ALIGNED)
-@pytest.mark.parametrize(("overrides", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(name, overrides, message):
-    with pytest.raises(ValueError, match=message.format(name)):
-        make_head(name, **overrides)
-
-
 @pytest.mark.parametrize(("name", "dropouts"), [("SFNetHead", 1 + 3), ("AlignSegHead", 1 + 1)])
 def test_norms_and_dropout(name, dropouts):
     """Every normalisation is the one asked for, and a tenth of the channels is dropped."""

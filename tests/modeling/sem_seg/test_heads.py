@@ -13,7 +13,10 @@ from tests.modeling.sem_seg.decoder_heads import (
     HEADS,
     IGNORE,
     ODD,
+    POOLED,
+    V3,
     V3_PLUS,
+    crop_of,
     make_cfg,
     make_features,
     make_head,
@@ -29,14 +32,15 @@ from tests.modeling.sem_seg.decoder_heads import (
 @pytest.mark.parametrize("loss_type", ["cross_entropy", "hard_pixel_mining"])
 @pytest.mark.parametrize("num_classes", [1, 4])
 def test_losses(rng, name, size_hw, loss_type, num_classes):
-    head = make_head(name, LOSS_TYPE=loss_type, AUX_LOSS_WEIGHT=0.4, NUM_CLASSES=num_classes)
-    features = make_features(rng, size_hw, shapes_of(name))
+    overrides = {"LOSS_TYPE": loss_type, "NUM_CLASSES": num_classes}
+    head = make_head(name, AUX_LOSS_WEIGHT=0.4, **overrides).double()
+    features = make_features(rng, size_hw, shapes_of(name), dtype=torch.float64)
     targets = make_targets(rng, size_hw, num_classes=max(num_classes, 2))
     logits, auxiliary = coarse_predictions(head, features, with_auxiliary=True)
 
     losses = head.losses(logits, targets, auxiliary)
-    full = upsampled(logits, head.common_stride, size_hw)
-    torch.testing.assert_close(losses["loss_sem_seg"], 0.5 * mean_loss(loss_type, full, targets))
+    expected = 0.5 * mean_loss(loss_type, upsampled(logits, head.common_stride, size_hw), targets)
+    torch.testing.assert_close(losses["loss_sem_seg"], expected, rtol=1e-12, atol=0)
     assert list(head.losses(logits, targets)) == ["loss_sem_seg"]
     if name not in ALIGNED:
         assert list(losses) == ["loss_sem_seg"]
@@ -49,7 +53,7 @@ def test_losses(rng, name, size_hw, loss_type, num_classes):
         for x, stride in zip(auxiliary, strides, strict=True)
     )
     assert list(losses) == ["loss_sem_seg", "loss_sem_seg_aux"]
-    torch.testing.assert_close(losses["loss_sem_seg_aux"], 0.4 * 0.5 * inner)
+    torch.testing.assert_close(losses["loss_sem_seg_aux"], 0.4 * 0.5 * inner, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -95,15 +99,31 @@ def test_building_leaves_the_config_alone(name):
     assert cfg.dump() == before
 
 
-MISTAKES = {
-    "stride": ({"COMMON_STRIDE": 8}, "COMMON_STRIDE is 8, but {} predicts at .*Set COMMON_STRIDE"),
-    "no such map": ({"IN_FEATURES": ["p2"]}, "contains 'p2', but the backbone .*'res2'"),
-    "loss": ({"LOSS_TYPE": "focal"}, "LOSS_TYPE is 'focal'; it must be .*|loss type: focal"),
-}
+MISTAKES = [
+    (HEADS, {"COMMON_STRIDE": 8}, [], "COMMON_STRIDE is 8, but {} predicts at .*Set COMMON_STR"),
+    (HEADS, {"IN_FEATURES": ["p2"]}, [], "contains 'p2', but the backbone .*'res2'"),
+    (HEADS, {"LOSS_TYPE": "focal"}, [], "LOSS_TYPE is 'focal'; it must be .*|loss type: focal"),
+    (ALIGNED, {"LOSS_WEIGHT": -1.0}, [], "LOSS_WEIGHT is -1.0; it must be at least 0"),
+    (ALIGNED, {"AUX_LOSS_WEIGHT": -0.4}, [], "AUX_LOSS_WEIGHT is -0.4; it must be at least 0"),
+    (ALIGNED, {"CONVS_DIM": 0}, [], "CONVS_DIM is 0; it must be at least 1"),
+    (ALIGNED, {"IN_FEATURES": ["res5"]}, [], r"IN_FEATURES is \['res5'\]; .* two maps or more"),
+    (ALIGNED, {"ALIGNMENT_COORDS": "corner"}, [], "{} .MODEL.SEM_SEG_HEAD.ALIGN.*COORDS.*'corner'"),
+    ([V3_PLUS], {"COMMON_STRIDE": 16}, [], "Set COMMON_STRIDE to 4"),
+    ([V3_PLUS], {"PROJECT_CHANNELS": [4, 5]}, [], "Expected 1 project_channels"),
+    ([V3_PLUS], {"ASPP_POOLING": "crop"}, [], "ENABLED is False"),
+    ([V3_PLUS], {}, [*crop_of(8, 64), *POOLED], "divisible"),
+    ([V3], {}, [*crop_of(64, 90), *POOLED], "a multiple of 16"),
+    ([V3], {}, [*crop_of(64, 64, kind="relative"), *POOLED], "TYPE is 'relative'"),
+    ([V3], {"ASPP_POOLING": "image"}, [], "ASPP_POOLING is 'image'; it must be 'global'"),
+    ([V3], {"ASPP_DILATIONS": [6, 12]}, [], "ASPP expects 3 dilations, got 2"),
+    ([V3], {"IN_FEATURES": ["res2", "res5"], "COMMON_STRIDE": 4}, [], "reads one feature map"),
+]
 
 
-@pytest.mark.parametrize("name", HEADS)
-@pytest.mark.parametrize(("overrides", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_mistakes(name, overrides, message):
-    with pytest.raises(ValueError, match=message.format(name)):
-        make_head(name, **overrides)
+@pytest.mark.parametrize(
+    ("name", "overrides", "opts", "message"),
+    [(name, *mistake) for names, *mistake in MISTAKES for name in names],
+)
+def test_mistakes(name, overrides, opts, message):
+    with pytest.raises((ValueError, AssertionError), match=message.format(name)):
+        make_head(name, opts, **overrides)  # some messages are Detectron2's own
