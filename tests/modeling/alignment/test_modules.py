@@ -21,7 +21,8 @@ from tests.modeling.builders import model_cfg
 from tests.modeling.decoder_oracles import AlignSeg, SFNet, prepare
 
 KINDS = [FAM, GatedFAM, CAB]
-COORDS = ["pixel", "sfnet", "alignseg"]
+SIZES = pytest.mark.parametrize("sizes", [((6, 10), (3, 5)), ((7, 9), (4, 5))], ids=["even", "odd"])
+EVERY = pytest.mark.parametrize("kind", KINDS)
 # parameters, and multiply-adds per pixel of the fine map, at 256 channels (half the side for high)
 PARAMETERS = {FAM: 70144, GatedFAM: 74788, CAB: 272384}
 REDUCE_LOW, REDUCE_HIGH = 256 * 128, 256 * 128 // 4
@@ -46,13 +47,13 @@ def make_node(**values):
     return model_cfg({f"FPN.ALIGNMENT.{k}": v for k, v in values.items()}).MODEL.FPN.ALIGNMENT
 
 
-@pytest.mark.parametrize("coords", COORDS)
+@pytest.mark.parametrize("coords", ["pixel", "sfnet", "alignseg"])
 @pytest.mark.parametrize(
     ("kind", "oracle"),
     [(FAM, SFNet.fam), (GatedFAM, SFNet.gated_fam), (CAB, AlignSeg.cab)],
     ids=["FAM", "GatedFAM", "CAB"],
 )
-@pytest.mark.parametrize("sizes", [((6, 10), (3, 5)), ((7, 9), (4, 5))], ids=["even", "odd"])
+@SIZES
 def test_values(rng, kind, oracle, coords, sizes):
     module = prepare(kind(channels=6, coords=coords), 0.5)
     low, high = make_maps(rng, low_hw=sizes[0], high_hw=sizes[1])
@@ -82,7 +83,7 @@ def test_the_split_of_cab_is_its_definition_in_training(rng):
 # ---- sizes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY
 def test_parameters_and_multiply_adds(kind):
     module = kind(channels=256).eval()
     assert sum(p.numel() for p in module.parameters()) == PARAMETERS[kind]
@@ -95,22 +96,15 @@ def test_parameters_and_multiply_adds(kind):
 # ---- starting point and training
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", [((6, 10), (3, 5)), ((7, 9), (4, 5))], ids=["even", "odd"])
+@EVERY
+@SIZES
 def test_a_new_module_is_a_bilinear_sum(rng, kind, sizes):
     low, high = make_maps(rng, low_hw=sizes[0], high_hw=sizes[1], dtype=torch.float32)
     got = kind(channels=6).eval()(low, high)
     torch.testing.assert_close(got, low + up(high, low, "pixel"), rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_zero_init_flows_start_at_random(rng, kind):
-    low, high = make_maps(rng, dtype=torch.float32)
-    for flow in kind(channels=6, zero_init=False).predict_flows(low, high):
-        assert flow.abs().mean() > 1e-3
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY
 def test_from_zero_all_parameters_learn(rng, kind):
     module = kind(channels=6).double()
     low, high = make_maps(rng)
@@ -124,14 +118,14 @@ def test_from_zero_all_parameters_learn(rng, kind):
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY
 def test_gradients_of_a_whole_module(rng, kind):
     module = prepare(kind(channels=2), 0.1)
     low, high = (x.requires_grad_() for x in make_maps(rng, 2, (4, 5), (2, 3)))
     assert torch.autograd.gradcheck(module, (low, high), eps=1e-7, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY
 def test_bfloat16(rng, kind):
     module = prepare(kind(channels=6), 0.05).bfloat16()
     low, high = make_maps(rng, dtype=torch.bfloat16)
@@ -144,30 +138,21 @@ def test_bfloat16(rng, kind):
 # ---- building
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_built_from_the_node(kind):
-    node = make_node(NAME=kind.__name__, CHANNELS=3, COORDS="sfnet", ZERO_INIT=False, NORM="")
+@EVERY
+@pytest.mark.parametrize("zero_init", [True, False])
+def test_what_the_node_says_arrives(rng, kind, zero_init):
+    assert [make_node()[k] for k in ("CHANNELS", "NORM", "COORDS")] == [0, "BN", "pixel"]
+    assert make_node().ZERO_INIT
+    options = {"NAME": kind.__name__, "COORDS": "sfnet", "ZERO_INIT": zero_init}
+    node = make_node(CHANNELS=32, NORM="GN", **options)
     before = node.dump()
     module = build_feature_alignment(node, channels=8)
-    assert type(module) is kind
-    assert module.coords == "sfnet"
-    assert node.dump() == before
-
-
-def test_what_the_node_says_arrives():
-    node = make_node(NAME="CAB", CHANNELS=32, NORM="GN")
-    branch = build_feature_alignment(node, channels=8).delta_gen1
-    assert branch[0].weight.shape == (32, 16, 1, 1)
-    assert isinstance(branch[0].norm, nn.GroupNorm)
-    assert branch[1].weight.abs().max() == 0
-    fam = build_feature_alignment(make_node(NAME="FAM", ZERO_INIT=False), channels=8)
-    assert fam.down_h.weight.shape == (4, 8, 1, 1)
-    assert fam.flow_make.weight.abs().max() > 0
-
-
-def test_defaults_of_the_node():
-    defaults = {"NAME": "", "CHANNELS": 0, "NORM": "BN", "COORDS": "pixel", "ZERO_INIT": True}
-    assert dict(make_node()) == defaults
+    assert (type(module), module.coords, node.dump()) == (kind, "sfnet", before)
+    reduce = module.delta_gen1[0] if kind is CAB else module.down_h
+    assert reduce.weight.shape == (32, 16 if kind is CAB else 8, 1, 1)
+    assert kind is not CAB or isinstance(reduce.norm, nn.GroupNorm)
+    for flow in module.predict_flows(*make_maps(rng, channels=8, dtype=torch.float32)):
+        assert (flow.abs().mean() > 1e-3) == (not zero_init)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +185,7 @@ def test_recorded_flows(rng):
 
 
 @pytest.mark.parametrize("coords", ["sfnet", "alignseg"])
-@pytest.mark.parametrize("kind", KINDS)
+@EVERY
 def test_flows_of_published_grids_are_recorded_in_pixels(rng, kind, coords):
     """A unit is half a pixel; a whole one where AlignSeg's grid reads a map of half the size."""
     module = prepare(kind(channels=6, coords=coords), 0.3)

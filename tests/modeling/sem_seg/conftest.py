@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from unittest import mock
@@ -84,38 +85,36 @@ def make_targets(size_hw, num_classes=3, num_images=2, ignore_value=255):
     return targets
 
 
-class Recorder:
-    """Keeps the cells that inference chose: per step the map's size and (N, P) cells."""
+@contextmanager
+def recorded_steps():
+    """The cells that inference chooses: per step the map's size and (N, P) cells."""
+    choose, steps = subdivision.get_uncertain_point_coords_on_grid, []
 
-    def __init__(self):
-        self.steps = []
-        self.original = subdivision.get_uncertain_point_coords_on_grid
-
-    def __call__(self, scores, num_points):
-        cells, coords = self.original(scores, num_points)
-        self.steps.append((tuple(scores.shape[-2:]), cells))
+    def record(scores, num_points):
+        cells, coords = choose(scores, num_points)
+        steps.append((tuple(scores.shape[-2:]), cells))
         return cells, coords
 
-    def patch(self):
-        return mock.patch.object(subdivision, "get_uncertain_point_coords_on_grid", self)
+    with mock.patch.object(subdivision, "get_uncertain_point_coords_on_grid", record):
+        yield steps
 
 
-class StubBackbone(nn.Module):
+class StubBackbone(nn.ModuleDict):
     """Feature maps of strides 4 and 16 that see each pixel; pads images like a plain ResNet."""
 
-    padding_constraints = {}  # noqa: RUF012
+    padding_constraints, size_divisibility = {}, 0
 
-    def __init__(self, size_divisibility=0):
-        super().__init__()
-        self.size_divisibility = size_divisibility
-        self.p2 = nn.Conv2d(3, SHAPES["p2"].channels, 4, stride=4)
-        self.p4 = nn.Conv2d(3, SHAPES["p4"].channels, 16, stride=16)
+    def __init__(self):
+        strides = {"p2": 4, "p4": 16}
+        super().__init__({k: nn.Conv2d(3, SHAPES[k].channels, n, n) for k, n in strides.items()})
 
     def forward(self, images):
         height, width = images.shape[-2:]
-        images = nn.functional.pad(images, (0, -width % 16, 0, -height % 16))
-        p2 = self.p2(images)[..., : math.ceil(height / 4), : math.ceil(width / 4)]
-        return {"p2": p2, "p4": self.p4(images)}
+        return {
+            name: conv(nn.functional.pad(images, (0, -width % n, 0, -height % n)))
+            for name, conv in self.items()
+            for n in conv.stride[:1]
+        }
 
 
 @pytest.fixture
@@ -127,7 +126,7 @@ def semantic():
         plain=make_plain,
         features=make_features,
         targets=make_targets,
-        recorder=Recorder,
+        recorded_steps=recorded_steps,
         backbone=StubBackbone,
         shapes=SHAPES,
     )

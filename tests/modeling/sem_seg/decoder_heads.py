@@ -102,3 +102,14 @@ def mean_loss(loss_type, logits, targets):
     if loss_type == "cross_entropy":
         return every.sum() / (targets != IGNORE).sum()
     return every.sort(descending=True)[0][: len(every) // 5].mean()
+
+
+def loss_history(head, features, targets, *, lr, steps):
+    """Losses by name of each step of a training on one batch."""
+    optimizer, history = torch.optim.Adam(head.parameters(), lr=lr), []
+    for _ in range(steps):
+        history.append(head.train()(features, targets)[1])
+        optimizer.zero_grad()
+        sum(history[-1].values()).backward()
+        optimizer.step()
+    return history

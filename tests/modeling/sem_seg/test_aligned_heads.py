@@ -19,6 +19,7 @@ from tests.modeling.sem_seg.decoder_heads import (
     NUM_CLASSES,
     ODD,
     SHAPES,
+    loss_history,
     make_cfg,
     make_features,
     make_head,
@@ -100,10 +101,8 @@ def test_one_step_and_inference(rng, name, loss_type, has_points, size_hw):
     targets = make_targets(rng, size_hw)
     nothing, losses = head(features, targets)
     assert nothing is None
-    expected = {"loss_sem_seg", "loss_sem_seg_aux"} | (
-        {"loss_sem_seg_point"} if has_points else set()
-    )
-    assert set(losses) == expected
+    points = {"loss_sem_seg_point"} if has_points else set()
+    assert set(losses) == {"loss_sem_seg", "loss_sem_seg_aux"} | points
     sum(losses.values()).backward()
     for key, parameter in [*head.named_parameters(), *features.items()]:
         assert parameter.grad.isfinite().all(), key
@@ -138,15 +137,8 @@ def test_losses_fall_on_one_batch(rng, name):
     head = build_sem_seg_head(make_cfg(name, AUX_LOSS_WEIGHT=0.1), SHAPES)
     features = make_features(rng, (32, 48))
     targets = F.interpolate(features["res2"][:, :NUM_CLASSES], scale_factor=4).argmax(1)
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.02)
-    history = []
-    for _ in range(15):
-        _, losses = head(features, targets)
-        history.append(sum(losses.values()))
-        optimizer.zero_grad()
-        history[-1].backward()
-        optimizer.step()
-    assert history[-1] < 0.8 * history[0]
+    history = loss_history(head, features, targets, lr=0.02, steps=15)
+    assert sum(history[-1].values()) < 0.8 * sum(history[0].values())
 
 
 @pytest.mark.parametrize(("name", "dropouts"), [("SFNetHead", 1 + 3), ("AlignSegHead", 1 + 1)])

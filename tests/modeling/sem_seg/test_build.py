@@ -6,14 +6,13 @@ from unittest import mock
 
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
+from tests.modeling.builders import model_cfg
 
 
 def build(semantic, coarse_stride=4, shapes=None, **overrides):
@@ -21,10 +20,7 @@ def build(semantic, coarse_stride=4, shapes=None, **overrides):
 
 
 def test_state_dict_and_plan_of_the_published_cityscapes_model():
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    cfg.MODEL.SEM_SEG_HEAD.NAME = "PointRendSemanticHead"
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 19
+    cfg = model_cfg(SEM_SEG_HEAD__NAME="PointRendSemanticHead", SEM_SEG_HEAD__NUM_CLASSES=19)
     shapes = {f"p{n}": ShapeSpec(channels=256, stride=2**n) for n in range(2, 6)}
     with torch.device("meta"):
         head = build_sem_seg_head(cfg, shapes)
@@ -33,11 +29,8 @@ def test_state_dict_and_plan_of_the_published_cityscapes_model():
     state = {name: tuple(value.shape) for name, value in head.state_dict().items()}
     assert {n: s for n, s in state.items() if n.startswith("point_head.")} == {
         "point_head.fc1.weight": (256, 275, 1),
-        "point_head.fc1.bias": (256,),
-        "point_head.fc2.weight": (256, 256, 1),
-        "point_head.fc2.bias": (256,),
-        "point_head.fc3.weight": (256, 256, 1),
-        "point_head.fc3.bias": (256,),
+        **{f"point_head.fc{i}.weight": (256, 256, 1) for i in (2, 3)},
+        **{f"point_head.fc{i}.bias": (256,) for i in (1, 2, 3)},
         "point_head.predictor.weight": (19, 256, 1),
         "point_head.predictor.bias": (19,),
     }

@@ -10,8 +10,15 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import point_rend_head
-from tests.modeling.sem_seg.decoder_heads import DEEPLAB_COARSE, IGNORE, mean_loss, upsampled
+from tests.modeling.sem_seg.decoder_heads import (
+    DEEPLAB_COARSE,
+    IGNORE,
+    loss_history,
+    mean_loss,
+    upsampled,
+)
 
+ODD = (37, 53)
 COARSE_HEADS = pytest.mark.parametrize(
     "overrides", [{}, DEEPLAB_COARSE], ids=["SemSegFPNHead", "DeepLab"]
 )
@@ -25,24 +32,21 @@ def losses_of(head, features, targets):
     return losses
 
 
-PLAN = {"num_points": 40, "oversample": 3, "importance": 0.75}
-
-
 @pytest.fixture
 def check_points(loop_head):
     """Compare the loss at points with the oracle's; returns how many points were ignored."""
 
-    def check(losses, head, features, targets, *, names=("p2",), plan=PLAN):
-        num_points, stride = plan["num_points"], head.common_stride
-        num_important = int(plan["importance"] * num_points)
+    def check(losses, head, features, targets, *, names=("p2",), plan=(40, 3, 0.75)):
+        num_points, oversample, importance = plan
+        num_important = int(importance * num_points)
         torch.manual_seed(5)  # as in losses_of
         draws = [
             torch.rand(len(targets), number, 2, dtype=torch.float64)
-            for number in (int(num_points * plan["oversample"]), num_points - num_important)
+            for number in (num_points * oversample, num_points - num_important)
         ]
         every = []
         for image, labels in enumerate(targets):
-            loop = loop_head(head, features, image, names, coarse_stride=stride)
+            loop = loop_head(head, features, image, names, coarse_stride=head.common_stride)
             points = loop.training_points(*(draw[image] for draw in draws), num_important)
             every += [loop.cross_entropy(x, y, labels) for x, y in points]
         valid = [loss for loss in every if loss is not None]
@@ -58,10 +62,10 @@ def check_points(loop_head):
     ("stride", "size_hw", "names"),
     [
         (4, (32, 48), ("p2",)),
-        (4, (37, 53), ("p2",)),
-        (8, (37, 53), ("p2", "p3")),
-        (16, (37, 53), ("p2",)),
-        (16, (37, 53), ("p4", "p2")),
+        (4, ODD, ("p2",)),
+        (8, ODD, ("p2", "p3")),
+        (16, ODD, ("p2",)),
+        (16, ODD, ("p4", "p2")),
     ],
 )
 def test_losses(semantic, check_points, stride, size_hw, names, num_classes):
@@ -78,51 +82,39 @@ def test_losses(semantic, check_points, stride, size_hw, names, num_classes):
     assert losses["loss_sem_seg"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [
-        {"num_points": 1, "oversample": 1, "importance": 0.0},
-        {"num_points": 25, "oversample": 2, "importance": 1.0},
-        {"num_points": 25, "oversample": 1, "importance": 0.3},
-    ],
-)
+@pytest.mark.parametrize("plan", [(1, 1, 0.0), (25, 2, 1.0), (25, 1, 0.3)])
 def test_the_plan_of_the_points(semantic, check_points, plan):
-    head = semantic.head(
-        8,
-        SEM_SEG_POINT_HEAD__TRAIN_NUM_POINTS=plan["num_points"],
-        SEM_SEG_POINT_HEAD__OVERSAMPLE_RATIO=plan["oversample"],
-        SEM_SEG_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO=plan["importance"],
-    )
-    features = semantic.features((24, 40))
-    targets = semantic.targets((24, 40)) % 3  # nothing ignored
+    keys = ("TRAIN_NUM_POINTS", "OVERSAMPLE_RATIO", "IMPORTANCE_SAMPLE_RATIO")
+    pairs = zip(keys, plan, strict=True)
+    head = semantic.head(8, **{f"SEM_SEG_POINT_HEAD__{key}": value for key, value in pairs})
+    features, targets = semantic.features((24, 40)), semantic.targets((24, 40)) % 3  # none ignored
     losses = losses_of(head, features, targets)
     assert check_points(losses, head, features, targets, plan=plan) == 0
 
 
-def test_an_ignored_image_does_not_change_the_mean(semantic, check_points):
-    head, features = semantic.head(16), semantic.features((37, 53))
-    targets = semantic.targets((37, 53))
-    targets[1] = IGNORE
-    assert check_points(losses_of(head, features, targets), head, features, targets) > 40
-
-
 @pytest.mark.parametrize("num_classes", [1, 3])
-def test_points_beyond_the_labels_are_ignored(semantic, check_points, num_classes):
+def test_only_labelled_points_count(semantic, check_points, num_classes):
     """Labels of 20 x 31 in maps that cover 48 x 64: Detectron2's segmentor never pads that much."""
-    head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes)
-    features, targets = semantic.features((37, 53)), semantic.targets((20, 31), num_classes)
+    head, features = (
+        semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes),
+        semantic.features(ODD),
+    )
+    targets = semantic.targets((20, 31), num_classes)
     losses = losses_of(head, features, targets)
     assert check_points(losses, head, features, targets) > 30
     padded = F.pad(targets, (0, 64 - 31, 0, 48 - 20), value=IGNORE)
     assert losses_of(head, features, padded) == losses
+    targets = semantic.targets(ODD, num_classes)
+    targets[1] = IGNORE  # an image without labels does not change the mean
+    assert check_points(losses_of(head, features, targets), head, features, targets) > 40
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
 @COARSE_HEADS
 def test_all_ignored_is_zero_with_finite_gradients(semantic, overrides, num_classes):
     head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes, **overrides)
-    features = semantic.features((37, 53))
-    losses = losses_of(head, features, torch.full((2, 37, 53), IGNORE))
+    features = semantic.features(ODD)
+    losses = losses_of(head, features, torch.full((2, *ODD), IGNORE))
     assert [loss.item() for loss in losses.values()] == [0, 0]
     sum(losses.values()).backward()
     for name, parameter in head.named_parameters():
@@ -133,7 +125,7 @@ def test_all_ignored_is_zero_with_finite_gradients(semantic, overrides, num_clas
 @COARSE_HEADS
 def test_both_losses_train_all_they_should(semantic, overrides):
     head = semantic.head(16, **overrides)
-    features, targets = semantic.features((37, 53)), semantic.targets((37, 53))
+    features, targets = semantic.features(ODD), semantic.targets(ODD)
     features = {name: planes.requires_grad_() for name, planes in features.items()}
     losses = losses_of(head, features, targets)
     losses["loss_sem_seg_point"].backward(retain_graph=True)
@@ -151,7 +143,7 @@ def test_both_losses_train_all_they_should(semantic, overrides):
 @pytest.mark.parametrize("dense_weight", [0.5, 1.0])
 @pytest.mark.parametrize("point_weight", [0.0, 0.25, 3.0])
 def test_loss_weights(semantic, overrides, dense_weight, point_weight):
-    features, targets = semantic.features((37, 53)), semantic.targets((37, 53))
+    features, targets = semantic.features(ODD), semantic.targets(ODD)
     plain = losses_of(semantic.head(16, **overrides), features, targets)
     weights = {
         "SEM_SEG_HEAD__LOSS_WEIGHT": dense_weight,
@@ -171,14 +163,7 @@ def test_losses_fall_on_one_batch(semantic, num_classes):
     finest = F.interpolate(features["p2"], scale_factor=4)
     targets = (finest[:, 0] > 0).long() if num_classes == 1 else finest[:, :3].argmax(1)
     targets[:, :3] = IGNORE
-    optimizer = torch.optim.Adam(head.parameters(), lr=0.03)
-    history = []
-    for _ in range(30):
-        losses = losses_of(head, features, targets)
-        history.append({name: loss.item() for name, loss in losses.items()})
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
+    history = loss_history(head, features, targets, lr=0.03, steps=30)
     assert history[-1]["loss_sem_seg_point"] < 0.5 * history[0]["loss_sem_seg_point"]
     assert history[-1]["loss_sem_seg"] < history[0]["loss_sem_seg"]
 
@@ -187,7 +172,7 @@ def test_losses_fall_on_one_batch(semantic, num_classes):
 def test_the_points_of_a_16_bit_head_are_chosen_in_32(semantic, dtype):
     """Interpolated logits are not rounded before they are compared: that would make ties."""
     head, seen = semantic.head(16).to(dtype), []
-    features, targets = semantic.features((37, 53), dtype=dtype), semantic.targets((37, 53))
+    features, targets = semantic.features(ODD, dtype=dtype), semantic.targets(ODD)
 
     def uncertainty(logits):
         seen.append(logits)
