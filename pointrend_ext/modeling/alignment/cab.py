@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import flow_warp, resize_bilinear
-from pointrend_ext.modeling.alignment.base import FlowAlignment
+from pointrend_ext.modeling.alignment.flow_alignment import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["CAB", "make_flow_branch"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,21 +41,13 @@ def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
         A list that each forward pass extends, in the order in which the modules run.
     """
     recorded: list[RecordedFlow] = []
-    handles = [
-        module.register_forward_hook(partial(_record, recorded, name))
-        for name, module in model.named_modules()
-        if is_alignment(module)
-    ]
-    try:
+
+    def record(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
+            recorded.append(RecordedFlow(f"{name}.{moved}", flow.detach()))
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if is_alignment(module):
+                hooks.callback(module.register_forward_hook(partial(record, name)).remove)
         yield recorded
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _record(
-    recorded: list[RecordedFlow], name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor
-) -> None:
-    """Append the flows of a forward pass of the module of that name."""
-    for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
-        recorded.append(RecordedFlow(f"{name}.{moved}", flow.detach()))

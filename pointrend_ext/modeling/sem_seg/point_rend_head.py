@@ -30,13 +30,13 @@ from pointrend_ext.modeling.point_head import (
 )
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
+from pointrend_ext.modeling.sem_seg.label_map import sample_map_labels
 from pointrend_ext.modeling.sem_seg.losses import (
     CoarseHead,
     coarse_losses,
     coarse_predictions,
     sem_seg_point_loss,
 )
-from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
 
 __all__ = ["PointRendSemanticHead"]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
+from detectron2.modeling import build_sem_seg_head
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
 
 from pointrend_ext.modeling import StandardPointHead
@@ -112,21 +110,6 @@ def test_a_stride_that_is_no_power_of_two(semantic, stride):
     shapes = {"p2": ShapeSpec(channels=6, stride=stride)}
     with pytest.raises(ValueError, match=rf"COMMON_STRIDE is {stride}; .*power of two"):
         build(semantic, shapes=shapes, SEM_SEG_HEAD__COMMON_STRIDE=stride)
-
-
-def test_a_coarse_head_that_lacks_a_part(semantic):
-    class HeadWithoutStride:
-        ignore_value, layers, losses = 255, None, None
-
-        def __init__(self, cfg, input_shape):
-            pass
-
-    heads = {"HeadWithoutStride": HeadWithoutStride}
-    with (
-        mock.patch.dict(SEM_SEG_HEADS_REGISTRY._obj_map, heads),
-        pytest.raises(ValueError, match=r"'HeadWithoutStride', which lacks \['common_stride'\]"),
-    ):
-        build(semantic, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="HeadWithoutStride")
 
 
 def test_the_ignored_label_is_that_of_the_coarse_head(semantic):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pointrend_ext.modeling.sem_seg import label_map
-from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
+from pointrend_ext.modeling.sem_seg.label_map import label_map, sample_map_labels
 
 
 @pytest.mark.parametrize("ignore_value", [255, 11, -1, 0])

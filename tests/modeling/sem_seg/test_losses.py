@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,8 @@ from torch import nn
 
 from pointrend_ext.modeling.sem_seg.losses import (
     coarse_losses,
-    finite_losses,
     sem_seg_point_loss,
-    upsampled_losses,
+    upsampled_loss,
 )
 from tests.modeling.sem_seg.decoder_heads import IGNORE, NUM_CLASSES, make_targets
 
@@ -43,16 +43,15 @@ def random_case(rng, size_hw, *, dtype=torch.float32):
 
 def all_losses(logits, targets):
     """Every dense loss of one batch."""
-    yield coarse_losses(fpn_head(logits.shape[1]), logits, targets)
+    yield coarse_losses(fpn_head(logits.shape[1]), logits, targets)["loss_sem_seg"]
     for criterion in CRITERIA.values():
-        yield upsampled_losses(criterion, logits, targets, stride=4, ignore_value=IGNORE, weight=1)
+        yield upsampled_loss(criterion, logits, targets, stride=4, ignore_value=IGNORE)
 
 
 def test_one_valid_image_in_the_batch_is_enough(rng):
     logits, targets = random_case(rng, (9, 15))
     targets[1] = IGNORE
-    both = [x["loss_sem_seg"] for x in all_losses(logits, targets)]
-    first = [x["loss_sem_seg"] for x in all_losses(logits[:1], targets[:1])]
+    both, first = list(all_losses(logits, targets)), list(all_losses(logits[:1], targets[:1]))
     torch.testing.assert_close(both[:2], first[:2])
 
 
@@ -60,8 +59,8 @@ def test_losses_never_wait_for_the_device():
     # Tensors on the meta device have no values: reading one on the host would raise.
     logits = torch.empty(2, 4, 3, 4, device="meta", requires_grad=True)
     targets = torch.empty(2, 9, 15, dtype=torch.int64, device="meta")
-    for losses in all_losses(logits, targets):
-        losses["loss_sem_seg"].backward()
+    for loss in all_losses(logits, targets):
+        loss.backward()
     points = torch.empty(2, 4, 7, device="meta", requires_grad=True)
     labels = torch.empty(2, 7, dtype=torch.int64, device="meta")
     sem_seg_point_loss(points, labels, IGNORE).backward()
@@ -70,15 +69,15 @@ def test_losses_never_wait_for_the_device():
 def test_nan_logits_stay_visible(rng):
     logits, targets = random_case(rng, (8, 12))
     logits[0, 0, 0, 0] = math.nan
-    assert all(x["loss_sem_seg"].isnan() for x in all_losses(logits, targets))
+    assert all(x.isnan() for x in all_losses(logits, targets))
 
 
 def test_half_precision_logits_are_compared_in_float32(rng):
     logits, targets = random_case(rng, (9, 15), dtype=torch.bfloat16)
     halves, floats = all_losses(logits, targets), all_losses(logits.float(), targets)
     for half, full in zip(halves, floats, strict=True):
-        assert half["loss_sem_seg"].dtype == torch.float32
-        assert half["loss_sem_seg"].item() == full["loss_sem_seg"].item()
+        assert half.dtype == torch.float32
+        assert half.item() == full.item()
 
 
 @pytest.mark.parametrize("size_hw", [(13, 12), (12, 17)])
@@ -88,20 +87,18 @@ def test_labels_beyond_the_logits_are_an_error(size_hw):
     with pytest.raises(ValueError, match=r"larger than what the logits cover, \(12, 16\)"):
         coarse_losses(fpn_head(4), logits, targets)
     with pytest.raises(ValueError, match="common_stride"):
-        upsampled_losses(
-            CRITERIA["cross_entropy"], logits, targets, stride=4, ignore_value=IGNORE, weight=1
-        )
+        upsampled_loss(CRITERIA["cross_entropy"], logits, targets, stride=4, ignore_value=IGNORE)
 
 
-def test_finite_losses_pass_several_losses_on():
+def test_several_losses_of_a_coarse_head_pass():
     def losses(logits, targets):
-        return {"a": logits.sum(), "b": (logits * targets).sum()}
+        return {"a": logits.sum(), "b": (logits[:, 0] * targets).sum()}
 
-    logits = torch.tensor([2.0, 3.0])
-    got = finite_losses(losses, logits, torch.tensor([IGNORE, 5]), IGNORE)
-    assert {k: v.item() for k, v in got.items()} == {"a": 5, "b": 2 * IGNORE + 15}
-    got = finite_losses(losses, logits, torch.tensor([IGNORE, IGNORE]), IGNORE)
-    assert {k: v.item() for k, v in got.items()} == {"a": 0, "b": 0}
+    head = SimpleNamespace(losses=losses, common_stride=1, ignore_value=IGNORE)
+    logits = torch.tensor([2.0, 3.0]).expand(1, 2, 1, 2)
+    for label, b in ((5, 2 * IGNORE + 15), (IGNORE, 0)):
+        got = coarse_losses(head, logits, torch.tensor([[[IGNORE, label]]]))
+        assert {k: v.item() for k, v in got.items()} == {"a": 10 if b else 0, "b": b}
 
 
 # ---- loss at points
