@@ -7,7 +7,6 @@ from pointrend_ext.modeling.alignment.record import RecordedFlow, record_flows
 from pointrend_ext.modeling.alignment.registry import (
     FEATURE_ALIGNMENT_REGISTRY,
     build_feature_alignment,
-    is_alignment,
 )
 
 __all__ = [
@@ -19,6 +18,5 @@ __all__ = [
     "RecordedFlow",
     "build_feature_alignment",
     "build_resnet_aligned_fpn_backbone",
-    "is_alignment",
     "record_flows",
 ]

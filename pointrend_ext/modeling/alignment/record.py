@@ -10,8 +10,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pointrend_ext.modeling.alignment.registry import is_alignment
-
 __all__ = ["RecordedFlow", "record_flows"]
 
 
@@ -48,6 +46,6 @@ def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
 
     with ExitStack() as hooks:
         for name, module in model.named_modules():
-            if is_alignment(module):
+            if hasattr(module, "predict_flows"):
                 hooks.callback(module.register_forward_hook(partial(record, name)).remove)
         yield recorded

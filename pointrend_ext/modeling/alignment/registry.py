@@ -8,7 +8,7 @@ from torch import nn
 
 from pointrend_ext.modeling.checks import check_values, registered
 
-__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment", "is_alignment"]
+__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment"]
 
 FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
 FEATURE_ALIGNMENT_REGISTRY.__doc__ = """
@@ -25,11 +25,6 @@ An entry is called as ``alignment(node, channels=C)``, where ``node`` is the con
   the module moves ``low`` as well, then the flow of ``low``; (dx, dy) in pixels of ``low``. It is
   what ``record_flows`` shows.
 """
-
-
-def is_alignment(module: nn.Module) -> bool:
-    """Whether a module predicts flows, as the entries of the registry do."""
-    return hasattr(module, "predict_flows")
 
 
 def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
