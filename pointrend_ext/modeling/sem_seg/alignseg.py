@@ -29,13 +29,7 @@ class ResidualBlock(nn.Module):
     """RRB: 1 x 1 to a common width, plus two 3 x 3 through a quarter of it."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-        """
+        """Build the layers, with a ``norm`` as in ``detectron2.layers.get_norm``."""
         super().__init__()
         narrow = max(out_channels // 4, 1)
         self.unify = make_conv(in_channels, out_channels, 1)
@@ -55,14 +49,7 @@ class AlignCM(nn.Module):
     """Aligned context: averages over a 3 x 3 grid, read where a predicted flow says, are added."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-            coords: see ``flow_warp``.
-        """
+        """Build the layers: ``norm`` as in ``ResidualBlock``, ``coords`` as in ``flow_warp``."""
         super().__init__()
         self.coords = coords
         conv = partial(make_conv, norm=norm, activation=F.leaky_relu)

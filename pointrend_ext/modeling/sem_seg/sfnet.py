@@ -33,14 +33,7 @@ class PyramidPooling(nn.Module):
     bins = (1, 2, 3, 6)  # sides of the grids that the map is averaged to
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-            coords: see ``resize_bilinear``.
-        """
+        """Build the layers: ``norm`` as in ``get_norm``, ``coords`` as in ``resize_bilinear``."""
         super().__init__()
         self.coords = coords
         conv = partial(make_conv, out_channels=out_channels, kernel_size=1, norm=norm)
