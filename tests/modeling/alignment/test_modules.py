@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 from fvcore.nn import FlopCountAnalysis
@@ -172,7 +174,11 @@ def test_mistakes(node, message):
 
 
 def test_recorded_flows(rng):
-    model = prepare(nn.ModuleDict({"a": FAM(channels=6), "b": CAB(channels=6)}), 0.3)
+    """Of whatever the registry returns, here a function: it has ``predict_flows``."""
+    registered = {"Someones": lambda node, *, channels: FAM(channels=channels)}
+    with mock.patch.dict(FEATURE_ALIGNMENT_REGISTRY._obj_map, registered):
+        module = build_feature_alignment(make_node(NAME="Someones"), channels=6)
+    model = prepare(nn.ModuleDict({"a": module, "b": CAB(channels=6)}), 0.3)
     low, high = make_maps(rng)
     with torch.no_grad(), record_flows(model) as flows:
         plain = model["a"](low, high)
@@ -202,19 +208,3 @@ def test_flows_of_published_grids_are_recorded_in_pixels(rng, kind, coords):
         expected[:, 1] *= (height - 1) / (2 * half_hw[0])
         torch.testing.assert_close(flow, expected)
     assert len(flows) == (1 if kind is FAM else 2)
-
-
-def test_a_registered_function_is_an_alignment_too(rng):
-    """The registry holds whatever returns a module with ``predict_flows``."""
-
-    @FEATURE_ALIGNMENT_REGISTRY.register()
-    def BuiltBySomeone(node, *, channels):
-        return FAM(channels=channels)
-
-    try:
-        module = build_feature_alignment(make_node(NAME="BuiltBySomeone"), channels=6).double()
-        with torch.no_grad(), record_flows(nn.ModuleDict({"a": module})) as flows:
-            module(*make_maps(rng))
-        assert [flow.name for flow in flows] == ["a.high"]
-    finally:
-        FEATURE_ALIGNMENT_REGISTRY._obj_map.pop("BuiltBySomeone")

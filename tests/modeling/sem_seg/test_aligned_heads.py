@@ -1,4 +1,4 @@
-"""What SFNetHead and AlignSegHead have in common: sizes, deep supervision, PointRend."""
+"""SFNetHead and AlignSegHead: the papers' decoders; sizes, deep supervision, PointRend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.alignment import record_flows
+from pointrend_ext.modeling.sem_seg import AlignSegHead, SFNetHead
+from pointrend_ext.modeling.sem_seg.alignseg import AlignCM
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
+from tests.modeling.decoder_oracles import AlignSeg, SFNet, prepare
 from tests.modeling.sem_seg.decoder_heads import (
     ALIGNED,
     EVEN,
@@ -25,6 +28,50 @@ from tests.modeling.sem_seg.decoder_heads import (
     make_head,
     make_targets,
 )
+
+# ---- the decoders of the papers
+
+
+def build(kind, **arguments):
+    return kind(input_shape=SHAPES, num_classes=3, common_stride=4, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoder", "coords", "width", "std"),
+    [
+        (SFNetHead, SFNet, "pixel", 6, 0.4),
+        (SFNetHead, SFNet, "sfnet", 6, 0.4),
+        (AlignSegHead, AlignSeg, "pixel", 4, 0.7),
+        (AlignSegHead, AlignSeg, "alignseg", 4, 0.7),
+    ],
+)
+def test_values(rng, kind, decoder, coords, width, std):
+    head = prepare(build(kind, conv_dims=width, coords=coords, aux_loss_weight=1.0), std)
+    features = make_features(rng, EVEN, dtype=torch.float64)
+    with torch.no_grad():
+        logits, inner = head.layers_with_auxiliary(features)
+        expected, expected_inner = decoder(head, coords)(list(features.values()))
+        torch.testing.assert_close(head.layers(features), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(logits, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(inner, expected_inner, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("coords", ["pixel", "alignseg"])
+def test_context_of_any_size(rng, coords):
+    module = prepare(AlignCM(5, 4, norm="BN", coords=coords), 0.7)
+    x = torch.randn(2, 5, 5, 7, generator=rng, dtype=torch.float64)
+    with torch.no_grad():
+        expected = AlignSeg(module, coords).context(x, name="")
+        torch.testing.assert_close(module(x), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_training_starts_at_zero_flow():
+    aligned = build(SFNetHead, conv_dims=6)
+    assert all(module.flow_make.weight.abs().max() == 0 for module in aligned.fpn_align)
+    head = build(AlignSegHead, conv_dims=4)
+    flows = [branch[1] for m in head.cab for branch in (m.delta_gen1, m.delta_gen2)]
+    assert all(x.weight.abs().max() == 0 for x in [*flows, head.context.delta_gen[1]])
+
 
 # ---- sizes
 

@@ -133,13 +133,12 @@ def test_autocast_to_bfloat16(semantic, num_classes):
         assert (got - expected).abs().max() < 0.05 * expected.abs().max()
         assert not torch.equal(got, expected)  # it did compute in 16 bits
 
-    model.train()
-    inputs = pictures((37, 53), (30, 60), num_classes=max(2, num_classes))
-    torch.manual_seed(6)
-    exact = model(inputs)
-    torch.manual_seed(6)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        rough = model(inputs)
+    inputs, losses = pictures((37, 53), (30, 60), num_classes=max(2, num_classes)), []
+    for is_rough in (False, True):
+        torch.manual_seed(6)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_rough):
+            losses.append(model.train()(inputs))
+    exact, rough = losses
     for name, loss in exact.items():
         assert rough[name].dtype == torch.float32
         assert rough[name].item() == pytest.approx(loss.item(), rel=0.05)
