@@ -18,13 +18,12 @@ from torch import nn
 from pointrend_ext.layers import subdivision
 from pointrend_ext.modeling import StandardPointHead
 from tests.modeling.builders import mlp, model_cfg, random_maps
+from tests.modeling.sem_seg import decoder_heads
 
 # 3 classes, coarse cells of 4 x 4 pixels, 9 points per step
 TINY = {
     "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
     "SEM_SEG_HEAD.NUM_CLASSES": 3,
-    "SEM_SEG_HEAD.IN_FEATURES": ["p2"],
-    "SEM_SEG_HEAD.COMMON_STRIDE": 4,
     "SEM_SEG_HEAD.CONVS_DIM": 8,
     "SEM_SEG_HEAD.NORM": "",
     "SEM_SEG_HEAD.LOSS_TYPE": "cross_entropy",
@@ -41,16 +40,13 @@ SHAPES = {
     "p3": ShapeSpec(channels=5, stride=8),
     "p4": ShapeSpec(channels=3, stride=16),
 }
-COARSE_LEVELS = {4: "p2", 8: "p3", 16: "p4"}
 
 
 def make_cfg(coarse_stride=4, **overrides):
     """``SEM_SEG_POINT_HEAD__NUM_FC=1`` overrides MODEL.SEM_SEG_POINT_HEAD.NUM_FC."""
-    level = {
-        "SEM_SEG_HEAD.IN_FEATURES": [COARSE_LEVELS[coarse_stride]],
-        "SEM_SEG_HEAD.COMMON_STRIDE": coarse_stride,
-    }
-    return model_cfg({**TINY, **level}, **overrides)
+    [level] = [name for name, shape in SHAPES.items() if shape.stride == coarse_stride]
+    node = {"SEM_SEG_HEAD.IN_FEATURES": [level], "SEM_SEG_HEAD.COMMON_STRIDE": coarse_stride}
+    return model_cfg(TINY | node, **overrides)
 
 
 def make_head(coarse_stride=4, std=0.5, **overrides):
@@ -77,12 +73,10 @@ def make_features(size_hw, num_images=2, dtype=torch.float64):
     return random_maps(generator, SHAPES, size_hw, num_images, dtype)
 
 
-def make_targets(size_hw, num_classes=3, num_images=2, ignore_value=255):
-    """Random labels, every fifth row ignored."""
+def make_targets(size_hw, num_classes=3):
+    """Random labels, some ignored."""
     generator = torch.Generator().manual_seed(9)
-    targets = torch.randint(max(num_classes, 2), (num_images, *size_hw), generator=generator)
-    targets[:, ::5] = ignore_value
-    return targets
+    return decoder_heads.make_targets(generator, size_hw, num_classes=max(num_classes, 2))
 
 
 @contextmanager

@@ -26,22 +26,6 @@ def test_each_point_takes_the_label_of_its_pixel(ignore_value, dtype):
     assert got.dtype == torch.int64
 
 
-@pytest.mark.parametrize(
-    ("labels", "coords", "expected"),
-    [  # the whole map is its own frame; each image has its own labels and points
-        (
-            torch.arange(12).view(1, 3, 4),
-            [[[(j + 0.5) / 4, (i + 0.5) / 3] for i in range(3) for j in range(4)]],
-            [list(range(12))],
-        ),
-        (torch.tensor([[[1, 2]], [[3, 4]]]), [[[0.25, 0.5]], [[0.75, 0.5]]], [[1], [4]]),
-    ],
-)
-def test_labels_of_whole_maps(labels, coords, expected):
-    got = sample_map_labels(labels, torch.tensor(coords), labels.shape[-2:], 255)
-    assert got.tolist() == expected
-
-
 def test_large_maps_are_read_to_the_pixel(rng):
     labels = torch.randint(0, 19, (1, 1017, 2041), generator=rng)
     coords = torch.rand(1, 20000, 2, generator=rng)
