@@ -89,8 +89,7 @@ class DeeplySupervisedHead(LogitsHead):
             ohem_threshold=ohem_threshold,
             ohem_min_kept=ohem_min_kept,
         )
-        channels = [shape.channels for _, shape in maps]
-        self._build_layers(channels, conv_dims, num_classes, norm)
+        self._build_layers([shape.channels for _, shape in maps], conv_dims, num_classes, norm)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -103,10 +102,8 @@ class DeeplySupervisedHead(LogitsHead):
             "aux_loss_weight": node.AUX_LOSS_WEIGHT,
         }
         if node.LOSS_TYPE == "ohem":  # read by this loss alone: see build_checked_model
-            arguments |= {
-                "ohem_threshold": node.OHEM_THRESHOLD,
-                "ohem_min_kept": node.OHEM_MIN_KEPT,
-            }
+            arguments["ohem_threshold"] = node.OHEM_THRESHOLD
+            arguments["ohem_min_kept"] = node.OHEM_MIN_KEPT
         return arguments
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:

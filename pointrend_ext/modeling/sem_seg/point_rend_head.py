@@ -229,10 +229,10 @@ class PointRendSemanticHead(nn.Module):
             feature_px = extent_px(feature, stride)
             gaps_px = (abs(a - b) for a, b in zip(inputs.extent_px, feature_px, strict=True))
             if max(gaps_px) >= max(self.common_stride, stride):
+                cells = tuple(inputs.coarse_logits.shape[-2:])
                 raise ValueError(
                     f"{type(self.coarse_sem_seg_head).__name__} states common_stride "
-                    f"{self.common_stride}, so that its map of "
-                    f"{tuple(inputs.coarse_logits.shape[-2:])} cells covers {inputs.extent_px} "
-                    f"pixels, but a feature map of stride {stride} covers {feature_px}. Correct "
+                    f"{self.common_stride}, so that {cells} cells cover {inputs.extent_px} pixels, "
+                    f"but a feature map of stride {stride} covers {feature_px}. Correct "
                     "MODEL.SEM_SEG_HEAD.COMMON_STRIDE."
                 )

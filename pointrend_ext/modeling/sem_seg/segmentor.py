@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, configurable
@@ -71,7 +70,12 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         """
         if self.training:
             return super().forward(batched_inputs)
-        images = self.preprocess_image(batched_inputs)
+        pixels = [x["image"].to(self.device) for x in batched_inputs]
+        images = ImageList.from_tensors(
+            [(image - self.pixel_mean) / self.pixel_std for image in pixels],
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
         sizes_hw = [
             (x.get("height", size[0]), x.get("width", size[1]))
             for x, size in zip(batched_inputs, images.image_sizes, strict=True)
@@ -88,15 +92,6 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         if wants_labels:  # a label map cannot be resized: the arg max is taken of resized logits
             predictions = [label_map(x[None])[0] for x in predictions]
         return [{"sem_seg": prediction} for prediction in predictions]
-
-    def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
-        """Normalise and pad the ``"image"`` of each input, (3, H, W), to one batch."""
-        images = [x["image"].to(self.device) for x in batched_inputs]
-        return ImageList.from_tensors(
-            [(image - self.pixel_mean) / self.pixel_std for image in images],
-            self.backbone.size_divisibility,
-            padding_constraints=self.backbone.padding_constraints,
-        )
 
 
 def _to_size(x: Tensor, image_size: tuple[int, int], size_hw: tuple[int, int]) -> Tensor:

@@ -33,8 +33,8 @@ def make_maps(rng, channels=6, low_hw=(6, 10), high_hw=(3, 5), dtype=torch.float
     return low.to(dtype), high.to(dtype)
 
 
-def up(x, low, coords):
-    return F.interpolate(x, low.shape[-2:], mode="bilinear", align_corners=coords != "pixel")
+def up(x, low):
+    return F.interpolate(x, low.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def make_node(**values):
@@ -61,7 +61,7 @@ def test_the_split_of_cab_is_its_definition_in_training(rng):
     """The same batch statistics, gradients and, at 256 channels, values as unsplit."""
     module = prepare(CAB(channels=256), 0.02).float().train()
     low, high = make_maps(rng, channels=256, dtype=torch.float32)
-    both = torch.cat([low, up(high, low, "pixel")], 1)
+    both = torch.cat([low, up(high, low)], 1)
     flows = module.predict_flows(low, high)
     sum(flow.square().sum() for flow in flows).backward()
     grads = {k: p.grad.clone() for k, p in module.named_parameters()}
@@ -101,7 +101,7 @@ def test_parameters_and_multiply_adds(kind, parameters, multiply_adds):
 def test_a_new_module_is_a_bilinear_sum(rng, kind, sizes):
     low, high = make_maps(rng, low_hw=sizes[0], high_hw=sizes[1], dtype=torch.float32)
     got = kind(channels=6).eval()(low, high)
-    torch.testing.assert_close(got, low + up(high, low, "pixel"), rtol=0, atol=2e-6)
+    torch.testing.assert_close(got, low + up(high, low), rtol=0, atol=2e-6)
 
 
 @EVERY
