@@ -21,10 +21,6 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     (``sfnet_resnet.py``, variant "D") has both, and its published results and weights with it.
     Everything else is ``build_resnet_deeplab_backbone``.
 
-    Args:
-        cfg: the configuration.
-        input_shape: channels of the image.
-
     Raises:
         ValueError: a depth without bottlenecks, stages dilated in another way, or deformable.
     """
