@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detectron2.config import CfgNode
-from detectron2.layers import Conv2d, ShapeSpec
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY
 from detectron2.modeling.backbone import ResNet
 from detectron2.projects.deeplab import build_resnet_deeplab_backbone
@@ -11,9 +11,6 @@ from detectron2.projects.deeplab import build_resnet_deeplab_backbone
 from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["build_resnet_sfnet_backbone"]
-
-_DEPTHS = (50, 101, 152)
-_DILATIONS = {"res4": 2, "res5": 4}
 
 
 @BACKBONE_REGISTRY.register()
@@ -24,15 +21,12 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     (``sfnet_resnet.py``, variant "D") has both, and its published results and weights with it.
     Everything else is ``build_resnet_deeplab_backbone``.
 
-    Args:
-        cfg: the configuration.
-        input_shape: channels of the image.
-
     Raises:
         ValueError: a depth without bottlenecks, stages dilated in another way, or deformable.
     """
     node = cfg.MODEL.RESNETS
-    depths = f"one of {', '.join(map(str, _DEPTHS))} for build_resnet_sfnet_backbone"
+    has_bottlenecks = node.DEPTH in (50, 101, 152)
+    depths = "one of 50, 101, 152 for build_resnet_sfnet_backbone"
     fixed = {
         "RES4_DILATION": 1,
         "RES5_DILATION": 1,
@@ -45,19 +39,11 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     )
     check_values(
         "MODEL.RESNETS",
-        ("DEPTH", node.DEPTH, node.DEPTH in _DEPTHS, depths),
-        *(
-            (key, node[key], node[key] == value, f"{value}, {reason}")
-            for key, value in fixed.items()
-        ),
+        ("DEPTH", node.DEPTH, has_bottlenecks, depths),
+        *((k, node[k], node[k] == value, f"{value}, {reason}") for k, value in fixed.items()),
     )
     backbone = build_resnet_deeplab_backbone(cfg, input_shape)
-    for stage, dilation in _DILATIONS.items():
-        for block in getattr(backbone, stage, ()):
-            _dilate(block.conv2, dilation)
+    for stage, dilation in (("res4", 2), ("res5", 4)):
+        for block in getattr(backbone, stage, ()):  # 3 x 3: the size of the output stays
+            block.conv2.dilation = block.conv2.padding = (dilation, dilation)
     return backbone
-
-
-def _dilate(conv: Conv2d, dilation: int) -> None:
-    """Dilate a 3 x 3 convolution; the size of its output stays."""
-    conv.dilation = conv.padding = (dilation, dilation)

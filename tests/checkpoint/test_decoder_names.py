@@ -196,7 +196,8 @@ def test_equal_logits(rng, files, load, make, prefix):
                 logits, auxiliary = head.layers_with_auxiliary(features)
             else:
                 maps = [features[name] for name in head.in_features]
-                logits, auxiliary = head._predict(maps, with_auxiliary=True)
+                logits, read = head._predict(maps)
+                auxiliary = [f(x) for f, x in zip(head.auxiliary_branches, read, strict=True)]
         assert len(auxiliary) == (3 if make is SFNet else 1)
         torch.testing.assert_close([logits, *auxiliary], [expected, *inner], rtol=1e-8, atol=1e-8)
         assert logits.std() > 0.1

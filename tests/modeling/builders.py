@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 from detectron2.config import get_cfg
+from detectron2.structures import BitMasks, Boxes, Instances
 
 from pointrend_ext import add_pointrend_config
 
@@ -72,6 +73,32 @@ def random_maps(generator, shapes, size_hw, num_images=2, dtype=torch.float32):
         ).to(dtype)
         for name, shape in shapes.items()
     }
+
+
+def picture(size_hw, boxes=None, first_class=0):
+    """An input of a detector; with a list of integer boxes, which fill their masks, to learn."""
+    example = {"image": torch.randint(0, 256, (3, *size_hw), dtype=torch.uint8)}
+    if boxes is None:
+        return example
+    example["instances"] = instances = Instances(size_hw)
+    instances.gt_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+    instances.gt_classes = torch.arange(len(boxes)) % 3 + first_class
+    if boxes:  # as Detectron2's mapper
+        masks = torch.zeros(len(boxes), *size_hw, dtype=torch.bool)
+        for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+            mask[y0:y1, x0:x1] = True
+        instances.gt_masks = BitMasks(masks)
+    return example
+
+
+def backward(model, batch):
+    """Losses of a training step, whose gradients every parameter has got."""
+    losses = model.train()(batch)
+    assert all(loss.isfinite() for loss in losses.values()), losses
+    sum(losses.values()).backward()
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []  # a parameter without gradient stops DistributedDataParallel
+    return losses
 
 
 def randomize(module, std, seed=7):

@@ -1,70 +1,46 @@
-"""A whole, very small R-CNN with the mask head in it."""
+"""Whole, very small models with the mask head in them: R-CNN and panoptic."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, Instances
 
-from tests.modeling.builders import RCNN, model_cfg
+from tests.modeling.builders import LEVELS, RCNN, backward, model_cfg, picture
 
 
 def build(**changes):
     return build_model(model_cfg(RCNN, ROI_BOX_HEAD__TRAIN_ON_PRED_BOXES=True, **changes))
 
 
-def image(size_hw, boxes=(), with_instances=True):
-    example = {"image": torch.randint(0, 256, (3, *size_hw), dtype=torch.uint8)}
-    example["height"], example["width"] = 2 * size_hw[0], 2 * size_hw[1]
-    if with_instances:
-        instances = Instances(size_hw)
-        instances.gt_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-        instances.gt_classes = torch.arange(len(boxes)) % 3
-        if boxes:
-            masks = torch.zeros(len(boxes), *size_hw, dtype=torch.bool)
-            for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
-                mask[y0:y1, x0:x1] = True
-            instances.gt_masks = BitMasks(masks)
-        example["instances"] = instances
-    return example
+ONE_BOX = [(10, 12, 50, 60)]
 
 
-ONE_BOX = ((10, 12, 50, 60),)
-HEADS = ["StandardROIHeads", "CascadeROIHeads"]
-
-
-def step(model, batch, event_storage):
-    losses = model.train()(batch)
-    assert all(loss.isfinite() for loss in losses.values()), losses
-    sum(losses.values()).backward()
-    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-    assert without == []  # a parameter without gradient stops DistributedDataParallel
-    return losses
-
-
-@pytest.mark.parametrize("heads", HEADS)
-def test_two_images_without_instances_train_every_parameter(event_storage, heads):
+@pytest.mark.parametrize("heads", ["StandardROIHeads", "CascadeROIHeads"])
+@pytest.mark.parametrize(
+    "batch",
+    [{(64, 96): [], (80, 64): []}, {(64, 96): ONE_BOX, (90, 70): [], (96, 64): ONE_BOX * 2}],
+    ids=["no instances", "one image without"],
+)
+def test_training(event_storage, heads, batch):
     agnostic = heads == "CascadeROIHeads"
     model = build(ROI_HEADS__NAME=heads, ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
-    losses = step(model, [image((64, 96)), image((80, 64))], event_storage)
-    assert losses["loss_mask"].item() == 0
-    assert losses["loss_mask_point"].item() == 0
+    losses = backward(model, [picture(size_hw, boxes) for size_hw, boxes in batch.items()])
+    has_instances = any(batch.values())
+    for name in ("loss_mask", "loss_mask_point"):
+        assert losses[name] > 0.1 if has_instances else losses[name] == 0
     for name, parameter in model.roi_heads.mask_head.named_parameters():
-        assert not parameter.grad.any(), name
+        if not (has_instances and name.endswith("fc1.bias")):  # a dead unit may hide that one
+            assert parameter.grad.any() == has_instances, name
 
 
-@pytest.mark.parametrize("heads", HEADS)
-def test_images_of_different_sizes_one_without_instances(event_storage, heads):
-    agnostic = heads == "CascadeROIHeads"
-    model = build(ROI_HEADS__NAME=heads, ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
-    batch = [image((64, 96), ONE_BOX), image((90, 70)), image((96, 64), ONE_BOX * 2)]
-    losses = step(model, batch, event_storage)
-    assert losses["loss_mask"].item() > 0.1
-    assert losses["loss_mask_point"].item() > 0.1
-    for name, parameter in model.roi_heads.mask_head.named_parameters():
-        if not name.endswith("fc1.bias"):  # a dead unit may hide that one
-            assert parameter.grad.any(), name
+def infer(model, *sizes_hw):
+    """Instances of random pictures, wanted in twice their size."""
+    inputs = [{**picture((h, w)), "height": 2 * h, "width": 2 * w} for h, w in sizes_hw]
+    with torch.no_grad():
+        return [x["instances"] for x in model.eval()(inputs)], inputs
 
 
 @pytest.mark.parametrize(
@@ -72,6 +48,7 @@ def test_images_of_different_sizes_one_without_instances(event_storage, heads):
     [
         {},
         {"ROI_HEADS__NUM_CLASSES": 1},
+        {"ROI_HEADS__SCORE_THRESH_TEST": 1.0},  # no detection
         {"ROI_MASK_HEAD__CLS_AGNOSTIC_MASK": True},
         {
             "ROI_MASK_HEAD__IN_FEATURES": ["p2", "p3"],
@@ -80,30 +57,19 @@ def test_images_of_different_sizes_one_without_instances(event_storage, heads):
     ],
 )
 def test_inference_gives_masks_in_the_size_asked_for(changes):
-    model = build(**changes).eval()
-    with torch.no_grad():
-        outputs = model([image((64, 96), with_instances=False), image((90, 70), (), False)])
+    number = 0 if "ROI_HEADS__SCORE_THRESH_TEST" in changes else 5
+    outputs, _ = infer(build(**changes), (64, 96), (90, 70))
     for output, size in zip(outputs, ((128, 192), (180, 140)), strict=True):
-        assert len(output["instances"]) == 5
-        assert output["instances"].pred_masks.shape == (5, *size)
-        assert output["instances"].pred_masks.dtype == torch.bool
-
-
-def test_inference_without_any_detection():
-    model = build(ROI_HEADS__SCORE_THRESH_TEST=1.0).eval()
-    with torch.no_grad():
-        (output,) = model([image((64, 96), with_instances=False)])
-    assert output["instances"].pred_masks.shape == (0, 128, 192)
+        assert output.pred_masks.shape == (number, *size)
+        assert output.pred_masks.dtype == torch.bool
 
 
 def test_a_batch_gives_what_single_images_give():
-    model = build().eval()
-    images = [image((64, 96), with_instances=False), image((64, 96), with_instances=False)]
+    model = build()
+    together, inputs = infer(model, (64, 96), (64, 96))
     with torch.no_grad():
-        together = model(images)
-        alone = [model([x])[0] for x in images]
+        alone = [model([x])[0]["instances"] for x in inputs]
     for a, b in zip(together, alone, strict=True):
-        a, b = a["instances"], b["instances"]
         torch.testing.assert_close(a.pred_boxes.tensor, b.pred_boxes.tensor, rtol=1e-4, atol=1e-3)
         assert (a.pred_masks != b.pred_masks).float().mean() < 1e-3
 
@@ -125,3 +91,56 @@ def test_a_c4_backbone_is_refused_at_build():
         build(**changes)
     with pytest.raises(ValueError, match=r"'Res5ROIHeads'.*FPN"):
         build(**changes, ROI_HEADS__NAME="Res5ROIHeads")
+
+
+# ---- a panoptic model with both point heads: 80 things, 54 stuff classes
+
+PANOPTIC = {
+    **RCNN,
+    "META_ARCHITECTURE": "PanopticFPN",
+    "ROI_HEADS.NUM_CLASSES": 80,
+    "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
+    "SEM_SEG_HEAD.IN_FEATURES": LEVELS,
+    "SEM_SEG_HEAD.NUM_CLASSES": 54,
+    "SEM_SEG_HEAD.CONVS_DIM": 8,
+    "SEM_SEG_HEAD.NORM": "",
+    "SEM_SEG_HEAD.LOSS_WEIGHT": 0.5,
+    "SEM_SEG_POINT_HEAD.FC_DIM": 12,
+    "SEM_SEG_POINT_HEAD.TRAIN_NUM_POINTS": 64,
+    "SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS": 200,
+    "PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH": 0.0,
+}
+
+
+@pytest.fixture
+def panoptic():
+    return build_model(model_cfg(PANOPTIC))
+
+
+def stuff_picture(size_hw):
+    stuff = torch.randint(54, size_hw)
+    stuff[:5] = 255
+    return {**picture(size_hw, [(10, 12, 50, 60)], first_class=79), "sem_seg": stuff}
+
+
+def test_panoptic_training(panoptic, event_storage):
+    torch.nn.init.zeros_(panoptic.sem_seg_head.point_head.predictor.weight)
+    losses = backward(panoptic, [stuff_picture((64, 96)), stuff_picture((90, 70))])
+    assert panoptic.roi_heads.mask_head.point_head.predictor.out_channels == 80
+    assert {"loss_mask", "loss_mask_point", "loss_sem_seg", "loss_sem_seg_point"} < losses.keys()
+    # 54 classes are equally likely at each point, LOSS_WEIGHT is 0.5
+    assert losses["loss_sem_seg_point"].item() == pytest.approx(0.5 * math.log(54), rel=1e-6)
+    for head in (panoptic.roi_heads.mask_head, panoptic.sem_seg_head):
+        assert head.point_head.predictor.weight.grad.any()
+
+
+def test_panoptic_inference(panoptic):
+    inputs = [{**picture((64, 96)), "height": 128, "width": 192}]
+    with torch.no_grad():
+        [output] = panoptic.eval()(inputs)
+    assert output["sem_seg"].shape == (54, 128, 192)
+    assert output["sem_seg"].isfinite().all()
+    assert output["instances"].pred_masks.shape == (5, 128, 192)
+    segments, infos = output["panoptic_seg"]
+    assert segments.shape == (128, 192)
+    assert {info["id"] for info in infos} == set(segments.unique().tolist()) - {0}

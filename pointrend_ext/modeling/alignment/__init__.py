@@ -3,11 +3,11 @@
 from pointrend_ext.modeling.alignment.cab import CAB
 from pointrend_ext.modeling.alignment.flow_alignment import FAM, GatedFAM
 from pointrend_ext.modeling.alignment.fpn import AlignedFPN, build_resnet_aligned_fpn_backbone
-from pointrend_ext.modeling.alignment.record import RecordedFlow, record_flows
 from pointrend_ext.modeling.alignment.registry import (
     FEATURE_ALIGNMENT_REGISTRY,
+    RecordedFlow,
     build_feature_alignment,
-    is_alignment,
+    record_flows,
 )
 
 __all__ = [
@@ -19,6 +19,5 @@ __all__ = [
     "RecordedFlow",
     "build_feature_alignment",
     "build_resnet_aligned_fpn_backbone",
-    "is_alignment",
     "record_flows",
 ]

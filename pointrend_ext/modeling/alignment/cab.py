@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import flow_warp, resize_bilinear
-from pointrend_ext.modeling.alignment.base import FlowAlignment
+from pointrend_ext.modeling.alignment.flow_alignment import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
 __all__ = ["CAB", "make_flow_branch"]
@@ -84,11 +84,9 @@ class CAB(FlowAlignment):
         """
         super().__init__(coords)
         self.channels = channels
-        hidden_channels = hidden_channels or channels
-        self.delta_gen1, self.delta_gen2 = (
-            make_flow_branch(2 * channels, hidden_channels, norm, zero_init=zero_init)
-            for _ in range(2)
-        )
+        sizes = (2 * channels, hidden_channels or channels, norm)
+        self.delta_gen1 = make_flow_branch(*sizes, zero_init=zero_init)
+        self.delta_gen2 = make_flow_branch(*sizes, zero_init=zero_init)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
@@ -104,14 +102,11 @@ class CAB(FlowAlignment):
 
     def _flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
         branches = (self.delta_gen1, self.delta_gen2)
-        weight = torch.cat(
-            [branch[0].get_parameter("weight") for branch in branches]
-        )  # (2 D, 2 C, 1, 1)
-        weight_low, weight_high = weight.split(self.channels, dim=1)
-        reduced_high = resize_bilinear(
-            F.conv2d(high, weight_high), low.shape[-2:], coords=self.coords
-        )
-        reduced = F.conv2d(low, weight_low) + reduced_high  # (N, 2 D, H, W)
+        weight = torch.cat([branch[0].get_parameter("weight") for branch in branches])
+        weight_low, weight_high = weight.split(self.channels, dim=1)  # (2 D, C, 1, 1) each
+        high = F.conv2d(high, weight_high)
+        reduced = F.conv2d(low, weight_low)  # (N, 2 D, H, W)
+        reduced = reduced + resize_bilinear(high, low.shape[-2:], coords=self.coords)
         return [
             _after_reduction(branch[0], branch[1], x)
             for branch, x in zip(branches, reduced.chunk(2, dim=1), strict=True)

@@ -8,17 +8,57 @@ and the sum with the fine map is included.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from torch import Tensor, nn
 
-from pointrend_ext.layers import flow_warp, resize_bilinear
-from pointrend_ext.modeling.alignment.base import FlowAlignment
+from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 
-__all__ = ["FAM", "GatedFAM"]
+__all__ = ["FAM", "FlowAlignment", "GatedFAM"]
+
+
+class FlowAlignment(nn.Module):
+    """Base of the alignments: moves one map or two by predicted flows.
+
+    C channels; low (N, C, H, W) is the fine map, high (N, C, h, w) the coarse one.
+
+    Attributes:
+        coords: see ``flow_warp``.
+        moves_resized: whether ``high`` is resized to the size of ``low`` before it is moved.
+    """
+
+    moves_resized = False
+
+    def __init__(self, coords: str) -> None:
+        super().__init__()
+        check_flow_coords(coords, type(self).__name__)
+        self.coords = coords
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
+        """Read ``CHANNELS``, ``COORDS`` and ``ZERO_INIT`` of ``MODEL.FPN.ALIGNMENT``."""
+        return {
+            "channels": channels,
+            "hidden_channels": cfg.CHANNELS,
+            "coords": cfg.COORDS,
+            "zero_init": cfg.ZERO_INIT,
+        }
+
+    def predict_flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
+        """Return the flow of ``high`` and, if it is moved, of ``low``: (N, 2, H, W), in pixels."""
+        sources = (low if self.moves_resized else high, low)
+        return [
+            flow_in_px(flow, source.shape[-2:], coords=self.coords)
+            for flow, source in zip(self._flows(low, high), sources, strict=False)
+        ]
+
+    @abstractmethod
+    def _flows(self, low: Tensor, high: Tensor) -> list[Tensor]:
+        """Return what ``predict_flows`` does, in the units of ``coords``."""
 
 
 class _ConcatAlignment(FlowAlignment):
@@ -47,12 +87,10 @@ class _ConcatAlignment(FlowAlignment):
             ValueError: unknown ``coords``.
         """
         super().__init__(coords)
-        hidden_channels = hidden_channels or max(channels // 2, 1)
-        self.down_h = nn.Conv2d(channels, hidden_channels, 1, bias=False)
-        self.down_l = nn.Conv2d(channels, hidden_channels, 1, bias=False)
-        self.flow_make = nn.Conv2d(
-            2 * hidden_channels, 2 * self.num_flows, 3, padding=1, bias=False
-        )
+        hidden = hidden_channels or max(channels // 2, 1)
+        self.down_h = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.down_l = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.flow_make = nn.Conv2d(2 * hidden, 2 * self.num_flows, 3, padding=1, bias=False)
         if zero_init:
             nn.init.zeros_(self.flow_make.weight)
 
@@ -96,15 +134,7 @@ class GatedFAM(_ConcatAlignment):
 
     @configurable
     def __init__(self, *, zero_init: bool = True, **kwargs: Any) -> None:
-        """Build the layers.
-
-        Args:
-            zero_init: whether the flows start at zero and the gate at one half.
-            kwargs: as for ``FAM``.
-
-        Raises:
-            ValueError: unknown ``coords``.
-        """
+        """Build the layers: as for ``FAM``; ``zero_init`` starts the gate at one half, too."""
         super().__init__(zero_init=zero_init, **kwargs)
         gate = nn.Conv2d(4, 1, 3, padding=1, bias=False)
         self.flow_gate = nn.Sequential(gate, nn.Sigmoid())

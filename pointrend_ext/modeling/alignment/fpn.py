@@ -27,12 +27,7 @@ class AlignedFPN(FPN):
     """
 
     def __init__(self, *args: Any, make_alignment: Callable[[], nn.Module], **kwargs: Any) -> None:
-        """Build the layers.
-
-        Args:
-            args: as for ``FPN``.
-            make_alignment: returns a new alignment of the pyramid's width.
-            kwargs: as for ``FPN``.
+        """Build the layers: as for ``FPN``; ``make_alignment`` returns one of the pyramid's width.
 
         Raises:
             ValueError: a single level, which leaves nothing to align.
@@ -86,10 +81,6 @@ def build_resnet_aligned_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> B
 
     ``MODEL.FPN.ALIGNMENT.NAME`` "" gives the FPN of ``build_resnet_fpn_backbone``, which repeats
     pixels.
-
-    Args:
-        cfg: the configuration.
-        input_shape: channels of the image.
 
     Raises:
         ValueError: an unknown alignment, or one with values out of their range.

@@ -1,14 +1,25 @@
-"""The registry of feature alignments."""
+"""The registry of feature alignments, and looking at the flows that they predict."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
-from torch import nn
+from torch import Tensor, nn
 
 from pointrend_ext.modeling.checks import check_values, registered
 
-__all__ = ["FEATURE_ALIGNMENT_REGISTRY", "build_feature_alignment", "is_alignment"]
+__all__ = [
+    "FEATURE_ALIGNMENT_REGISTRY",
+    "RecordedFlow",
+    "build_feature_alignment",
+    "record_flows",
+]
 
 FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
 FEATURE_ALIGNMENT_REGISTRY.__doc__ = """
@@ -27,11 +38,6 @@ An entry is called as ``alignment(node, channels=C)``, where ``node`` is the con
 """
 
 
-def is_alignment(module: nn.Module) -> bool:
-    """Whether a module predicts flows, as the entries of the registry do."""
-    return hasattr(module, "predict_flows")
-
-
 def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
     """Build the alignment that ``node.NAME`` names.
 
@@ -46,3 +52,41 @@ def build_feature_alignment(node: CfgNode, *, channels: int) -> nn.Module:
     allowed = "at least 0, which stands for the width in the papers"
     check_values("MODEL.FPN.ALIGNMENT", ("CHANNELS", node.CHANNELS, node.CHANNELS >= 0, allowed))
     return alignment(node, channels=channels)
+
+
+@dataclass(frozen=True)
+class RecordedFlow:
+    """One flow of one forward pass.
+
+    Attributes:
+        name: of the module inside the model, then ``.high`` or ``.low``: the map that is moved.
+        flow_px: (N, 2, H, W), (dx, dy) in pixels of the fused map.
+    """
+
+    name: str
+    flow_px: Tensor
+
+
+@contextmanager
+def record_flows(model: nn.Module) -> Iterator[list[RecordedFlow]]:
+    """Collect the flows of every alignment of a model while the context lasts.
+
+    The flows are predicted a second time for it; what the model returns is unchanged.
+
+    Args:
+        model: in inference; has modules with ``predict_flows`` (``FEATURE_ALIGNMENT_REGISTRY``).
+
+    Yields:
+        A list that each forward pass extends, in the order in which the modules run.
+    """
+    recorded: list[RecordedFlow] = []
+
+    def record(name: str, module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        for moved, flow in zip(("high", "low"), module.predict_flows(*inputs), strict=False):
+            recorded.append(RecordedFlow(f"{name}.{moved}", flow.detach()))
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if hasattr(module, "predict_flows"):
+                hooks.callback(module.register_forward_hook(partial(record, name)).remove)
+        yield recorded

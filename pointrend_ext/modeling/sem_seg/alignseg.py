@@ -24,20 +24,12 @@ from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
 __all__ = ["AlignCM", "AlignSegHead", "ResidualBlock"]
 
-_CONTEXT_SIDE = 3
-
 
 class ResidualBlock(nn.Module):
     """RRB: 1 x 1 to a common width, plus two 3 x 3 through a quarter of it."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-        """
+        """Build the layers, with a ``norm`` as in ``detectron2.layers.get_norm``."""
         super().__init__()
         narrow = max(out_channels // 4, 1)
         self.unify = make_conv(in_channels, out_channels, 1)
@@ -57,22 +49,12 @@ class AlignCM(nn.Module):
     """Aligned context: averages over a 3 x 3 grid, read where a predicted flow says, are added."""
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-            coords: see ``flow_warp``.
-        """
+        """Build the layers: ``norm`` as in ``ResidualBlock``, ``coords`` as in ``flow_warp``."""
         super().__init__()
         self.coords = coords
         conv = partial(make_conv, norm=norm, activation=F.leaky_relu)
         self.pool, self.adapt = (
-            nn.Sequential(
-                conv(in_channels, in_channels, 1),
-                conv(in_channels, out_channels, 3),
-            )
+            nn.Sequential(conv(in_channels, in_channels, 1), conv(in_channels, out_channels, 3))
             for _ in range(2)
         )
         self.delta_gen = make_flow_branch(2 * out_channels, out_channels, norm, zero_init=True)
@@ -88,7 +70,7 @@ class AlignCM(nn.Module):
         return [flow_in_px(flow, pooled.shape[-2:], coords=self.coords)]
 
     def _pool_and_flow(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pooled = self.pool(F.adaptive_avg_pool2d(x, _CONTEXT_SIDE))  # (N, out_channels, 3, 3)
+        pooled = self.pool(F.adaptive_avg_pool2d(x, 3))  # (N, out_channels, 3, 3)
         adapted = self.adapt(x)
         resized = resize_bilinear(pooled, x.shape[-2:], coords=self.coords)
         return pooled, adapted, self.delta_gen(torch.cat([adapted, resized], dim=1))
@@ -121,19 +103,15 @@ class AlignSegHead(DeeplySupervisedHead):
         self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         if self.aux_loss_weight:
             self.auxiliary = PredictionBranch(conv_dims, num_classes, norm=norm, activation=leaky)
+            self.auxiliary_branches = [self.auxiliary]
             self.auxiliary_strides = [self.common_stride]
             self.auxiliary_loss = build_criterion("cross_entropy", ignore_value=self.ignore_value)
 
-    def _predict(
-        self, maps: Sequence[Tensor], *, with_auxiliary: bool
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _predict(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         taken_in = [*maps, self.context(maps[-1])]
         chain = [self.rrb_in[0](taken_in[0])]
         for rrb_in, cab, rrb_out, x in zip(
             self.rrb_in[1:], self.cab, self.rrb_out, taken_in[1:], strict=True
         ):
             chain.append(rrb_out(cab(chain[-1], rrb_in(x))))
-        logits = self.predictor(self.dropout(self.conv(chain[-1])))
-        if not with_auxiliary:
-            return logits, []
-        return logits, [self.auxiliary(chain[-3])]
+        return self.predictor(self.dropout(self.conv(chain[-1]))), [chain[-3]]

@@ -13,8 +13,6 @@ from pointrend_ext.modeling.sem_seg.losses import CoarseHead
 
 __all__ = ["build_coarse_head"]
 
-_CONTRACT = ("layers", "losses", "common_stride", "ignore_value")
-
 
 def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> CoarseHead:
     """Build the head that ``MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME`` names.
@@ -24,7 +22,7 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> Coa
         input_shape: the maps of the backbone, by name.
 
     Raises:
-        ValueError: no such head, one that lacks a part of this, or a stride that contradicts the
+        ValueError: no such head, one that cannot be refined, or a stride that contradicts the
             backbone's.
     """
     key = "MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME"
@@ -38,9 +36,6 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> Coa
             "AlignSegHead."
         )
     head = head_class(cfg, input_shape)
-    missing = [part for part in _CONTRACT if not hasattr(head, part)]
-    if missing:
-        raise ValueError(f"{key} is {name!r}, which lacks {missing}; PointRend needs {_CONTRACT}.")
     maps = {x: input_shape[x] for x in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if x in input_shape}
     if maps:
         # A head of Detectron2 does not check this itself; SemSegFPNHead may predict finer.

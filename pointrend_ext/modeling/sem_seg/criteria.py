@@ -17,9 +17,6 @@ from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["build_criterion", "lovasz_softmax", "ohem_cross_entropy"]
 
-_HARD_PIXEL_SHARE = 0.2
-_LOVASZ_WEIGHT = 0.8
-
 
 def build_criterion(
     loss_type: str, *, ignore_value: int, ohem_threshold: float = 0.7, ohem_min_kept: int = 10000
@@ -44,7 +41,7 @@ def build_criterion(
     criteria: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "cross_entropy": partial(F.cross_entropy, ignore_index=ignore_value),
         "hard_pixel_mining": DeepLabCE(
-            ignore_label=ignore_value, top_k_percent_pixels=_HARD_PIXEL_SHARE
+            ignore_label=ignore_value, top_k_percent_pixels=0.2
         ).forward,  # a function: a module would become a part of the head
         "ohem": partial(
             ohem_cross_entropy,
@@ -129,4 +126,4 @@ def lovasz_softmax(logits: Tensor, targets: Tensor, *, ignore_value: int) -> Ten
 def _cross_entropy_lovasz(logits: Tensor, targets: Tensor, *, ignore_value: int) -> Tensor:
     cross_entropy = F.cross_entropy(logits, targets, ignore_index=ignore_value)
     lovasz = lovasz_softmax(logits, targets, ignore_value=ignore_value)
-    return cross_entropy + _LOVASZ_WEIGHT * lovasz
+    return cross_entropy + 0.8 * lovasz

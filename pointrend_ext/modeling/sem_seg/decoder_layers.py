@@ -23,16 +23,7 @@ def make_conv(
     activation: Activation | None = None,
     bias: bool = False,
 ) -> Conv2d:
-    """Build a convolution that keeps the size of the map, normalisation and activation.
-
-    Args:
-        in_channels: channels read.
-        out_channels: channels written.
-        kernel_size: odd.
-        norm: see ``detectron2.layers.get_norm``; None for none.
-        activation: applied last.
-        bias: whether the convolution has one.
-    """
+    """Build a convolution of odd size that keeps that of the map, normalisation and activation."""
     conv = Conv2d(
         in_channels,
         out_channels,
@@ -52,14 +43,7 @@ class PredictionBranch(nn.Module):
     def __init__(
         self, channels: int, num_classes: int, *, norm: str, activation: Activation
     ) -> None:
-        """Build the layers.
-
-        Args:
-            channels: of the map that is read.
-            num_classes: C.
-            norm: see ``detectron2.layers.get_norm``.
-            activation: after the normalisation.
-        """
+        """Build the layers, with a ``norm`` as in ``detectron2.layers.get_norm``."""
         super().__init__()
         self.conv = make_conv(channels, channels, 3, norm=norm, activation=activation, bias=True)
         self.dropout = nn.Dropout2d(0.1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointrend_ext.layers import check_flow_coords
 from pointrend_ext.modeling.checks import check_common_stride, check_values
@@ -22,11 +22,13 @@ __all__ = ["DeeplySupervisedHead"]
 class DeeplySupervisedHead(LogitsHead):
     """Base of the heads that decode several maps and may also be trained at inner layers.
 
-    A subclass builds its layers in ``_build_layers``, where it sets ``auxiliary_strides`` and, if
-    it is another, ``auxiliary_loss``, and predicts in ``_predict``. The auxiliary logits pass from
-    ``layers_with_auxiliary`` to ``losses`` by way of the caller; the head keeps nothing of a
-    forward pass.
+    A subclass builds its layers in ``_build_layers``, where it sets ``auxiliary_branches``, their
+    ``auxiliary_strides`` and, if it is another, ``auxiliary_loss``, and predicts in ``_predict``.
+    The auxiliary logits pass from ``layers_with_auxiliary`` to ``losses`` by way of the caller; the
+    head keeps nothing of a forward pass.
     """
+
+    auxiliary_branches: Sequence[nn.Module] = ()
 
     @configurable
     def __init__(
@@ -87,8 +89,7 @@ class DeeplySupervisedHead(LogitsHead):
             ohem_threshold=ohem_threshold,
             ohem_min_kept=ohem_min_kept,
         )
-        channels = [shape.channels for _, shape in maps]
-        self._build_layers(channels, conv_dims, num_classes, norm)
+        self._build_layers([shape.channels for _, shape in maps], conv_dims, num_classes, norm)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
@@ -101,15 +102,13 @@ class DeeplySupervisedHead(LogitsHead):
             "aux_loss_weight": node.AUX_LOSS_WEIGHT,
         }
         if node.LOSS_TYPE == "ohem":  # read by this loss alone: see build_checked_model
-            arguments |= {
-                "ohem_threshold": node.OHEM_THRESHOLD,
-                "ohem_min_kept": node.OHEM_MIN_KEPT,
-            }
+            arguments["ohem_threshold"] = node.OHEM_THRESHOLD
+            arguments["ohem_min_kept"] = node.OHEM_MIN_KEPT
         return arguments
 
     def layers(self, features: Mapping[str, Tensor]) -> Tensor:
         """Predict logits: see ``LogitsHead``."""
-        return self._run(features, with_auxiliary=False)[0]
+        return self._run(features)[0]
 
     def layers_with_auxiliary(self, features: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Predict logits, and those of the inner layers for ``losses``.
@@ -121,16 +120,14 @@ class DeeplySupervisedHead(LogitsHead):
             What ``layers`` returns, and the auxiliary logits, (N, C, h_i, w_i) each; none with an
             ``aux_loss_weight`` of 0.
         """
-        return self._run(features, with_auxiliary=bool(self.auxiliary_strides))
+        logits, inner = self._run(features)
+        return logits, [f(x) for f, x in zip(self.auxiliary_branches, inner, strict=False)]
 
-    def _run(
-        self, features: Mapping[str, Tensor], *, with_auxiliary: bool
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, features: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         maps = [features[name] for name in self.in_features]
         rows, columns = maps[0].shape[-2:]
-        maps = pad_to_common_extent(maps, self.strides)
-        logits, auxiliary = self._predict(maps, with_auxiliary=with_auxiliary)
-        return logits[..., :rows, :columns], auxiliary
+        logits, inner = self._predict(pad_to_common_extent(maps, self.strides))
+        return logits[..., :rows, :columns], inner
 
     @abstractmethod
     def _build_layers(
@@ -139,7 +136,5 @@ class DeeplySupervisedHead(LogitsHead):
         """Build the layers for maps of so many channels, finest first."""
 
     @abstractmethod
-    def _predict(
-        self, maps: Sequence[Tensor], *, with_auxiliary: bool
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return logits of the size of ``maps[0]``, and the auxiliary ones if wanted."""
+    def _predict(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return logits of the size of ``maps[0]``, and what each auxiliary branch reads."""

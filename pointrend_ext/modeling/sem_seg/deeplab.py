@@ -127,15 +127,10 @@ class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
     def __init__(
         self, *, input_shape: Mapping[str, ShapeSpec], common_stride: int, **kwargs: Any
     ) -> None:
-        """Build the layers.
-
-        Args:
-            input_shape: the maps it reads, by name; the coarsest feeds the ASPP.
-            common_stride: must be the stride of the finest.
-            kwargs: as for ``DeepLabV3PlusHead``.
+        """Build the layers: as for ``DeepLabV3PlusHead``.
 
         Raises:
-            ValueError: a value that does not fit the feature maps, or is out of its range.
+            ValueError: ``common_stride`` is not the stride of the finest map.
         """
         check_common_stride(type(self).__name__, input_shape, common_stride)
         super().__init__(input_shape, common_stride=common_stride, **kwargs)
@@ -167,13 +162,12 @@ def _read_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[
 
 def _pooled_crop(cfg: CfgNode) -> tuple[int, int] | None:
     """Return the window of the pooling branch, in pixels; None for the whole map."""
-    pooling, crop = cfg.MODEL.SEM_SEG_HEAD.ASPP_POOLING, cfg.INPUT.CROP
+    node, pooling, crop = "MODEL.SEM_SEG_HEAD", cfg.MODEL.SEM_SEG_HEAD.ASPP_POOLING, cfg.INPUT.CROP
     is_known = pooling in ("global", "crop")
-    allowed = "'global' or 'crop'"
-    check_values("MODEL.SEM_SEG_HEAD", ("ASPP_POOLING", pooling, is_known, allowed))
+    check_values(node, ("ASPP_POOLING", pooling, is_known, "'global' or 'crop'"))
     if pooling == "global":
         return None
-    reason = "since MODEL.SEM_SEG_HEAD.ASPP_POOLING is 'crop' (or choose 'global')"
+    reason = f"since {node}.ASPP_POOLING is 'crop' (or choose 'global')"
     check_values(
         "INPUT.CROP",
         ("ENABLED", crop.ENABLED, crop.ENABLED, f"True, {reason}"),

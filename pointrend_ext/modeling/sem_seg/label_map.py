@@ -1,12 +1,16 @@
-"""From logits to labels."""
+"""Label maps: of logits, and of the ground truth at points."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
+from pointrend_ext.layers import map_to_map, point_sample
 from pointrend_ext.layers.fast import label_dtype
 
-__all__ = ["label_map"]
+__all__ = ["label_map", "sample_map_labels"]
 
 
 def label_map(logits: Tensor) -> Tensor:
@@ -22,3 +26,25 @@ def label_map(logits: Tensor) -> Tensor:
     num_classes = logits.shape[1]
     labels = logits[:, 0] > 0 if num_classes == 1 else logits.argmax(dim=1)
     return labels.to(label_dtype(num_classes))
+
+
+@torch.no_grad()
+def sample_map_labels(
+    label_maps: Tensor, coords_map: Tensor, extent_px: Sequence[int], ignore_value: int
+) -> Tensor:
+    """Read the label of the pixel that each point lies in.
+
+    Args:
+        label_maps: (N, H, W) class ids.
+        coords_map: (N, P, 2), (x, y) in [0, 1] of ``extent_px``.
+        extent_px: rows and columns of the frame of the points, in pixels.
+        ignore_value: label of points beyond the label map, where the frame covers more.
+
+    Returns:
+        (N, P), int64.
+    """
+    coords_label = map_to_map(coords_map, extent_px, label_maps.shape[-2:])
+    # Sampling continues a map by zeros; shifted ids make those the ignored value.
+    shifted = (label_maps - ignore_value).unsqueeze(1).to(coords_map.dtype)
+    sampled = point_sample(shifted, coords_label, mode="nearest")
+    return sampled.squeeze(1).long() + ignore_value

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.feature_levels import FeatureLevels
-from pointrend_ext.modeling.sem_seg.losses import coarse_predictions, upsampled_losses
+from pointrend_ext.modeling.sem_seg.losses import coarse_predictions, upsampled_loss
 
 __all__ = ["LogitsHead", "read_head_arguments"]
 
@@ -59,7 +59,7 @@ class LogitsHead(nn.Module):
     def losses(
         self, logits: Tensor, targets: Tensor, auxiliary: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
-        """Compare logits with labels (see ``upsampled_losses``).
+        """Compare logits with labels (see ``upsampled_loss``).
 
         Args:
             logits: (N, C, h, w).
@@ -69,13 +69,13 @@ class LogitsHead(nn.Module):
         Returns:
             ``loss_sem_seg`` and, if there are auxiliary logits, ``loss_sem_seg_aux``, weighted.
         """
-        compare = partial(upsampled_losses, targets=targets, ignore_value=self.ignore_value)
-        stride, weight = self.common_stride, self.loss_weight
-        losses = compare(self.loss, logits, stride=stride, weight=weight)
+        compare = partial(upsampled_loss, targets=targets, ignore_value=self.ignore_value)
+        weight = self.loss_weight
+        losses = {"loss_sem_seg": compare(self.loss, logits, stride=self.common_stride) * weight}
         if len(auxiliary):
             weight *= self.aux_loss_weight
             inner = [
-                compare(self.auxiliary_loss, x, stride=stride, weight=weight)["loss_sem_seg"]
+                compare(self.auxiliary_loss, x, stride=stride) * weight
                 for x, stride in zip(auxiliary, self.auxiliary_strides, strict=True)
             ]
             losses["loss_sem_seg_aux"] = reduce(torch.add, inner)

@@ -19,9 +19,8 @@ __all__ = [
     "CoarseHead",
     "coarse_losses",
     "coarse_predictions",
-    "finite_losses",
     "sem_seg_point_loss",
-    "upsampled_losses",
+    "upsampled_loss",
 ]
 
 
@@ -90,19 +89,19 @@ def coarse_losses(
         return coarse_head.losses(logits, targets, *([auxiliary] if auxiliary else []))
     right, bottom = _excess(logits, targets, coarse_head.common_stride)
     targets = F.pad(targets, (0, right, 0, bottom), value=coarse_head.ignore_value)
-    logits = two_class_logits(at_least_float32(logits))
-    return finite_losses(coarse_head.losses, logits, targets, coarse_head.ignore_value)
+    targets, any_valid = _comparable(targets, coarse_head.ignore_value)
+    losses = coarse_head.losses(two_class_logits(at_least_float32(logits)), targets)
+    return {name: loss * any_valid for name, loss in losses.items()}
 
 
-def upsampled_losses(
+def upsampled_loss(
     criterion: Callable[[Tensor, Tensor], Tensor],
     logits: Tensor,
     targets: Tensor,
     *,
     stride: int,
     ignore_value: int,
-    weight: float,
-) -> dict[str, Tensor]:
+) -> Tensor:
     """Compare logits with labels pixel by pixel.
 
     The logits are up-sampled by exactly ``stride``, so that they lie where the network saw the
@@ -114,11 +113,9 @@ def upsampled_losses(
         targets: (N, H, W) int64, at most ``stride`` times (h, w).
         stride: pixels per cell of the logits.
         ignore_value: label that takes no part.
-        weight: factor of the loss.
 
     Returns:
-        ``loss_sem_seg``, a scalar in at least 32 bits; zero, with zero gradients, when every pixel
-        is ignored.
+        A scalar in at least 32 bits; zero, with zero gradients, when every pixel is ignored.
 
     Raises:
         ValueError: the labels reach beyond the logits.
@@ -128,37 +125,8 @@ def upsampled_losses(
     logits = F.interpolate(
         at_least_float32(logits), scale_factor=stride, mode="bilinear", align_corners=False
     )
-    logits = two_class_logits(logits[..., :height, :width])
-
-    def weighted(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"loss_sem_seg": criterion(logits, targets) * weight}
-
-    return finite_losses(weighted, logits, targets, ignore_value)
-
-
-def finite_losses(
-    losses: Callable[[Tensor, Tensor], dict[str, Tensor]],
-    logits: Tensor,
-    targets: Tensor,
-    ignore_value: int,
-) -> dict[str, Tensor]:
-    """Call ``losses(logits, targets)``, or return zeros when every pixel is ignored.
-
-    The zeros are connected to ``logits``, with finite gradients: the losses are computed against
-    class 0 and multiplied by 0, which costs no synchronisation with the host.
-
-    Args:
-        losses: finite as long as one pixel is valid.
-        logits: any shape.
-        targets: integers, any shape.
-        ignore_value: label that takes no part.
-
-    Returns:
-        What ``losses`` returns, by name.
-    """
-    any_valid = (targets != ignore_value).any()
-    targets = torch.where(any_valid, targets, 0)
-    return {name: loss * any_valid for name, loss in losses(logits, targets).items()}
+    targets, any_valid = _comparable(targets, ignore_value)
+    return criterion(two_class_logits(logits[..., :height, :width]), targets) * any_valid
 
 
 def sem_seg_point_loss(point_logits: Tensor, labels: Tensor, ignore_value: int) -> Tensor:
@@ -182,6 +150,16 @@ def sem_seg_point_loss(point_logits: Tensor, labels: Tensor, ignore_value: int) 
         reduction="sum",
     )
     return total / (labels != ignore_value).sum().clamp(min=1)
+
+
+def _comparable(targets: Tensor, ignore_value: int) -> tuple[Tensor, Tensor]:
+    """Return labels of which one is valid, and the factor 0 of their loss if that is made up.
+
+    Where every pixel is ignored, class 0 takes the place of the labels: the zero is then connected
+    to the logits, with finite gradients, and the host waits for nothing.
+    """
+    any_valid = (targets != ignore_value).any()
+    return torch.where(any_valid, targets, 0), any_valid
 
 
 def _excess(logits: Tensor, targets: Tensor, stride: int) -> tuple[int, int]:

@@ -30,13 +30,13 @@ from pointrend_ext.modeling.point_head import (
 )
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
+from pointrend_ext.modeling.sem_seg.label_map import sample_map_labels
 from pointrend_ext.modeling.sem_seg.losses import (
     CoarseHead,
     coarse_losses,
     coarse_predictions,
     sem_seg_point_loss,
 )
-from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
 
 __all__ = ["PointRendSemanticHead"]
 
@@ -169,27 +169,20 @@ class PointRendSemanticHead(nn.Module):
         """
         inputs = self._inputs(features, self.coarse_sem_seg_head.layers(features))
         sizes_px = image_sizes or [inputs.extent_px] * len(inputs.coarse_logits)
-        grids = []
+        plan, grids = self.subdivision, []
         for number, size_px in enumerate(sizes_px):
             image = inputs.image(number)
-            grid = LabelGrid(
-                image.coarse_logits[0], size_px, self.common_stride, image.coarse_rows.table
-            )
-            refine(
-                grid,
-                map_inference_predictor(self.point_head, image),
-                steps=self.subdivision.steps,
-                num_points=self.subdivision.num_points,
-            )
+            logits, table = image.coarse_logits[0], image.coarse_rows.table
+            grid = LabelGrid(logits, size_px, self.common_stride, table)
+            predictor = map_inference_predictor(self.point_head, image)
+            refine(grid, predictor, steps=plan.steps, num_points=plan.num_points)
             grids.append(grid.labels)
         return torch.stack(grids)
 
     def _inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+        levels = self.point_levels
         inputs = MapInputs(
-            features=self.point_levels.gather(features),
-            strides=self.point_levels.strides,
-            coarse_logits=coarse_logits,
-            coarse_stride=self.common_stride,
+            levels.gather(features), levels.strides, coarse_logits, self.common_stride
         )
         self._check_extents(inputs)
         return inputs
@@ -234,14 +227,12 @@ class PointRendSemanticHead(nn.Module):
         """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
         for feature, stride in zip(inputs.features, inputs.strides, strict=True):
             feature_px = extent_px(feature, stride)
-            slack_px = max(self.common_stride, stride)
-            if any(
-                abs(a - b) >= slack_px for a, b in zip(inputs.extent_px, feature_px, strict=True)
-            ):
+            gaps_px = (abs(a - b) for a, b in zip(inputs.extent_px, feature_px, strict=True))
+            if max(gaps_px) >= max(self.common_stride, stride):
+                cells = tuple(inputs.coarse_logits.shape[-2:])
                 raise ValueError(
                     f"{type(self.coarse_sem_seg_head).__name__} states common_stride "
-                    f"{self.common_stride}, so that its map of "
-                    f"{tuple(inputs.coarse_logits.shape[-2:])} cells covers {inputs.extent_px} "
-                    f"pixels, but a feature map of stride {stride} covers {feature_px}. Correct "
+                    f"{self.common_stride}, so that {cells} cells cover {inputs.extent_px} pixels, "
+                    f"but a feature map of stride {stride} covers {feature_px}. Correct "
                     "MODEL.SEM_SEG_HEAD.COMMON_STRIDE."
                 )

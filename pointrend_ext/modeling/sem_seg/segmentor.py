@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode, configurable
@@ -71,44 +70,34 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         """
         if self.training:
             return super().forward(batched_inputs)
-        images = self.preprocess_image(batched_inputs)
+        pixels = [x["image"].to(self.device) for x in batched_inputs]
+        images = ImageList.from_tensors(
+            [(image - self.pixel_mean) / self.pixel_std for image in pixels],
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
         sizes_hw = [
             (x.get("height", size[0]), x.get("width", size[1]))
             for x, size in zip(batched_inputs, images.image_sizes, strict=True)
         ]
         features = self.backbone(images.tensor)
-        if self.output == "labels" and list(map(tuple, images.image_sizes)) == sizes_hw:
-            maps = self.sem_seg_head.labels(features, image_sizes=images.image_sizes)
-            return [
-                {"sem_seg": labels[:rows, :columns]}
-                for labels, (rows, columns) in zip(maps, sizes_hw, strict=True)
-            ]
-        logits, _ = self.sem_seg_head(features, image_sizes=images.image_sizes)
-        predictions = [
-            _to_size(image_logits, image_size, size_hw)
-            for image_logits, image_size, size_hw in zip(
-                logits, images.image_sizes, sizes_hw, strict=True
-            )
-        ]
-        if self.output == "labels":
-            # A label map cannot be resized: the arg max is taken of resized logits.
+        image_sizes = [tuple(size) for size in images.image_sizes]
+        wants_labels = self.output == "labels"
+        if wants_labels and image_sizes == sizes_hw:
+            maps = self.sem_seg_head.labels(features, image_sizes=image_sizes)
+            wants_labels = False
+        else:
+            maps, _ = self.sem_seg_head(features, image_sizes=image_sizes)
+        predictions = [_to_size(*x) for x in zip(maps, image_sizes, sizes_hw, strict=True)]
+        if wants_labels:  # a label map cannot be resized: the arg max is taken of resized logits
             predictions = [label_map(x[None])[0] for x in predictions]
         return [{"sem_seg": prediction} for prediction in predictions]
 
-    def preprocess_image(self, batched_inputs: Sequence[dict[str, Any]]) -> ImageList:
-        """Normalise and pad the ``"image"`` of each input, (3, H, W), to one batch."""
-        images = [x["image"].to(self.device) for x in batched_inputs]
-        return ImageList.from_tensors(
-            [(image - self.pixel_mean) / self.pixel_std for image in images],
-            self.backbone.size_divisibility,
-            padding_constraints=self.backbone.padding_constraints,
-        )
 
-
-def _to_size(logits: Tensor, image_size: tuple[int, int], size_hw: tuple[int, int]) -> Tensor:
-    """Cut the padding off and interpolate to the wanted size, if it is another: (C, H, W)."""
+def _to_size(x: Tensor, image_size: tuple[int, int], size_hw: tuple[int, int]) -> Tensor:
+    """Cut the padding of (..., H, W) off, and interpolate logits to a wanted size if it differs."""
     rows, columns = image_size
-    logits = logits[:, :rows, :columns]
+    x = x[..., :rows, :columns]
     if (rows, columns) == tuple(size_hw):
-        return logits
-    return F.interpolate(logits[None], size=size_hw, mode="bilinear", align_corners=False)[0]
+        return x
+    return F.interpolate(x[None], size=size_hw, mode="bilinear", align_corners=False)[0]

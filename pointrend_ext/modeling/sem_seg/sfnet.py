@@ -30,30 +30,16 @@ class PyramidPooling(nn.Module):
     fails, unless it is shared between GPUs.
     """
 
-    bins = (1, 2, 3, 6)
-    """Sides of the grids that the map is averaged to."""
+    bins = (1, 2, 3, 6)  # sides of the grids that the map is averaged to
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: str, coords: str) -> None:
-        """Build the layers.
-
-        Args:
-            in_channels: of the map.
-            out_channels: of the result.
-            norm: see ``detectron2.layers.get_norm``.
-            coords: see ``resize_bilinear``.
-        """
+        """Build the layers: ``norm`` as in ``get_norm``, ``coords`` as in ``resize_bilinear``."""
         super().__init__()
         self.coords = coords
-        self.stages = nn.ModuleList(
-            make_conv(in_channels, out_channels, 1, norm=norm) for _ in self.bins
-        )
-        self.bottleneck = make_conv(
-            in_channels + len(self.bins) * out_channels,
-            out_channels,
-            1,
-            norm=norm,
-            activation=F.relu,
-        )
+        conv = partial(make_conv, out_channels=out_channels, kernel_size=1, norm=norm)
+        self.stages = nn.ModuleList(conv(in_channels) for _ in self.bins)
+        read = in_channels + len(self.bins) * out_channels
+        self.bottleneck = conv(read, activation=F.relu)
         self.dropout = nn.Dropout2d(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,10 +76,9 @@ class SFNetHead(DeeplySupervisedHead):
                 PredictionBranch(conv_dims, num_classes, norm=norm, activation=F.relu)
                 for _ in finer
             )
+            self.auxiliary_branches = list(self.auxiliary)
 
-    def _predict(
-        self, maps: Sequence[Tensor], *, with_auxiliary: bool
-    ) -> tuple[Tensor, list[Tensor]]:
+    def _predict(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         top = self.ppm(maps[-1])
         sums = [top]
         for level in reversed(range(len(maps) - 1)):
@@ -102,7 +87,4 @@ class SFNetHead(DeeplySupervisedHead):
         outputs = [*(conv(x) for conv, x in zip(self.fpn_out, sums, strict=True)), top]
         size_hw = outputs[0].shape[-2:]
         resized = [resize_bilinear(x, size_hw, coords=self.coords) for x in outputs[1:]]
-        logits = self.predictor(self.fuse(torch.cat([outputs[0], *resized], dim=1)))
-        if not with_auxiliary:
-            return logits, []
-        return logits, [branch(x) for branch, x in zip(self.auxiliary, sums, strict=True)]
+        return self.predictor(self.fuse(torch.cat([outputs[0], *resized], dim=1))), sums

@@ -270,7 +270,7 @@ def test_a_table_and_the_layout_change_nothing(rng, channels):
     assert torch.equal(logits, before)
 
 
-# ---- what it saves (memory: modeling/sem_seg/test_label_output.py)
+# ---- what it saves (memory: modeling/sem_seg/test_labels.py)
 
 
 def test_few_logits_are_computed_where_classes_agree(rng):

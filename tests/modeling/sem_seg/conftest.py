@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from unittest import mock
@@ -17,13 +18,12 @@ from torch import nn
 from pointrend_ext.layers import subdivision
 from pointrend_ext.modeling import StandardPointHead
 from tests.modeling.builders import mlp, model_cfg, random_maps
+from tests.modeling.sem_seg import decoder_heads
 
 # 3 classes, coarse cells of 4 x 4 pixels, 9 points per step
 TINY = {
     "SEM_SEG_HEAD.NAME": "PointRendSemanticHead",
     "SEM_SEG_HEAD.NUM_CLASSES": 3,
-    "SEM_SEG_HEAD.IN_FEATURES": ["p2"],
-    "SEM_SEG_HEAD.COMMON_STRIDE": 4,
     "SEM_SEG_HEAD.CONVS_DIM": 8,
     "SEM_SEG_HEAD.NORM": "",
     "SEM_SEG_HEAD.LOSS_TYPE": "cross_entropy",
@@ -40,16 +40,13 @@ SHAPES = {
     "p3": ShapeSpec(channels=5, stride=8),
     "p4": ShapeSpec(channels=3, stride=16),
 }
-COARSE_LEVELS = {4: "p2", 8: "p3", 16: "p4"}
 
 
 def make_cfg(coarse_stride=4, **overrides):
     """``SEM_SEG_POINT_HEAD__NUM_FC=1`` overrides MODEL.SEM_SEG_POINT_HEAD.NUM_FC."""
-    level = {
-        "SEM_SEG_HEAD.IN_FEATURES": [COARSE_LEVELS[coarse_stride]],
-        "SEM_SEG_HEAD.COMMON_STRIDE": coarse_stride,
-    }
-    return model_cfg({**TINY, **level}, **overrides)
+    [level] = [name for name, shape in SHAPES.items() if shape.stride == coarse_stride]
+    node = {"SEM_SEG_HEAD.IN_FEATURES": [level], "SEM_SEG_HEAD.COMMON_STRIDE": coarse_stride}
+    return model_cfg(TINY | node, **overrides)
 
 
 def make_head(coarse_stride=4, std=0.5, **overrides):
@@ -76,46 +73,42 @@ def make_features(size_hw, num_images=2, dtype=torch.float64):
     return random_maps(generator, SHAPES, size_hw, num_images, dtype)
 
 
-def make_targets(size_hw, num_classes=3, num_images=2, ignore_value=255):
-    """Random labels, every fifth row ignored."""
+def make_targets(size_hw, num_classes=3):
+    """Random labels, some ignored."""
     generator = torch.Generator().manual_seed(9)
-    targets = torch.randint(max(num_classes, 2), (num_images, *size_hw), generator=generator)
-    targets[:, ::5] = ignore_value
-    return targets
+    return decoder_heads.make_targets(generator, size_hw, num_classes=max(num_classes, 2))
 
 
-class Recorder:
-    """Keeps the cells that inference chose: per step the map's size and (N, P) cells."""
+@contextmanager
+def recorded_steps():
+    """The cells that inference chooses: per step the map's size and (N, P) cells."""
+    choose, steps = subdivision.get_uncertain_point_coords_on_grid, []
 
-    def __init__(self):
-        self.steps = []
-        self.original = subdivision.get_uncertain_point_coords_on_grid
-
-    def __call__(self, scores, num_points):
-        cells, coords = self.original(scores, num_points)
-        self.steps.append((tuple(scores.shape[-2:]), cells))
+    def record(scores, num_points):
+        cells, coords = choose(scores, num_points)
+        steps.append((tuple(scores.shape[-2:]), cells))
         return cells, coords
 
-    def patch(self):
-        return mock.patch.object(subdivision, "get_uncertain_point_coords_on_grid", self)
+    with mock.patch.object(subdivision, "get_uncertain_point_coords_on_grid", record):
+        yield steps
 
 
-class StubBackbone(nn.Module):
+class StubBackbone(nn.ModuleDict):
     """Feature maps of strides 4 and 16 that see each pixel; pads images like a plain ResNet."""
 
-    padding_constraints = {}  # noqa: RUF012
+    padding_constraints, size_divisibility = {}, 0
 
-    def __init__(self, size_divisibility=0):
-        super().__init__()
-        self.size_divisibility = size_divisibility
-        self.p2 = nn.Conv2d(3, SHAPES["p2"].channels, 4, stride=4)
-        self.p4 = nn.Conv2d(3, SHAPES["p4"].channels, 16, stride=16)
+    def __init__(self):
+        strides = {"p2": 4, "p4": 16}
+        super().__init__({k: nn.Conv2d(3, SHAPES[k].channels, n, n) for k, n in strides.items()})
 
     def forward(self, images):
         height, width = images.shape[-2:]
-        images = nn.functional.pad(images, (0, -width % 16, 0, -height % 16))
-        p2 = self.p2(images)[..., : math.ceil(height / 4), : math.ceil(width / 4)]
-        return {"p2": p2, "p4": self.p4(images)}
+        return {
+            name: conv(nn.functional.pad(images, (0, -width % n, 0, -height % n)))
+            for name, conv in self.items()
+            for n in conv.stride[:1]
+        }
 
 
 @pytest.fixture
@@ -127,7 +120,7 @@ def semantic():
         plain=make_plain,
         features=make_features,
         targets=make_targets,
-        recorder=Recorder,
+        recorded_steps=recorded_steps,
         backbone=StubBackbone,
         shapes=SHAPES,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_sem_seg_head
+from torch.nn import functional as F
 
 from tests.modeling.builders import model_cfg, random_maps, randomize
 
@@ -19,6 +20,19 @@ DEEPLAB_SHAPES = {
     "res5": ShapeSpec(channels=6, stride=16),
 }
 SHAPES = {f"res{i}": ShapeSpec(channels=i + 3, stride=2**i) for i in (2, 3, 4, 5)}
+
+
+POOLED = ["MODEL.SEM_SEG_HEAD.ASPP_POOLING", "crop"]
+# DeepLab as the coarse head of PointRend
+DEEPLAB_COARSE = {
+    "SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": V3,
+    "SEM_SEG_HEAD__NORM": "BN",
+}
+
+
+def crop_of(*size_hw, kind="absolute"):
+    """Options of a training crop."""
+    return ["INPUT.CROP.ENABLED", True, "INPUT.CROP.TYPE", kind, "INPUT.CROP.SIZE", size_hw]
 
 
 def shapes_of(name):
@@ -72,3 +86,30 @@ def make_targets(rng, size_hw, num_images=2, num_classes=NUM_CLASSES):
     targets = torch.randint(num_classes, (num_images, *size_hw), generator=rng)
     targets[torch.rand(targets.shape, generator=rng) < 0.2] = IGNORE
     return targets
+
+
+def upsampled(logits, stride, size_hw):
+    """Logits of the pixels that the network saw, at its stride; those beyond the image cut."""
+    full = F.interpolate(logits, scale_factor=stride, mode="bilinear", align_corners=False)
+    return full[..., : size_hw[0], : size_hw[1]]
+
+
+def mean_loss(loss_type, logits, targets):
+    """Of logits in the size of the targets; one class is compared with a logit of 0."""
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], 1)
+    every = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none").flatten()
+    if loss_type == "cross_entropy":
+        return every.sum() / (targets != IGNORE).sum()
+    return every.sort(descending=True)[0][: len(every) // 5].mean()
+
+
+def loss_history(head, features, targets, *, lr, steps):
+    """Losses by name of each step of a training on one batch."""
+    optimizer, history = torch.optim.Adam(head.parameters(), lr=lr), []
+    for _ in range(steps):
+        history.append(head.train()(features, targets)[1])
+        optimizer.zero_grad()
+        sum(history[-1].values()).backward()
+        optimizer.step()
+    return history

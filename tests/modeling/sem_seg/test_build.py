@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from unittest import mock
-
 import pytest
 import torch
-from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import SEM_SEG_HEADS_REGISTRY, build_sem_seg_head
+from detectron2.modeling import build_sem_seg_head
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
-from torch import nn
 
-from pointrend_ext import add_pointrend_config
 from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
-from pointrend_ext.modeling.sem_seg import DeepLabV3LogitsHead
+from tests.modeling.builders import model_cfg
 
 
 def build(semantic, coarse_stride=4, shapes=None, **overrides):
@@ -23,10 +18,7 @@ def build(semantic, coarse_stride=4, shapes=None, **overrides):
 
 
 def test_state_dict_and_plan_of_the_published_cityscapes_model():
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    cfg.MODEL.SEM_SEG_HEAD.NAME = "PointRendSemanticHead"
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 19
+    cfg = model_cfg(SEM_SEG_HEAD__NAME="PointRendSemanticHead", SEM_SEG_HEAD__NUM_CLASSES=19)
     shapes = {f"p{n}": ShapeSpec(channels=256, stride=2**n) for n in range(2, 6)}
     with torch.device("meta"):
         head = build_sem_seg_head(cfg, shapes)
@@ -35,11 +27,8 @@ def test_state_dict_and_plan_of_the_published_cityscapes_model():
     state = {name: tuple(value.shape) for name, value in head.state_dict().items()}
     assert {n: s for n, s in state.items() if n.startswith("point_head.")} == {
         "point_head.fc1.weight": (256, 275, 1),
-        "point_head.fc1.bias": (256,),
-        "point_head.fc2.weight": (256, 256, 1),
-        "point_head.fc2.bias": (256,),
-        "point_head.fc3.weight": (256, 256, 1),
-        "point_head.fc3.bias": (256,),
+        **{f"point_head.fc{i}.weight": (256, 256, 1) for i in (2, 3)},
+        **{f"point_head.fc{i}.bias": (256,) for i in (1, 2, 3)},
         "point_head.predictor.weight": (19, 256, 1),
         "point_head.predictor.bias": (19,),
     }
@@ -52,88 +41,66 @@ def test_state_dict_and_plan_of_the_published_cityscapes_model():
     assert (head.common_stride, head.ignore_value, head.point_loss_weight) == (4, 255, 1.0)
 
 
-@pytest.mark.parametrize(("stride", "steps"), [(1, 0), (2, 1), (4, 2)])
+@pytest.mark.parametrize(("stride", "steps"), [(1, 0), (2, 1), (4, 2), (8, 3), (16, 4)])
 @pytest.mark.parametrize("is_stated", [False, True])
 def test_steps_follow_from_the_stride(semantic, stride, steps, is_stated):
     """``SemSegFPNHead`` can predict at a finer stride than that of the map it reads."""
     overrides = {"SEM_SEG_HEAD__COMMON_STRIDE": stride}
     if is_stated:
         overrides["SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS"] = steps
-    head = build(semantic, **overrides).eval()
+    if stride > 4:
+        overrides["SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME"] = "DeepLabV3LogitsHead"
+    head = build(semantic, max(stride, 4), **overrides).eval()
     assert head.subdivision.steps == steps
     with torch.no_grad():
-        logits, _ = head(semantic.features((20, 28), dtype=torch.float32))
-    assert logits.shape == (2, 3, 20, 28)
+        logits, _ = head(semantic.features((32, 48), dtype=torch.float32))
+    assert logits.shape == (2, 3, 32, 48)
 
 
-@pytest.mark.parametrize(("stride", "steps"), [(8, 3), (16, 4)])
-def test_steps_of_deeplab_follow_from_the_stride(semantic, stride, steps):
-    head = build(semantic, stride, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="DeepLabV3LogitsHead")
-    assert isinstance(head.coarse_sem_seg_head, DeepLabV3LogitsHead)
-    assert head.subdivision.steps == steps
-    assert head.common_stride == stride
-
-
+POINTS, HEAD = "SEM_SEG_POINT_HEAD__", "SEM_SEG_HEAD__"
 MISTAKES = {
-    "too few steps": (
-        {"SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS": 1},
-        r"SEM_SEG_POINT_HEAD\.SUBDIVISION_STEPS is 1.* stride 4.* 2 doublings.* -1",
-    ),
-    "too many steps": (
-        {"SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS": 5},
-        r"SUBDIVISION_STEPS is 5; it must be 2",
-    ),
-    "no step, which is not -1": (
-        {"SEM_SEG_POINT_HEAD__SUBDIVISION_STEPS": 0},
-        r"SUBDIVISION_STEPS is 0; it must be 2",
-    ),
+    "too few steps": ({f"{POINTS}SUBDIVISION_STEPS": 1}, r"_STEPS is 1.* stride 4.* 2 doub.* -1"),
+    "too many steps": ({f"{POINTS}SUBDIVISION_STEPS": 5}, r"_STEPS is 5; it must be 2"),
+    "no step, which is not -1": ({f"{POINTS}SUBDIVISION_STEPS": 0}, r"_STEPS is 0; it must be 2"),
     "a stride coarser than what is read": (
-        {"SEM_SEG_HEAD__COMMON_STRIDE": 8},
+        {f"{HEAD}COMMON_STRIDE": 8},
         r"COMMON_STRIDE is 8, but SemSegFPNHead predicts .* 'p2', 4. Set COMMON_STRIDE to 4",
     ),
     "the finest of several maps counts": (
-        {"SEM_SEG_HEAD__COMMON_STRIDE": 16, "SEM_SEG_HEAD__IN_FEATURES": ["p4", "p3"]},
+        {f"{HEAD}COMMON_STRIDE": 16, f"{HEAD}IN_FEATURES": ["p4", "p3"]},
         r"COMMON_STRIDE is 16.* Set COMMON_STRIDE to 8",
     ),
     "an unknown coarse head": (
-        {"SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "SemSegFpnHead"},
+        {f"{POINTS}COARSE_HEAD_NAME": "SemSegFpnHead"},
         r"COARSE_HEAD_NAME is 'SemSegFpnHead'.*Choose from .*'SemSegFPNHead'",
     ),
     "a coarse head without layers": (
-        {"SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "DeepLabV3Head"},
+        {f"{POINTS}COARSE_HEAD_NAME": "DeepLabV3Head"},
         r"'DeepLabV3Head'.*layers\(\).*DeepLabV3LogitsHead",
     ),
     "itself": (
-        {"SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME": "PointRendSemanticHead"},
+        {f"{POINTS}COARSE_HEAD_NAME": "PointRendSemanticHead"},
         r"'PointRendSemanticHead', which has no separate layers\(\)",
     ),
-    "a point head that does not exist": (
-        {"SEM_SEG_POINT_HEAD__NAME": "MyPointHead"},
-        "MyPointHead.*StandardPointHead",
-    ),
-    "a map that does not exist": (
-        {"SEM_SEG_POINT_HEAD__IN_FEATURES": ("p2", "p5")},
+    "an unknown point head": ({f"{POINTS}NAME": "MyPointHead"}, "MyPointHead.*StandardPointHead"),
+    "an unknown map": (
+        {f"{POINTS}IN_FEATURES": ("p2", "p5")},
         r"SEM_SEG_POINT_HEAD\.IN_FEATURES contains 'p5'.*\['p2', 'p3', 'p4'\]",
     ),
-    "no map": ({"SEM_SEG_POINT_HEAD__IN_FEATURES": ()}, r"IN_FEATURES is empty"),
-    "no training point": (
-        {"SEM_SEG_POINT_HEAD__TRAIN_NUM_POINTS": 0},
-        r"SEM_SEG_POINT_HEAD\.TRAIN_NUM_POINTS is 0",
-    ),
-    "no refinement point": (
-        {"SEM_SEG_POINT_HEAD__SUBDIVISION_NUM_POINTS": 0},
-        r"SEM_SEG_POINT_HEAD\.SUBDIVISION_NUM_POINTS is 0",
-    ),
-    "a share above 1": (
-        {"SEM_SEG_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": 1.5},
-        r"SEM_SEG_POINT_HEAD\.IMPORTANCE_SAMPLE_RATIO is 1\.5",
-    ),
+    "no map": ({f"{POINTS}IN_FEATURES": ()}, r"IN_FEATURES is empty"),
+    **{
+        f"{key} {value}": ({POINTS + key: value}, rf"SEM_SEG_POINT_HEAD\.{key} is {value}")
+        for key, value in (
+            ("TRAIN_NUM_POINTS", 0),
+            ("SUBDIVISION_NUM_POINTS", 0),
+            ("IMPORTANCE_SAMPLE_RATIO", 1.5),
+        )
+    },
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_found_at_build(semantic, mistake):
-    overrides, message = MISTAKES[mistake]
+@pytest.mark.parametrize(("overrides", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_found_at_build(semantic, overrides, message):
     with pytest.raises(ValueError, match=message):
         build(semantic, **overrides)
 
@@ -143,43 +110,6 @@ def test_a_stride_that_is_no_power_of_two(semantic, stride):
     shapes = {"p2": ShapeSpec(channels=6, stride=stride)}
     with pytest.raises(ValueError, match=rf"COMMON_STRIDE is {stride}; .*power of two"):
         build(semantic, shapes=shapes, SEM_SEG_HEAD__COMMON_STRIDE=stride)
-
-
-class HeadWithoutStride(nn.Module):
-    """Offers a part of what a coarse head must."""
-
-    ignore_value = 255
-
-    def __init__(self, cfg, input_shape):
-        super().__init__()
-
-    def layers(self, features):
-        raise NotImplementedError
-
-    def losses(self, logits, targets):
-        raise NotImplementedError
-
-
-def test_a_coarse_head_that_lacks_a_part(semantic):
-    heads = {"HeadWithoutStride": HeadWithoutStride}
-    with (
-        mock.patch.dict(SEM_SEG_HEADS_REGISTRY._obj_map, heads),
-        pytest.raises(ValueError, match=r"'HeadWithoutStride', which lacks \['common_stride'\]"),
-    ):
-        build(semantic, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="HeadWithoutStride")
-
-
-def test_the_number_of_classes_is_stated_once(semantic):
-    head = build(semantic, SEM_SEG_HEAD__NUM_CLASSES=5)
-    assert head.coarse_sem_seg_head.predictor.out_channels == 5
-    assert head.point_head.predictor.out_channels == 5
-    assert head.point_head.fc1.in_channels == 6 + 5
-
-
-def test_channels_of_several_maps_add_up(semantic):
-    head = build(semantic, SEM_SEG_POINT_HEAD__IN_FEATURES=("p4", "p2"))
-    assert head.point_head.fc1.in_channels == 3 + 6 + 3
-    assert head.point_levels.strides == (16, 4)
 
 
 def test_the_ignored_label_is_that_of_the_coarse_head(semantic):

@@ -13,8 +13,7 @@ from pointrend_ext.modeling.sem_seg.criteria import (
     lovasz_softmax,
     ohem_cross_entropy,
 )
-
-IGNORE = 255
+from tests.modeling.sem_seg.decoder_heads import IGNORE, mean_loss
 
 
 def make_case(rng, num_classes=4, size_hw=(5, 7), ignored=0.3):
@@ -53,21 +52,6 @@ def test_ohem(rng, threshold, min_kept):
     assert criterion(logits, targets).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_ohem_by_hand():
-    # true-class probabilities .9, .8, .6, .1: two are hard, three must be kept
-    probs = torch.tensor([0.9, 0.8, 0.6, 0.1], dtype=torch.float64)
-    logits = torch.stack([probs.log(), (1 - probs).log()]).view(1, 2, 1, 4)
-    targets = torch.zeros(1, 1, 4, dtype=torch.int64)
-
-    def loss(min_kept):
-        return ohem_cross_entropy(
-            logits, targets, threshold=0.7, min_kept=min_kept, ignore_value=IGNORE
-        ).item()
-
-    assert loss(1) == pytest.approx(-(math.log(0.6) + math.log(0.1)) / 2)
-    assert loss(3) == pytest.approx(-(math.log(0.8) + math.log(0.6) + math.log(0.1)) / 3)
-
-
 def test_ohem_gradients_reach_the_kept_pixels_alone(rng):
     logits, targets = make_case(rng)
     logits.requires_grad_()
@@ -80,12 +64,6 @@ def test_ohem_gradients_reach_the_kept_pixels_alone(rng):
 # ---- Lovasz-softmax
 
 
-def jaccard_loss(wrong, total):
-    """1 - intersection / union if the pixels ``wrong`` (class or not) are misclassified."""
-    missed = sum(wrong)
-    return 1 - (total - missed) / (total + len(wrong) - missed)
-
-
 def lovasz_loops(logits, targets):
     """Equation 8 of the paper: errors in falling order times the growth of the Jaccard loss."""
     probs, labels = valid_pixels(logits, targets)
@@ -96,12 +74,12 @@ def lovasz_loops(logits, targets):
             continue
         errors = [abs(f - p[c].item()) for f, p in zip(is_class, probs, strict=True)]
         order = sorted(range(len(errors)), key=errors.__getitem__, reverse=True)
-        loss, before, wrong = 0.0, 0.0, []
-        for pixel in order:
-            wrong.append(is_class[pixel])
-            now = jaccard_loss(wrong, sum(is_class))
-            loss += errors[pixel] * (now - before)
-            before = now
+        loss, before, missed, total = 0.0, 0.0, 0, sum(is_class)
+        for rank, pixel in enumerate(order, start=1):  # if so many pixels are misclassified
+            missed += is_class[pixel]
+            jaccard_loss = 1 - (total - missed) / (total + rank - missed)
+            loss += errors[pixel] * (jaccard_loss - before)
+            before = jaccard_loss
         per_class.append(loss)
     return sum(per_class) / len(per_class)
 
@@ -135,14 +113,11 @@ def test_lovasz_gradients(rng):
 
 def test_named_losses(rng):
     logits, targets = make_case(rng)
-    cross_entropy = F.cross_entropy(logits, targets, ignore_index=IGNORE)
-    every = F.cross_entropy(logits, targets, ignore_index=IGNORE, reduction="none").flatten()
-    lovasz = lovasz_loops(logits, targets)
-    expected = {
-        "cross_entropy": cross_entropy,
-        "hard_pixel_mining": every.sort(descending=True).values[: len(every) // 5].mean(),
+    names = ("cross_entropy", "hard_pixel_mining")
+    expected = {name: mean_loss(name, logits, targets) for name in names}
+    expected |= {
         "ohem": ohem_loops(logits, targets, 0.7, 10000),
-        "cross_entropy_lovasz": cross_entropy + 0.8 * lovasz,
+        "cross_entropy_lovasz": expected["cross_entropy"] + 0.8 * lovasz_loops(logits, targets),
     }
     for name, value in expected.items():
         got = build_criterion(name, ignore_value=IGNORE)(logits, targets)

@@ -1,12 +1,16 @@
-"""Label maps: ground truth at points, and labels of logits."""
+"""Label maps: truth at points, arg max of logits, and ``PointRendSemanticHead.labels``, which finds
+it in a fraction of the memory."""
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from pointrend_ext.modeling.sem_seg import label_map
-from pointrend_ext.modeling.sem_seg.map_labels import sample_map_labels
+from pointrend_ext.layers.fast import label_grid, upsampled_labels
+from pointrend_ext.modeling.sem_seg.label_map import label_map, sample_map_labels
 
 
 @pytest.mark.parametrize("ignore_value", [255, 11, -1, 0])
@@ -20,20 +24,6 @@ def test_each_point_takes_the_label_of_its_pixel(ignore_value, dtype):
     got = sample_map_labels(labels, coords, (4, 4), ignore_value)
     assert got.tolist() == [[7, 8, 10, 300, ignore_value, 0] + [ignore_value] * 4]
     assert got.dtype == torch.int64
-
-
-def test_the_whole_label_map_is_its_own_frame():
-    labels = torch.arange(12).view(1, 3, 4)
-    centres = [[(j + 0.5) / 4, (i + 0.5) / 3] for i in range(3) for j in range(4)]
-    assert sample_map_labels(labels, torch.tensor([centres]), (3, 4), 255).tolist() == [
-        list(range(12))
-    ]
-
-
-def test_each_image_has_its_own_labels_and_points():
-    labels = torch.tensor([[[1, 2]], [[3, 4]]])
-    coords = torch.tensor([[[0.25, 0.5]], [[0.75, 0.5]]])
-    assert sample_map_labels(labels, coords, (1, 2), 255).tolist() == [[1], [4]]
 
 
 def test_large_maps_are_read_to_the_pixel(rng):
@@ -51,24 +41,94 @@ def test_large_maps_are_read_to_the_pixel(rng):
     assert wrong.float().mean() < 1e-3
 
 
-def test_labels_of_logits_by_hand():
-    logits = torch.tensor([[[[1.0, 3, 2]], [[2, 3, -1]], [[0, 3, 5]]]])  # C x 1 x 3
-    got = label_map(logits)
-    assert got.tolist() == [[[1, 0, 2]]]  # a tie goes to the lower class
-    assert got.dtype == torch.uint8
-
-
-def test_labels_of_one_class_are_its_sign():
-    got = label_map(torch.tensor([[[[-1.0, 0.0, 1e-6]]]]))
-    assert got.tolist() == [[[0, 0, 1]]]
-    assert got.dtype == torch.uint8
-
-
 @pytest.mark.parametrize(
-    ("num_classes", "dtype"), [(2, torch.uint8), (256, torch.uint8), (257, torch.int64)]
+    ("logits", "expected", "dtype"),  # logits (N, C, 1, W)
+    [
+        # a tie goes to the lower class
+        ([[[[1.0, 3, 2]], [[2, 3, -1]], [[0, 3, 5]]]], [[[1, 0, 2]]], torch.uint8),
+        ([[[[-1.0, 0.0, 1e-6]]]], [[[0, 0, 1]]], torch.uint8),  # of one class it is the sign
+        *(
+            (torch.eye(n).view(n, n, 1, 1).tolist(), [[[i]] for i in range(n)], dtype)
+            for n, dtype in ((2, torch.uint8), (256, torch.uint8), (257, torch.int64))
+        ),
+    ],
+    ids=["three classes", "one", "2", "256", "257"],
 )
-def test_label_type_holds_every_class(num_classes, dtype):
-    logits = torch.eye(num_classes).view(num_classes, num_classes, 1, 1)  # image n is of class n
-    got = label_map(logits)
+def test_labels_of_logits(logits, expected, dtype):
+    got = label_map(torch.tensor(logits))
+    assert got.tolist() == expected
     assert got.dtype == dtype
-    assert got.flatten().tolist() == list(range(num_classes))
+
+
+@pytest.mark.parametrize("share", [-1, 2])
+@pytest.mark.parametrize("stride", [4, 16])
+@pytest.mark.parametrize("num_classes", [1, 2, 7])
+@pytest.mark.parametrize("is_plain", [False, True])
+@torch.no_grad()
+def test_is_the_arg_max_of_the_logits(semantic, monkeypatch, num_classes, stride, share, is_plain):
+    monkeypatch.setattr(label_grid, "_DENSE_SHARE", share)
+    head = semantic.head(stride, SEM_SEG_HEAD__NUM_CLASSES=num_classes).eval()
+    head = semantic.plain(head) if is_plain else head
+    features, sizes = semantic.features((37, 53)), [(37, 53), (30, 21)]
+    labels, logits = head.labels(features, image_sizes=sizes), head(features, image_sizes=sizes)[0]
+    for got, expected, (rows, columns) in zip(labels, label_map(logits), sizes, strict=True):
+        assert torch.equal(got[:rows, :columns], expected[:rows, :columns])
+    assert torch.equal(head.labels(features), label_map(head(features)[0]))
+    assert len(labels.unique()) > 1 or (num_classes, stride) == (2, 16)
+
+
+class LargestFloats(TorchDispatchMode):
+    """Numbers in the largest floating-point tensor that any operation returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(x, torch.Tensor) and x.is_floating_point():
+                self.count = max(self.count, x.untyped_storage().nbytes() // x.element_size())
+        return result
+
+
+@pytest.mark.parametrize("share", [-1, 0.25])
+@torch.no_grad()
+def test_the_full_logits_are_never_built(semantic, monkeypatch, share):
+    monkeypatch.setattr(label_grid, "_DENSE_SHARE", share)
+    monkeypatch.setattr(label_grid, "_CHUNK_LOGITS", 10_000)
+    monkeypatch.setattr(upsampled_labels, "_BAND_CELLS", 500)
+    head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=40).eval()
+    features = semantic.features((160, 224), num_images=1)
+    full_count = 40 * math.prod((160, 224))
+    with LargestFloats() as of_logits:
+        head(features)
+    assert of_logits.count >= full_count
+    with LargestFloats() as of_labels:
+        head.labels(features)
+    assert of_labels.count < full_count / 8
+
+
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("output", ["forward", "labels"])
+def test_asks_for_no_value(semantic, no_waiting, output, layout, num_classes):
+    head = semantic.head(16, SEM_SEG_HEAD__NUM_CLASSES=num_classes).eval().to("meta")
+    features = {
+        name: feature.contiguous(memory_format=layout).to("meta")
+        for name, feature in semantic.features((37, 53)).items()
+    }
+    with no_waiting():
+        getattr(head, output)(features, image_sizes=[(37, 53), (30, 21)])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("output", ["forward", "labels"])
+def test_does_not_wait_for_the_gpu(semantic, no_cuda_waiting, output):
+    head = semantic.head(16).eval().cuda()
+    features = {name: x.cuda() for name, x in semantic.features((37, 53)).items()}
+    call, sizes = getattr(head, output), [(37, 53), (30, 21)]
+    with torch.inference_mode():
+        call(features, image_sizes=sizes)
+    with no_cuda_waiting():
+        call(features, image_sizes=sizes)

@@ -1,168 +1,53 @@
+"""Losses of semantic heads beyond their values, which ``test_heads`` compares."""
+
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
-from detectron2.projects.deeplab.loss import DeepLabCE
-from torch import nn
 
-from pointrend_ext.layers import two_class_logits
+from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.losses import (
     coarse_losses,
-    finite_losses,
     sem_seg_point_loss,
-    upsampled_losses,
+    upsampled_loss,
 )
+from tests.modeling.sem_seg.decoder_heads import IGNORE, NUM_CLASSES, make_targets
 
-IGNORE = 255
-CRITERIA = {
-    "cross_entropy": nn.CrossEntropyLoss(ignore_index=IGNORE),
-    "hard_pixel_mining": DeepLabCE(ignore_label=IGNORE, top_k_percent_pixels=0.2),
-}
+CRITERIA = [build_criterion(x, ignore_value=IGNORE) for x in ("cross_entropy", "hard_pixel_mining")]
 
 
-def fpn_head(num_classes=4, stride=4, weight=0.5):
+def fpn_head(num_classes):
+    shapes = {"p2": ShapeSpec(channels=3, stride=4)}
     return SemSegFPNHead(
-        {"p2": ShapeSpec(channels=3, stride=stride)},
-        num_classes=num_classes,
-        conv_dims=3,
-        common_stride=stride,
-        loss_weight=weight,
-        ignore_value=IGNORE,
+        shapes, num_classes=num_classes, conv_dims=3, common_stride=4, ignore_value=IGNORE
     )
 
 
-def pixel_losses(logits, targets, stride):
-    """Per-pixel cross entropy by loops in float64; None where ignored."""
-    losses = []
-    for image, labels in zip(logits.double().numpy(), targets.numpy(), strict=True):
-        if len(image) == 1:
-            image = np.concatenate([np.zeros_like(image), image])
-        rows, columns = image.shape[1:]
-        for y in range(labels.shape[0]):
-            for x in range(labels.shape[1]):
-                if labels[y, x] == IGNORE:
-                    losses.append(None)
-                    continue
-                row = min(max((y + 0.5) / stride - 0.5, 0), rows - 1)
-                column = min(max((x + 0.5) / stride - 0.5, 0), columns - 1)
-                i, j = int(row), int(column)
-                i1, j1 = min(i + 1, rows - 1), min(j + 1, columns - 1)
-                a, b = row - i, column - j
-                here = (1 - a) * ((1 - b) * image[:, i, j] + b * image[:, i, j1]) + a * (
-                    (1 - b) * image[:, i1, j] + b * image[:, i1, j1]
-                )
-                losses.append(math.log(np.exp(here).sum()) - here[labels[y, x]])
-    return losses
-
-
-def expected_loss(kind, losses):
-    if kind == "cross_entropy":
-        valid = [x for x in losses if x is not None]
-        return sum(valid) / len(valid)
-    losses = sorted((x or 0.0 for x in losses), reverse=True)
-    worst = losses[: int(0.2 * len(losses))]
-    return sum(worst) / len(worst)
-
-
-def random_case(rng, size_hw, *, num_classes=4, stride=4, dtype=torch.float64):
-    cells = [-(-side // stride) for side in size_hw]
-    logits = 3 * torch.randn(2, num_classes, *cells, generator=rng, dtype=dtype)
-    targets = torch.randint(max(num_classes, 2), (2, *size_hw), generator=rng)
-    targets[torch.rand(2, *size_hw, generator=rng) < 0.3] = IGNORE
-    return logits, targets
+def random_case(rng, size_hw, *, dtype=torch.float32):
+    cells = [-(-side // 4) for side in size_hw]
+    logits = 3 * torch.randn(2, NUM_CLASSES, *cells, generator=rng, dtype=torch.float64)
+    return logits.to(dtype), make_targets(rng, size_hw)
 
 
 # ---- dense losses
 
 
-@pytest.mark.parametrize("kind", CRITERIA)
-@pytest.mark.parametrize("num_classes", [1, 4])
-@pytest.mark.parametrize(("size_hw", "stride"), [((8, 12), 4), ((9, 15), 4), ((17, 5), 8)])
-def test_upsampled_losses_are_those_of_every_true_pixel(rng, kind, num_classes, size_hw, stride):
-    logits, targets = random_case(rng, size_hw, num_classes=num_classes, stride=stride)
-    got = upsampled_losses(
-        CRITERIA[kind], logits, targets, stride=stride, ignore_value=IGNORE, weight=0.25
-    )
-    expected = 0.25 * expected_loss(kind, pixel_losses(logits, targets, stride))
-    assert list(got) == ["loss_sem_seg"]
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_hard_pixel_mining_by_hand():
-    # ten pixels of one row: the worst two are those with logit -4 and -3 for their class
-    margins = torch.tensor([5.0, 1, -4, 2, 0, -3, 7, 6, 3, 4])
-    logits = torch.stack([margins, torch.zeros(10)]).view(1, 2, 1, 10)
-    got = upsampled_losses(
-        CRITERIA["hard_pixel_mining"],
-        logits,
-        torch.zeros(1, 1, 10, dtype=torch.int64),
-        stride=1,
-        ignore_value=IGNORE,
-        weight=1.0,
-    )
-    expected = (math.log1p(math.exp(4)) + math.log1p(math.exp(3))) / 2
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("size_hw", [(8, 12), (9, 15), (5, 12)])
-@pytest.mark.parametrize("num_classes", [1, 4])
-def test_coarse_losses_serve_heads_that_need_whole_cells(rng, size_hw, num_classes):
-    logits, targets = random_case(rng, size_hw, num_classes=num_classes)
-    got = coarse_losses(fpn_head(num_classes), logits, targets)
-    expected = 0.5 * expected_loss("cross_entropy", pixel_losses(logits, targets, 4))
-    assert got["loss_sem_seg"].item() == pytest.approx(expected, rel=1e-5)  # computes in float32
-
-
-def test_coarse_losses_leave_what_the_head_can_do_alone(rng):
-    logits, targets = random_case(rng, (8, 12), dtype=torch.float32)
-    logits.requires_grad_()
-    head = fpn_head()
-    got, alone = coarse_losses(head, logits, targets), head.losses(logits, targets)
-    assert got.keys() == alone.keys()
-    assert got["loss_sem_seg"].item() == alone["loss_sem_seg"].item()
-    gradients = [torch.autograd.grad(x["loss_sem_seg"], logits)[0] for x in (got, alone)]
-    torch.testing.assert_close(*gradients, rtol=0, atol=0)
-
-
-def test_a_head_that_takes_any_targets_gets_them_as_they_are(rng):
-    class Head:
-        common_stride, ignore_value, targets_of_any_size = 4, IGNORE, True
-
-        def losses(self, logits, targets):
-            return {"loss_sem_seg": (logits, targets)}
-
-    logits, targets = random_case(rng, (9, 15), num_classes=1)
-    assert coarse_losses(Head(), logits, targets)["loss_sem_seg"] == (logits, targets)
-
-
 def all_losses(logits, targets):
     """Every dense loss of one batch."""
-    yield coarse_losses(fpn_head(logits.shape[1]), logits, targets)
-    for criterion in CRITERIA.values():
-        yield upsampled_losses(criterion, logits, targets, stride=4, ignore_value=IGNORE, weight=1)
-
-
-@pytest.mark.parametrize("num_classes", [1, 4])
-def test_all_ignored_is_zero_with_zero_gradients(rng, num_classes):
-    logits, targets = random_case(rng, (9, 15), num_classes=num_classes, dtype=torch.float32)
-    logits.requires_grad_()
-    for losses in all_losses(logits, torch.full_like(targets, IGNORE)):
-        [loss] = losses.values()
-        assert loss.item() == 0
-        [gradient] = torch.autograd.grad(loss, logits)
-        torch.testing.assert_close(gradient, torch.zeros_like(logits), rtol=0, atol=0)
+    yield coarse_losses(fpn_head(logits.shape[1]), logits, targets)["loss_sem_seg"]
+    for criterion in CRITERIA:
+        yield upsampled_loss(criterion, logits, targets, stride=4, ignore_value=IGNORE)
 
 
 def test_one_valid_image_in_the_batch_is_enough(rng):
-    logits, targets = random_case(rng, (9, 15), dtype=torch.float32)
+    logits, targets = random_case(rng, (9, 15))
     targets[1] = IGNORE
-    both = [x["loss_sem_seg"] for x in all_losses(logits, targets)]
-    first = [x["loss_sem_seg"] for x in all_losses(logits[:1], targets[:1])]
+    both, first = list(all_losses(logits, targets)), list(all_losses(logits[:1], targets[:1]))
     torch.testing.assert_close(both[:2], first[:2])
 
 
@@ -170,25 +55,25 @@ def test_losses_never_wait_for_the_device():
     # Tensors on the meta device have no values: reading one on the host would raise.
     logits = torch.empty(2, 4, 3, 4, device="meta", requires_grad=True)
     targets = torch.empty(2, 9, 15, dtype=torch.int64, device="meta")
-    for losses in all_losses(logits, targets):
-        losses["loss_sem_seg"].backward()
+    for loss in all_losses(logits, targets):
+        loss.backward()
     points = torch.empty(2, 4, 7, device="meta", requires_grad=True)
     labels = torch.empty(2, 7, dtype=torch.int64, device="meta")
     sem_seg_point_loss(points, labels, IGNORE).backward()
 
 
 def test_nan_logits_stay_visible(rng):
-    logits, targets = random_case(rng, (8, 12), dtype=torch.float32)
+    logits, targets = random_case(rng, (8, 12))
     logits[0, 0, 0, 0] = math.nan
-    assert all(x["loss_sem_seg"].isnan() for x in all_losses(logits, targets))
+    assert all(x.isnan() for x in all_losses(logits, targets))
 
 
 def test_half_precision_logits_are_compared_in_float32(rng):
     logits, targets = random_case(rng, (9, 15), dtype=torch.bfloat16)
     halves, floats = all_losses(logits, targets), all_losses(logits.float(), targets)
     for half, full in zip(halves, floats, strict=True):
-        assert half["loss_sem_seg"].dtype == torch.float32
-        assert half["loss_sem_seg"].item() == full["loss_sem_seg"].item()
+        assert half.dtype == torch.float32
+        assert half.item() == full.item()
 
 
 @pytest.mark.parametrize("size_hw", [(13, 12), (12, 17)])
@@ -196,60 +81,23 @@ def test_labels_beyond_the_logits_are_an_error(size_hw):
     logits = torch.zeros(1, 4, 3, 4)
     targets = torch.zeros(1, *size_hw, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"larger than what the logits cover, \(12, 16\)"):
-        coarse_losses(fpn_head(), logits, targets)
+        coarse_losses(fpn_head(4), logits, targets)
     with pytest.raises(ValueError, match="common_stride"):
-        upsampled_losses(
-            CRITERIA["cross_entropy"], logits, targets, stride=4, ignore_value=IGNORE, weight=1
-        )
+        upsampled_loss(CRITERIA[0], logits, targets, stride=4, ignore_value=IGNORE)
 
 
-def test_finite_losses_pass_several_losses_on():
+def test_several_losses_of_a_coarse_head_pass():
     def losses(logits, targets):
-        return {"a": logits.sum(), "b": (logits * targets).sum()}
+        return {"a": logits.sum(), "b": (logits[:, 0] * targets).sum()}
 
-    logits = torch.tensor([2.0, 3.0])
-    got = finite_losses(losses, logits, torch.tensor([IGNORE, 5]), IGNORE)
-    assert {k: v.item() for k, v in got.items()} == {"a": 5, "b": 2 * IGNORE + 15}
-    got = finite_losses(losses, logits, torch.tensor([IGNORE, IGNORE]), IGNORE)
-    assert {k: v.item() for k, v in got.items()} == {"a": 0, "b": 0}
-
-
-def test_two_class_logits():
-    binary = torch.tensor([[[1.0, -2.0]]])
-    torch.testing.assert_close(
-        two_class_logits(binary), torch.tensor([[[0.0, 0.0], [1.0, -2.0]]]), rtol=0, atol=0
-    )
-    several = torch.zeros(1, 2, 3)
-    assert two_class_logits(several) is several
+    head = SimpleNamespace(losses=losses, common_stride=1, ignore_value=IGNORE)
+    logits = torch.tensor([2.0, 3.0]).expand(1, 2, 1, 2)
+    for label, b in ((5, 2 * IGNORE + 15), (IGNORE, 0)):
+        got = coarse_losses(head, logits, torch.tensor([[[IGNORE, label]]]))
+        assert {k: v.item() for k, v in got.items()} == {"a": 10 if b else 0, "b": b}
 
 
 # ---- loss at points
-
-
-def test_point_loss_by_hand():
-    logits = torch.tensor([[[0.0, 2.0, 9.0], [0.0, 0.0, 9.0], [0.0, -1.0, -9.0]]])
-    labels = torch.tensor([[1, 2, IGNORE]])
-    expected = (math.log(3) + math.log(math.e**2 + 1 + math.e**-1) + 1) / 2
-    got = sem_seg_point_loss(logits, labels, IGNORE)
-    assert got.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_binary_point_loss_by_hand():
-    logits = torch.tensor([[[2.0, -1.0, 5.0]]])
-    labels = torch.tensor([[1, 0, IGNORE]])
-    expected = (math.log1p(math.exp(-2)) + math.log1p(math.exp(-1))) / 2
-    got = sem_seg_point_loss(logits, labels, IGNORE)
-    assert got.item() == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("num_classes", [1, 3])
-def test_ignored_points_change_nothing(rng, num_classes):
-    logits = torch.randn(2, num_classes, 8, generator=rng, dtype=torch.float64)
-    labels = torch.randint(2, (2, 8), generator=rng)
-    alone = sem_seg_point_loss(logits, labels, IGNORE)
-    more = torch.cat([logits, 50 * torch.ones(2, num_classes, 5)], dim=2)
-    padded = torch.cat([labels, torch.full((2, 5), IGNORE)], dim=1)
-    torch.testing.assert_close(sem_seg_point_loss(more, padded, IGNORE), alone)
 
 
 @pytest.mark.parametrize("num_classes", [1, 3])
