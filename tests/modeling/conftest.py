@@ -95,6 +95,12 @@ BOXES = [
 CLASSES = [[0, 2], [1, 2]]
 
 
+def masks_of(head, features):
+    """(R, 1, S, S) masks of all boxes."""
+    found = head(features, make_detections(BOXES, CLASSES))
+    return torch.cat([x.pred_masks for x in found])
+
+
 @pytest.fixture
 def tiny():
     """Factories of the tiny head and of what it is called with."""
@@ -103,6 +109,7 @@ def tiny():
         head=make_head,
         features=make_features,
         detections=make_detections,
+        masks=masks_of,
         proposals=make_proposals,
         shapes=SHAPES,
         boxes=BOXES,
@@ -202,7 +209,8 @@ def make_region_inputs(counts=(3, 2), channels=3, names=("p2",), dtype=torch.flo
         strides=[SHAPES[name].stride for name in names],
         boxes_px=boxes.to(torch.promote_types(dtype, torch.float32)).split(list(counts)),
         coarse_logits=coarse.to(dtype),
-        classes=torch.randint(channels, (sum(counts),), generator=generator),
+        # a class-agnostic head answers for any class
+        classes=torch.randint(channels if channels > 1 else 80, (len(boxes),), generator=generator),
     )
 
 

@@ -79,28 +79,15 @@ def test_one_switch_makes_both_heads_class_agnostic(tiny, num_classes):
     assert shapes["point_head.predictor.weight"] == (1, 257, 1)
 
 
-def test_the_number_of_classes_comes_from_the_roi_heads(tiny):
-    head = build(tiny, ROI_HEADS__NUM_CLASSES=5)
-    assert head.coarse_head.num_classes == 5
-    assert head.point_head.predictor.out_channels == 5
-
-
 def test_several_levels_add_up(tiny):
     head = build(
         tiny,
         ROI_MASK_HEAD__IN_FEATURES=("p2", "p3"),
         MASK_POINT_HEAD__IN_FEATURES=("p3", "p2"),
     )
-    assert head.coarse_levels.channels == head.point_levels.channels == 11
     assert head.point_levels.strides == (8, 4)
     assert head.point_head.fc1.in_channels == 11 + 3
     assert head.coarse_head.reduce_channel_dim_conv.in_channels == 11
-
-
-def test_an_fpn_narrower_than_conv_dim(tiny):
-    head = coco_head(tiny, 80, **{"ROI_MASK_HEAD__CONV_DIM": 512})
-    assert head.coarse_head.reduce_spatial_dim_conv.weight.shape == (512, 256, 2, 2)
-    assert not hasattr(head.coarse_head, "reduce_channel_dim_conv")
 
 
 def test_the_configuration_is_not_changed(tiny):
@@ -127,45 +114,37 @@ def test_built_without_a_configuration(tiny):
     assert detections[1].pred_masks.shape == (2, 1, 6, 6)
 
 
+COARSE, POINTS = "ROI_MASK_HEAD", "MASK_POINT_HEAD"
+
+
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("node", "key", "value", "message"),
     [
-        (
-            {"MASK_POINT_HEAD__IN_FEATURES": ("p2", "p1")},
-            r"MASK_POINT_HEAD\.IN_FEATURES contains 'p1'.*\['p2', 'p3'\]",
-        ),
-        ({"MASK_POINT_HEAD__IN_FEATURES": ()}, r"MASK_POINT_HEAD\.IN_FEATURES is empty.*'p2'"),
-        (
-            {"ROI_MASK_HEAD__IN_FEATURES": ("res4",)},
-            r"MODEL\.ROI_MASK_HEAD\.IN_FEATURES contains 'res4'.*'p2'",
-        ),
-        ({"ROI_MASK_HEAD__POOLER_RESOLUTION": 7}, r"POOLER_RESOLUTION is 7.*even"),
-        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is 0; it must be at least 1"),
-        ({"MASK_POINT_HEAD__NAME": "Standard"}, r"'Standard'.*'StandardPointHead'"),
-        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"StandardPointHead\.NUM_FC is 0.*at least 1"),
-        ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, r"TRAIN_NUM_POINTS is 0.*at least 1"),
-        ({"MASK_POINT_HEAD__OVERSAMPLE_RATIO": 0}, r"OVERSAMPLE_RATIO is 0.*at least 1"),
-        (
-            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": 1.5},
-            r"IMPORTANCE_SAMPLE_RATIO is 1\.5.*\[0, 1\]",
-        ),
-        (
-            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": -0.1},
-            r"IMPORTANCE_SAMPLE_RATIO is -0\.1.*\[0, 1\]",
-        ),
-        ({"MASK_POINT_HEAD__SUBDIVISION_STEPS": -1}, r"SUBDIVISION_STEPS is -1.*at least 0"),
-        (
-            {"MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 0},
-            r"SUBDIVISION_NUM_POINTS is 0.*at least 1",
-        ),
-        ({"ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION": 0}, r"OUTPUT_SIDE_RESOLUTION is 0.*at least 1"),
-        ({"ROI_MASK_HEAD__FC_DIM": 0}, r"ROI_MASK_HEAD\.FC_DIM is 0.*at least 1"),
-        ({"ROI_MASK_HEAD__CONV_DIM": 0}, r"ROI_MASK_HEAD\.CONV_DIM is 0.*at least 1"),
+        (POINTS, "IN_FEATURES", ("p2", "p1"), r"contains 'p1'.*\['p2', 'p3'\]"),
+        (POINTS, "IN_FEATURES", (), "is empty.*'p2'"),
+        (COARSE, "IN_FEATURES", ("res4",), "contains 'res4'.*'p2'"),
+        (COARSE, "POOLER_RESOLUTION", 7, "is 7; it must be an even number"),
+        (COARSE, "POOLER_RESOLUTION", 1, "is 1; it must be an even number"),
+        (COARSE, "POOLER_RESOLUTION", 0, "is 0; it must be an even number"),
+        (COARSE, "NUM_FC", 0, "is 0; it must be at least 1"),
+        (COARSE, "FC_DIM", 0, "is 0; it must be at least 1"),
+        (COARSE, "CONV_DIM", 0, "is 0; it must be at least 1"),
+        (COARSE, "OUTPUT_SIDE_RESOLUTION", 0, "is 0; it must be at least 1"),
+        (POINTS, "NAME", "Standard", "is 'Standard'.*'StandardPointHead'"),
+        (POINTS, "NUM_FC", 0, "is 0; it must be at least 1"),
+        (POINTS, "FC_DIM", 0, "is 0; it must be at least 1"),
+        (POINTS, "TRAIN_NUM_POINTS", 0, "is 0; it must be at least 1"),
+        (POINTS, "OVERSAMPLE_RATIO", 0, "is 0; it must be at least 1"),
+        (POINTS, "IMPORTANCE_SAMPLE_RATIO", 1.5, r"is 1\.5; it must be a share in \[0, 1\]"),
+        (POINTS, "IMPORTANCE_SAMPLE_RATIO", -0.1, r"is -0\.1; it must be a share in \[0, 1\]"),
+        (POINTS, "SUBDIVISION_STEPS", -1, "is -1; it must be at least 0"),
+        (POINTS, "SUBDIVISION_NUM_POINTS", 0, "is 0; it must be at least 1"),
     ],
 )
-def test_a_value_out_of_range_is_refused_at_build(tiny, overrides, message):
-    with pytest.raises(ValueError, match=message):
-        build(tiny, **overrides)
+def test_a_value_out_of_range_is_refused_at_build(tiny, node, key, value, message):
+    with pytest.raises(ValueError, match=f"{key} {message}") as error:
+        build(tiny, **{f"{node}__{key}": value})
+    assert f"MODEL.{node}." in str(error.value) or "StandardPointHead" in str(error.value)
 
 
 def test_a_pooler_is_refused(tiny):

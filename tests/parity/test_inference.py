@@ -11,24 +11,9 @@ from detectron2.projects.point_rend import mask_head as upstream_mask_head
 from pointrend_ext.layers import subdivision
 from pointrend_ext.modeling.point_head import predictors
 from pointrend_ext.modeling.point_head.fast import fine_tables
+from tests.parity.upstream import Recorder
 
 pytestmark = pytest.mark.parity
-
-
-class Recorder:
-    """Wraps the grid selection of one implementation and keeps what it saw and chose."""
-
-    def __init__(self, module):
-        self.original = module.get_uncertain_point_coords_on_grid
-        self.steps = []  # (scores (R, H * W), chosen (R, H * W) bool)
-        self.patch = mock.patch.object(module, "get_uncertain_point_coords_on_grid", self)
-
-    def __call__(self, uncertainty_map, num_points):
-        cells, coords = self.original(uncertainty_map, num_points)
-        scores = uncertainty_map.flatten(1)
-        chosen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, cells, True)
-        self.steps.append((scores.clone(), chosen))
-        return cells, coords
 
 
 def infer(model, module, inputs):
@@ -49,10 +34,11 @@ def check_masks(ours, upstream, ours_steps, upstream_steps):
     """Compare masks; return the largest difference and how many regions swapped a point."""
     difference = (ours - upstream).abs().flatten(1)  # (R, S * S)
     swapped = torch.zeros(len(ours), dtype=torch.bool)
-    for (_, chosen_ours), (scores, chosen_upstream) in zip(ours_steps, upstream_steps, strict=True):
-        differs = chosen_ours != chosen_upstream
+    for (_, cells), (scores, upstream_cells) in zip(ours_steps, upstream_steps, strict=True):
+        none = torch.zeros_like(scores.flatten(1), dtype=torch.bool)
+        differs = none.scatter(1, cells, True) != none.scatter(1, upstream_cells, True)
         for region in torch.nonzero(differs.any(1) & ~swapped).flatten():
-            at_cut_off = scores[region][differs[region]]
+            at_cut_off = scores[region].flatten()[differs[region]]
             assert at_cut_off.max() - at_cut_off.min() < 1e-5
         swapped |= differs.any(1)
     assert difference[~swapped].max() <= 1e-5 if (~swapped).any() else True
@@ -68,8 +54,8 @@ def check_images(pair, inputs):
     regions = swaps = 0
     worst = 0.0
     for one in inputs:
-        ours, ours_steps = infer(pair.ours, subdivision, one)
-        upstream, upstream_steps = infer(pair.upstream, upstream_mask_head, one)
+        ours, ours_steps = infer(pair[0], subdivision, one)
+        upstream, upstream_steps = infer(pair[1], upstream_mask_head, one)
         assert len(ours_steps) == 3
         assert len(ours) > 0
         assert torch.equal(ours.pred_classes, upstream.pred_classes)
