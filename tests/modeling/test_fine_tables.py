@@ -63,7 +63,7 @@ def test_every_layout_equals_the_plain_layer(built, rng, monkeypatch, names, mod
     coords = torch.rand(5, 11, 2, generator=rng, dtype=torch.float64)
     expected = plain(layers, inputs, coords)
     first_layer = tables.first_layer(range(5))
-    assert [weight is None for _, weight in first_layer._tables] == [is_projected] * len(names)
+    assert [weight is None for _, weight in first_layer.args[0]] == [is_projected] * len(names)
     for _ in range(2):
         got = first_layer(coords)
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
@@ -146,7 +146,7 @@ def test_tables_have_32_bits_whatever_the_layers_compute_in(
     with torch.autocast("cpu", torch.bfloat16, enabled=form == "autocast"):
         first_layer = FineTables(layers, inputs, points).first_layer(range(5))
         got = first_layer(coords)
-    assert [table.rows.dtype for table, _ in first_layer._tables] == [torch.float32]
+    assert [table.rows.dtype for table, _ in first_layer.args[0]] == [torch.float32]
     assert (got.double() - expected).abs().max() < 0.03 * expected.abs().max()
 
 
@@ -157,5 +157,5 @@ def test_a_whole_map_is_converted_once_for_all_chunks(built, monkeypatch, layout
     monkeypatch.setattr(fine_tables, "_WHOLE_MAP_FACTOR", -1)
     inputs, layers = built(dtype=torch.bfloat16, layout=layout)
     tables = FineTables(layers, inputs, points)
-    one, other = (tables.first_layer([number])._tables[0][0].rows for number in (0, 4))
+    one, other = (tables.first_layer([number]).args[0][0][0].rows for number in (0, 4))
     assert one.data_ptr() == other.data_ptr()
