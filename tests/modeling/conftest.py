@@ -66,10 +66,9 @@ def make_features(num_images=2, size_hw=(32, 40), dtype=torch.float32, shapes=No
 def make_detections(boxes_per_image, classes_per_image, size_hw=(32, 40)):
     detections = []
     for boxes, classes in zip(boxes_per_image, classes_per_image, strict=True):
-        x = Instances(size_hw)
-        x.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-        x.pred_classes = torch.tensor(classes, dtype=torch.int64)
-        detections.append(x)
+        boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+        classes = torch.tensor(classes, dtype=torch.int64)
+        detections.append(Instances(size_hw, pred_boxes=boxes, pred_classes=classes))
     return detections
 
 
@@ -201,9 +200,8 @@ def make_region_inputs(counts=(3, 2), channels=3, names=("p2",), dtype=torch.flo
     known = torch.tensor([box for boxes in BOXES for box in boxes], dtype=torch.float64)
     drawn = torch.rand(sum(counts), 4, generator=generator, dtype=torch.float64) * 50 - 5
     boxes = torch.cat((known, drawn))[: sum(counts)]
-    coarse = torch.randn(
-        sum(counts), channels, side, side, generator=generator, dtype=torch.float64
-    )
+    size = len(boxes), channels, side, side
+    coarse = torch.randn(size, generator=generator, dtype=torch.float64)
     return RegionInputs(
         features=[features[name] for name in names],
         strides=[SHAPES[name].stride for name in names],

@@ -183,7 +183,9 @@ def test_half_precision_is_close(tiny, event_storage, dtype, autocast):
 
 
 def test_logs_the_point_accuracy(tiny, event_storage):
-    losses(tiny.head(), tiny.features(), tiny.proposals(tiny.boxes, tiny.classes))
+    head = tiny.head()
+    losses(head, tiny.features(), tiny.proposals(tiny.boxes, tiny.classes))
+    assert all(module.training for module in head.modules())
     assert 0 <= event_storage.latest()["point/accuracy"][0] <= 1
     assert "mask_rcnn/accuracy" in event_storage.latest()
 

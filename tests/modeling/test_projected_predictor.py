@@ -15,7 +15,7 @@ from pointrend_ext.modeling.point_head import (
     predictors,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor
+from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor, SplitPointLayers
 
 LAYERS = [
     {"coarse_pred_each_layer": each_layer, "num_fc": num_fc}
@@ -154,3 +154,9 @@ def test_training_without_regions_connects_every_parameter(regions, channels):
     for parameter in head.parameters():
         assert parameter.grad is not None
         assert not parameter.grad.any()
+
+
+def test_matrices_that_are_multiplied_with_many_rows_are_contiguous(regions):
+    inputs = regions.inputs(names=("p2", "p3"))
+    layers = SplitPointLayers.of(regions.point_head(inputs), [6, 5])
+    assert all(part.is_contiguous() for part in (*layers.fine, *layers.hidden, layers.coarse))

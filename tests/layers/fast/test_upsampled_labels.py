@@ -49,18 +49,6 @@ def test_equals_interpolation(rng, monkeypatch, size_hw, num_classes, band_cells
     check(upsampled(logits.float()), doubled(logits).float(), 2e-6)
 
 
-def test_equals_a_loop(oracle, rng):
-    logits = torch.randn(3, 4, 5, generator=rng, dtype=torch.float64)
-    planes = torch.stack([torch.from_numpy(oracle.upsample(plane)) for plane in logits.numpy()])
-    check(upsampled(logits), planes, 1e-12)
-
-
-def test_several_bands_at_the_usual_size(rng):
-    logits = torch.randn(3, 90, 400, generator=rng)
-    assert len(upsampled_labels._bands(2**14, 90, 400, logits.device)) == 3
-    check(upsampled(logits), doubled(logits), 2e-6)
-
-
 @pytest.mark.parametrize(("num_classes", "dtype"), [(256, torch.uint8), (257, torch.int64)])
 def test_every_label_fits(num_classes, dtype):
     logits = torch.eye(num_classes).view(num_classes, num_classes, 1)
