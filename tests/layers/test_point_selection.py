@@ -45,21 +45,19 @@ def test_147_most_uncertain_of_588_candidates_and_49_fresh_ones(oracle):
         assert {tuple(p) for p in points[region, :147].tolist()} == expected
 
 
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_share_of_important_points(share):
-    candidates = torch.rand(1, 30, 2, generator=seeded(2))
+@pytest.mark.parametrize(
+    ("num_points", "ratio", "share", "num_candidates", "num_important"),
+    [(10, 3, 0, 30, 0), (10, 3, 0.5, 30, 5), (10, 3, 1, 30, 10), (7, 1.5, 0.75, 10, 5)],
+)
+def test_fractions_round_down(num_points, ratio, share, num_candidates, num_important):
+    candidates = torch.rand(num_candidates, 2, generator=seeded(2)).tolist()
     uncertainty = Mock(side_effect=foreground_uncertainty)
-    points = get_uncertain_point_coords_with_randomness(
-        torch.randn(1, 1, 4, 4), uncertainty, 10, 3, share, generator=seeded(2)
-    )
-    from_candidates = [any(torch.equal(p, c) for c in candidates[0]) for p in points[0]]
-    assert from_candidates == [True] * int(share * 10) + [False] * (10 - int(share * 10))
-    assert [call.args[0].shape for call in uncertainty.call_args_list] == [(1, 1, 30)]
-
-
-def test_fractional_ratios_round_down():
-    points = select(torch.randn(1, 1, 3, 3), num_points=7, ratio=1.5, share=0.75)
-    assert points.shape == (1, 7, 2)  # 10 candidates, 5 of them kept, 2 fresh
+    (points,) = get_uncertain_point_coords_with_randomness(
+        torch.randn(1, 1, 4, 4), uncertainty, num_points, ratio, share, generator=seeded(2)
+    ).tolist()
+    is_candidate = [point in candidates for point in points]
+    assert is_candidate == [True] * num_important + [False] * (num_points - num_important)
+    assert [call.args[0].shape for call in uncertainty.call_args_list] == [(1, 1, num_candidates)]
 
 
 def test_the_generator_decides_or_else_the_global_state():

@@ -71,7 +71,11 @@ def test_a_subclass_is_asked_itself(regions, monkeypatch, cls, region_kind, map_
     assert type(map_inference_predictor(head, map_inputs(regions))) is map_kind
     coords = torch.rand(5, 9, 2, dtype=torch.float64)
     expected = RegionPointPredictor(head, inputs)(coords)
-    for got in (answer(head, inputs, coords), training_predictor(head, inputs)(coords)):
+    for got in (
+        answer(head, inputs, coords),
+        training_predictor(head, inputs)(coords),
+        answer(lambda fine, coarse: head(fine, coarse), inputs, coords),  # without class_logits
+    ):
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -84,17 +88,6 @@ def test_points_of_maps_are_predicted_in_bounded_chunks(regions, monkeypatch, li
     expected = MapPointPredictor(head, inputs)(coords)
     monkeypatch.setitem(map_row_predictor._MAX_POINTS, True, limit)
     got = map_inference_predictor(head, inputs)(coords)
-    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-@torch.no_grad()
-def test_any_module_serves_as_a_point_head(regions):
-    inputs = regions.inputs()
-    head = regions.point_head(inputs)
-    coords = torch.rand(5, 9, 2, dtype=torch.float64)
-    expected = answer(head, inputs, coords)
-    # of its methods and attributes none but the call
-    got = answer(lambda fine, coarse: head(fine, coarse), inputs, coords)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -123,16 +116,6 @@ def test_chunks_change_nothing(regions, monkeypatch, cls, limit, sizes):
     assert sorted(n for chunk in numbers for n in chunk) == list(range(7))
     got = answer(head, inputs, coords)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-@torch.no_grad()
-def test_chunks_are_bounded_by_the_points_asked_for_at_once(regions):
-    inputs = regions.inputs((10, 10))
-    head = regions.point_head(inputs)
-    limit = predictors.POINTS_PER_CHUNK["cpu"]
-    for points in (784, 1, 10**7):
-        largest = max(len(numbers) for numbers, _ in chunks(head, inputs, points))
-        assert largest == min(max(limit // points, 1), 20)
 
 
 @pytest.mark.parametrize("limit", [1, 40, 10**6])

@@ -49,24 +49,6 @@ def test_equals_interpolation(rng, monkeypatch, size_hw, num_classes, band_cells
     check(upsampled(logits.float()), doubled(logits).float(), 2e-6)
 
 
-@pytest.mark.parametrize(("num_classes", "dtype"), [(256, torch.uint8), (257, torch.int64)])
-def test_every_label_fits(num_classes, dtype):
-    logits = torch.eye(num_classes).view(num_classes, num_classes, 1)
-    for (labels, _), factor in [
-        (labels_and_gaps(logits), 1),
-        (upsampled(logits), 2),
-    ]:
-        assert labels.dtype == dtype
-        rows = torch.arange(num_classes).repeat_interleave(factor)
-        assert torch.equal(labels.long(), rows[:, None].expand(-1, factor))
-
-
-def test_ties_take_the_lower_class():
-    labels, gaps = upsampled(torch.ones(4, 3, 5))
-    assert not labels.any()
-    assert not gaps.any()
-
-
 def test_what_is_no_number_leaves_no_gap():
     logits = torch.zeros(3, 4, 4)
     logits[0], logits[2, 3, 3] = 1, float("nan")
