@@ -11,34 +11,24 @@ from pointrend_ext.layers import cell_centers, point_sample, sample_region_featu
 MAP = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])  # 2 rows, 3 columns
 
 
-def at(x, y, feature=MAP, **options):
-    return point_sample(feature, torch.tensor([[[x, y]]], dtype=torch.float64), **options).item()
-
-
 @pytest.mark.parametrize(
-    ("x", "y", "value"),
+    ("x", "y", "value", "options"),
     [
-        (1 / 6, 1 / 4, 1.0),  # centre of the first cell
-        (5 / 6, 3 / 4, 6.0),  # centre of the last one
-        (1 / 3, 1 / 4, 1.5),  # halfway between two columns
-        (1 / 2, 1 / 2, 3.5),  # halfway between two rows
-        (0.0, 1 / 4, 0.5),  # on the left edge half is left
-        (1 / 6, 1.0, 2.0),  # on the lower edge
-        (0.0, 0.0, 0.25),  # in a corner a quarter
-        (1.0, 1.0, 1.5),
-        (-1 / 6, 1 / 4, 0.0),  # a cell outside nothing
-        (1e6, -1e6, 0.0),
+        (1 / 6, 1 / 4, 1.0, {}),  # centre of the first cell
+        (5 / 6, 3 / 4, 6.0, {}),  # centre of the last one
+        (1 / 2, 1 / 2, 3.5, {}),  # halfway between two rows
+        (0.0, 1 / 4, 0.5, {}),  # on the left edge half is left
+        (0.0, 0.0, 0.25, {}),  # in a corner a quarter
+        (-1 / 6, 1 / 4, 0.0, {}),  # a cell outside nothing
+        (1e6, -1e6, 0.0, {}),
+        (0.0, 0.0, 1.0, {"padding_mode": "border"}),
+        (2.0, 0.75, 6.0, {"padding_mode": "border"}),
+        (0.34, 0.6, 5.0, {"mode": "nearest"}),
     ],
 )
-def test_value_by_hand(x, y, value):
-    assert at(x, y) == pytest.approx(value, abs=1e-5)
-
-
-def test_other_modes():
-    assert at(0.0, 0.0, padding_mode="border") == pytest.approx(1.0)
-    assert at(2.0, 0.75, padding_mode="border") == pytest.approx(6.0)
-    assert at(0.34, 0.6, mode="nearest") == 5.0
-    assert at(0.5, 0.5, MAP[..., :1, :1]) == 1.0  # a map of one cell
+def test_value_by_hand(x, y, value, options):
+    got = point_sample(MAP, torch.tensor([[[x, y]]], dtype=torch.float64), **options)
+    assert got.item() == pytest.approx(value, abs=1e-5)
 
 
 def strided(x):
@@ -48,18 +38,18 @@ def strided(x):
 LAYOUTS = [torch.clone, strided, lambda x: x.to(memory_format=torch.channels_last)]
 
 
+@pytest.mark.parametrize("size_hw", [(1, 1), (5, 4)])
 @pytest.mark.parametrize("arrange", LAYOUTS, ids=["contiguous", "strided", "channels_last"])
-def test_equals_a_loop_inside_and_outside(oracle, rng, arrange):
-    feature = torch.randn(2, 3, 5, 4, generator=rng, dtype=torch.float64)
+def test_equals_a_loop_inside_and_outside(oracle, rng, arrange, size_hw):
+    feature = torch.randn(2, 3, *size_hw, generator=rng, dtype=torch.float64)
     coords = torch.rand(2, 60, 2, generator=rng, dtype=torch.float64) * 2 - 0.5
     got = point_sample(arrange(feature), strided(coords.transpose(1, 2)).transpose(1, 2))
     expected = [
         [[oracle.bilinear(plane, *p) for p in points] for plane in planes]
         for planes, points in zip(feature.numpy(), coords.tolist(), strict=True)
     ]
-    torch.testing.assert_close(
-        got, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-10
-    )
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_a_grid_of_points_keeps_its_shape(rng):
