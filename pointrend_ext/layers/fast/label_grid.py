@@ -103,12 +103,7 @@ class LabelGrid:
         return pixels, cells_to_coords(pixels, self.labels.shape, self._gaps.dtype)[None]
 
     def write(self, cells: Tensor, point_logits: Tensor) -> None:
-        """Replace the logits of pixels.
-
-        Args:
-            cells: (P,) flat numbers.
-            point_logits: (1, C, P).
-        """
+        """Replace the logits of pixels, by their flat numbers (P,), with (1, C, P) others."""
         rows = two_class_logits(point_logits[0].t().to(self._gaps.dtype))  # (P, C)
         self._logits.write(cells, rows)
         self._set(cells, rows)

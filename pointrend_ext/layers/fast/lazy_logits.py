@@ -45,12 +45,7 @@ class LazyLogits:
         self._levels.append(_Level((2 * height, 2 * width), no_pixels, no_logits))
 
     def write(self, pixels: Tensor, logits: Tensor) -> None:
-        """Replace pixels, once per doubling.
-
-        Args:
-            pixels: (P,) flat numbers, ascending.
-            logits: (P, C).
-        """
+        """Replace pixels, ascending flat numbers (P,), with (P, C); once per doubling."""
         self._levels[-1].pixels, self._levels[-1].logits = pixels, logits.contiguous()
 
     @property
@@ -91,14 +86,7 @@ class LazyLogits:
         return doubled
 
     def read(self, pixels: Tensor) -> Tensor:
-        """Compute some pixels.
-
-        Args:
-            pixels: (Q,) flat numbers.
-
-        Returns:
-            (Q, C).
-        """
+        """Compute pixels, by their flat numbers (Q,): (Q, C)."""
         return self._read(len(self._levels) - 1, pixels)
 
     def _read(self, number: int, pixels: Tensor) -> Tensor:
