@@ -88,15 +88,12 @@ def cells_to_coords(cells: Tensor, size_hw: Sequence[int], dtype: torch.dtype) -
         (..., 2), (x, y) in (0, 1).
     """
     height, width = size_hw
-    x = _centers_1d(cells % width, width, dtype)
-    y = _centers_1d(torch.div(cells, width, rounding_mode="floor"), height, dtype)
-    return torch.stack((x, y), dim=-1)
-
-
-def _centers_1d(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    columns, rows = cells % width, torch.div(cells, width, rounding_mode="floor")
     # Rounded as Detectron2's PointRend rounds the centres of the cells that it refines.
-    step = 1.0 / count
-    return step / 2.0 + index.to(dtype) * step
+    step_x, step_y = 1.0 / width, 1.0 / height
+    x = step_x / 2.0 + columns.to(dtype) * step_x
+    y = step_y / 2.0 + rows.to(dtype) * step_y
+    return torch.stack((x, y), dim=-1)
 
 
 def cell_centers(size_hw: Sequence[int], *, dtype: torch.dtype, device: torch.device) -> Tensor:

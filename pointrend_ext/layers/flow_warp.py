@@ -73,13 +73,9 @@ def flow_warp(features: Tensor, flow_px: Tensor, *, coords: str = "pixel") -> Te
     check_flow_coords(coords, "flow_warp")
     wide = at_least_float32(features)
     flow = flow_px.to(wide.dtype).permute(0, 2, 3, 1)  # (N, H, W, 2)
-    if coords == "pixel":
-        grid = _pixel_grid(flow)
-    else:
-        grid = _corner_grid(flow, _divisor_hw(flow.shape[1:3], features.shape[-2:], coords))
     warped = F.grid_sample(
         wide,
-        grid,
+        _grid(flow, features.shape[-2:], coords),
         mode="bilinear",
         padding_mode="border" if coords == "pixel" else "zeros",
         align_corners=coords == "sfnet",
@@ -122,32 +118,22 @@ def resize_bilinear(features: Tensor, size_hw: Sequence[int], *, coords: str = "
     return F.interpolate(features, tuple(size_hw), mode="bilinear", align_corners=coords != "pixel")
 
 
-def _pixel_grid(flow: Tensor) -> Tensor:
-    """(N, H, W, 2): (2 (j + dx) + 1) / W - 1 and (2 (i + dy) + 1) / H - 1."""
-    height, width = flow.shape[1:3]
-    columns, rows = _indices(flow)
-    # One division at the end: it rounds once, so that zero flow is close to the identity.
-    x = (2 * (columns + flow[..., 0]) + 1) / width - 1
-    y = (2 * (rows + flow[..., 1]) + 1) / height - 1
-    return torch.stack([x, y], dim=-1)
-
-
 def _divisor_hw(out_hw: Sequence[int], source_hw: Sequence[int], coords: str) -> Sequence[int]:
     """Return what a published grid divides flows by: the size of its output or of its source."""
     return out_hw if coords == "sfnet" else source_hw
 
 
-def _corner_grid(flow: Tensor, size_hw: Sequence[int]) -> Tensor:
-    """(N, H, W, 2): from -1 to 1, and the flow divided by the width and height given."""
-    height, width = flow.shape[1:3]
-    columns, rows = _indices(flow)
-    x = 2 * columns / max(width - 1, 1) - 1 + flow[..., 0] / size_hw[1]
-    y = 2 * rows / max(height - 1, 1) - 1 + flow[..., 1] / size_hw[0]
-    return torch.stack([x, y], dim=-1)
-
-
-def _indices(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns (W,) and rows (H, 1) of a flow (N, H, W, 2)."""
+def _grid(flow: Tensor, source_hw: Sequence[int], coords: str) -> Tensor:
+    """(N, H, W, 2): where in [-1, 1] of its source a flow (N, H, W, 2) reads."""
     height, width = flow.shape[1:3]
     columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
-    return columns, torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None]
+    dx, dy = flow.unbind(-1)
+    if coords == "pixel":
+        # One division at the end: it rounds once, so that zero flow is close to the identity.
+        x, y = (2 * (columns + dx) + 1) / width - 1, (2 * (rows + dy) + 1) / height - 1
+    else:
+        unit_y, unit_x = _divisor_hw((height, width), source_hw, coords)
+        x = 2 * columns / max(width - 1, 1) - 1 + dx / unit_x
+        y = 2 * rows / max(height - 1, 1) - 1 + dy / unit_y
+    return torch.stack([x, y], dim=-1)

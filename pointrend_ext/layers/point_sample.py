@@ -106,22 +106,17 @@ def sample_region_features(
     """
     coords_px = box_to_px(coords_box, torch.cat(list(boxes_px)))
     coords_px_per_image = coords_px.split([len(boxes) for boxes in boxes_px])
-    per_map = [
-        _cat(
-            [
-                # all regions of an image in one call: (1, C, H, W) at (1, R_n, P, 2) -> (R_n, C, P)
-                point_sample(
-                    image_map[None], px_to_map(points_px, image_map.shape[-2:], stride)[None]
-                )[0].transpose(0, 1)
-                for image_map, points_px in zip(feature, coords_px_per_image, strict=True)
-            ],
-            dim=0,
-        )
-        for feature, stride in zip(features, strides, strict=True)
-    ]
+    per_map = []
+    for feature, stride in zip(features, strides, strict=True):
+        per_image = []
+        for image_map, points_px in zip(feature, coords_px_per_image, strict=True):
+            # all regions of an image in one call: (1, C, H, W) at (1, R_n, P, 2) -> (R_n, C, P)
+            coords_map = px_to_map(points_px, image_map.shape[-2:], stride)
+            per_image.append(point_sample(image_map[None], coords_map[None])[0].transpose(0, 1))
+        per_map.append(_cat(per_image, dim=0))
     return _cat(per_map, dim=1)
 
 
-def _cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
+def _cat(tensors: list[Tensor], dim: int) -> Tensor:
     """Concatenate without a copy of a single tensor."""
-    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), dim=dim)
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, dim=dim)

@@ -11,65 +11,45 @@ from pointrend_ext.layers import cell_centers, point_sample, sample_region_featu
 MAP = torch.tensor([[[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]])  # 2 rows, 3 columns
 
 
-def at(x, y, feature=MAP, **options):
-    return point_sample(feature, torch.tensor([[[x, y]]], dtype=torch.float64), **options).item()
-
-
 @pytest.mark.parametrize(
-    ("x", "y", "value"),
+    ("x", "y", "value", "options"),
     [
-        (1 / 6, 1 / 4, 1.0),  # centre of the first cell
-        (5 / 6, 3 / 4, 6.0),  # centre of the last one
-        (1 / 3, 1 / 4, 1.5),  # halfway between two columns
-        (1 / 2, 1 / 2, 3.5),  # halfway between two rows
-        (0.0, 1 / 4, 0.5),  # on the left edge half is left
-        (1 / 6, 1.0, 2.0),  # on the lower edge
-        (0.0, 0.0, 0.25),  # in a corner a quarter
-        (1.0, 1.0, 1.5),
-        (-1 / 6, 1 / 4, 0.0),  # a cell outside nothing
-        (1e6, -1e6, 0.0),
+        (1 / 6, 1 / 4, 1.0, {}),  # centre of the first cell
+        (5 / 6, 3 / 4, 6.0, {}),  # centre of the last one
+        (1 / 2, 1 / 2, 3.5, {}),  # halfway between two rows
+        (0.0, 1 / 4, 0.5, {}),  # on the left edge half is left
+        (0.0, 0.0, 0.25, {}),  # in a corner a quarter
+        (-1 / 6, 1 / 4, 0.0, {}),  # a cell outside nothing
+        (1e6, -1e6, 0.0, {}),
+        (0.0, 0.0, 1.0, {"padding_mode": "border"}),
+        (2.0, 0.75, 6.0, {"padding_mode": "border"}),
+        (0.34, 0.6, 5.0, {"mode": "nearest"}),
     ],
 )
-def test_value_by_hand(x, y, value):
-    assert at(x, y) == pytest.approx(value, abs=1e-5)
+def test_value_by_hand(x, y, value, options):
+    got = point_sample(MAP, torch.tensor([[[x, y]]], dtype=torch.float64), **options)
+    assert got.item() == pytest.approx(value, abs=1e-5)
 
 
-def test_other_modes():
-    assert at(0.0, 0.0, padding_mode="border") == pytest.approx(1.0)
-    assert at(2.0, 0.75, padding_mode="border") == pytest.approx(6.0)
-    assert at(0.34, 0.6, mode="nearest") == 5.0
-    assert at(0.5, 0.5, MAP[..., :1, :1]) == 1.0  # a map of one cell
+def strided(x):
+    return x.repeat_interleave(2, dim=-1)[..., ::2]
 
 
-@pytest.mark.parametrize("size_hw", [(5, 7), (1, 6)])
-def test_cell_centres_return_the_map(size_hw):
-    feature = torch.randn(2, 3, *size_hw, dtype=torch.float64)
-    coords = cell_centers(size_hw, dtype=torch.float64, device=torch.device("cpu"))
-    got = point_sample(feature, coords.expand(2, -1, -1))
-    torch.testing.assert_close(got, feature.flatten(2), rtol=1e-12, atol=1e-12)
+LAYOUTS = [torch.clone, strided, lambda x: x.to(memory_format=torch.channels_last)]
 
 
-def strided(tensor):
-    """The same values, not contiguous."""
-    return tensor.repeat_interleave(2, dim=-1)[..., ::2]
-
-
-@pytest.mark.parametrize(
-    "arrange",
-    [lambda x: x, strided, lambda x: x.to(memory_format=torch.channels_last)],
-    ids=["contiguous", "strided", "channels_last"],
-)
-def test_equals_a_loop_inside_and_outside(oracle, rng, arrange):
-    feature = torch.randn(2, 3, 5, 4, generator=rng, dtype=torch.float64)
+@pytest.mark.parametrize("size_hw", [(1, 1), (5, 4)])
+@pytest.mark.parametrize("arrange", LAYOUTS, ids=["contiguous", "strided", "channels_last"])
+def test_equals_a_loop_inside_and_outside(oracle, rng, arrange, size_hw):
+    feature = torch.randn(2, 3, *size_hw, generator=rng, dtype=torch.float64)
     coords = torch.rand(2, 60, 2, generator=rng, dtype=torch.float64) * 2 - 0.5
     got = point_sample(arrange(feature), strided(coords.transpose(1, 2)).transpose(1, 2))
     expected = [
         [[oracle.bilinear(plane, *p) for p in points] for plane in planes]
         for planes, points in zip(feature.numpy(), coords.tolist(), strict=True)
     ]
-    torch.testing.assert_close(
-        got, torch.tensor(expected, dtype=torch.float64), rtol=1e-10, atol=1e-10
-    )
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_a_grid_of_points_keeps_its_shape(rng):
@@ -107,13 +87,6 @@ def test_gradcheck_of_features_and_coordinates(rng):
     assert torch.autograd.gradcheck(point_sample, (feature, coords))
 
 
-def test_gradient_by_hand():
-    feature = MAP.clone().requires_grad_()
-    point_sample(feature, torch.tensor([[[1 / 3, 1 / 4]]])).sum().backward()
-    expected = torch.tensor([[[[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]]])
-    torch.testing.assert_close(feature.grad, expected)
-
-
 # ---- regions
 
 BOXES = [
@@ -143,27 +116,12 @@ def test_regions_equal_a_loop_over_images_levels_and_boxes(oracle, rng):
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_regions_do_not_read_other_images():
-    maps = [torch.stack([torch.full((1, 4, 4), float(n)) for n in range(3)])]
-    boxes = [torch.tensor([[4.0, 4.0, 12.0, 12.0]])] * 3
-    got = sample_region_features(maps, (4,), boxes, torch.full((3, 1, 2), 0.5))
-    assert got.flatten().tolist() == [0.0, 1.0, 2.0]
-
-
 def test_no_region_in_the_whole_batch_keeps_the_graph():
     feature = torch.rand(2, 3, 4, 4, requires_grad=True)
     got = sample_region_features([feature], (4,), [torch.zeros(0, 4)] * 2, torch.rand(0, 7, 2))
     assert got.shape == (0, 3, 7)
     got.sum().backward()
     assert torch.equal(feature.grad, torch.zeros_like(feature))
-
-
-def test_a_map_wider_than_the_image_is_addressed_by_its_padded_extent():
-    # an image 30 pixels wide is padded to 32: pixel 28 is the centre of the last of four cells
-    feature = torch.tensor([[[[1.0, 2.0, 3.0, 4.0]]]])
-    boxes = [torch.tensor([[28.0, 4.0, 28.0, 4.0]])]
-    got = sample_region_features([feature], (8,), boxes, torch.rand(1, 1, 2))
-    assert got.item() == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("channels", [16, 32, 48, 40])
@@ -173,19 +131,14 @@ def test_groups_of_channels_change_no_bit(rng, channels, mode, padding_mode):
     features = torch.randn(3, channels, 6, 9, generator=rng)
     coords = 1.4 * torch.rand(3, 25, 2, generator=rng) - 0.2
     weights = torch.randn(3, channels, 25, generator=rng)
-    results = []
-    for sample in (point_sample, sample_at_once):
-        leaf = features.clone().requires_grad_()
-        sampled = sample(leaf, coords, mode=mode, padding_mode=padding_mode)
-        (sampled * weights).sum().backward()
-        results.append((sampled, leaf.grad))
-    assert torch.equal(results[0][0], results[1][0])
-    assert torch.equal(results[0][1], results[1][1])
-
-
-def sample_at_once(features, coords, **settings):
+    one, other = features.clone().requires_grad_(), features.clone().requires_grad_()
+    got = point_sample(one, coords, mode=mode, padding_mode=padding_mode)
     grid = 2 * coords.unsqueeze(2) - 1
-    return F.grid_sample(features, grid, align_corners=False, **settings).squeeze(3)
+    expected = F.grid_sample(other, grid, mode, padding_mode, align_corners=False).squeeze(3)
+    for sampled in (got, expected):
+        (sampled * weights).sum().backward()
+    assert torch.equal(got, expected)
+    assert torch.equal(one.grad, other.grad)
 
 
 def test_groups_of_a_map_in_channels_last(rng):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 
@@ -43,52 +45,19 @@ def test_147_most_uncertain_of_588_candidates_and_49_fresh_ones(oracle):
         assert {tuple(p) for p in points[region, :147].tolist()} == expected
 
 
-def test_statistics_of_importance_and_coverage():
-    # left half sure background, right half sure foreground: uncertain only around x = 0.5
-    logits = torch.full((50, 1, 8, 8), -4.0)
-    logits[..., 4:] = 4.0
-    points = select(logits, share=0.25, generator=seeded())
-    important, coverage = points[:, :49], points[:, 49:]
-    inner = important[((important - 0.5).abs() < 0.4).all(-1)]  # away from the zero padding
-    assert len(inner) > 1500
-    assert (inner[:, 0] - 0.5).abs().max() < 1 / 16  # within half a cell of the step
-    # 50 * 147 uniform points: mean 1/2, variance 1/12 in both directions
-    torch.testing.assert_close(coverage.mean((0, 1)), torch.full((2,), 0.5), rtol=0, atol=0.02)
-    torch.testing.assert_close(coverage.var((0, 1)), torch.full((2,), 1 / 12), rtol=0, atol=0.005)
-    assert coverage.min() >= 0
-    assert coverage.max() < 1
-
-
-def test_uncertainty_of_sampled_logits_not_sampled_uncertainty():
-    # Cells -1 | +1: midway the logit is 0. A sampled uncertainty map would be constant there.
-    logits = torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2).expand(1, 1, 64, 2)
-    points = select(logits, num_points=64, ratio=8, share=1.0, generator=seeded())
-    inner = points[0][(points[0, :, 1] - 0.5).abs() < 0.45]  # away from the zero padding
-    assert len(inner) > 30
-    assert (inner[:, 0] - 0.5).abs().max() < 0.15
-
-
-@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_share_of_important_points(share):
-    calls = []
-
-    def uncertainty(logits):
-        calls.append(logits.shape)
-        return foreground_uncertainty(logits)
-
-    generator = seeded(2)
-    candidates = torch.rand(1, 30, 2, generator=generator)
-    points = get_uncertain_point_coords_with_randomness(
-        torch.randn(1, 1, 4, 4), uncertainty, 10, 3, share, generator=seeded(2)
-    )
-    from_candidates = [any(torch.equal(p, c) for c in candidates[0]) for p in points[0]]
-    assert from_candidates == [True] * int(share * 10) + [False] * (10 - int(share * 10))
-    assert calls == [(1, 1, 30)]
-
-
-def test_fractional_ratios_round_down():
-    points = select(torch.randn(1, 1, 3, 3), num_points=7, ratio=1.5, share=0.75)
-    assert points.shape == (1, 7, 2)  # 10 candidates, 5 of them kept, 2 fresh
+@pytest.mark.parametrize(
+    ("num_points", "ratio", "share", "num_candidates", "num_important"),
+    [(10, 3, 0, 30, 0), (10, 3, 0.5, 30, 5), (10, 3, 1, 30, 10), (7, 1.5, 0.75, 10, 5)],
+)
+def test_fractions_round_down(num_points, ratio, share, num_candidates, num_important):
+    candidates = torch.rand(num_candidates, 2, generator=seeded(2)).tolist()
+    uncertainty = Mock(side_effect=foreground_uncertainty)
+    (points,) = get_uncertain_point_coords_with_randomness(
+        torch.randn(1, 1, 4, 4), uncertainty, num_points, ratio, share, generator=seeded(2)
+    ).tolist()
+    is_candidate = [point in candidates for point in points]
+    assert is_candidate == [True] * num_important + [False] * (num_points - num_important)
+    assert [call.args[0].shape for call in uncertainty.call_args_list] == [(1, 1, num_candidates)]
 
 
 def test_the_generator_decides_or_else_the_global_state():
@@ -100,32 +69,20 @@ def test_the_generator_decides_or_else_the_global_state():
     assert torch.equal(first, select(logits))
 
 
-def test_ties_do_not_crash_and_two_runs_agree():
-    logits = torch.zeros(3, 1, 7, 7)
-    assert torch.equal(select(logits, generator=seeded()), select(logits, generator=seeded()))
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+@pytest.mark.parametrize("maps", [0, 3])
+def test_ties_and_nan_give_points_inside_twice_the_same(maps, value):
+    logits = torch.full((maps, 1, 7, 7), value)
+    points = select(logits, generator=seeded())
+    assert points.shape == (maps, 196, 2)
+    assert ((points >= 0) & (points < 1)).all()
+    assert torch.equal(points, select(logits, generator=seeded()))
 
 
-def test_nan_logits_give_points_inside():
-    points = select(torch.full((2, 1, 7, 7), float("nan")), generator=seeded())
-    assert points.isfinite().all()
-    assert points.min() >= 0
-    assert points.max() < 1
-
-
-def test_no_map():
-    assert select(torch.rand(0, 1, 7, 7)).shape == (0, 196, 2)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "expected"),
-    [
-        (torch.float16, torch.float32),
-        (torch.bfloat16, torch.float32),
-        (torch.float64, torch.float64),
-    ],
-)
-def test_training_points_have_at_least_32_bits(dtype, expected):
-    assert select(torch.rand(1, 1, 7, 7).to(dtype)).dtype == expected
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_training_points_have_at_least_32_bits(dtype):
+    points = select(torch.rand(1, 1, 7, 7).to(dtype))
+    assert points.dtype == torch.promote_types(dtype, torch.float32)
 
 
 def test_other_projects_may_call_it_with_several_channels():
@@ -156,11 +113,6 @@ def test_at_most_all_cells(num_points):
     assert [sorted(row) for row in cells.tolist()] == [list(range(6))] * 2
 
 
-def test_each_map_is_ranked_alone():
-    scores = torch.tensor([[0.0, -1.0], [-9.0, -7.0]]).view(2, 1, 1, 2)
-    assert get_uncertain_point_coords_on_grid(scores, 1)[0].tolist() == [[0], [1]]
-
-
 def test_equals_sorting_on_a_map_that_is_not_contiguous(rng):
     scores = torch.randn(2, 1, 7, 5, generator=rng).transpose(2, 3)[:, :, :, ::2]
     cells, _ = get_uncertain_point_coords_on_grid(scores, 8)
@@ -169,20 +121,15 @@ def test_equals_sorting_on_a_map_that_is_not_contiguous(rng):
         assert sorted(row) == sorted(ranked[:8])
 
 
-def test_ties_and_nan_give_distinct_legal_cells_twice_the_same():
-    for value in (0.0, float("nan")):
-        scores = foreground_uncertainty(torch.full((2, 1, 6, 6), value))
-        cells, _ = get_uncertain_point_coords_on_grid(scores, 10)
-        assert all(len(set(row)) == 10 for row in cells.tolist())
-        assert cells.min() >= 0
-        assert cells.max() < 36
-        assert torch.equal(cells, get_uncertain_point_coords_on_grid(scores, 10)[0])
-
-
-def test_grid_without_maps():
-    cells, coords = get_uncertain_point_coords_on_grid(torch.rand(0, 1, 4, 4), 5)
-    assert cells.shape == (0, 5)
-    assert coords.shape == (0, 5, 2)
+@pytest.mark.parametrize("value", [0.0, torch.nan])
+@pytest.mark.parametrize("maps", [0, 2])
+def test_ties_and_nan_give_distinct_legal_cells_twice_the_same(maps, value):
+    scores = foreground_uncertainty(torch.full((maps, 1, 6, 6), value))
+    cells, coords = get_uncertain_point_coords_on_grid(scores, 10)
+    assert (cells.shape, coords.shape) == ((maps, 10), (maps, 10, 2))
+    assert all(len(set(row)) == 10 for row in cells.tolist())
+    assert ((cells >= 0) & (cells < 36)).all()
+    assert torch.equal(cells, get_uncertain_point_coords_on_grid(scores, 10)[0])
 
 
 def test_a_wide_map_has_exact_centres():

@@ -51,6 +51,13 @@ RCNN = {
 }
 
 
+# a mask head that reads two levels, for the coarse masks and at points
+BOTH_LEVELS = {
+    "ROI_MASK_HEAD__IN_FEATURES": ("p2", "p3"),
+    "MASK_POINT_HEAD__IN_FEATURES": ("p2", "p3"),
+}
+
+
 def model_cfg(table=None, **overrides):
     """Set keys below MODEL: ``A__B=1`` overrides "A.B" of the table."""
     cfg = get_cfg()

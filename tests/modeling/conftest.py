@@ -66,10 +66,9 @@ def make_features(num_images=2, size_hw=(32, 40), dtype=torch.float32, shapes=No
 def make_detections(boxes_per_image, classes_per_image, size_hw=(32, 40)):
     detections = []
     for boxes, classes in zip(boxes_per_image, classes_per_image, strict=True):
-        x = Instances(size_hw)
-        x.pred_boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
-        x.pred_classes = torch.tensor(classes, dtype=torch.int64)
-        detections.append(x)
+        boxes = Boxes(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4))
+        classes = torch.tensor(classes, dtype=torch.int64)
+        detections.append(Instances(size_hw, pred_boxes=boxes, pred_classes=classes))
     return detections
 
 
@@ -95,6 +94,12 @@ BOXES = [
 CLASSES = [[0, 2], [1, 2]]
 
 
+def masks_of(head, features):
+    """(R, 1, S, S) masks of all boxes."""
+    found = head(features, make_detections(BOXES, CLASSES))
+    return torch.cat([x.pred_masks for x in found])
+
+
 @pytest.fixture
 def tiny():
     """Factories of the tiny head and of what it is called with."""
@@ -103,6 +108,7 @@ def tiny():
         head=make_head,
         features=make_features,
         detections=make_detections,
+        masks=masks_of,
         proposals=make_proposals,
         shapes=SHAPES,
         boxes=BOXES,
@@ -194,15 +200,15 @@ def make_region_inputs(counts=(3, 2), channels=3, names=("p2",), dtype=torch.flo
     known = torch.tensor([box for boxes in BOXES for box in boxes], dtype=torch.float64)
     drawn = torch.rand(sum(counts), 4, generator=generator, dtype=torch.float64) * 50 - 5
     boxes = torch.cat((known, drawn))[: sum(counts)]
-    coarse = torch.randn(
-        sum(counts), channels, side, side, generator=generator, dtype=torch.float64
-    )
+    size = len(boxes), channels, side, side
+    coarse = torch.randn(size, generator=generator, dtype=torch.float64)
     return RegionInputs(
         features=[features[name] for name in names],
         strides=[SHAPES[name].stride for name in names],
         boxes_px=boxes.to(torch.promote_types(dtype, torch.float32)).split(list(counts)),
         coarse_logits=coarse.to(dtype),
-        classes=torch.randint(channels, (sum(counts),), generator=generator),
+        # a class-agnostic head answers for any class
+        classes=torch.randint(channels if channels > 1 else 80, (len(boxes),), generator=generator),
     )
 
 

@@ -56,9 +56,3 @@ def test_no_region_keeps_every_parameter_in_the_graph():
     assert out.shape == (0, 3, 5, 5)
     out.sum().backward()
     assert all(torch.equal(p.grad, torch.zeros_like(p)) for p in head.parameters())
-
-
-@pytest.mark.parametrize("in_side", [7, 1, 0])
-def test_an_odd_pooled_grid_is_refused(in_side):
-    with pytest.raises(ValueError, match=rf"POOLER_RESOLUTION is {in_side}.*even number"):
-        build(in_side=in_side)

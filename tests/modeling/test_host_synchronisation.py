@@ -8,8 +8,8 @@ import torch
 CASES = [{}, {"MASK_POINT_HEAD__IN_FEATURES": ("p2", "p3")}, {"ROI_HEADS__NUM_CLASSES": 1}]
 
 
-def inputs_on(device, tiny, counts):
-    features = {name: feature.to(device) for name, feature in tiny.features().items()}
+def inputs_on(device, tiny, counts, layout):
+    features = {k: v.to(device, memory_format=layout) for k, v in tiny.features().items()}
     boxes = [[[4.0 + n, 2.5, 20.0, 18.5 + n] for n in range(count)] for count in counts]
     detections = tiny.detections(boxes, [[0] * count for count in counts])
     return features, [x.to(device) for x in detections]
@@ -20,8 +20,7 @@ def inputs_on(device, tiny, counts):
 @pytest.mark.parametrize("overrides", CASES)
 def test_mask_head_asks_for_no_value(tiny, no_waiting, overrides, counts, layout):
     head = tiny.head(**overrides).eval().to("meta")
-    features, detections = inputs_on("meta", tiny, counts)
-    features = {k: v.contiguous(memory_format=layout) for k, v in features.items()}
+    features, detections = inputs_on("meta", tiny, counts, layout)
     with no_waiting():
         found = head(features, detections)
     assert [tuple(x.pred_masks.shape) for x in found] == [(count, 1, 12, 12) for count in counts]
@@ -49,8 +48,7 @@ def test_the_check_sees_what_it_is_for(no_waiting):
 @pytest.mark.parametrize("counts", [(2, 3), (100, 150)])
 def test_mask_head_does_not_wait_for_the_gpu(tiny, no_cuda_waiting, counts, layout):
     head = tiny.head().eval().cuda()
-    features, detections = inputs_on("cuda", tiny, counts)
-    features = {k: v.contiguous(memory_format=layout) for k, v in features.items()}
+    features, detections = inputs_on("cuda", tiny, counts, layout)
     with torch.inference_mode():
         expected = torch.cat([x.pred_masks for x in head(features, detections)])
     with no_cuda_waiting():

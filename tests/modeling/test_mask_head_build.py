@@ -9,6 +9,7 @@ from detectron2.modeling.roi_heads.mask_head import build_mask_head
 
 from pointrend_ext.modeling import PointRendROIMaskHead, StandardPointHead
 from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
+from tests.modeling.builders import BOTH_LEVELS, model_cfg
 
 COCO_SHAPES = {f"p{n}": ShapeSpec(channels=256, stride=2**n) for n in range(2, 6)}
 
@@ -17,26 +18,16 @@ def build(tiny, shapes=None, **overrides):
     return build_mask_head(tiny.cfg(**overrides), tiny.shapes if shapes is None else shapes)
 
 
-def coco_head(tiny, num_classes, **overrides):
+def coco_head(num_classes, **overrides):
     """The head of the published models, without memory for its weights."""
-    published = {
-        "ROI_HEADS__NUM_CLASSES": num_classes,
-        "ROI_MASK_HEAD__POOLER_RESOLUTION": 14,
-        "ROI_MASK_HEAD__CONV_DIM": 256,
-        "ROI_MASK_HEAD__FC_DIM": 1024,
-        "ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION": 7,
-        "MASK_POINT_HEAD__FC_DIM": 256,
-        "MASK_POINT_HEAD__NUM_FC": 3,
-        "MASK_POINT_HEAD__SUBDIVISION_STEPS": 5,
-        "MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 784,
-        "MASK_POINT_HEAD__TRAIN_NUM_POINTS": 196,
-    }
+    needed = {"ROI_MASK_HEAD.NAME": "PointRendROIMaskHead", "ROI_MASK_HEAD.POOLER_TYPE": ""}
+    cfg = model_cfg(needed, ROI_HEADS__NUM_CLASSES=num_classes, **overrides)
     with torch.device("meta"):
-        return build(tiny, COCO_SHAPES, **{**published, **overrides})
+        return build_mask_head(cfg, COCO_SHAPES)
 
 
-def test_the_tiny_overrides_of_the_published_head_are_the_defaults(tiny):
-    head = coco_head(tiny, 80)
+def test_the_published_head_is_the_default():
+    head = coco_head(80)
     assert head.train_points == TrainPointPlan(196, 3, 0.75)
     assert head.subdivision == SubdivisionPlan(start_side=28, steps=3, num_points=784)
     assert head.subdivision.final_side == 224
@@ -45,62 +36,41 @@ def test_the_tiny_overrides_of_the_published_head_are_the_defaults(tiny):
     assert head.point_levels.strides == (4,)
 
 
-def test_state_dict_of_the_published_weights(tiny):
-    head = coco_head(tiny, 80)
+def test_state_dict_of_the_published_weights():
+    head = coco_head(80)
     assert sum(p.numel() for p in head.coarse_head.parameters()) == 18_176_080
     assert sum(p.numel() for p in head.point_head.parameters()) == 285_776
     assert {name: tuple(value.shape) for name, value in head.state_dict().items()} == {
-        "coarse_head.reduce_spatial_dim_conv.weight": (256, 256, 2, 2),
-        "coarse_head.reduce_spatial_dim_conv.bias": (256,),
-        "coarse_head.fc1.weight": (1024, 12544),
-        "coarse_head.fc1.bias": (1024,),
-        "coarse_head.fc2.weight": (1024, 1024),
-        "coarse_head.fc2.bias": (1024,),
-        "coarse_head.prediction.weight": (3920, 1024),
-        "coarse_head.prediction.bias": (3920,),
-        "point_head.fc1.weight": (256, 336, 1),
-        "point_head.fc1.bias": (256,),
-        "point_head.fc2.weight": (256, 336, 1),
-        "point_head.fc2.bias": (256,),
-        "point_head.fc3.weight": (256, 336, 1),
-        "point_head.fc3.bias": (256,),
-        "point_head.predictor.weight": (80, 336, 1),
-        "point_head.predictor.bias": (80,),
+        f"{layer}.{kind}": shape if kind == "weight" else shape[:1]
+        for layer, shape in {
+            "coarse_head.reduce_spatial_dim_conv": (256, 256, 2, 2),
+            "coarse_head.fc1": (1024, 12544),
+            "coarse_head.fc2": (1024, 1024),
+            "coarse_head.prediction": (3920, 1024),
+            "point_head.fc1": (256, 336, 1),
+            "point_head.fc2": (256, 336, 1),
+            "point_head.fc3": (256, 336, 1),
+            "point_head.predictor": (80, 336, 1),
+        }.items()
+        for kind in ("weight", "bias")
     }
 
 
 @pytest.mark.parametrize("num_classes", [1, 8, 80])
-def test_one_switch_makes_both_heads_class_agnostic(tiny, num_classes):
-    agnostic = coco_head(tiny, num_classes, ROI_MASK_HEAD__CLS_AGNOSTIC_MASK=True)
+def test_one_switch_makes_both_heads_class_agnostic(num_classes):
+    agnostic = coco_head(num_classes, ROI_MASK_HEAD__CLS_AGNOSTIC_MASK=True)
     shapes = {name: value.shape for name, value in agnostic.state_dict().items()}
-    assert shapes == {n: v.shape for n, v in coco_head(tiny, 1).state_dict().items()}
+    assert shapes == {n: v.shape for n, v in coco_head(1).state_dict().items()}
     assert shapes["coarse_head.prediction.bias"] == (49,)
     assert shapes["point_head.fc1.weight"] == (256, 257, 1)
     assert shapes["point_head.predictor.weight"] == (1, 257, 1)
 
 
-def test_the_number_of_classes_comes_from_the_roi_heads(tiny):
-    head = build(tiny, ROI_HEADS__NUM_CLASSES=5)
-    assert head.coarse_head.num_classes == 5
-    assert head.point_head.predictor.out_channels == 5
-
-
 def test_several_levels_add_up(tiny):
-    head = build(
-        tiny,
-        ROI_MASK_HEAD__IN_FEATURES=("p2", "p3"),
-        MASK_POINT_HEAD__IN_FEATURES=("p3", "p2"),
-    )
-    assert head.coarse_levels.channels == head.point_levels.channels == 11
+    head = build(tiny, **{**BOTH_LEVELS, "MASK_POINT_HEAD__IN_FEATURES": ("p3", "p2")})
     assert head.point_levels.strides == (8, 4)
     assert head.point_head.fc1.in_channels == 11 + 3
     assert head.coarse_head.reduce_channel_dim_conv.in_channels == 11
-
-
-def test_an_fpn_narrower_than_conv_dim(tiny):
-    head = coco_head(tiny, 80, **{"ROI_MASK_HEAD__CONV_DIM": 512})
-    assert head.coarse_head.reduce_spatial_dim_conv.weight.shape == (512, 256, 2, 2)
-    assert not hasattr(head.coarse_head, "reduce_channel_dim_conv")
 
 
 def test_the_configuration_is_not_changed(tiny):
@@ -127,45 +97,37 @@ def test_built_without_a_configuration(tiny):
     assert detections[1].pred_masks.shape == (2, 1, 6, 6)
 
 
+COARSE, POINTS = "ROI_MASK_HEAD", "MASK_POINT_HEAD"
+
+
 @pytest.mark.parametrize(
-    ("overrides", "message"),
+    ("node", "key", "value", "message"),
     [
-        (
-            {"MASK_POINT_HEAD__IN_FEATURES": ("p2", "p1")},
-            r"MASK_POINT_HEAD\.IN_FEATURES contains 'p1'.*\['p2', 'p3'\]",
-        ),
-        ({"MASK_POINT_HEAD__IN_FEATURES": ()}, r"MASK_POINT_HEAD\.IN_FEATURES is empty.*'p2'"),
-        (
-            {"ROI_MASK_HEAD__IN_FEATURES": ("res4",)},
-            r"MODEL\.ROI_MASK_HEAD\.IN_FEATURES contains 'res4'.*'p2'",
-        ),
-        ({"ROI_MASK_HEAD__POOLER_RESOLUTION": 7}, r"POOLER_RESOLUTION is 7.*even"),
-        ({"ROI_MASK_HEAD__NUM_FC": 0}, r"ROI_MASK_HEAD\.NUM_FC is 0; it must be at least 1"),
-        ({"MASK_POINT_HEAD__NAME": "Standard"}, r"'Standard'.*'StandardPointHead'"),
-        ({"MASK_POINT_HEAD__NUM_FC": 0}, r"StandardPointHead\.NUM_FC is 0.*at least 1"),
-        ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, r"TRAIN_NUM_POINTS is 0.*at least 1"),
-        ({"MASK_POINT_HEAD__OVERSAMPLE_RATIO": 0}, r"OVERSAMPLE_RATIO is 0.*at least 1"),
-        (
-            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": 1.5},
-            r"IMPORTANCE_SAMPLE_RATIO is 1\.5.*\[0, 1\]",
-        ),
-        (
-            {"MASK_POINT_HEAD__IMPORTANCE_SAMPLE_RATIO": -0.1},
-            r"IMPORTANCE_SAMPLE_RATIO is -0\.1.*\[0, 1\]",
-        ),
-        ({"MASK_POINT_HEAD__SUBDIVISION_STEPS": -1}, r"SUBDIVISION_STEPS is -1.*at least 0"),
-        (
-            {"MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 0},
-            r"SUBDIVISION_NUM_POINTS is 0.*at least 1",
-        ),
-        ({"ROI_MASK_HEAD__OUTPUT_SIDE_RESOLUTION": 0}, r"OUTPUT_SIDE_RESOLUTION is 0.*at least 1"),
-        ({"ROI_MASK_HEAD__FC_DIM": 0}, r"ROI_MASK_HEAD\.FC_DIM is 0.*at least 1"),
-        ({"ROI_MASK_HEAD__CONV_DIM": 0}, r"ROI_MASK_HEAD\.CONV_DIM is 0.*at least 1"),
+        (POINTS, "IN_FEATURES", ("p2", "p1"), r"contains 'p1'.*\['p2', 'p3'\]"),
+        (POINTS, "IN_FEATURES", (), "is empty.*'p2'"),
+        (COARSE, "IN_FEATURES", ("res4",), "contains 'res4'.*'p2'"),
+        (COARSE, "POOLER_RESOLUTION", 7, "is 7; it must be an even number"),
+        (COARSE, "POOLER_RESOLUTION", 1, "is 1; it must be an even number"),
+        (COARSE, "POOLER_RESOLUTION", 0, "is 0; it must be an even number"),
+        (COARSE, "NUM_FC", 0, "is 0; it must be at least 1"),
+        (COARSE, "FC_DIM", 0, "is 0; it must be at least 1"),
+        (COARSE, "CONV_DIM", 0, "is 0; it must be at least 1"),
+        (COARSE, "OUTPUT_SIDE_RESOLUTION", 0, "is 0; it must be at least 1"),
+        (POINTS, "NAME", "Standard", "is 'Standard'.*'StandardPointHead'"),
+        (POINTS, "NUM_FC", 0, "is 0; it must be at least 1"),
+        (POINTS, "FC_DIM", 0, "is 0; it must be at least 1"),
+        (POINTS, "TRAIN_NUM_POINTS", 0, "is 0; it must be at least 1"),
+        (POINTS, "OVERSAMPLE_RATIO", 0, "is 0; it must be at least 1"),
+        (POINTS, "IMPORTANCE_SAMPLE_RATIO", 1.5, r"is 1\.5; it must be a share in \[0, 1\]"),
+        (POINTS, "IMPORTANCE_SAMPLE_RATIO", -0.1, r"is -0\.1; it must be a share in \[0, 1\]"),
+        (POINTS, "SUBDIVISION_STEPS", -1, "is -1; it must be at least 0"),
+        (POINTS, "SUBDIVISION_NUM_POINTS", 0, "is 0; it must be at least 1"),
     ],
 )
-def test_a_value_out_of_range_is_refused_at_build(tiny, overrides, message):
-    with pytest.raises(ValueError, match=message):
-        build(tiny, **overrides)
+def test_a_value_out_of_range_is_refused_at_build(tiny, node, key, value, message):
+    with pytest.raises(ValueError, match=f"{key} {message}") as error:
+        build(tiny, **{f"{node}__{key}": value})
+    assert f"MODEL.{node}." in str(error.value) or "StandardPointHead" in str(error.value)
 
 
 def test_a_pooler_is_refused(tiny):

@@ -15,11 +15,21 @@ from pointrend_ext.modeling.point_head import (
     predictors,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor
+from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor, SplitPointLayers
 
-SIZES = list(product([1, 2, 15, 16, 80], [(0, 0), (1, 0), (10, 11), (0, 22)]))
-LAYERS = list(product([True, False], [1, 2, 3]))
+LAYERS = [
+    {"coarse_pred_each_layer": each_layer, "num_fc": num_fc}
+    for each_layer, num_fc in product([True, False], [1, 2, 3])
+]
 LEVELS = [("p2",), ("p2", "p3"), ("p3", "p2")]
+COUNTS = [(0, 0), (1, 0), (10, 11), (0, 22)]
+CASES = [
+    *(({"channels": k, "counts": n}, {}) for k, n in product([1, 2, 15, 16, 80], COUNTS)),
+    *(({"channels": 16, "names": names}, layers) for names, layers in product(LEVELS, LAYERS)),
+    *(({"channels": 1}, layers) for layers in LAYERS),
+    *(({"side": side}, {}) for side in (1, 2, 7)),  # of the coarse mask
+    ({"channels": 5}, {"out_channels": 1}),
+]
 
 
 def draw_coords(inputs, rng, num_points=13):
@@ -43,47 +53,17 @@ def infer(head, inputs, coords, points_per_region=10**6):
     return got
 
 
+@pytest.mark.parametrize(("given", "options"), CASES, ids=str)
 @torch.no_grad()
-def check(head, inputs, rng):
+def test_equals_the_plain_predictor(regions, rng, given, options):
+    inputs = regions.inputs(**given)
+    head = regions.point_head(inputs, **options)
     coords = draw_coords(inputs, rng)
     expected = RegionPointPredictor(head, inputs)(coords)
     assert expected.numel() == 0 or expected.std() > 0.1
     for points_per_region in (1, 10**6):
         got = infer(head, inputs, coords, points_per_region)
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize(("channels", "counts"), SIZES)
-def test_classes_and_regions(regions, rng, channels, counts):
-    inputs = regions.inputs(counts, channels)
-    check(regions.point_head(inputs), inputs, rng)
-
-
-@pytest.mark.parametrize("names", LEVELS)
-@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
-def test_layers_and_levels(regions, rng, each_layer, num_fc, names):
-    inputs = regions.inputs(channels=16, names=names)
-    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
-    check(head, inputs, rng)
-
-
-@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
-def test_class_agnostic_regions_of_any_class(regions, rng, each_layer, num_fc):
-    inputs = replace(regions.inputs(channels=1), classes=torch.tensor([79, 0, 5, 1, 2]))
-    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
-    check(head, inputs, rng)
-
-
-@pytest.mark.parametrize("side", [1, 2, 7])
-def test_sides_of_the_coarse_mask(regions, rng, side):
-    inputs = regions.inputs(side=side)
-    check(regions.point_head(inputs), inputs, rng)
-
-
-@torch.no_grad()
-def test_a_head_of_one_class_that_reads_many(regions, rng):
-    inputs = regions.inputs(channels=5)
-    check(regions.point_head(inputs, out_channels=1), inputs, rng)
 
 
 @torch.no_grad()
@@ -135,12 +115,12 @@ def gradients(predict_of, head, inputs, coords):
 
 
 @pytest.mark.parametrize("names", LEVELS[:2])
-@pytest.mark.parametrize(("each_layer", "num_fc"), LAYERS)
+@pytest.mark.parametrize("layers", LAYERS, ids=str)
 @pytest.mark.parametrize("channels", [1, 5])
-def test_training_gradients(regions, rng, monkeypatch, channels, each_layer, num_fc, names):
+def test_training_gradients(regions, rng, monkeypatch, channels, layers, names):
     monkeypatch.setattr(predictors, "PROJECT_TRAINING_CLASSES", 1)
     inputs = regions.inputs((3, 0, 4), channels, names)
-    head = regions.point_head(inputs, num_fc=num_fc, coarse_pred_each_layer=each_layer)
+    head = regions.point_head(inputs, **layers)
     coords = draw_coords(inputs, rng, 40)
     assert isinstance(training_predictor(head, inputs), ProjectedRegionPredictor)
     logits, got = gradients(training_predictor, head, inputs, coords)
@@ -174,3 +154,9 @@ def test_training_without_regions_connects_every_parameter(regions, channels):
     for parameter in head.parameters():
         assert parameter.grad is not None
         assert not parameter.grad.any()
+
+
+def test_matrices_that_are_multiplied_with_many_rows_are_contiguous(regions):
+    inputs = regions.inputs(names=("p2", "p3"))
+    layers = SplitPointLayers.of(regions.point_head(inputs), [6, 5])
+    assert all(part.is_contiguous() for part in (*layers.fine, *layers.hidden, layers.coarse))

@@ -43,11 +43,7 @@ class LabelGrid:
     """
 
     def __init__(
-        self,
-        logits: Tensor,
-        size_px: tuple[int, int],
-        stride: int,
-        table: Tensor | None = None,
+        self, logits: Tensor, size_px: tuple[int, int], stride: int, table: Tensor | None = None
     ) -> None:
         """Start from a coarse map.
 
@@ -107,12 +103,7 @@ class LabelGrid:
         return pixels, cells_to_coords(pixels, self.labels.shape, self._gaps.dtype)[None]
 
     def write(self, cells: Tensor, point_logits: Tensor) -> None:
-        """Replace the logits of pixels.
-
-        Args:
-            cells: (P,) flat numbers.
-            point_logits: (1, C, P).
-        """
+        """Replace the logits of pixels, by their flat numbers (P,), with (1, C, P) others."""
         rows = two_class_logits(point_logits[0].t().to(self._gaps.dtype))  # (P, C)
         self._logits.write(cells, rows)
         self._set(cells, rows)
@@ -123,12 +114,9 @@ class LabelGrid:
         if exact is None:
             return None
         if len(exact) < num_points:
-            most_uncertain = top_indices(gaps.neg()[None], num_points)[0]
-            exact = self._look_further(exact, most_uncertain, gaps)
+            exact = self._look_further(exact, top_indices(gaps.neg()[None], num_points)[0], gaps)
         cut_off = gaps[exact].kthvalue(num_points).values
-        exact = self._look_further(exact, (gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
-        self._exact = exact
-        return exact
+        return self._look_further(exact, (gaps <= cut_off + _SLACK).nonzero().flatten(), gaps)
 
     def _look_further(self, exact: Tensor, pixels: Tensor, gaps: Tensor) -> Tensor:
         """Make the gaps of more pixels exact, in ``gaps`` too, and return all exact pixels."""
@@ -138,7 +126,8 @@ class LabelGrid:
         self._look_at(pixels)
         inside = gaps[pixels] < torch.inf
         gaps[pixels] = torch.where(inside, self._gaps.flatten()[pixels], torch.inf)
-        return torch.cat((exact, pixels))
+        self._exact = torch.cat((exact, pixels))
+        return self._exact
 
     def _look_at(self, pixels: Tensor) -> None:
         """Compute labels and gaps of pixels from their logits."""
@@ -154,28 +143,14 @@ class LabelGrid:
 
 
 def _corners(grid: Tensor) -> list[Tensor]:
-    """Return the corners of the cells between the pixels of a map, its edges repeated.
-
-    Args:
-        grid: (H, W).
-
-    Returns:
-        Four (H + 1, W + 1).
-    """
+    """Corners, four (H + 1, W + 1), of the cells between pixels (H, W), edges repeated."""
     grid = torch.cat((grid[:1], grid, grid[-1:]))
     grid = torch.cat((grid[:, :1], grid, grid[:, -1:]), dim=1)
     return [grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]]
 
 
 def _pixels_of_cells(is_chosen: Tensor) -> Tensor:
-    """Number the pixels of a doubled map that lie in chosen cells.
-
-    Args:
-        is_chosen: (H + 1, W + 1).
-
-    Returns:
-        (P,) flat numbers in (2 H, 2 W), those of a cell side by side.
-    """
+    """Flat numbers (P,) in (2 H, 2 W) of the pixels that lie in chosen cells (H + 1, W + 1)."""
     height, width = (2 * (side - 1) for side in is_chosen.shape)
     above, left = (2 * is_chosen.nonzero() - 1).unbind(1)  # the cells at the edges hang over
     rows = torch.stack((above, above, above + 1, above + 1), dim=1)
@@ -185,14 +160,7 @@ def _pixels_of_cells(is_chosen: Tensor) -> Tensor:
 
 
 def _spread(cells: Tensor) -> Tensor:
-    """Give the four pixels of a doubled map that lie in a cell its value.
-
-    Args:
-        cells: (H + 1, W + 1).
-
-    Returns:
-        (2 H, 2 W).
-    """
+    """Give the four pixels (2 H, 2 W) that lie in a cell its value (H + 1, W + 1)."""
     rows, columns = cells.shape
     doubled = cells[:, None, :, None].expand(-1, 2, -1, 2).reshape(2 * rows, 2 * columns)
     return doubled[1:-1, 1:-1].contiguous()

@@ -17,17 +17,11 @@ __all__ = ["LazyLogits"]
 
 @dataclass
 class _Level:
-    """One doubling.
-
-    Attributes:
-        size_hw: rows and columns after it.
-        pixels: (P,) flat numbers of those that were written into it, ascending.
-        logits: (P, C), what was written.
-    """
+    """One doubling, and what was written after it."""
 
     size_hw: Sequence[int]
-    pixels: Tensor
-    logits: Tensor
+    pixels: Tensor  # (P,) flat numbers, ascending
+    logits: Tensor  # (P, C)
 
 
 class LazyLogits:
@@ -46,18 +40,12 @@ class LazyLogits:
     def double(self) -> None:
         """Double the resolution by bilinear interpolation, without doing it."""
         height, width = self.size_hw
-        nothing = torch.zeros(0, dtype=torch.int64, device=self._base.device)
-        self._levels.append(
-            _Level((2 * height, 2 * width), nothing, self._base.new_empty(0, len(self._base)))
-        )
+        no_pixels = torch.zeros(0, dtype=torch.int64, device=self._base.device)
+        no_logits = self._base.new_empty(0, len(self._base))
+        self._levels.append(_Level((2 * height, 2 * width), no_pixels, no_logits))
 
     def write(self, pixels: Tensor, logits: Tensor) -> None:
-        """Replace pixels, once per doubling.
-
-        Args:
-            pixels: (P,) flat numbers, ascending.
-            logits: (P, C).
-        """
+        """Replace pixels, ascending flat numbers (P,), with (P, C); once per doubling."""
         self._levels[-1].pixels, self._levels[-1].logits = pixels, logits.contiguous()
 
     @property
@@ -98,14 +86,7 @@ class LazyLogits:
         return doubled
 
     def read(self, pixels: Tensor) -> Tensor:
-        """Compute some pixels.
-
-        Args:
-            pixels: (Q,) flat numbers.
-
-        Returns:
-            (Q, C).
-        """
+        """Compute pixels, by their flat numbers (Q,): (Q, C)."""
         return self._read(len(self._levels) - 1, pixels)
 
     def _read(self, number: int, pixels: Tensor) -> Tensor:
@@ -123,13 +104,9 @@ class LazyLogits:
             distinct, cells = distinct_cells(cells, (height // 2) * (width // 2))
             table = self._read(number - 1, distinct)
         logits = read_taps(table, cells, weights.to(table.dtype))
-        return self._with_written(level, pixels, logits)
-
-    @staticmethod
-    def _with_written(level: _Level, pixels: Tensor, logits: Tensor) -> Tensor:
         if not len(level.pixels):
             return logits
-        slots = torch.full((level.size_hw[0] * level.size_hw[1],), -1, device=pixels.device)
+        slots = torch.full((height * width,), -1, device=pixels.device)
         slots[level.pixels] = torch.arange(len(level.pixels), device=pixels.device)
         slots = slots[pixels]
         was_written = (slots >= 0).nonzero().flatten()
@@ -138,15 +115,7 @@ class LazyLogits:
 
 
 def _sources(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the two source cells of a doubled axis, edges repeated, and their weights.
-
-    Args:
-        index: (Q,) in [0, 2 * count).
-        count: cells before doubling.
-
-    Returns:
-        (Q, 2) integers and (Q, 2) weights.
-    """
+    """Sources (Q, 2) of pixels (Q,) of an axis of ``count`` cells, doubled; and their weights."""
     first = torch.div(index - 1, 2, rounding_mode="floor")
     is_odd = (index % 2).double()
     weight = 0.25 + 0.5 * is_odd  # of the first: 3/4 for odd ones

@@ -63,16 +63,7 @@ class MapRows:
 
 
 def _read_some_cells(planes: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
-    """Read a map by a table of the cells around the points alone.
-
-    Args:
-        planes: (C, H, W).
-        cells: (P, 4).
-        weights: (P, 4).
-
-    Returns:
-        (P, C), in at least 32 bits.
-    """
+    """Read (C, H, W) at taps (P, 4) by a table of these cells alone: (P, C) in 32 bits or more."""
     planes = planes.flatten(1)
     distinct, cells = distinct_cells(cells, planes.shape[1])
     # gather, since neither index_select nor indexing uses more than one thread well

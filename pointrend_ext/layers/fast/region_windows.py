@@ -19,14 +19,7 @@ __all__ = ["RegionWindows", "Window", "region_window"]
 
 @dataclass(frozen=True)
 class Window:
-    """The cells of one map that points inside a box are read from.
-
-    Attributes:
-        top: first row.
-        left: first column.
-        height: rows; 0 for a box beyond the map.
-        width: columns; 0 for a box beyond the map.
-    """
+    """The cells of one map that points inside a box are read from; none of a box beyond the map."""
 
     top: int
     left: int
@@ -62,32 +55,22 @@ def _span(start_px: float, stop_px: float, stride: float, count: int) -> tuple[i
     return first, max(last - first + 1, 0)
 
 
+@dataclass
 class RegionWindows:
     """A feature map around regions, laid out so that all channels of a point are read at once.
 
     Attributes:
-        rows: (M, C), one row per cell, in at least 32 bits.
+        rows: (M, C), one row per cell, in at least 32 bits; M at least 1.
+        layout: of each window the row number of its first cell, row and column of that cell in the
+            map, and the columns of the window: (4, R, 1, 1) int32.
+        size_hw: rows and columns of the map.
+        stride: pixels per cell.
     """
 
-    def __init__(
-        self,
-        rows: Tensor,
-        layout: tuple[Tensor, Tensor, Tensor, Tensor],
-        size_hw: Sequence[int],
-        stride: float,
-    ) -> None:
-        """Keep a table; ``cut`` and ``whole`` make one.
-
-        Args:
-            rows: (M, C), M at least 1.
-            layout: of each window the row number of its first cell, row and column of that cell
-                in the map, and the columns of the window, each (R, 1, 1).
-            size_hw: rows and columns of the map.
-            stride: pixels per cell.
-        """
-        self.rows = at_least_float32(rows)
-        self._first, self._top, self._left, self._width = layout
-        self._size_hw, self._stride = size_hw, stride
+    rows: Tensor
+    layout: Tensor
+    size_hw: Sequence[int]
+    stride: float
 
     @classmethod
     def cut(
@@ -111,7 +94,7 @@ class RegionWindows:
             copy_rows(target, source)
             layout.append((begin if w.num_cells else total, w.top, w.left, w.width))
             begin += w.num_cells
-        return cls(rows, _columns(layout, feature.device), feature.shape[-2:], stride)
+        return cls(at_least_float32(rows), _columns(layout, feature), feature.shape[-2:], stride)
 
     @classmethod
     def whole(cls, feature: Tensor, stride: float, images: Sequence[int]) -> RegionWindows:
@@ -125,7 +108,7 @@ class RegionWindows:
         height, width = feature.shape[-2:]
         rows = rows_of_planes(feature)
         layout = [(image * height * width, 0, 0, width) for image in images]
-        return cls(rows, _columns(layout, feature.device), feature.shape[-2:], stride)
+        return cls(rows, _columns(layout, feature), feature.shape[-2:], stride)
 
     def taps(self, coords_px: Tensor) -> tuple[Tensor, Tensor]:
         """Find the rows to read at points.
@@ -136,18 +119,16 @@ class RegionWindows:
         Returns:
             (R * P, 4) row numbers and (R * P, 4) weights, for ``read_taps``.
         """
-        coords_map = px_to_map(coords_px, self._size_hw, self._stride)
-        columns, rows, weights = bilinear_taps(coords_map, self._size_hw)
-        cells = tap_cells(columns - self._left, rows - self._top, self._width) + self._first
+        coords_map = px_to_map(coords_px, self.size_hw, self.stride)
+        columns, rows, weights = bilinear_taps(coords_map, self.size_hw)
+        first, top, left, width = self.layout
+        cells = tap_cells(columns - left, rows - top, width) + first
         # A tap of weight 0, beside the map, may miss the window: any row will do for it.
         cells = cells.clamp_(0, len(self.rows) - 1)
         return cells.flatten(0, 1), weights.flatten(0, 1).to(self.rows.dtype)
 
 
-def _columns(
-    layout: Sequence[tuple[int, int, int, int]], device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Turn R tuples of 4 numbers into 4 tensors (R, 1, 1)."""
+def _columns(layout: Sequence[tuple[int, int, int, int]], like: Tensor) -> Tensor:
+    """Turn R tuples of 4 numbers into (4, R, 1, 1)."""
     table = torch.tensor(layout, dtype=torch.int32).view(-1, 4, 1, 1)
-    first, top, left, width = table.to(device, non_blocking=True).unbind(1)
-    return first, top, left, width
+    return table.to(like.device, non_blocking=True).transpose(0, 1)

@@ -53,12 +53,7 @@ def planes_of_rows(rows: Tensor) -> Tensor:
 
 
 def copy_rows(target: Tensor, planes: Tensor) -> None:
-    """Copy a map into rows.
-
-    Args:
-        target: (H, W, C), filled.
-        planes: (C, H, W).
-    """
+    """Copy a map (C, H, W) into rows (H, W, C), which are filled."""
     slab = _SLAB if planes.device.type == "cpu" else len(planes)
     for first in range(0, len(planes), slab):
         channels = slice(first, first + slab)

@@ -68,25 +68,13 @@ class RunningTopTwo:
     """
 
     def __init__(self, size: tuple[int, ...], num_classes: int, like: Tensor) -> None:
-        """Allocate.
-
-        Args:
-            size: of one plane.
-            num_classes: C.
-            like: gives type and device.
-        """
+        """Allocate planes of that size; ``like`` gives type and device."""
         self.first, self.second = like.new_empty(size), like.new_empty(size)
         self._labels, self._dtype = like.new_empty(size), label_dtype(num_classes)
-        self._smaller = like.new_empty(size)
-        self._label_if_larger = like.new_empty(size)
+        self._smaller, self._label_if_larger = like.new_empty(size), like.new_empty(size)
 
     def update(self, label: int, plane: Tensor) -> None:
-        """Take in the logits of one class; classes come in order, from 0.
-
-        Args:
-            label: the class.
-            plane: its logits, of the size of a plane.
-        """
+        """Take in the plane of logits of one class; classes come in order, from 0."""
         if label == 0:
             self.first.copy_(plane)
             self.second.fill_(-torch.inf)

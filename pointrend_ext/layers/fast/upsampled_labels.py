@@ -100,15 +100,9 @@ def _rows_and_neighbours(
 
 
 def _phases(rows: Tensor, columns: Tensor, phases: Tensor) -> Tensor:
-    """Double rows in both axes.
+    """Double rows (B + 2, W), the outer two being neighbours, into ``phases`` (2, 2, B, W).
 
-    Args:
-        rows: (B + 2, W), the first and the last as neighbours alone.
-        columns: (2, B + 2, W), a buffer.
-        phases: (2, 2, B, W), filled.
-
-    Returns:
-        ``phases``.
+    ``columns`` (2, B + 2, W) is a buffer.
     """
     even, odd = columns
     # Sums, since torch.lerp takes differences, which of two infinities is not a number.

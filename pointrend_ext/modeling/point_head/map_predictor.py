@@ -61,17 +61,17 @@ class MapInputs:
         )
 
 
+@dataclass(frozen=True)
 class MapPointPredictor:
-    """Answers for points of whole images. The plain form, for any point head and for training."""
+    """Answers for points of whole images. The plain form, for any point head and for training.
 
-    def __init__(self, point_head: nn.Module, inputs: MapInputs) -> None:
-        """Keep the state of a forward pass.
+    Attributes:
+        point_head: maps (N, F, P) and (N, C, P) to (N, C, P), F = sum of C_m.
+        inputs: what it reads.
+    """
 
-        Args:
-            point_head: maps (N, F, P) and (N, C, P) to (N, C, P), F = sum of C_m.
-            inputs: what it reads.
-        """
-        self._point_head, self._inputs = point_head, inputs
+    point_head: nn.Module
+    inputs: MapInputs
 
     def __call__(self, coords_map: Tensor) -> Tensor:
         """Predict all classes.
@@ -82,11 +82,11 @@ class MapPointPredictor:
         Returns:
             (N, C, P) logits.
         """
-        x = self._inputs
+        x = self.inputs
         coords = x.coords_of_maps(coords_map)
         fine = [point_sample(*pair) for pair in zip(x.features, coords, strict=True)]
         coarse = point_sample(x.coarse_logits, coords_map)
-        return self._point_head(torch.cat(fine, dim=1), coarse)
+        return self.point_head(torch.cat(fine, dim=1), coarse)
 
 
 def extent_px(feature: Tensor, stride: int) -> tuple[int, int]:

@@ -41,11 +41,7 @@ class RegionInputs:
         return [image for image, boxes in enumerate(self.boxes_px) for _ in range(len(boxes))]
 
     def select(self, regions: Sequence[int]) -> RegionInputs:
-        """Return the same for some of the regions.
-
-        Args:
-            regions: their numbers, ascending.
-        """
+        """Return the same for some of the regions, by their numbers, ascending."""
         numbers = torch.tensor(regions).to(self.classes.device, non_blocking=True)
         images = self.images
         chosen = [images[region] for region in regions]

@@ -84,14 +84,7 @@ class CoarseMaskHead(nn.Module):
             weight_init.c2_xavier_fill(fc)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Predict the coarse masks.
-
-        Args:
-            pooled: (R, in_channels, in_side, in_side).
-
-        Returns:
-            (R, C, S, S) logits.
-        """
+        """Predict logits (R, C, S, S) from pooled features (R, in_channels, in_side, in_side)."""
         return self.predict(self.reduce(pooled))
 
     def reduce(self, pooled: Tensor) -> Tensor:
@@ -108,14 +101,7 @@ class CoarseMaskHead(nn.Module):
         return self.reduce_spatial_dim_conv(pooled).flatten(1)
 
     def predict(self, hidden: Tensor) -> Tensor:
-        """Apply the fully connected layers.
-
-        Args:
-            hidden: what ``reduce`` returns.
-
-        Returns:
-            (R, C, S, S) logits.
-        """
+        """Apply the fully connected layers to what ``reduce`` returns: (R, C, S, S) logits."""
         for number in range(1, self.num_fc + 1):
             hidden = F.relu(getattr(self, f"fc{number}")(hidden))
         return self.prediction(hidden).view(-1, self.num_classes, self.out_side, self.out_side)

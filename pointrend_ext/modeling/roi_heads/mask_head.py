@@ -35,7 +35,6 @@ from pointrend_ext.modeling.point_head import (
     training_predictor,
 )
 from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
-from pointrend_ext.modeling.point_head.predictors import PointPredictor
 from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 
@@ -225,26 +224,19 @@ class PointRendROIMaskHead(nn.Module):
             points_per_step=max(plan.start_side**2, plan.num_points),
             points_per_region=plan.points_per_region,
         )
+        centers = cell_centers((plan.start_side,) * 2, dtype=masks.dtype, device=masks.device)
         for regions, predict_points in chunks:
-            logits = self._refine_chunk(predict_points, len(regions), masks)
+            start_logits = predict_points(centers.expand(len(regions), -1, -1)).to(masks.dtype)
+            logits = subdivide(
+                start_logits.view(-1, 1, plan.start_side, plan.start_side),
+                predict_points,
+                steps=plan.steps,
+                num_points=plan.num_points,
+                uncertainty=foreground_uncertainty,
+            )
             numbers = torch.tensor(regions).to(masks.device, non_blocking=True)
             masks[numbers] = logits.sigmoid_()
         return masks
-
-    def _refine_chunk(
-        self, predict_points: PointPredictor, num_regions: int, like: Tensor
-    ) -> Tensor:
-        """Refine regions from nothing: (R, 1, S, S) logits in the type of ``like``."""
-        plan = self.subdivision
-        centers = cell_centers((plan.start_side,) * 2, dtype=like.dtype, device=like.device)
-        start_logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
-        return subdivide(
-            start_logits.view(-1, 1, plan.start_side, plan.start_side),
-            predict_points,
-            steps=plan.steps,
-            num_points=plan.num_points,
-            uncertainty=foreground_uncertainty,
-        )
 
     def coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
@@ -274,10 +266,7 @@ class PointRendROIMaskHead(nn.Module):
         coarse_logits: Tensor,
         classes: Tensor,
     ) -> RegionInputs:
+        levels = self.point_levels
         return RegionInputs(
-            features=self.point_levels.gather(features),
-            strides=self.point_levels.strides,
-            boxes_px=boxes_px,
-            coarse_logits=coarse_logits,
-            classes=classes,
+            levels.gather(features), levels.strides, boxes_px, coarse_logits, classes
         )

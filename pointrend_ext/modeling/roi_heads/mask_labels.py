@@ -45,15 +45,7 @@ def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Ten
 
 
 def _read(masks: Tensor, coords_map: Tensor) -> Tensor:
-    """Do what ``point_sample`` does, without a floating-point copy of every mask.
-
-    Args:
-        masks: (R, H, W) booleans; with H and W at least 1.
-        coords_map: (R, P, 2).
-
-    Returns:
-        (R, P), in the type of ``coords_map``.
-    """
+    """``point_sample`` of (R, H, W) at (R, P, 2), without floating-point copies of the masks."""
     columns, rows, weights = bilinear_taps(coords_map, masks.shape[-2:])
     cells = tap_cells(columns, rows, masks.shape[-1]).flatten(1)  # (R, P * 4)
     inside = masks.flatten(1).gather(1, cells.long()).view_as(weights)

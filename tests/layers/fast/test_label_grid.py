@@ -59,18 +59,17 @@ def point_head(generator, channels):
 def full(logits, predict, steps, num_points, size_px=None):
     """Full logits (C, H, W), and the chosen pixels of each step."""
     stride, chosen = 2**steps, []
-    sizes = [size_px] if size_px else [tuple(stride * side for side in logits.shape[1:])]
+    size_px = size_px or tuple(stride * side for side in logits.shape[1:])
 
     def uncertainty(x):
         cell = stride * logits.shape[1] / x.shape[2]
-        scores = exclude_padding(class_uncertainty(x), sizes, cell)
-        chosen.append(scores.flatten().topk(min(num_points, scores.numel())).indices)
+        scores = exclude_padding(class_uncertainty(x), [size_px], cell)
+        best = scores.flatten().topk(min(num_points, scores.numel())).indices
+        chosen.append(set(best.tolist()))
         return scores
 
-    refined = subdivide(
-        logits[None], predict, steps=steps, num_points=num_points, uncertainty=uncertainty
-    )
-    return refined[0], [set(pixels.tolist()) for pixels in chosen]
+    settings = {"steps": steps, "num_points": num_points, "uncertainty": uncertainty}
+    return subdivide(logits[None], predict, **settings)[0], chosen
 
 
 class Recorder(LabelGrid):
@@ -104,7 +103,9 @@ def check(logits, predict, steps, num_points, size_px=None):
     grid = by_grid(logits, predict, steps, num_points, size_px)
     size_px = size_px or tuple(expected.shape[1:])
     for pixels, wanted, (height, width) in zip(grid.chosen, chosen, grid.sizes, strict=True):
-        inside = pixels_inside(size_px, expected.shape[1] // height, (height, width))
+        scores = torch.zeros(1, 1, height, width)
+        exclude_padding(scores, [size_px], expected.shape[1] // height)
+        inside = set((scores.flatten() == 0).nonzero().flatten().tolist())
         if len(inside) < num_points < height * width:
             assert pixels > inside
             return grid  # which pixels of the padding come next is not defined
@@ -112,17 +113,6 @@ def check(logits, predict, steps, num_points, size_px=None):
     rows, columns = size_px
     assert torch.equal(grid.labels.long()[:rows, :columns], labels_of(expected)[:rows, :columns])
     return grid
-
-
-def pixels_inside(size_px, stride, size_hw):
-    """Numbers of the pixels of a map whose centres are in the image."""
-    centres = [[(k + 0.5) * stride for k in range(side)] for side in size_hw]
-    return {
-        i * size_hw[1] + j
-        for i, y in enumerate(centres[0])
-        for j, x in enumerate(centres[1])
-        if y < size_px[0] and x < size_px[1]
-    }
 
 
 @pytest.fixture(params=FORMS)
@@ -202,14 +192,11 @@ def test_equal_logits_everywhere(channels, value):
         return torch.arange(channels).view(1, -1, 1).expand(1, channels, coords.shape[1]) - 0.5
 
     grid = by_grid(logits, predict, 2, 7)
-    background = int(channels == 1 and value > 0)
-    predicted = channels - 1
+
     assert len(grid.chosen[-1]) == 7
-    chosen = torch.zeros(20 * 24, dtype=torch.bool)
-    chosen[list(grid.chosen[-1])] = True
-    assert (grid.labels.flatten()[chosen] == predicted).all()
+    assert (grid.labels.flatten()[list(grid.chosen[-1])] == channels - 1).all()
     if channels > 1:
-        assert (grid.labels == background).sum() >= 20 * 24 - 7 * 40
+        assert (grid.labels == 0).sum() >= 20 * 24 - 7 * 40
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -27,8 +27,9 @@ BOXES = {
 
 
 def boxes_of(images, scale=1.0):
-    """All boxes, dealt out to images."""
-    boxes = torch.tensor(list(BOXES.values())) * scale
+    """All boxes and random ones, dealt out to images."""
+    drawn = 90 * torch.rand(100, 4, generator=torch.Generator().manual_seed(5)) - 20
+    boxes = torch.cat((torch.tensor(list(BOXES.values())), drawn)) * scale
     return [boxes[n::images] for n in range(images)]
 
 
@@ -55,25 +56,17 @@ def read(table, coords_px):
 def test_equals_the_plain_sampler(rng, stride, num_images, dtype):
     feature = torch.randn(num_images, 5, *SIZE_HW, generator=rng, dtype=dtype)
     boxes_px = [boxes.to(dtype) for boxes in boxes_of(num_images, stride / 4)]
-    coords_box = torch.rand(len(BOXES), 40, 2, generator=rng, dtype=dtype)
+    coords_box = torch.rand(len(BOXES) + 100, 40, 2, generator=rng, dtype=dtype)
     coords_box[:, :4] = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])  # the corners
     expected = sample_region_features([feature], [stride], boxes_px, coords_box)
-    assert expected.abs().amax((1, 2)).count_nonzero() >= 8
+    assert expected.abs().amax((1, 2)).count_nonzero() >= 80
     coords_px = box_to_px(coords_box, torch.cat(boxes_px))
-    for table in tables_of(feature, stride, boxes_px).values():
+    before = feature.clone()
+    tables = tables_of(feature, stride, boxes_px)
+    assert torch.equal(feature, before)
+    for table in tables.values():
         tolerance = 1e-12 if dtype == torch.float64 else 1e-6
         torch.testing.assert_close(read(table, coords_px), expected, rtol=0, atol=tolerance)
-
-
-def test_random_boxes(rng):
-    feature = torch.randn(2, 3, 25, 42, generator=rng)
-    corners = 300 * torch.rand(2, 200, 4, generator=rng) - 60  # the map covers 168 x 100
-    boxes_px = list(corners)
-    coords_box = torch.rand(400, 30, 2, generator=rng)
-    expected = sample_region_features([feature], [4], boxes_px, coords_box)
-    coords_px = box_to_px(coords_box, torch.cat(boxes_px))
-    for table in tables_of(feature, 4, boxes_px).values():
-        torch.testing.assert_close(read(table, coords_px), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("value", [INF, -INF, NAN, 1e30])
@@ -102,13 +95,15 @@ def test_what_is_no_number_stays_in_its_image(rng):
         assert got[1:-1].isfinite().all(), name
 
 
+@pytest.mark.parametrize("count", [0, 2])
 @pytest.mark.parametrize("name", ["beyond right", "far beyond"])
-def test_boxes_beyond_the_map_need_no_cells_and_read_zeros(rng, name):
+def test_boxes_beyond_the_map_need_no_cells_and_read_zeros(rng, name, count):
     assert region_window(BOXES[name], 4, SIZE_HW).num_cells == 0
-    boxes_px = [torch.tensor([BOXES[name]] * 2)]
-    coords_px = box_to_px(torch.rand(2, 9, 2, generator=rng), boxes_px[0])
+    boxes_px = [torch.tensor([BOXES[name]] * count).view(-1, 4)]
+    coords_px = box_to_px(torch.rand(count, 9, 2, generator=rng), boxes_px[0])
     for table in tables_of(torch.randn(1, 3, *SIZE_HW, generator=rng), 4, boxes_px).values():
-        assert not read(table, coords_px).any()
+        values = read_taps(table.rows, *table.taps(coords_px))
+        assert torch.equal(values, torch.zeros(9 * count, 3))
 
 
 @pytest.mark.parametrize("value", [INF, -INF, NAN])
@@ -146,35 +141,12 @@ def test_cut_copies_the_windows_alone(rng):
     assert len(table.rows) < 200
 
 
-def test_channels_last_is_read_in_place(rng):
-    feature = torch.randn(2, 3, *SIZE_HW, generator=rng)
-    feature = feature.to(memory_format=torch.channels_last)
-    table = RegionWindows.whole(feature, 4, [0, 1, 1])
-    assert table.rows.untyped_storage().data_ptr() == feature.untyped_storage().data_ptr()
-    assert table.rows.shape == (2 * SIZE_HW[0] * SIZE_HW[1], 3)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_features_are_interpolated_in_32_bits(rng, dtype):
     feature = torch.randn(1, 3, *SIZE_HW, generator=rng).to(dtype)
     boxes_px = boxes_of(1)
-    coords_px = box_to_px(torch.rand(len(BOXES), 20, 2, generator=rng), boxes_px[0])
+    coords_px = box_to_px(torch.rand(len(BOXES) + 100, 20, 2, generator=rng), boxes_px[0])
     exact = tables_of(feature.float(), 4, boxes_px)
     for name, table in tables_of(feature, 4, boxes_px).items():
         assert table.rows.dtype == torch.float32
         assert torch.equal(read(table, coords_px), read(exact[name], coords_px))
-
-
-@pytest.mark.parametrize("name", ["cut", "whole"])
-def test_no_region(rng, name):
-    table = tables_of(torch.randn(1, 3, *SIZE_HW, generator=rng), 4, [torch.zeros(0, 4)])[name]
-    cells, weights = table.taps(torch.zeros(0, 5, 2))
-    assert cells.shape == weights.shape == (0, 4)
-    assert read_taps(table.rows, cells, weights).shape == (0, 3)
-
-
-def test_the_feature_map_is_not_modified(rng):
-    feature = torch.randn(1, 3, *SIZE_HW, generator=rng)
-    before = feature.clone()
-    tables_of(feature, 4, boxes_of(1))
-    assert torch.equal(feature, before)

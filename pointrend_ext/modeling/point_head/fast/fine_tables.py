@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor
@@ -55,12 +55,8 @@ class FineTables:
         self._points_per_region = points_per_region
         self._images = inputs.images
         self._boxes_px = torch.cat(list(inputs.boxes_px))
-        self._maps = [
-            self._lay_out(feature, stride, weight)
-            for feature, stride, weight in zip(
-                inputs.features, inputs.strides, layers.fine, strict=True
-            )
-        ]
+        maps = zip(inputs.features, inputs.strides, layers.fine, strict=True)
+        self._maps = [self._lay_out(*one) for one in maps]
 
     def chunks(self, max_regions: int) -> Iterator[list[int]]:
         """Go through the regions, those with small windows first.
@@ -99,10 +95,9 @@ class FineTables:
         images = [self._images[region] for region in regions]
         numbers = torch.tensor(regions).to(self._boxes_px.device, non_blocking=True)
         num_points = len(regions) * self._points_per_region
+        maps = zip(self._maps, self._inputs.strides, strict=True)
         tables = []
-        for (feature, windows, weight), stride in zip(
-            self._maps, self._inputs.strides, strict=True
-        ):
+        for (feature, windows, weight), stride in maps:
             if windows is None:
                 table = RegionWindows.whole(feature, stride, images)
             else:
@@ -112,7 +107,7 @@ class FineTables:
                     table.rows = at_least_float32(linear(table.rows, weight))
                     weight = None
             tables.append((table, weight))
-        return _FirstLayer(tables, self._layers.biases[0], self._boxes_px[numbers])
+        return partial(_first_layer, tables, self._layers.biases[0], self._boxes_px[numbers])
 
     def _lay_out(
         self, feature: Tensor, stride: float, weight: Tensor
@@ -120,7 +115,8 @@ class FineTables:
         """Return a map, the windows to cut from it or None, and the weight still to apply."""
         num_images, _, height, width = feature.shape
         num_cells = num_images * height * width
-        if feature.device.type == "cpu" and not _has_rows(feature):
+        has_rows = feature.is_contiguous(memory_format=torch.channels_last)
+        if feature.device.type == "cpu" and not has_rows:
             boxes = self._boxes_px.tolist()
             windows = [region_window(box, stride, (height, width)) for box in boxes]
             if sum(w.num_cells for w in windows) <= _WHOLE_MAP_FACTOR * num_cells:
@@ -132,26 +128,18 @@ class FineTables:
         return rows.permute(0, 3, 1, 2), None, weight
 
 
-class _FirstLayer:
-    def __init__(
-        self,
-        tables: Sequence[tuple[RegionWindows, Tensor | None]],
-        bias: Tensor,
-        boxes_px: Tensor,
-    ) -> None:
-        self._tables, self._bias, self._boxes_px = tables, bias, boxes_px
-
-    def __call__(self, coords_box: Tensor) -> Tensor:
-        coords_px = box_to_px(coords_box, self._boxes_px)
-        parts = []
-        for table, weight in self._tables:
-            values = read_taps(table.rows, *table.taps(coords_px))
-            parts.append(values if weight is None else linear(values, weight))
-        return reduce(Tensor.add_, parts).add_(self._bias)
-
-
-def _has_rows(feature: Tensor) -> bool:
-    return feature.is_contiguous(memory_format=torch.channels_last)
+def _first_layer(
+    tables: Sequence[tuple[RegionWindows, Tensor | None]],
+    bias: Tensor,
+    boxes_px: Tensor,
+    coords_box: Tensor,
+) -> Tensor:
+    coords_px = box_to_px(coords_box, boxes_px)
+    parts = []
+    for table, weight in tables:
+        values = read_taps(table.rows, *table.taps(coords_px))
+        parts.append(values if weight is None else linear(values, weight))
+    return reduce(Tensor.add_, parts).add_(bias)
 
 
 def _project(feature: Tensor, weight: Tensor) -> Tensor:

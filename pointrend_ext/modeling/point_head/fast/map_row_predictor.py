@@ -25,12 +25,7 @@ class MapRowPredictor:
     """
 
     def __init__(self, layers: SplitPointLayers, inputs: MapInputs) -> None:
-        """Lay the maps out.
-
-        Args:
-            layers: of the point head.
-            inputs: what it reads.
-        """
+        """Lay the maps out for the layers of the point head."""
         self._layers, self._inputs = layers, inputs
         self._fine = [MapRows(feature) for feature in inputs.features]
         self._coarse = inputs.coarse_rows

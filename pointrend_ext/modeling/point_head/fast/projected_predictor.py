@@ -44,9 +44,8 @@ class ProjectedRegionPredictor:
         regions, channels, *side = coarse_logits.shape
         self._layers, self._first_layer, self._side = layers, first_layer, tuple(side)
         cells = coarse_logits.flatten(2).transpose(1, 2)  # (R, S * S, K)
-        self._table = at_least_float32(
-            linear(cells.reshape(-1, channels), layers.coarse)
-        )  # (R * S * S, J * D)
+        table = linear(cells.reshape(-1, channels), layers.coarse)  # (R * S * S, J * D)
+        self._table = at_least_float32(table)
         own = classes if len(layers.out) > 1 else torch.zeros_like(classes)
         self._out = layers.out[own].unsqueeze(2)  # (R, D, 1)
         self._out_bias = layers.out_bias[own].view(-1, 1, 1)
@@ -54,9 +53,8 @@ class ProjectedRegionPredictor:
         if layers.out_coarse is not None:
             weight = layers.out_coarse[own].unsqueeze(2)  # (R, K, 1)
             self._out_table = torch.bmm(cells.to(weight.dtype), weight).flatten()  # (R * S * S,)
-        self._first_cell = (
-            torch.arange(regions, device=classes.device).view(-1, 1, 1) * cells.shape[1]
-        )
+        numbers = torch.arange(regions, device=classes.device)
+        self._first_cell = numbers.view(-1, 1, 1) * cells.shape[1]
 
     def __call__(self, coords_box: Tensor) -> Tensor:
         """Predict each region's own class.
@@ -68,13 +66,15 @@ class ProjectedRegionPredictor:
             (R, 1, P) logits.
         """
         regions, num_points, _ = coords_box.shape
-        cells, weights = self._coarse_taps(coords_box)
+        columns, rows, weights = bilinear_taps(coords_box, self._side)
+        cells = tap_cells(columns, rows, self._side[1]) + self._first_cell  # rows of the tables
+        cells, weights = cells.flatten(0, 1).int(), weights.flatten(0, 1).to(self._table.dtype)
         hidden = self._first_layer(coords_box)  # (R * P, D)
         width = hidden.shape[1]
 
         def coarse_part(number: int) -> Tensor:
-            columns = self._table[:, number * width : (number + 1) * width]
-            return read_taps(columns, cells, weights)
+            own = self._table[:, number * width : (number + 1) * width]
+            return read_taps(own, cells, weights)
 
         hidden = self._layers.run(hidden, coarse_part).view(regions, num_points, width)
         logits = torch.bmm(hidden, self._out.to(hidden.dtype)) + self._out_bias  # (R, P, 1)
@@ -82,9 +82,3 @@ class ProjectedRegionPredictor:
             coarse = (self._out_table[cells.long()] * weights).sum(1)
             logits = logits + coarse.view(regions, num_points, 1)
         return logits.transpose(1, 2)
-
-    def _coarse_taps(self, coords_box: Tensor) -> tuple[Tensor, Tensor]:
-        """Return rows of the tables (R * P, 4), and their weights."""
-        columns, rows, weights = bilinear_taps(coords_box, self._side)
-        cells = tap_cells(columns, rows, self._side[1]) + self._first_cell
-        return cells.flatten(0, 1).int(), weights.flatten(0, 1).to(self._table.dtype)
