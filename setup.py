@@ -1,7 +1,5 @@
 """Package `pointrend-ext`; `make env` sets up the tested environment around it."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

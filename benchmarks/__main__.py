@@ -1,7 +1,5 @@
 """All cases of heads and models that need no trained weights: ``python -m benchmarks``."""
 
-from __future__ import annotations
-
 import argparse
 
 from benchmarks import instances, models, semantic, training

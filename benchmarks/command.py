@@ -1,7 +1,5 @@
 """Measuring the cases of a module, and printing them."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Our demo against Detectron2's: pictures read, predicted, drawn and written; and drawing alone."""
 
-from __future__ import annotations
-
 import argparse
 import tempfile
 from collections.abc import Mapping, Sequence

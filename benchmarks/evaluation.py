@@ -1,7 +1,5 @@
 """Our COCO evaluator against Detectron2's, on the same predictions."""
 
-from __future__ import annotations
-
 import argparse
 import atexit
 import contextlib

@@ -1,7 +1,5 @@
 """Our mask head and upstream's with equal weights, and what they are given."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from detectron2.config import CfgNode, get_cfg

@@ -1,7 +1,5 @@
 """The instance head: upstream's and ours on equal weights and boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import ModuleType

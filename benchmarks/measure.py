@@ -1,7 +1,5 @@
 """Time of several forms of one computation in turn, and memory of one."""
 
-from __future__ import annotations
-
 import gc
 import statistics
 import time

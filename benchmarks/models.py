@@ -4,8 +4,6 @@ With ``--model`` any models with random weights, on noise. The time of semantic 
 depend on their weights; that of instance models does, with the number of objects found.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial

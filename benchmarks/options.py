@@ -1,7 +1,5 @@
 """The options that all benchmarks share."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Benchmark results as JSON, as Markdown tables and as a plot."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import platform
@@ -106,7 +104,7 @@ class Report:
     rows: Sequence[Row]
 
     @classmethod
-    def read(cls, folder: Path) -> Report:
+    def read(cls, folder: Path) -> "Report":
         """Read ``results.json``."""
         data = json.loads((folder / "results.json").read_text())
         rows = [

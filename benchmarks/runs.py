@@ -4,8 +4,6 @@ It reads the ``metrics.json`` that Detectron2 writes to the ``OUTPUT_DIR`` of a 
 ``runs.json`` (what the table shows), ``results.md`` (the table) and ``losses.png``.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path

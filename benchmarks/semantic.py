@@ -1,7 +1,5 @@
 """The semantic head: upstream's and ours on equal weights and coarse logits."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -3,8 +3,6 @@
 ``--write`` puts it between the two markers in README.md, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Sequence

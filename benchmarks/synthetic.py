@@ -1,7 +1,5 @@
 """COCO-like annotations and predictions drawn from a seed."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -5,8 +5,6 @@ Mask R-CNN, the keys of the published PointRend configuration, Detectron2's trai
 ``docs/reproduction.md`` quotes its runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One training step of the instance mask head: forward and backward."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any

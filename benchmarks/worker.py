@@ -1,7 +1,5 @@
 """One form of one case in a process of its own: for its memory alone, or of another checkout."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import os

@@ -7,8 +7,6 @@ Shape legend of the whole package: N images, R regions (boxes of all images), P 
 or classes, F channels of the fine features, S side of a square mask, H and W height and width.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -3,8 +3,6 @@
 It cannot be an ordinary dependency: the registry does not have it under its own name.
 """
 
-from __future__ import annotations
-
 __all__ = ["require_detectron2"]
 
 

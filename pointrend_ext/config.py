@@ -1,7 +1,5 @@
 """Every configuration key that this package adds, each documented here and nowhere else."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from detectron2.config import CfgNode

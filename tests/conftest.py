@@ -1,7 +1,5 @@
 """Shared by all tests: seeded randomness, slow oracles, real data, waiting for the device."""
 
-from __future__ import annotations
-
 import math
 import os
 from contextlib import contextmanager

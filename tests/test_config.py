@@ -1,7 +1,5 @@
 """The configuration function: keys, defaults, idempotence, and its order among others."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import pytest

@@ -1,7 +1,5 @@
 """What README.md and docs/ tell the reader to follow, open or type exists."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import io

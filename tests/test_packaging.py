@@ -1,7 +1,5 @@
 """The wheel, the configuration files in it, and the ways to import the package from elsewhere."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

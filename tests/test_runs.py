@@ -1,7 +1,5 @@
 """Tables in the documents equal the data they were generated from."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The architecture holds: direction of imports, file sizes, and no side effects of importing."""
 
-from __future__ import annotations
-
 import ast
 import graphlib
 import os

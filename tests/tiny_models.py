@@ -1,7 +1,5 @@
 """Models of a few thousand random weights, and pictures."""
 
-from __future__ import annotations
-
 import importlib.util
 import re
 import sys

@@ -1,7 +1,5 @@
 """Toy scenes in Cityscapes' layout, for the evaluators that read it."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Instance data for tests: small annotation files, predictions made by spoiling them."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from types import SimpleNamespace

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Draw two models' saved predictions beside the ground truth, where they differ most."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

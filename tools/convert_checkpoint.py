@@ -5,8 +5,6 @@ Example: python tools/convert_checkpoint.py --config-file configs/Toy/pointrend_
 old.pkl new.safetensors
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -5,8 +5,6 @@ Example: python tools/demo.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
     --weights output/pointrend_rcnn_toy/model_final.pth --input photos/*.jpg --output seen
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import logging

@@ -7,8 +7,6 @@ python tools/evaluate.py --annotations instances.json --predictions a.json --out
 python tools/evaluate.py --description my_scenes.yaml --dataset scenes_val --predictions maps/
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Generate the toy data set: python tools/make_toy_data.py --data-root datasets."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

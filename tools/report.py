@@ -5,8 +5,6 @@ Example: python tools/report.py --evaluation out/evaluation.json --run ours=outp
 --model ours=my.yaml,output/ours/model_final.pth --output out/report.html
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

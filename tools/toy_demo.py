@@ -5,8 +5,6 @@ Generates the toy data, trains PointRend and Mask R-CNN from random weights at t
 the AP of both and writes pictures of their masks side by side. An interrupted demo resumes.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

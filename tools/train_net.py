@@ -4,8 +4,6 @@
 Example: python tools/train_net.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 

@@ -5,8 +5,6 @@ Example: python tools/visualize_data.py --config-file configs/Toy/pointrend_rcnn
     --output data_pictures
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

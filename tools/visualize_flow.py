@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Draw the flows of a model with feature alignment over an image."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

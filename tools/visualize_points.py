@@ -5,8 +5,6 @@ Example: python tools/visualize_points.py --config-file configs/Toy/pointrend_rc
     --weights output/pointrend_rcnn_toy/model_final.pth --image photo.jpg --output points
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Detectron2's checkpointer, which says what it loads and runs no code from files."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Which rows and columns of which tensors belong to classes."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

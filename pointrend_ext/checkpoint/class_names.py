@@ -1,7 +1,5 @@
 """Which class of a checkpoint becomes which class of the model, by their names."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Turns weights of any known format into a clean file of this package's names."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

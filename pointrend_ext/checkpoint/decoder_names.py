@@ -4,8 +4,6 @@ Their code: lxtGH/SFSegNets at ba475baf and speedinghzl/AlignSeg at ac7582d3. Wh
 is often counted there, by torch.nn.Sequential.
 """
 
-from __future__ import annotations
-
 from pointrend_ext.checkpoint.weights_format import (
     DEEP_STEM,
     RESNET,

@@ -1,7 +1,5 @@
 """What can be wrong with a weights file, as exceptions that a user can act on."""
 
-from __future__ import annotations
-
 __all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError"]
 
 

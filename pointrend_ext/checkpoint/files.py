@@ -1,7 +1,5 @@
 """Finds weights by path or address, and writes files that are never half written."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress

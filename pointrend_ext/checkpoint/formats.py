@@ -3,8 +3,6 @@
 The formats are a table (``name_tables``); everything here is a pure function of a state dict.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The known formats of weights: how each is recognised, and its names in Detectron2's terms."""
 
-from __future__ import annotations
-
 from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 

@@ -1,7 +1,5 @@
 """The table of what a restricted pickle may build: arrays, tensors and plain containers."""
 
-from __future__ import annotations
-
 import io
 import math
 import pickle

@@ -1,7 +1,5 @@
 """Reads weights files of every kind, recognised by their content, without running code in them."""
 
-from __future__ import annotations
-
 import json
 import mmap
 import pickle

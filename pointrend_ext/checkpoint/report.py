@@ -1,7 +1,5 @@
 """What happened to each tensor when weights were loaded."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping

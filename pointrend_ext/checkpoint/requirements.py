@@ -1,7 +1,5 @@
 """What must have been loaded before a model is evaluated, resumed or fine-tuned."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

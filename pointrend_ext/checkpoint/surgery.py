@@ -4,8 +4,6 @@ What belongs to a class moves with it or is new; all else stays. Detectron2 drop
 when its shape differs, and so all that a point head has learned about fine features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

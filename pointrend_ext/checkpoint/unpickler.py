@@ -9,8 +9,6 @@ sets the state of objects without asking. In Python each operation is a method; 
 harm are replaced below.
 """
 
-from __future__ import annotations
-
 import mmap
 import pickle
 import struct

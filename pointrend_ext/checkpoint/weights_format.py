@@ -1,7 +1,5 @@
 """What the tables of known weights are made of, and the names that several of them share."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Checking one instance annotation before Detectron2 transforms it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Checks of the data sets that a config names, before anything expensive is built."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 import os

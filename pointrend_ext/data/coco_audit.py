@@ -3,8 +3,6 @@
 Every instance annotation in COCO's format passes through ``_problem_of`` and ``_record_of``.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

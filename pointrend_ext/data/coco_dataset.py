@@ -1,7 +1,5 @@
 """Registered data sets: those in COCO's format are checked and loaded from one parse of a file."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The photometric augmentation of SSD (Liu et al., ECCV 2016), used by semantic PointRend."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Counting what the mapper leaves out, so that nothing disappears silently."""
 
-from __future__ import annotations
-
 import logging
 from enum import Enum
 

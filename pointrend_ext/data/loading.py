@@ -1,7 +1,5 @@
 """Data loaders: Detectron2's samplers and test loader, behind our checks and our mapper."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The mapper: one record of a data set becomes what the model reads."""
 
-from __future__ import annotations
-
 import copy
 import logging
 from typing import Any

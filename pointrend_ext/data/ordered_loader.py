@@ -6,8 +6,6 @@ the main process from the records alone, so that any number of iterations is ski
 each image is augmented from random numbers of its own.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Reading images and label maps so that a bad file is named and never half loaded."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Registering what a command names: toy data sets, and those of descriptions."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

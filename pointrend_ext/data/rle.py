@@ -4,8 +4,6 @@ A run-length mask whose runs do not add up to the image is decoded by pycocotool
 the rest being whatever lay in the memory.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Randomness as a function of where a training is, not of how the process came there."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

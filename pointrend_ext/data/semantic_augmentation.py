@@ -1,7 +1,5 @@
 """The augmentation with which PointRend trains semantic segmentation."""
 
-from __future__ import annotations
-
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import build_augmentation

@@ -1,7 +1,5 @@
 """What is in a data set, and what is wrong with it, before a training finds out."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Sequence

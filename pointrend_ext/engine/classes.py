@@ -1,7 +1,5 @@
 """What the class ids of a model are called."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

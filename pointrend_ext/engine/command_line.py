@@ -1,7 +1,5 @@
 """What the command lines of all tools share: arguments, and errors as one line."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

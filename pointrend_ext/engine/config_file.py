@@ -1,7 +1,5 @@
 """Reading a configuration: file, then ``KEY VALUE`` pairs, with messages a user can act on."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 from collections.abc import Iterable, Sequence

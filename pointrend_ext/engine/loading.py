@@ -1,7 +1,5 @@
 """How a run loads its weights."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

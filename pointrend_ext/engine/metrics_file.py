@@ -1,7 +1,5 @@
 """What a run wrote to ``metrics.json``: its losses, and what it was evaluated to."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

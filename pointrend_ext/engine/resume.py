@@ -1,7 +1,5 @@
 """Resuming as if the training had not been interrupted."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """One run: train or evaluate."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

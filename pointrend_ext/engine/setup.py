@@ -1,7 +1,5 @@
 """What happens once per process before a model is built."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The optimizer, with a learning rate of its own for the semantic head."""
 
-from __future__ import annotations
-
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_detectron2_optimizer

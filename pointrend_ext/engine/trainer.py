@@ -1,7 +1,5 @@
 """Detectron2's trainer with the data loaders, evaluators and solver of this package."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Iterable
 from pathlib import Path

@@ -4,8 +4,6 @@ Pure functions of what a YAML file holds. Files of that project have one node ``
 for both tasks, state the number of classes twice, and name heads that this package replaces.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any

@@ -5,8 +5,6 @@ which classes it has annotated there, and which of them completely. Its package 
 those; COCO's evaluator would count good predictions as wrong.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from typing import Any

@@ -5,8 +5,6 @@ of pixels. What lies beyond the image belongs to no mask, so that a mask that fi
 boundary along its border.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

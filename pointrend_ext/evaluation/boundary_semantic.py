@@ -16,8 +16,6 @@ The speed comes from one observation: whether a pixel has another label within a
 seen from the window's minimum and maximum, for all classes at once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Choosing evaluators by the data set's ``evaluator_type``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from detectron2.config import CfgNode

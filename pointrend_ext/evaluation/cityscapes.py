@@ -1,7 +1,5 @@
 """Cityscapes' own evaluation, through cityscapesScripts and Detectron2's evaluators."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path

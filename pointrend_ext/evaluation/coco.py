@@ -1,7 +1,5 @@
 """Detectron2's evaluator of instances, with AP at high IoU, Boundary AP and AP*."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

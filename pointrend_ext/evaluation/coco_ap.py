@@ -8,8 +8,6 @@ than twice the boundary width (about 25 : 1), and it computes one for every mask
 of its time. Here they are computed only for masks whose mask IoU can make a match.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

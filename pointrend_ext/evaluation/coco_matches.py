@@ -1,7 +1,5 @@
 """COCO's matching of predictions with true objects, one record per prediction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 

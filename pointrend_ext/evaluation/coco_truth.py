@@ -1,7 +1,5 @@
 """The ground truth that predictions of instances are checked and scored against."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable
@@ -28,7 +26,7 @@ class CocoTruth:
     source: str
 
     @classmethod
-    def load(cls, json_file: str | os.PathLike[str]) -> CocoTruth:
+    def load(cls, json_file: str | os.PathLike[str]) -> "CocoTruth":
         """Read and check an annotation file on this machine.
 
         Raises:
@@ -46,7 +44,7 @@ class CocoTruth:
             )
         return cls(dataset, path)
 
-    def of_images(self, image_ids: Iterable[int]) -> CocoTruth:
+    def of_images(self, image_ids: Iterable[int]) -> "CocoTruth":
         """Return the part with some of the images."""
         wanted = set(image_ids)
         images = [image for image in self.dataset["images"] if image["id"] in wanted]

@@ -1,7 +1,5 @@
 """A predicted and a true label map in one encoding, and pixel counts per class."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

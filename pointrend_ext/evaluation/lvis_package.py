@@ -1,7 +1,5 @@
 """The lvis package, made to work with NumPy 1.24 and later, and what it has matched."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence

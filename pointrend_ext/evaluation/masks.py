@@ -1,7 +1,5 @@
 """Masks of annotations and of predictions as arrays, and how much two of them overlap."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ AP is no mean over images, so an interval for it needs the whole computation for
 costs time, IoU and matching, happens inside single images and is done once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -42,8 +40,8 @@ class ClassMatches:
 
     @classmethod
     def joined(
-        cls, records: Sequence[ClassMatches], num_thresholds: int, num_areas: int
-    ) -> ClassMatches:
+        cls, records: "Sequence[ClassMatches]", num_thresholds: int, num_areas: int
+    ) -> "ClassMatches":
         """Put single images (or none) together, by falling score, equal ones in their order."""
         none, whole = np.zeros((num_thresholds, num_areas, 0), bool), np.zeros(0, np.int64)
         parts = [cls(whole, np.zeros(0), none, none, whole, none[0]), *records]

@@ -1,7 +1,5 @@
 """What an evaluation leaves: precision by IoU, recall, class and object size; AP is its mean."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

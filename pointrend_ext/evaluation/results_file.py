@@ -1,7 +1,5 @@
 """Reading and checking predictions of instances in COCO's results format."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence

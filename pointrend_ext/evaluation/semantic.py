@@ -1,7 +1,5 @@
 """Evaluation of label maps: areas as Detectron2 scores them, and outlines."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging

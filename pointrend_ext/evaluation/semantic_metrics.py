@@ -1,7 +1,5 @@
 """The metrics of a semantic data set: counts of one image, and scores of any sum of counts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a semantic model puts out: as a label map, and as entries of a results file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reading a JSON file as a value of a given type."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TypeVar

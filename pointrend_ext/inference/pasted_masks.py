@@ -1,7 +1,5 @@
 """The masks of one image, pasted when they are looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import overload
 
@@ -40,9 +38,9 @@ class PastedMasks(Sequence[np.ndarray]):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
     @overload
-    def __getitem__(self, index: slice | np.ndarray) -> PastedMasks: ...
+    def __getitem__(self, index: slice | np.ndarray) -> "PastedMasks": ...
 
-    def __getitem__(self, index: int | slice | np.ndarray) -> np.ndarray | PastedMasks:
+    def __getitem__(self, index: int | slice | np.ndarray) -> "np.ndarray | PastedMasks":
         """Paste one mask, (H, W) bool; or select several, as of an array, without pasting them."""
         if isinstance(index, (int, np.integer)):
             mask, (crop, top, left) = np.zeros(self.size_hw, dtype=bool), self.crop(index)

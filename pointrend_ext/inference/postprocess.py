@@ -1,7 +1,5 @@
 """From a model's raw output to a prediction in the size of the image, in bounded memory."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a model predicts for one image, ready to look at and to write down."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -97,7 +95,7 @@ class Prediction:
 
     def filter(
         self, classes: Collection[str | int] | None = None, min_score: float = 0.0
-    ) -> Prediction:
+    ) -> "Prediction":
         """Keep some classes and confident instances alone.
 
         Args:

@@ -1,7 +1,5 @@
 """From a picture to a prediction, in three lines of Python."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence
@@ -89,7 +87,7 @@ class Predictor:
         confidence: float | None = 0.5,
         batch_size: int = 1,
         load_options: LoadOptions | None = None,
-    ) -> Predictor:
+    ) -> "Predictor":
         """Build and load a model.
 
         Args:

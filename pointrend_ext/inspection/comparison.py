@@ -1,7 +1,5 @@
 """Pictures of two models' saved predictions beside the ground truth."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The points at which a model refines the objects that a report shows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures of what a training reads: after augmentation, in the model's own resolution."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

@@ -10,8 +10,6 @@
 ``docs/pixel_conventions.md`` works through a 4 x 4 example.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -12,8 +12,6 @@ A unit of "sfnet" is about half a pixel of the output, of "alignseg" half a cell
 read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Reading maps at points: the only place of the package that samples a map at given coordinates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

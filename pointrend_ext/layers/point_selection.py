@@ -1,7 +1,5 @@
 """Choosing points: where to train (section 3.3 of the paper), where to refine (section 3.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The one rule about number formats: coordinates, scores and losses have at least 32 bits."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

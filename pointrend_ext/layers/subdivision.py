@@ -1,7 +1,5 @@
 """Adaptive subdivision: the one loop that refines a prediction (section 3.1 of the paper)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Protocol
 

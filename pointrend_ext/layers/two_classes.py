@@ -1,7 +1,5 @@
 """A binary model has one logit; where classes are compared it has two."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

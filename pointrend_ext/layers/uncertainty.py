@@ -1,7 +1,5 @@
 """How uncertain a prediction is at a point: scores, larger is more uncertain."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

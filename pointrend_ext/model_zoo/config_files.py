@@ -1,7 +1,5 @@
 """Finds the YAML files of ``configs/``, in a checkout and in an installed package alike."""
 
-from __future__ import annotations
-
 import difflib
 from pathlib import Path
 

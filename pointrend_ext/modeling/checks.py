@@ -1,7 +1,5 @@
 """What is refused when a model is built, in one form."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from detectron2.layers import ShapeSpec

@@ -1,7 +1,5 @@
 """Which feature maps a head reads."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +26,7 @@ class FeatureLevels:
     @classmethod
     def select(
         cls, available: Mapping[str, ShapeSpec], names: Sequence[str], node: str, source: str
-    ) -> FeatureLevels:
+    ) -> "FeatureLevels":
         """Look up maps by name.
 
         Args:

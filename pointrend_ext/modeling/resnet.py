@@ -1,7 +1,5 @@
 """The backbone of SFNet's code."""
 
-from __future__ import annotations
-
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY

@@ -1,7 +1,5 @@
 """Building a model, and refusing switches of the configuration that no part of it has read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,7 +77,7 @@ class _RecordingNode(CfgNode):
     """A node that notes the full names of the keys read from it, or from a clone of it."""
 
     @classmethod
-    def of(cls, node: CfgNode, note: Callable[[str], None], prefix: str = "") -> _RecordingNode:
+    def of(cls, node: CfgNode, note: Callable[[str], None], prefix: str = "") -> "_RecordingNode":
         recording = cls()
         for key, value in node.items():
             is_node = isinstance(value, CfgNode)

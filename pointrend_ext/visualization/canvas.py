@@ -1,7 +1,5 @@
 """What all drawing shares: checks of images and masks, sizes that suit an image, blending."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

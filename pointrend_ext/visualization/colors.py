@@ -6,8 +6,6 @@ is OKLCH (Ottosson, "A perceptual color space for image processing", 2020), in w
 look equally large.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

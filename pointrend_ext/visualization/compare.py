@@ -1,7 +1,5 @@
 """Predictions of several models side by side, on whole images and zoomed on a boundary."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

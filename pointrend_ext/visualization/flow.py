@@ -7,8 +7,6 @@ downwards, the saturation the length, so that no motion is white. Flows and imag
 raise ``ValueError``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import cv2

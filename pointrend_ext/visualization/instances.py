@@ -1,7 +1,5 @@
 """Overlays of instance masks: translucent fill, crisp contour, label."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

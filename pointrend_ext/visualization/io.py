@@ -1,7 +1,5 @@
 """Reading and writing pictures, with errors that name the file."""
 
-from __future__ import annotations
-
 import io
 import logging
 import os

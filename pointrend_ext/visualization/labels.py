@@ -1,7 +1,5 @@
 """Small text labels on plates, placed beside the objects they name."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +43,7 @@ class Plate:
     height: int
     cap_height_px: float
 
-    def overlaps(self, other: Plate) -> bool:
+    def overlaps(self, other: "Plate") -> bool:
         """Tell whether two plates share a pixel."""
         apart_x = self.x >= other.x + other.width or other.x >= self.x + self.width
         apart_y = self.y >= other.y + other.height or other.y >= self.y + self.height

@@ -1,7 +1,5 @@
 """Coarse maps laid over an image, cell by cell."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

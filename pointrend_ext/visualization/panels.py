@@ -1,7 +1,5 @@
 """Joining pictures: title bars, columns and rows of exact sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

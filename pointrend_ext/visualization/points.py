@@ -3,8 +3,6 @@
 Points are (x, y) in [0, 1] of the picture; the frame of pixels is that of ``shapes``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

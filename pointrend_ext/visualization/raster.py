@@ -5,8 +5,6 @@ each other where they overlap. So polygons are drawn without anti-aliasing on a 
 ``_FINEST`` cells per pixel, whose means are the coverage of the pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """Overlays of maps that give every pixel one id: classes, or panoptic segments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import cv2

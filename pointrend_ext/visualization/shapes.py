@@ -6,8 +6,6 @@ of a mask is the set of pixel edges between an inside and an outside pixel; ever
 image is outside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

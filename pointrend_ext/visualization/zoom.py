@@ -1,7 +1,5 @@
 """Choosing where to zoom: the place on an object's boundary where two predictions differ most."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

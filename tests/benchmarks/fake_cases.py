@@ -1,7 +1,5 @@
 """Cases that take next to no time, run by whichever ``pointrend_ext`` a process imports."""
 
-from __future__ import annotations
-
 import time
 
 import pointrend_ext

@@ -1,7 +1,5 @@
 """The cases themselves: fair, checked, and able to see a difference."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command that all benchmarks share: turns, memory, demands, another checkout."""
 
-from __future__ import annotations
-
 import pytest
 
 from benchmarks import options

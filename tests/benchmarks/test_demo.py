@@ -1,7 +1,5 @@
 """The benchmark of the demo: both demos run the same models on the same pictures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

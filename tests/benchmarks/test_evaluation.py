@@ -1,7 +1,5 @@
 """The benchmark of evaluation: fair and checked, on data that are what they say."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tables of runs, with what their models cost."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

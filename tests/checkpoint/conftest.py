@@ -1,7 +1,5 @@
 """Tiny whole models, ours and upstream's, and a way to write and load their weights."""
 
-from __future__ import annotations
-
 import copy
 from functools import cache
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Comparing states, and the names that PointRend's weights had before November 2020."""
 
-from __future__ import annotations
-
 import pickle
 import re
 from functools import partial

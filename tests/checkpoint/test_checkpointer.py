@@ -1,7 +1,5 @@
 """What is loaded, what must be there, and what the report says."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

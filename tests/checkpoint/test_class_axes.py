@@ -1,7 +1,5 @@
 """No tensor that depends on the number of classes is forgotten, whatever the model."""
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

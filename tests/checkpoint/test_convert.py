@@ -1,7 +1,5 @@
 """Converted files hold what was loaded, under our names, with class names and configuration."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

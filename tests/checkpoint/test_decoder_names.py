@@ -4,8 +4,6 @@ Both are written here from the layout of their state dicts and the definition of
 plain torch, and at a small width.
 """
 
-from __future__ import annotations
-
 import math
 
 import pytest

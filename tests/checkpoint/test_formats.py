@@ -1,7 +1,5 @@
 """Weights of every known format, written by their own code where that is installed."""
 
-from __future__ import annotations
-
 import pickle
 import re
 

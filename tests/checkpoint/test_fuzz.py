@@ -1,7 +1,5 @@
 """Mutated checkpoints: each is refused with a clear error, or loads what was saved."""
 
-from __future__ import annotations
-
 import copy
 import io
 import pickle

@@ -1,7 +1,5 @@
 """Files are recognised by content; what is no weights file is refused with what it is."""
 
-from __future__ import annotations
-
 import pickle
 import sys
 import zipfile

@@ -1,7 +1,5 @@
 """Class-count surgery: every element of small tensors, found one by one."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

@@ -1,7 +1,5 @@
 """The restricted unpickler: what it reads, and that nothing in a file is ever run."""
 
-from __future__ import annotations
-
 import collections
 import io
 import os

@@ -1,7 +1,5 @@
 """Models of Detectron2's zoo as the start of ours: what is loaded, what is new, in one line."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

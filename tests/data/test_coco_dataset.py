@@ -1,7 +1,5 @@
 """Our records from a COCO file: equal to Detectron2's, from a file that is parsed once."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The summary of a data set: counts, and problems with file names."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

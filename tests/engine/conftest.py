@@ -1,7 +1,5 @@
 """A tiny toy data set and a network that trains on it in a second."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 

@@ -1,7 +1,5 @@
 """Configurations with feature alignment, as models of tiny widths that are run."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.modeling import build_model

@@ -1,7 +1,5 @@
 """What the command lines of all tools share."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Finding and reading configuration files, and the messages for what is wrong with them."""
 
-from __future__ import annotations
-
 import os
 import re
 

@@ -1,7 +1,5 @@
 """Data sets of ``DATASETS.DESCRIPTIONS`` in a run: registered, checked, trained and evaluated."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

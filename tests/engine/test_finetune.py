@@ -1,7 +1,5 @@
 """From a checkpoint to other classes: what a run loads, what it says, and what it refuses."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

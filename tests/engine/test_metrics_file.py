@@ -1,7 +1,5 @@
 """What a training logged is read back."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """An interrupted training gives the numbers of one that was not interrupted, to the last bit."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

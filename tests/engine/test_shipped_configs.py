@@ -1,7 +1,5 @@
 """Every configuration that is shipped: published hyper-parameters, and a model of them."""
 
-from __future__ import annotations
-
 import functools
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The whole way: arguments, training, checkpoint, resume, evaluation."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Configurations of Detectron2's PointRend project run unchanged, and mean the same."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Saved predictions of two models on the toy data: instances with their evaluation, label maps."""
 
-from __future__ import annotations
-
 import json
 
 import cv2

@@ -1,7 +1,5 @@
 """Slow oracles of metrics: python loops and pycocotools, nothing of the package."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 

@@ -1,7 +1,5 @@
 """AP*: federated rules by hand, the lvis package called by hand, and bad files."""
 
-from __future__ import annotations
-
 import json
 import logging
 from unittest import mock

@@ -1,7 +1,5 @@
 """Intervals: draws, sums of counts, and whether intervals hold what they promise."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Boundary AP: by hand, and against pycocotools with a slow IoU written from the definition."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from pycocotools import mask as mask_util

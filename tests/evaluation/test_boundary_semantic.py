@@ -1,7 +1,5 @@
 """Boundary metrics of label maps: values by hand, and slow oracles written from the definitions."""
 
-from __future__ import annotations
-
 import doctest
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Evaluators by data set; those of Cityscapes end to end, on toy scenes in its layout."""
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

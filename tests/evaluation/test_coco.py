@@ -1,7 +1,5 @@
 """COCO AP: by hand, against pycocotools, and through the evaluator against Detectron2's."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

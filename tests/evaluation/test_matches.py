@@ -1,7 +1,5 @@
 """AP from match records: equal to the evaluators', and to them on a data set with copied images."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Saved predictions of instances, several models side by side: numbers, files, bad input."""
 
-from __future__ import annotations
-
 import csv
 import json
 import math

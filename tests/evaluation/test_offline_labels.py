@@ -1,7 +1,5 @@
 """Saved label maps: folders and results files, the same numbers, bad input."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import shutil

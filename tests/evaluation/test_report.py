@@ -1,7 +1,5 @@
 """The report: it holds the evaluator's numbers, needs nothing else, and a browser shows it."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import json

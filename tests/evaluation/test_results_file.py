@@ -1,7 +1,5 @@
 """Results files: what is accepted, and that every mistake is named with file and entry."""
 
-from __future__ import annotations
-
 import copy
 
 import numpy as np

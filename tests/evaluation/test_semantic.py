@@ -1,7 +1,5 @@
 """The semantic evaluator against Detectron2's, in one and in two processes, and with bad input."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

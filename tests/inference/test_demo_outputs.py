@@ -1,7 +1,5 @@
 """What the demo finds and writes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

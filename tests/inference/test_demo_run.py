@@ -1,7 +1,5 @@
 """The demo on odd files: the right picture, or a message; and the rest goes on."""
 
-from __future__ import annotations
-
 import io
 from functools import partial
 from pathlib import Path

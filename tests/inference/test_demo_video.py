@@ -1,7 +1,5 @@
 """Videos are read upright and written so that browsers play them."""
 
-from __future__ import annotations
-
 import logging
 import struct
 import sys

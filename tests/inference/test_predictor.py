@@ -1,7 +1,5 @@
 """The Python interface gives what an evaluation gives."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

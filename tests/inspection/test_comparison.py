@@ -1,7 +1,5 @@
 """Pictures of two models' saved predictions: which images, which window, which colours."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

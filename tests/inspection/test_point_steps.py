@@ -1,7 +1,5 @@
 """What is recorded is what the model did."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The points that a report shows are those of the detection that it shows."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import json

@@ -1,7 +1,5 @@
 """The commands that draw what a model does, on tiny models."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Frames and their conversions, by hand."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

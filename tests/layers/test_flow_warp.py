@@ -1,7 +1,5 @@
 """The dense warp: identity, one pixel, published grids against their formulas, export."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

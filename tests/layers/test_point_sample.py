@@ -1,7 +1,5 @@
 """Sampling maps: by hand, against a loop, and its gradients."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

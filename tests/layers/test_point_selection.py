@@ -1,7 +1,5 @@
 """Training points and refinement cells."""
 
-from __future__ import annotations
-
 from unittest.mock import Mock
 
 import pytest

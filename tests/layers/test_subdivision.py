@@ -1,7 +1,5 @@
 """The subdivision loop."""
 
-from __future__ import annotations
-
 from unittest.mock import Mock
 
 import numpy as np

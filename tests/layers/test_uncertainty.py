@@ -1,7 +1,5 @@
 """Uncertainty and class selection."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

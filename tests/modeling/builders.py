@@ -1,7 +1,5 @@
 """What tests of models build them from."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A tiny PointRend mask head with its inputs, and the loop oracle that evaluates it."""
 
-from __future__ import annotations
-
 from functools import partial
 from types import SimpleNamespace
 

@@ -1,7 +1,5 @@
 """The coarse mask head; its values are compared with a loop in test_mask_head_inference.py."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

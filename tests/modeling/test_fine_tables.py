@@ -1,7 +1,5 @@
 """The first layer from tables: the same numbers from every layout."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import pairwise
 

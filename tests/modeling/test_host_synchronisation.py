@@ -1,7 +1,5 @@
 """Inference of the mask head never makes the host wait for its accelerator."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

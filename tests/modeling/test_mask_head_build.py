@@ -1,7 +1,5 @@
 """Building ``PointRendROIMaskHead``: what a configuration gives, and what it is refused for."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec
@@ -134,3 +132,18 @@ def test_a_pooler_is_refused(tiny):
     pooled = ShapeSpec(channels=256, width=14, height=14)
     with pytest.raises(ValueError, match=r"POOLER_TYPE is 'ROIAlignV2'.*StandardROIHeads"):
         build(tiny, pooled, ROI_MASK_HEAD__POOLER_TYPE="ROIAlignV2")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: TrainPointPlan(0, 3, 0.75), "TrainPointPlan.TRAIN_NUM_POINTS is 0"),
+        (lambda: TrainPointPlan(196, 0.5, 0.75), "TrainPointPlan.OVERSAMPLE_RATIO is 0.5"),
+        (lambda: TrainPointPlan(196, 3, 7.5), "TrainPointPlan.IMPORTANCE_SAMPLE_RATIO is 7.5"),
+        (lambda: SubdivisionPlan(28, -1, 784), "SubdivisionPlan.SUBDIVISION_STEPS is -1"),
+        (lambda: SubdivisionPlan(28, 3, 0), "SubdivisionPlan.SUBDIVISION_NUM_POINTS is 0"),
+    ],
+)
+def test_plans_built_without_a_configuration_are_checked(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

@@ -1,7 +1,5 @@
 """Inference of ``PointRendROIMaskHead`` against a loop over regions, cells and channels."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest

@@ -1,7 +1,5 @@
 """Training of ``PointRendROIMaskHead``: both losses against a loop, gradients, odd batches."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """The point loss and the point accuracy, by hand."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Which predictor answers, and in which chunks."""
 
-from __future__ import annotations
-
 import copy
 from unittest import mock
 

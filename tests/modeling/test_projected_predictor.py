@@ -1,7 +1,5 @@
 """The rearranged predictor against the plain one: values in inference, gradients in training."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from itertools import product

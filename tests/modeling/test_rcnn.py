@@ -1,7 +1,5 @@
 """Whole, very small models with the mask head in them: R-CNN and panoptic."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

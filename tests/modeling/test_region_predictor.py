@@ -3,8 +3,6 @@
 A loop in ``test_mask_head_training.py`` and ``test_mask_head_inference.py`` knows its values.
 """
 
-from __future__ import annotations
-
 from unittest.mock import Mock
 
 import pytest

@@ -1,7 +1,5 @@
 """The point MLP and its registry."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.config import CfgNode

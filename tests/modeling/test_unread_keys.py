@@ -1,7 +1,5 @@
 """What the configuration asks for and the model does not have is an error."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

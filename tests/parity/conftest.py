@@ -1,7 +1,5 @@
 """Upstream and ours side by side, with equal weights; images with masks."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Weights files that upstream's models write, in the format of the model zoo, in ours."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.modeling import build_model

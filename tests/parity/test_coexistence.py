@@ -1,7 +1,5 @@
 """Both packages in one process, in either order."""
 
-from __future__ import annotations
-
 import itertools
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Same weights in, same masks out."""
 
-from __future__ import annotations
-
 from unittest import mock
 
 import pytest

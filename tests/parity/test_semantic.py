@@ -1,7 +1,5 @@
 """Semantic FPN + PointRend: same weights in, same logits, labels, losses and gradients out."""
 
-from __future__ import annotations
-
 from functools import partial
 from unittest import mock
 

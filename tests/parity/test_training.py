@@ -1,7 +1,5 @@
 """Same weights and random state in, same losses and gradients out, in float64."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.parity.conftest import CONFIG

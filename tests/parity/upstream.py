@@ -1,7 +1,5 @@
 """Upstream beside ours: the models with equal weights, and what both are put through."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Sequence
 from unittest import mock

@@ -1,7 +1,5 @@
 """Every tool speaks with one voice: help, and a mistake of its user in one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Two trainings side by side: fake processes that write metrics."""
 
-from __future__ import annotations
-
 import sys
 import time
 

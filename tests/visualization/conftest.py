@@ -1,7 +1,5 @@
 """Pictures and masks that several tests draw."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Colours: fixed sequence, far apart for the eye, readable text."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

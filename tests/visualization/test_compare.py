@@ -1,7 +1,5 @@
 """Panels: exact sizes, equal colours of an object, contours and windows where they should be."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Drawing must work where neither matplotlib nor a display nor Detectron2 is installed."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

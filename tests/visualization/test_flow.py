@@ -1,7 +1,5 @@
 """Flows as colours and as arrows."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

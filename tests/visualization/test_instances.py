@@ -1,7 +1,5 @@
 """Overlays, pixel by pixel."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

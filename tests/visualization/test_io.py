@@ -1,7 +1,5 @@
 """Files: what is written is read back, orientation is applied, errors name the file."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

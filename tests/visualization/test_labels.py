@@ -1,7 +1,5 @@
 """Label plates: inside the image, beside the object, never over each other."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Maps of ids, coarse layers and points over an image, pixel by pixel."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Painted coverage against analytic areas and positions."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Outlines against an enumeration of boundary edges; drawing from crops against whole masks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

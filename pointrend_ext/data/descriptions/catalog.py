@@ -1,7 +1,5 @@
 """What Detectron2's catalogs hold already."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog

@@ -1,7 +1,5 @@
 """Reading and checking a description of a data set. docs/datasets.md explains every key."""
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Registering what a description describes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A folder of images and a folder of label maps as a data set."""
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence

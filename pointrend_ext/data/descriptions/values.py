@@ -1,7 +1,5 @@
 """What the values of a description may be, and the sentences for those that are something else."""
 
-from __future__ import annotations
-
 import difflib
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -35,7 +33,7 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="after")
-    def _check_classes(self) -> StrictModel:
+    def _check_classes(self) -> "StrictModel":
         classes = getattr(self, "classes", None) or []
         repeated = [name for index, name in enumerate(classes) if name in classes[:index]]
         if repeated:
@@ -53,7 +51,7 @@ class LabelValues(StrictModel):
     colors: list[_Color] | None = None
 
     @model_validator(mode="after")
-    def _check_numbers(self) -> LabelValues:
+    def _check_numbers(self) -> "LabelValues":
         number = len(self.classes)
         if self.colors is not None and len(self.colors) != number:
             raise ValueError(

@@ -1,7 +1,5 @@
 """The toy classes and how they map to COCO and panoptic ids."""
 
-from __future__ import annotations
-
 TOY_THING_CLASSES: tuple[str, ...] = ("star", "gear", "blob", "ring", "letter", "plate")
 """Names by contiguous thing id 0..5."""
 

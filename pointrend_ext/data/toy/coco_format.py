@@ -1,7 +1,5 @@
 """Scene -> COCO instances, panoptic segments and 8-bit label maps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -10,8 +10,6 @@ Layout, ``SPLIT`` being ``train`` or ``val``::
     ROOT/toy/sem_seg_SPLIT/*.png                   label maps over stuff and things
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -1,7 +1,5 @@
 """Sample the description of a scene from (seed, split, index) and nothing else."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .classes import TOY_STUFF_CLASSES, TOY_THING_CLASSES, TYPICAL_HUES

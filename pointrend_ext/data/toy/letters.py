@@ -1,7 +1,5 @@
 """Letter outlines, drawn by hand for this project in a box of [0, 1] x [0, 1], y down."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .raster import Outline

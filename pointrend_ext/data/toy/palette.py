@@ -1,7 +1,5 @@
 """Random colours: stuff by class, objects by contrast to what is already there."""
 
-from __future__ import annotations
-
 import colorsys
 
 import numpy as np

@@ -7,8 +7,6 @@ rounded to a fifth of a pixel. The outlines of a shape are taken together by the
 that the second one cuts a hole.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2

@@ -1,7 +1,5 @@
 """Register the toy data sets in Detectron2's catalogs; files are read when a set is loaded."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

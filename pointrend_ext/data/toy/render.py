@@ -1,7 +1,5 @@
 """Paint a scene: anti-aliased outlines, procedural textures, a little sensor noise."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

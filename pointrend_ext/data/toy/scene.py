@@ -1,7 +1,5 @@
 """The description of a toy scene, from which pictures and all annotations are made."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ All but the first outline of a shape are holes. ``size_px`` limits the detail: a
 gets fewer points, teeth and holes than one of 400, but the same character.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -6,8 +6,6 @@ another. All models are scored on the same draws: the interval of the difference
 then free of what makes an image hard for both, and is much narrower than the two intervals suggest.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist

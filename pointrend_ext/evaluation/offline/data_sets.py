@@ -1,7 +1,5 @@
 """What saved predictions are scored against."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Saved predictions of instances scored, several models on the same draws of images."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 from collections.abc import Mapping, Sequence

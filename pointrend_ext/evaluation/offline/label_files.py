@@ -1,7 +1,5 @@
 """Predicted label maps from a folder or from a results file."""
 
-from __future__ import annotations
-
 import os
 from collections import defaultdict
 from collections.abc import Iterator

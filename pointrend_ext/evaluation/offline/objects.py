@@ -1,7 +1,5 @@
 """The same true object in the predictions of several models."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 

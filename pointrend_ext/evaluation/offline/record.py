@@ -1,7 +1,5 @@
 """What an evaluation says: the content of ``evaluation.json``, with its types."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One evaluation of saved predictions, from file names to one dict."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Scores of models on draws of the images, and the intervals that follow."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +37,7 @@ class ModelScores:
         }
         return ModelRecord(self.name, self.file, self.num_predictions, scores, self.reliability)
 
-    def minus(self, base: ModelScores, level: float) -> Difference:
+    def minus(self, base: "ModelScores", level: float) -> Difference:
         """Return how much better this model is than ``base`` on the same draws."""
         gains: TaskScores = {}
         for task, own in self.tasks.items():

@@ -1,7 +1,5 @@
 """Saved label maps scored, several models on the same draws of images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Evaluations as text and CSV."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import astuple
 from pathlib import Path

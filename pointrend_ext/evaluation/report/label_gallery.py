@@ -1,7 +1,5 @@
 """Pictures of the images in which the label maps of models differ most."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 

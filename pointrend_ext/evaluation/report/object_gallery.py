@@ -1,7 +1,5 @@
 """Pictures of the objects in which models differ most."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

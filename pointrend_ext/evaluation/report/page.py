@@ -1,7 +1,5 @@
 """The report: which sections there are and what is in them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Pictures inside a page, and the colours of models in all of them."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Plots of an evaluation, as SVG with their captions."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +25,7 @@ _SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 def plot_over_iou(evaluation: Evaluation) -> Picture:
     """Plot AP over the IoU threshold with intervals, one plot per task of instances."""
 
-    def draw(axes: Axes, task: str) -> None:
+    def draw(axes: "Axes", task: str) -> None:
         for number, model in enumerate(evaluation.models):
             values, low, high = _columns(model.scores[task][f"AP{iou}"] for iou in _IOUS)
             x, color = np.array(_IOUS) / 100, model_color(number)
@@ -42,7 +40,7 @@ def plot_over_iou(evaluation: Evaluation) -> Picture:
 def plot_by_size(evaluation: Evaluation) -> Picture:
     """Plot AP by object size as bars with intervals, one plot per task of instances."""
 
-    def draw(axes: Axes, task: str) -> None:
+    def draw(axes: "Axes", task: str) -> None:
         _bars(axes, evaluation, task, _SIZES)
         axes.set(title=TASK_TITLES[task], ylabel="AP", ylim=(0, None))
 
@@ -72,7 +70,7 @@ def plot_classes(evaluation: Evaluation, task: str, prefix: str, title: str) -> 
     if num_middle:
         shown = shown[: _MOST_CLASSES // 2] + shown[-(_MOST_CLASSES // 2) :]
 
-    def draw(axes: Axes, title: str) -> None:
+    def draw(axes: "Axes", title: str) -> None:
         _bars(axes, evaluation, task, {m: m.removeprefix(prefix) for m in shown}, horizontal=True)
         axes.set(title=title, xlim=(0, None))
 
@@ -93,7 +91,7 @@ def plot_reliability(evaluation: Evaluation) -> Picture:
     """Plot how many predictions were right over their score, one plot per IoU."""
     ious = list(evaluation.models[0].reliability[0].precision)
 
-    def draw(axes: Axes, iou: str) -> None:
+    def draw(axes: "Axes", iou: str) -> None:
         axes.plot([0, 1], [0, 1], color="#a1a1aa", linewidth=1, linestyle="--")
         for number, model in enumerate(evaluation.models):
             shares = [(r.mean_score, r.precision[iou]) for r in model.reliability]
@@ -113,7 +111,7 @@ def plot_reliability(evaluation: Evaluation) -> Picture:
 def plot_curves(curves: Curves) -> Picture:
     """Plot training losses, one plot per loss."""
 
-    def draw(axes: Axes, name: str) -> None:
+    def draw(axes: "Axes", name: str) -> None:
         for number, (run, losses) in enumerate(curves.items()):
             points = np.array(losses.get(name, ()), dtype=float).reshape(-1, 2)
             axes.plot(*points.T, linewidth=1, color=model_color(number), label=run)
@@ -126,7 +124,7 @@ def plot_curves(curves: Curves) -> Picture:
 def _plot(
     panels: Iterable[str],
     size: tuple[float, float],
-    draw: Callable[[Axes, str], None],
+    draw: "Callable[[Axes, str], None]",
     **legend: Any,
 ) -> str:
     """Draw plots of ``size`` inches side by side, the legend in the first; return a data URI."""
@@ -146,7 +144,7 @@ def _plot(
 
 
 def _bars(
-    axes: Axes,
+    axes: "Axes",
     evaluation: Evaluation,
     task: str,
     names: Mapping[str, str],
@@ -183,7 +181,7 @@ def _columns(scores: Iterable[Score]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return values, np.where(np.isnan(low), values, low), np.where(np.isnan(high), values, high)
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: "Figure") -> str:
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 

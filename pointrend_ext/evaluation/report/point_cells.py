@@ -1,7 +1,5 @@
 """The row of a gallery picture that shows where models refined."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The objects that a report shows, with their masks."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """From what the user typed to pictures and videos."""
 
-from __future__ import annotations
-
 import glob
 import re
 from collections.abc import Container, Iterator, Sequence
@@ -43,7 +41,7 @@ class Input:
         return self.camera is not None or self.path.suffix.lower() in VIDEO_SUFFIXES
 
     @classmethod
-    def of_camera(cls, number: int) -> Input:
+    def of_camera(cls, number: int) -> "Input":
         """Take a camera as an input."""
         return cls(Path(f"camera {number}"), Path(f"camera_{number}"), number)
 

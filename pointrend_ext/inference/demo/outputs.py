@@ -1,7 +1,5 @@
 """What is written for an image: overlay, COCO results, masks, cut-outs."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Mapping

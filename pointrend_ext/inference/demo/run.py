@@ -1,7 +1,5 @@
 """Going through pictures and videos; one that is broken does not stop the others."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Colours that stay with an object: from frame to frame, and from model to model."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from detectron2.structures import Boxes, pairwise_iou

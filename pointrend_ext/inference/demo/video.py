@@ -1,7 +1,5 @@
 """Reading and writing videos with PyAV, and reading cameras with OpenCV."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Labels that are refined by subdivision without a full-resolution map of every class."""
 
-from __future__ import annotations
-
 import math
 
 import torch

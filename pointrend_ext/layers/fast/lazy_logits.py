@@ -1,7 +1,5 @@
 """Logits of a map that was doubled and corrected, computed where they are asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

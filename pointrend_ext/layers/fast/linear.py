@@ -1,7 +1,5 @@
 """A fully connected layer, by the fastest library at hand."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Reading all channels of a map at points, with one row per point."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The parts of feature maps that regions lie in, as tables with one row per cell."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,7 +73,7 @@ class RegionWindows:
     @classmethod
     def cut(
         cls, feature: Tensor, stride: float, images: Sequence[int], windows: Sequence[Window]
-    ) -> RegionWindows:
+    ) -> "RegionWindows":
         """Copy the cells around each region.
 
         Args:
@@ -97,7 +95,7 @@ class RegionWindows:
         return cls(at_least_float32(rows), _columns(layout, feature), feature.shape[-2:], stride)
 
     @classmethod
-    def whole(cls, feature: Tensor, stride: float, images: Sequence[int]) -> RegionWindows:
+    def whole(cls, feature: Tensor, stride: float, images: Sequence[int]) -> "RegionWindows":
         """Read a map where it is, if its channels lie side by side; else copy it once.
 
         Args:

@@ -1,7 +1,5 @@
 """From one plane per channel to one row per cell, and back."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The largest of many numbers."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,8 +5,6 @@ four cells around a point, with its weight. Reading P points costs 4 P rows, wha
 size of the map. The values are those of ``point_sample``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ A sort looks at every pixel's classes one by one; running maxima take whole plan
 times faster. They are the same numbers, ties included: of equal logits the lower class wins.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Labels and gaps of doubled logits, without the doubled logits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -4,8 +4,6 @@ AlignSeg: Feature-Aligned Segmentation Networks (Huang et al., TPAMI 2021), sect
 called AlignFA; definition as in speedinghzl/AlignSeg at ac7582d3, with two separate branches.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ Differences: zero flow is the identity unless a published grid is asked for, flo
 and the sum with the fine map is included.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 

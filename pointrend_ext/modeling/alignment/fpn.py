@@ -1,7 +1,5 @@
 """A feature pyramid network whose top-down path aligns what it adds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

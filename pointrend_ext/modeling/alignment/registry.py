@@ -1,7 +1,5 @@
 """The registry of feature alignments, and looking at the flows that they predict."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Losses over points, and what is logged about them. Pure functions."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

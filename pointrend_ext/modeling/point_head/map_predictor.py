@@ -1,7 +1,5 @@
 """What are the logits at these points of these images?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -51,7 +49,7 @@ class MapInputs:
             for feature, stride in zip(self.features, self.strides, strict=True)
         ]
 
-    def image(self, number: int) -> MapInputs:
+    def image(self, number: int) -> "MapInputs":
         """Return the same for one image, N = 1."""
         one = slice(number, number + 1)
         return replace(

@@ -1,8 +1,6 @@
 """How many points a head trains on and refines, validated when the model is built."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 from detectron2.config import CfgNode
 
@@ -21,32 +19,30 @@ class TrainPointPlan:
         oversample_ratio: k, candidates per point, at least 1.
         importance_sample_ratio: beta in [0, 1], share of points taken from the most uncertain
             candidates.
+        name: of the configuration node, as the user writes it, for the messages.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     num_points: int
     oversample_ratio: float
     importance_sample_ratio: float
+    name: InitVar[str] = "TrainPointPlan"
 
-    @classmethod
-    def from_node(cls, node: CfgNode, name: str) -> TrainPointPlan:
-        """Read a point head's node.
-
-        Args:
-            node: the node.
-            name: how the user writes it, for the messages.
-
-        Raises:
-            ValueError: a value out of its range.
-        """
-        points, ratio = node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO
-        share = node.IMPORTANCE_SAMPLE_RATIO
+    def __post_init__(self, name: str) -> None:
+        points, ratio, share = self.num_points, self.oversample_ratio, self.importance_sample_ratio
         check_values(
             name,
             ("TRAIN_NUM_POINTS", points, points >= 1, "at least 1"),
             ("OVERSAMPLE_RATIO", ratio, ratio >= 1, "at least 1"),
             ("IMPORTANCE_SAMPLE_RATIO", share, 0 <= share <= 1, "a share in [0, 1]"),
         )
-        return cls(points, ratio, share)
+
+    @classmethod
+    def from_node(cls, node: CfgNode, name: str) -> "TrainPointPlan":
+        """Read a point head's node, of that name."""
+        return cls(node.TRAIN_NUM_POINTS, node.OVERSAMPLE_RATIO, node.IMPORTANCE_SAMPLE_RATIO, name)
 
 
 @dataclass(frozen=True)
@@ -57,11 +53,19 @@ class SubdivisionPlan:
         start_side: side of the grid that is predicted densely.
         steps: doublings after it.
         num_points: cells corrected per doubling.
+        name: as for ``TrainPointPlan``.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     start_side: int
     steps: int
     num_points: int
+    name: InitVar[str] = "SubdivisionPlan"
+
+    def __post_init__(self, name: str) -> None:
+        _check_subdivision(name, self.steps, self.num_points)
 
     @property
     def final_side(self) -> int:
@@ -74,21 +78,17 @@ class SubdivisionPlan:
         return self.start_side**2 + self.steps * self.num_points
 
     @classmethod
-    def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> SubdivisionPlan:
+    def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> "SubdivisionPlan":
         """Read a point head's node, and skip the steps that would correct every cell.
 
         Args:
             node: the node.
             name: how the user writes it, for the messages.
             coarse_side: side of the coarse mask.
-
-        Raises:
-            ValueError: a value out of its range.
         """
-        steps = node.SUBDIVISION_STEPS
-        check_values(name, ("SUBDIVISION_STEPS", steps, steps >= 0, "at least 0"))
-        num_points = _subdivision_points(node, name)
-        return cls(*fold_subdivision(coarse_side, steps, num_points), num_points)
+        num_points = node.SUBDIVISION_NUM_POINTS
+        side, steps = fold_subdivision(coarse_side, node.SUBDIVISION_STEPS, num_points)
+        return cls(side, steps, num_points, name)
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,21 @@ class MapSubdivisionPlan:
     Attributes:
         steps: doublings, from the coarse stride to full resolution.
         num_points: cells corrected per image and doubling.
+        name: as for ``TrainPointPlan``.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     steps: int
     num_points: int
+    name: InitVar[str] = "MapSubdivisionPlan"
+
+    def __post_init__(self, name: str) -> None:
+        _check_subdivision(name, self.steps, self.num_points)
 
     @classmethod
-    def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> MapSubdivisionPlan:
+    def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> "MapSubdivisionPlan":
         """Read a point head's node.
 
         Args:
@@ -126,10 +134,12 @@ class MapSubdivisionPlan:
             f"{steps} doublings lead to full resolution; or -1, which derives it"
         )
         check_values(name, ("SUBDIVISION_STEPS", stated, stated in (-1, steps), doublings))
-        return cls(steps, _subdivision_points(node, name))
+        return cls(steps, node.SUBDIVISION_NUM_POINTS, name)
 
 
-def _subdivision_points(node: CfgNode, name: str) -> int:
-    points = node.SUBDIVISION_NUM_POINTS
-    check_values(name, ("SUBDIVISION_NUM_POINTS", points, points >= 1, "at least 1"))
-    return points
+def _check_subdivision(name: str, steps: int, num_points: int) -> None:
+    check_values(
+        name,
+        ("SUBDIVISION_STEPS", steps, steps >= 0, "at least 0"),
+        ("SUBDIVISION_NUM_POINTS", num_points, num_points >= 1, "at least 1"),
+    )

@@ -1,7 +1,5 @@
 """Which predictor answers, and for how many regions at a time: the rules, in one place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import TypeGuard
 

@@ -1,7 +1,5 @@
 """What the logits at points of regions are predicted from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,7 +38,7 @@ class RegionInputs:
         """Number of the image of each region."""
         return [image for image, boxes in enumerate(self.boxes_px) for _ in range(len(boxes))]
 
-    def select(self, regions: Sequence[int]) -> RegionInputs:
+    def select(self, regions: Sequence[int]) -> "RegionInputs":
         """Return the same for some of the regions, by their numbers, ascending."""
         numbers = torch.tensor(regions).to(self.classes.device, non_blocking=True)
         images = self.images

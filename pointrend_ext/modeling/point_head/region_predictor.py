@@ -1,7 +1,5 @@
 """What are the logits at these points of these regions? The plain answer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor, nn

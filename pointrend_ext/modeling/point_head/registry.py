@@ -1,7 +1,5 @@
 """The registry of point heads."""
 
-from __future__ import annotations
-
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn

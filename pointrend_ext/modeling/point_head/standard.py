@@ -1,7 +1,5 @@
 """The point head of the paper (section 3.2): an MLP shared by all points."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import fvcore.nn.weight_init as weight_init

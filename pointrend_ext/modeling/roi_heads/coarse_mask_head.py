@@ -1,7 +1,5 @@
 """The coarse mask head (section 4.1 of the paper): convolutions, then fully connected layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import fvcore.nn.weight_init as weight_init

@@ -1,7 +1,5 @@
 """PointRend for instances: a coarse mask per region, refined at points."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

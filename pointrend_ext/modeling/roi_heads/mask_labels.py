@@ -1,7 +1,5 @@
 """Ground truth at points."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 

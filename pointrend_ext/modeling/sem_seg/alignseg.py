@@ -4,8 +4,6 @@ AlignSeg: Feature-Aligned Segmentation Networks (Huang et al., TPAMI 2021); laye
 speedinghzl/AlignSeg at ac7582d3.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

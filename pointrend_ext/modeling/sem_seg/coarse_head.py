@@ -1,7 +1,5 @@
 """Building the head that predicts the coarse class map."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from detectron2.config import CfgNode

@@ -3,8 +3,6 @@
 N images, C classes (two or more), H and W of the labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Layers that the semantic decoders SFNetHead and AlignSegHead have in common."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import fvcore.nn.weight_init as weight_init

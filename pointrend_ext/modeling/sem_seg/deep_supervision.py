@@ -1,7 +1,5 @@
 """What semantic heads with losses at inner layers have in common."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any

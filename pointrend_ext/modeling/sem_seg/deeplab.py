@@ -5,8 +5,6 @@ The layers, their names and the losses are those of Detectron2's DeepLab project
 other heads is in ``LogitsHead``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

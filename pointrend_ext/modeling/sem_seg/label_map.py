@@ -1,7 +1,5 @@
 """Label maps: of logits, and of the ground truth at points."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -3,8 +3,6 @@
 N images, C classes, (h, w) the size of the logits, (H, W) that of the labels.
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, reduce

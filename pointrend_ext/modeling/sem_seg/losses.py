@@ -4,8 +4,6 @@ N images, C classes, P points; (h, w) is the size of coarse logits, (H, W) that 
 binary model has C = 1: label 1 where its logit is positive, else 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """PointRend for semantics: the class map of another head, refined at points."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Detectron2's semantic segmentor for heads that know which pixels are padding."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from detectron2.config import CfgNode, configurable

@@ -4,8 +4,6 @@ Semantic Flow for Fast and Accurate Scene Parsing (Li et al., ECCV 2020), sectio
 lxtGH/SFSegNets at ba475baf.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

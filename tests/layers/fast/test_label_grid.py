@@ -1,7 +1,5 @@
 """Labels refined without the full logits: the arg max of the full logits, refined."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

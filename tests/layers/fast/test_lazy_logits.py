@@ -1,7 +1,5 @@
 """Logits computed where they are asked for: those of the full map, whatever has happened to it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The fully connected layer: the same numbers from either library, and a gradient where asked."""
 
-from __future__ import annotations
-
 import sys
 from unittest.mock import Mock
 

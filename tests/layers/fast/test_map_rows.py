@@ -1,7 +1,5 @@
 """Reading all channels of a map at points: one value whatever the layout."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

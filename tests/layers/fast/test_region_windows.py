@@ -1,7 +1,5 @@
 """Tables of the cells around regions: the values of the plain sampler, wherever a box lies."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Rows of cells: the values of the planes, whatever the layout, type and number of channels."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The largest of many numbers: those of a full search, whatever the sample says."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Reading tables by taps: against a loop, against the plain sampler, and its gradient."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

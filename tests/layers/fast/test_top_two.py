@@ -3,8 +3,6 @@
 ``top_two`` itself is tested with the uncertainty that it serves, in ``test_uncertainty.py``.
 """
 
-from __future__ import annotations
-
 import pytest
 import torch
 

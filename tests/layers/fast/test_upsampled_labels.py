@@ -1,7 +1,5 @@
 """Labels and gaps of doubled logits against the doubled logits themselves."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.nn import functional as F

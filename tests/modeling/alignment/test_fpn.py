@@ -1,7 +1,5 @@
 """The aligned FPN: names and start of Detectron2's, whatever is built on it."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from unittest import mock
 

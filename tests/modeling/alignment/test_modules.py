@@ -1,7 +1,5 @@
 """FAM, GatedFAM and CAB: definitions, sizes, starting point."""
 
-from __future__ import annotations
-
 from unittest import mock
 
 import pytest

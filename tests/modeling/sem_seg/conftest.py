@@ -1,7 +1,5 @@
 """A tiny semantic PointRend head with its inputs, and the loop oracle that evaluates it."""
 
-from __future__ import annotations
-
 import math
 from contextlib import contextmanager
 from functools import partial

@@ -1,7 +1,5 @@
 """Tiny heads that read the maps of a ResNet, by the name that a configuration gives them."""
 
-from __future__ import annotations
-
 import torch
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_sem_seg_head

@@ -1,7 +1,5 @@
 """SFNetHead and AlignSegHead: the papers' decoders; sizes, deep supervision, PointRend."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

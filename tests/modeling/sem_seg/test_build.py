@@ -1,7 +1,5 @@
 """Building ``PointRendSemanticHead``: what a configuration gives, and what it is refused for."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec

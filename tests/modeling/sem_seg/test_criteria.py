@@ -1,7 +1,5 @@
 """Losses of label maps by name, against loops."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

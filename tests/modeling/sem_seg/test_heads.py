@@ -1,7 +1,5 @@
 """What holds for every head of this package that predicts from the maps of a ResNet."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from detectron2.layers import ShapeSpec

@@ -1,7 +1,5 @@
 """Inference of ``PointRendSemanticHead`` against the loop oracle, image by image, in float64."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

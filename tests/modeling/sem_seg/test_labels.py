@@ -1,8 +1,6 @@
 """Label maps: truth at points, arg max of logits, and ``PointRendSemanticHead.labels``, which finds
 it in a fraction of the memory."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

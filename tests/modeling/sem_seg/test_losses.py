@@ -1,7 +1,5 @@
 """Losses of semantic heads beyond their values, which ``test_heads`` compares."""
 
-from __future__ import annotations
-
 import math
 from types import SimpleNamespace
 

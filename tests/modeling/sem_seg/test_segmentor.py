@@ -1,7 +1,5 @@
 """``PointRendSemanticSegmentor``: what it tells its head, and what it returns."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from unittest import mock
 

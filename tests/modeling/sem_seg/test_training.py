@@ -1,7 +1,5 @@
 """Training of ``PointRendSemanticHead`` against the loop oracle with the same random draws."""
 
-from __future__ import annotations
-
 from unittest import mock
 
 import pytest

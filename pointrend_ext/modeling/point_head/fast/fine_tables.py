@@ -1,7 +1,5 @@
 """The first layer of a point head on fine-grained features, from tables with one row per cell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial, reduce
 

@@ -1,7 +1,5 @@
 """The answers of ``MapPointPredictor``, with a row per point."""
 
-from __future__ import annotations
-
 from functools import reduce
 
 import torch

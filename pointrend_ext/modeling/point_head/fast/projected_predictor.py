@@ -1,7 +1,5 @@
 """What are the logits at these points of these regions? The fast answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

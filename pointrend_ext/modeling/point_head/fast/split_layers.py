@@ -1,7 +1,5 @@
 """The layers of a point head, split by what they read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +38,7 @@ class SplitPointLayers:
     out_bias: Tensor
 
     @classmethod
-    def of(cls, head: StandardPointHead, map_channels: Sequence[int]) -> SplitPointLayers:
+    def of(cls, head: StandardPointHead, map_channels: Sequence[int]) -> "SplitPointLayers":
         """Split the weights.
 
         Args:
