@@ -48,8 +48,9 @@ def convert_weights(
             that do not fill the model.
         ModuleNotFoundError: safetensors are to be written and are not installed.
     """
-    target = Path(target)
-    if target.suffix not in ENDINGS or target.resolve() == Path(source).resolve():
+    target, source_file = Path(target), Path(str(source).partition("?")[0])  # without its query
+    is_source = source_file.exists() and target.exists() and target.samefile(source_file)
+    if target.suffix not in ENDINGS or is_source:
         raise ValueError(
             f"The converted weights cannot be written to {str(target)!r}: give the name of another "
             f"file than the source's, with one of the endings {', '.join(ENDINGS)}."

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from detectron2.structures import BitMasks, PolygonMasks
 
 from tests.modeling.builders import BOTH_LEVELS
 
@@ -171,3 +172,31 @@ def test_logs_the_point_accuracy(tiny, event_storage):
     assert all(module.training for module in head.modules())
     assert 0 <= event_storage.latest()["point/accuracy"][0] <= 1
     assert "mask_rcnn/accuracy" in event_storage.latest()
+
+
+def test_one_batch_is_learnt(tiny, event_storage):
+    head = tiny.head(std=0.2)
+    proposals = tiny.proposals(tiny.boxes, tiny.classes)
+    for x in proposals:  # the left half of each image
+        x.gt_masks.tensor.zero_()
+        x.gt_masks.tensor[:, :, :20] = True
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.01)
+    history = []
+    for step in range(80):
+        history.append(losses(head, tiny.features(), proposals, seed=step)["loss_mask_point"])
+        optimizer.zero_grad()
+        history[-1].backward()
+        optimizer.step()
+    assert sum(history[-20:]) < 0.5 * sum(history[:20])
+
+
+def test_polygons_give_the_losses_of_their_bitmasks(tiny, event_storage):
+    head = tiny.head()
+    proposals = tiny.proposals([tiny.boxes[0]], [tiny.classes[0]], SIZES[:1])
+    polygons = PolygonMasks([[[1.0, 2, 30, 2, 30, 25, 1, 25]], [[3.0, 4, 20, 4, 20, 30]]])
+    got = []
+    for masks in (polygons, BitMasks.from_polygon_masks(polygons, *SIZES[0])):
+        proposals[0].gt_masks = masks
+        features = tiny.features(num_images=1)
+        got.append(losses(head, features, proposals)["loss_mask_point"])
+    assert torch.equal(*got)

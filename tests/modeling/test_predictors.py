@@ -21,6 +21,7 @@ from pointrend_ext.modeling.point_head.fast import (
     ProjectedRegionPredictor,
     map_row_predictor,
 )
+from tests.modeling.builders import BOTH_LEVELS
 
 
 class OwnPointHead(StandardPointHead):
@@ -98,6 +99,16 @@ def test_training_projects_from_400_classes_on(regions, channels, kind):
     assert type(training_predictor(regions.point_head(inputs), inputs)) is kind
 
 
+@pytest.mark.parametrize(
+    ("points_per_step", "sizes"), [(784, [4, 4, 4, 1]), (1, [13]), (10**7, [1] * 13)]
+)
+@torch.no_grad()
+def test_chunks_are_bounded_by_the_points_asked_for_at_once(regions, points_per_step, sizes):
+    inputs = regions.inputs((6, 7))
+    found = chunks(regions.point_head(inputs, cls=OwnPointHead), inputs, points_per_step)
+    assert [len(numbers) for numbers, _ in found] == sizes
+
+
 @pytest.mark.parametrize("cls", [StandardPointHead, OwnPointHead])
 @pytest.mark.parametrize(("limit", "sizes"), [(1, [1] * 7), (40, [3, 3, 1]), (10**6, [7])])
 @torch.no_grad()
@@ -163,6 +174,19 @@ def test_inference_mode_and_every_precision(tiny, layout, features_in, head_in, 
     tolerance = 2e-2 if torch.bfloat16 in lowest else 3e-3 if torch.float16 in lowest else 1e-5
     assert exact.std() > 0.05
     assert (got - exact).abs().max() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.01)], ids=str
+)
+def test_half_precision_is_close_where_points_are_chosen(tiny, dtype, tolerance):
+    head = tiny.head(**BOTH_LEVELS).eval()
+    with torch.no_grad():
+        expected = tiny.masks(head, tiny.features())
+        got = tiny.masks(head.to(dtype), tiny.features(dtype=dtype))
+    difference = (got - expected).abs()
+    assert difference.max() < tolerance
+    assert difference.mean() < tolerance / 10
 
 
 def test_inference_outside_no_grad_gives_the_same_masks(tiny):

@@ -64,6 +64,25 @@ def test_a_checkpoint_loads_and_training_starts_from_a_bilinear_fpn(rng, name, f
     aligned.load_state_dict(aligned.state_dict(), strict=True)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_each_level_has_its_own_alignment_which_is_trained(rng, name):
+    options = {"CHANNELS": 5, "NORM": "", "ZERO_INIT": False}
+    opts = [x for key, value in options.items() for x in (f"MODEL.FPN.ALIGNMENT.{key}", value)]
+    aligned = with_alignment(name, *(opts if name == "CAB" else opts[:2] + opts[4:])).train()
+    modules = {k: m for k, m in aligned.named_modules() if isinstance(m, KINDS[name])}
+    assert list(modules) == ["fpn_align2", "fpn_align3", "fpn_align4"]
+    every = [p for m in modules.values() for p in m.parameters()]
+    assert len({id(p) for p in every}) == len(every)
+    assert any(5 in p.shape for p in every)
+    assert not any("norm" in key for m in modules.values() for key in m.state_dict())
+    maps = aligned(torch.randn(2, 3, 64, 96, generator=rng))
+    sum(m.square().mean() for m in maps.values()).backward()
+    for key, parameter in aligned.named_parameters():
+        if not key.startswith("bottom_up"):
+            assert parameter.grad.isfinite().all(), key
+            assert parameter.grad.abs().max() > 0, key
+
+
 def test_levels_are_fused_with_the_alignment_of_their_stage(rng):
     aligned = with_alignment("FAM")
     with torch.no_grad():

@@ -71,7 +71,11 @@ def make_head(name, opts=(), shapes=None, std=0.3, **overrides):
     """A tiny head; ``opts`` are further keys and values of the configuration."""
     cfg = make_cfg(name, **overrides)
     cfg.merge_from_list(list(opts))
-    return randomize(build_sem_seg_head(cfg, shapes or shapes_of(name)), std)
+    cfg.freeze()
+    before = cfg.dump()
+    head = build_sem_seg_head(cfg, shapes or shapes_of(name))
+    assert cfg.dump() == before, "building a head must not change the configuration"
+    return randomize(head, std)
 
 
 def make_features(rng, size_hw, shapes=SHAPES, num_images=2, dtype=torch.float32):

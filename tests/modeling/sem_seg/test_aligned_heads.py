@@ -222,3 +222,44 @@ def test_the_flow_of_the_context_is_recorded_in_pixels(rng):
     rows, columns = coarsest.shape[-2:]
     torch.testing.assert_close(got[:, 0], unit[:, 0] * (columns - 1) / 6)
     torch.testing.assert_close(got[:, 1], unit[:, 1] * (rows - 1) / 6)
+
+
+PUBLISHED = [
+    (
+        SFNetHead,
+        {
+            "ppm.stages.3.weight": (256, 2048, 1, 1),
+            "ppm.bottleneck.weight": (256, 3072, 1, 1),
+            "fpn_in.0.bias": (256,),
+            "fpn_align.2.flow_make.weight": (2, 256, 3, 3),
+            "fuse.weight": (256, 1024, 3, 3),
+            "auxiliary.2.conv.bias": (256,),
+            "predictor.weight": (19, 256, 1, 1),
+        },
+        ("fpn_align", 3 * 70144),
+    ),
+    (
+        AlignSegHead,
+        {
+            "context.adapt.0.weight": (2048, 2048, 1, 1),
+            "context.pool.1.weight": (256, 2048, 3, 3),
+            "context.delta_gen.0.weight": (256, 512, 1, 1),
+            "rrb_in.3.unify.weight": (256, 2048, 1, 1),
+            "rrb_in.3.residual.0.weight": (64, 256, 3, 3),
+            "predictor.weight": (19, 256, 1, 1),
+        },
+        ("cab", 4 * 272384),
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "shapes", "alignment"), PUBLISHED)
+def test_published_shapes(kind, shapes, alignment):
+    """The layers of the released networks, at their widths (on the meta device)."""
+    inputs = {f"res{i + 2}": ShapeSpec(channels=256 * 2**i, stride=4 * 2**i) for i in range(4)}
+    with torch.device("meta"):
+        head = kind(input_shape=inputs, num_classes=19, common_stride=4, aux_loss_weight=1.0)
+    state = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    assert {name: state.get(name) for name in shapes} == shapes
+    module, count = alignment
+    assert sum(p.numel() for p in getattr(head, module).parameters()) == count

@@ -42,6 +42,21 @@ def all_losses(logits, targets):
         yield upsampled_loss(criterion, logits, targets, stride=4, ignore_value=IGNORE)
 
 
+def test_coarse_losses_leave_what_the_head_can_do_alone(rng):
+    logits, targets = random_case(rng, (8, 12))
+    head = fpn_head(NUM_CLASSES)
+    results = []
+    for losses in (
+        coarse_losses(head, x := logits.clone().requires_grad_(), targets),
+        head.losses(y := logits.clone().requires_grad_(), targets),
+    ):
+        losses["loss_sem_seg"].backward()
+        results.append(losses)
+    assert results[0].keys() == results[1].keys()
+    assert results[0]["loss_sem_seg"].item() == results[1]["loss_sem_seg"].item()
+    assert torch.equal(x.grad, y.grad)
+
+
 def test_one_valid_image_in_the_batch_is_enough(rng):
     logits, targets = random_case(rng, (9, 15))
     targets[1] = IGNORE
