@@ -47,13 +47,14 @@ FULL = mask_util.encode(np.asfortranarray(list(masks())[2]))["counts"]
     [
         ({"size": [60, 40], "counts": [2400]}, r"\(60, 40\), the image \(40, 60\)"),
         ({"counts": [2400]}, r"keys .*not 'size' and 'counts'"),
+        ({"size": [40, 60], "counts": [10, 20]}, "mask add up to 30, not to the 2400 pixels"),
         *(
-            ({"size": [40, 60], "counts": counts}, r"mask add up|compressed format")
-            for counts in ([10, 20], [2500], [-100, 2500], b"zzzz", FULL[: len(FULL) // 2])
+            ({"size": [40, 60], "counts": counts}, "mask add up|compressed format")
+            for counts in ([2500], [-100, 2500], FULL[: len(FULL) // 2])
         ),
         *(
-            ({"size": [40, 60], "counts": counts}, r"compressed format|32 bits|ascii")
-            for counts in ("", "\t\n", b"\xff\xff", b"o" * 20)
+            ({"size": [40, 60], "counts": counts}, "compressed format")
+            for counts in ("", "\t\n", b"zzzz", b"\xff\xff", b"o" * 20)
         ),
     ],
 )
