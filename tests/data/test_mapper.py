@@ -190,7 +190,9 @@ def test_semantic_augmentation_is_used_for_semantic_models_alone(semantic):
     cfg, record, _ = semantic
     crop(cfg, 16, 24)
     cfg.INPUT.MIN_SIZE_TRAIN = (80,)
-    assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
+    for architecture in ("SemanticSegmentor", "PointRendSemanticSegmentor"):
+        cfg.MODEL.META_ARCHITECTURE = architecture
+        assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
     cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
     result = build_mapper(cfg, is_train=True)(record)
     assert result["sem_seg"].shape == (80, 120)  # cropped before it is resized
