@@ -20,25 +20,21 @@ def test_nothing_drawn_is_the_identity():
 
 
 @pytest.mark.parametrize(
-    ("jitter", "expected"),
+    ("image_format", "jitter", "expected"),
     [
-        ({"brightness": 32.0}, [255, 132, 32]),
-        ({"brightness": -32.0}, [218, 68, 0]),
-        ({"contrast": 1.5}, [255, 150, 0]),
-        ({"contrast": 0.5}, [125, 50, 0]),
-        ({"brightness": 10.6, "contrast": 0.5}, [127, 55, 5]),
+        ("BGR", {"brightness": 32.0}, [255, 132, 32]),
+        ("BGR", {"brightness": -32.0}, [218, 68, 0]),
+        ("BGR", {"contrast": 1.5}, [255, 150, 0]),
+        ("BGR", {"contrast": 0.5}, [125, 50, 0]),
+        ("BGR", {"brightness": 10.6, "contrast": 0.5}, [127, 55, 5]),
+        ("RGB", {"hue": 60}, [0, 255, 0]),  # 120 degrees: red turns into green
+        ("RGB", {"hue": -60}, [0, 0, 255]),
+        ("BGR", {"hue": 60}, [0, 0, 255]),  # blue turns into red
     ],
 )
-def test_values_by_hand(jitter, expected):
-    image = np.array([[[250, 100, 0]]], dtype=np.uint8)
-    assert ColorJitter("BGR", **jitter)(image)[0, 0].tolist() == expected
-
-
-def test_hue_by_hand():
-    red = np.array([[[255, 0, 0]]], dtype=np.uint8)
-    assert ColorJitter("RGB", hue=60)(red)[0, 0].tolist() == [0, 255, 0]  # 120 degrees: green
-    assert ColorJitter("RGB", hue=-60)(red)[0, 0].tolist() == [0, 0, 255]
-    assert ColorJitter("BGR", hue=60)(red)[0, 0].tolist() == [0, 0, 255]  # blue turns into red
+def test_values_by_hand(image_format, jitter, expected):
+    image = np.array([[[255, 0, 0] if "hue" in jitter else [250, 100, 0]]], dtype=np.uint8)
+    assert ColorJitter(image_format, **jitter)(image)[0, 0].tolist() == expected
 
 
 def test_ranges_and_probabilities():

@@ -22,10 +22,10 @@ from tests.data.builders import annotation, semantic, square, without
 BOXED = without(annotation(), "segmentation")
 
 
-def train_items(cfg, data, number=8, mapper=None):
-    """The first ``number`` training items by image id."""
+def train_items(cfg, data, mapper=None):
+    """The first eight training items by image id."""
     cfg.DATASETS.TRAIN = (data.name,)
-    batches = itertools.islice(build_train_loader(cfg, mapper), number)
+    batches = itertools.islice(build_train_loader(cfg, mapper), 8)
     return {item["image_id"]: item for batch in batches for item in batch}
 
 
@@ -136,7 +136,7 @@ def test_workers_count_into_the_same_counter(cfg, coco):
     data = coco(
         [annotation(1), annotation(1, bbox=[100, 5, 20, 20]), annotation(2, bbox=[1, 1, 0, 0])]
     )
-    train_items(cfg, data, 8, mapper)
+    train_items(cfg, data, mapper)
     gc.collect()
     counts = mapper.drops.counts()
     assert counts.keys() == {DropCause.BOX_OUTSIDE, DropCause.BAD_BOX}

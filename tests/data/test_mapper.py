@@ -60,16 +60,15 @@ def test_pointrend_gets_bitmasks_whatever_the_config_says(cfg, record, caplog, h
     before = cfg.dump()
     with caplog.at_level(logging.INFO, logger="pointrend_ext"):
         mapper = build_mapper(cfg, is_train=True)
-    lines = [r.getMessage() for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
-    assert len(lines) == 1
-    assert head in lines[0]
+    (line,) = (message for message in caplog.messages if "INPUT.MASK_FORMAT" in message)
+    assert head in line
     assert cfg.dump() == before
     record["annotations"] = [target()]
     assert isinstance(mapper(record)["instances"].gt_masks, BitMasks)
     cfg.INPUT.MASK_FORMAT = "bitmask"
     caplog.clear()
     build_mapper(cfg, is_train=True)
-    assert not [r for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
+    assert "INPUT.MASK_FORMAT" not in caplog.text
 
 
 @pytest.mark.parametrize(("format_", "kind"), [("polygon", PolygonMasks), ("bitmask", BitMasks)])
