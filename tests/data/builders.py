@@ -31,13 +31,8 @@ def annotation(image_id=1, **changes):
 
 def target(**changes):
     """The same in Detectron2's format."""
-    entry = {
-        "bbox": [10, 5, 20, 20],
-        "bbox_mode": BoxMode.XYWH_ABS,
-        "category_id": 0,
-        "segmentation": [square()],
-    }
-    return {**entry, **changes}
+    entry = without(annotation(), "image_id", "iscrowd")
+    return {**entry, "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0, **changes}
 
 
 def without(entry, *keys):

@@ -167,8 +167,11 @@ def test_what_cannot_be_trained_on(cfg, coco, annotations, change, message):
 
 def test_boxes_alone(cfg, coco):
     cfg.MODEL.MASK_ON = False
-    items = train_items(cfg, coco([BOXED]))
-    assert not items[1]["instances"].has("gt_masks")
+    mapper = build_mapper(cfg, is_train=True)
+    instances = train_items(cfg, coco([BOXED]), mapper)[1]["instances"]
+    assert len(instances) == 1
+    assert not instances.has("gt_masks")
+    assert mapper.drops.counts() == {}
 
 
 TARGET = {"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}

@@ -62,13 +62,6 @@ def test_bad_polygon(cfg, record, polygon):
     torch.testing.assert_close(instances.gt_masks.tensor[0], instances.gt_masks.tensor[1])
 
 
-def test_without_masks_a_missing_segmentation_is_fine(cfg, record):
-    cfg.MODEL.MASK_ON = False
-    instances, counts = run(cfg, record, without(target(), "segmentation"))
-    assert len(instances) == 2
-    assert counts == {}
-
-
 def test_box_partly_outside_is_clipped_and_counted(cfg, record):
     instances, counts = run(
         cfg, record, target(bbox=[50, 5, 20, 20], segmentation=[[50, 5, 70, 5, 70, 25, 50, 25]])

@@ -52,9 +52,8 @@ def test_counts_and_problems(coco):
 def sample(masks):
     image = torch.full((3, 40, 60), 90, dtype=torch.uint8)
     image[0] = 30  # blue comes first
-    instances = Instances((40, 60))
-    instances.gt_boxes = Boxes(torch.tensor([[10.0, 10, 30, 30]]))
-    instances.gt_classes, instances.gt_masks = torch.tensor([1]), masks
+    boxes, classes = Boxes(torch.tensor([[10.0, 10, 30, 30]])), torch.tensor([1])
+    instances = Instances((40, 60), gt_boxes=boxes, gt_classes=classes, gt_masks=masks)
     return {"image": image, "instances": instances}
 
 

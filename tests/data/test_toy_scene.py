@@ -109,8 +109,7 @@ def test_special_scenes(scenes):
 def test_every_class_occurs_and_sizes_span_the_range(scenes):
     objects = [o for scene in scenes for o in scene.objects if not o.is_crowd]
     extents = np.array([np.ptp(o.outlines[0], axis=0).max() for o in objects])
-    assert extents.min() >= 16
-    assert extents.min() < 20
+    assert 16 <= extents.min() < 20
     assert 330 < extents.max() <= 400
     assert {o.category for o in objects} == set(TOY_THING_CLASSES)
     stuff = {r.category for scene in scenes for r in scene.regions if r.category}
