@@ -2,15 +2,13 @@
 
 import itertools
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from detectron2.config import get_cfg
 from detectron2.data.datasets import register_coco_instances
 
-from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.data.toy import generate_toy_data
+from pointrend_ext.engine import load_cfg
 from tests.data.builders import HEIGHT, WIDTH, annotation, write_image
 
 
@@ -24,8 +22,8 @@ def coco(tmp_path):
     """A factory: ``coco(annotations, num_images, categories)`` writes and registers a data set."""
     numbers = itertools.count()
 
-    def make(annotations=None, num_images=2, categories=None, *, name=None, register=True):
-        name = name or f"test_set_{next(numbers)}_{tmp_path.name}"
+    def make(annotations=None, num_images=2, categories=None, *, register=True):
+        name = f"test_set_{next(numbers)}_{tmp_path.name}"
         root = tmp_path / name
         (root / "images").mkdir(parents=True)
         annotations = [annotation()] if annotations is None else annotations
@@ -44,7 +42,7 @@ def coco(tmp_path):
         if register:
             register_coco_instances(name, {}, str(json_file), str(root / "images"))
         return SimpleNamespace(
-            name=name, json_file=Path(json_file), images=root / "images", content=content
+            name=name, json_file=json_file, images=root / "images", content=content
         )
 
     return make
@@ -53,9 +51,7 @@ def coco(tmp_path):
 @pytest.fixture
 def cfg():
     """A config that keeps images at 40 x 60 and reads them in this process."""
-    config = get_cfg()
-    add_pointrend_config(config)
-    config.MODEL.META_ARCHITECTURE = "GeneralizedRCNN"
+    config = load_cfg()
     config.MODEL.MASK_ON = True
     config.MODEL.ROI_HEADS.NUM_CLASSES = 2
     config.MODEL.ROI_MASK_HEAD.NAME = "PointRendROIMaskHead"

@@ -53,11 +53,10 @@ def test_every_kind_of_annotation(coco):
 
 
 def test_without_annotations(coco):
-    data = coco(register=False)
+    data = coco()
     del data.content["annotations"]
     data.json_file.write_text(json.dumps(data.content))
-    register_coco_instances("ours", {}, str(data.json_file), str(data.images))
-    assert [record["annotations"] for record in load_registered("ours")] == [[], []]
+    assert [record["annotations"] for record in load_registered(data.name)] == [[], []]
 
 
 @pytest.mark.real_data

@@ -9,21 +9,24 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from pointrend_ext.data import build_train_loader, check_datasets, register_description
+from tests.data.builders import semantic
 
 
 @pytest.fixture
 def park(tmp_path):
     """A semantic data set of one pair per split, described beside it."""
     for split in ("train", "val"):
-        for folder, mode in ((split, "RGB"), (f"{split}_labels", "L")):
-            (tmp_path / folder).mkdir()
-            Image.new(mode, (60, 40)).save(tmp_path / folder / "a.png")
+        for file, mode in ((f"{split}/a.png", "RGB"), (f"{split}_labels/a_ids.png", "L")):
+            (tmp_path / file).parent.mkdir()
+            Image.new(mode, (60, 40)).save(tmp_path / file)
     content = {
         "name": "park",
         "task": "semantic",
         "root": ".",
         "classes": ["grass", "path"],
         "ignore_value": 9,
+        "image_suffix": ".png",
+        "label_suffix": "_ids.png",
         "colors": [[1, 2, 3], [4, 5, 6]],
         "splits": {s: {"images": s, "labels": f"{s}_labels"} for s in ("train", "val")},
     }
@@ -54,21 +57,14 @@ def test_semantic(park, tmp_path, cfg):
     metadata = MetadataCatalog.get("park_val")
     assert (metadata.stuff_classes, metadata.ignore_label) == (["grass", "path"], 9)
     assert metadata.stuff_colors == [[1, 2, 3], [4, 5, 6]]
+    (tmp_path / "val/b.webp").touch()
     (record,) = DatasetCatalog.get("park_val")
     assert record["file_name"] == str(tmp_path / "val/a.png")
-    assert record["sem_seg_file_name"] == str(tmp_path / "val_labels/a.png")
-    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 2, 9
+    assert record["sem_seg_file_name"] == str(tmp_path / "val_labels/a_ids.png")
+    semantic(cfg, 2)
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 9
     cfg.DATASETS.TRAIN = ("park_train",)
     assert next(iter(build_train_loader(cfg)))[0]["sem_seg"].shape == (40, 60)
-
-
-def test_suffixes_of_a_description(park, tmp_path):
-    (tmp_path / "val/b.webp").touch()
-    (tmp_path / "val_labels/a.png").rename(tmp_path / "val_labels/a_ids.png")
-    register_description(park(image_suffix=".png", label_suffix="_ids.png"))
-    (record,) = DatasetCatalog.get("park_val")
-    assert record["sem_seg_file_name"].endswith("a_ids.png")
 
 
 def test_again_and_changed(park):
@@ -83,10 +79,9 @@ def test_again_and_changed(park):
 
 
 def test_a_taken_name(park):
-    with pytest.raises(ValueError, match="'coco_2017_val' is registered already"):
-        register_description(
-            park(name="coco_2017", splits={"val": {"images": "val", "labels": "l"}})
-        )
+    DatasetCatalog.register("mine_train", list)
+    with pytest.raises(ValueError, match="'mine_train' is registered already"):
+        register_description(park(name="mine"))
 
 
 def test_no_such_description(tmp_path, monkeypatch):

@@ -12,24 +12,18 @@ from detectron2.structures import BitMasks, PolygonMasks, polygons_to_bitmask
 from PIL import Image
 
 from pointrend_ext.data import DropCause, build_mapper
+from tests.data import builders
 from tests.data.builders import crop, square, target
+from tests.toy_instances import rle
 
-
-def square_mask():
-    mask = np.zeros((40, 60), dtype=np.uint8)
-    mask[5:25, 10:30] = 1
-    return mask
-
-
-def rle(mask):
-    return mask_util.encode(np.asfortranarray(mask))
-
-
+SQUARE = np.zeros((40, 60), dtype=np.uint8)
+SQUARE[5:25, 10:30] = 1
+RLE = mask_util.encode(np.asfortranarray(SQUARE))
 SHAPES = {
     "polygon": [square(10, 5, 30, 25)],
     "two polygons": [square(10, 5, 20, 25), square(20, 5, 30, 25)],
-    "rle": rle(square_mask()),
-    "rle as text": {**rle(square_mask()), "counts": rle(square_mask())["counts"].decode()},
+    "rle": RLE,
+    "rle as text": rle(SQUARE),
     "uncompressed rle": {"size": [40, 60], "counts": [405, *[20] * 39, 1215]},
 }
 
@@ -40,7 +34,7 @@ def test_every_mask_format_gives_the_same_bitmask(cfg, record, shape, scale):
     cfg.INPUT.MIN_SIZE_TRAIN = (40 * scale,)
     record["annotations"] = [target(segmentation=SHAPES[shape])]
     instances = build_mapper(cfg, is_train=True)(record)["instances"]
-    expected = np.kron(square_mask(), np.ones((scale, scale))).astype(bool)
+    expected = np.kron(SQUARE, np.ones((scale, scale))).astype(bool)
     assert isinstance(instances.gt_masks, BitMasks)
     torch.testing.assert_close(instances.gt_masks.tensor, torch.from_numpy(expected)[None])
     torch.testing.assert_close(
@@ -66,16 +60,15 @@ def test_pointrend_gets_bitmasks_whatever_the_config_says(cfg, record, caplog, h
     before = cfg.dump()
     with caplog.at_level(logging.INFO, logger="pointrend_ext"):
         mapper = build_mapper(cfg, is_train=True)
-    lines = [r.getMessage() for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
-    assert len(lines) == 1
-    assert head in lines[0]
+    (line,) = (message for message in caplog.messages if "INPUT.MASK_FORMAT" in message)
+    assert head in line
     assert cfg.dump() == before
     record["annotations"] = [target()]
     assert isinstance(mapper(record)["instances"].gt_masks, BitMasks)
     cfg.INPUT.MASK_FORMAT = "bitmask"
     caplog.clear()
     build_mapper(cfg, is_train=True)
-    assert not [r for r in caplog.records if "INPUT.MASK_FORMAT" in r.getMessage()]
+    assert "INPUT.MASK_FORMAT" not in caplog.text
 
 
 @pytest.mark.parametrize(("format_", "kind"), [("polygon", PolygonMasks), ("bitmask", BitMasks)])
@@ -91,7 +84,7 @@ def test_other_heads_keep_their_format(cfg, record, format_, kind):
 
 def test_polygon_format_refuses_rle(cfg, record):
     cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
-    record["annotations"] = [target(segmentation=SHAPES["rle"])]
+    record["annotations"] = [target(segmentation=RLE)]
     with pytest.raises(ValueError, match="mask_format=='polygon' from the given annotations"):
         build_mapper(cfg, is_train=True)(record)
 
@@ -117,8 +110,7 @@ def test_cropped_polygon_is_the_crop_of_the_drawn_polygon(cfg, record):
     cfg.INPUT.MIN_SIZE_TRAIN = (24,)  # no resizing after the crop
     whole = polygons_to_bitmask([np.array(p) for p in TRIANGLE], 40, 60)
     record["annotations"] = [
-        target(segmentation=mask, bbox=[1.5, 2.5, 49.0, 33.0])
-        for mask in (TRIANGLE, rle(whole.astype(np.uint8)))
+        target(segmentation=mask, bbox=[1.5, 2.5, 49.0, 33.0]) for mask in (TRIANGLE, rle(whole))
     ]
     mapper = build_mapper(cfg, is_train=True)
     np.random.seed(0)  # noqa: NPY002
@@ -138,9 +130,9 @@ def test_equals_detectron2_on_clean_data(cfg, record, cropped):
     cfg.INPUT.RANDOM_FLIP = "horizontal"
     cfg.INPUT.CROP.ENABLED = cropped
     record["annotations"] = [
-        target(segmentation=SHAPES["rle"], bbox=[10.0, 5.0, 20.0, 20.0]),
+        target(segmentation=RLE, bbox=[10.0, 5.0, 20.0, 20.0]),
         # Often cropped away.
-        target(segmentation=rle(np.ones((40, 60), np.uint8)), bbox=[0.0, 0.0, 1.0, 1.0]),
+        target(segmentation=rle(np.ones((40, 60))), bbox=[0.0, 0.0, 1.0, 1.0]),
     ]
     if not cropped:  # Detectron2 crops polygons with shapely, which may be missing
         record["annotations"] += [
@@ -177,9 +169,7 @@ def test_record_is_not_changed_and_inference_has_no_labels(cfg, record):
 @pytest.fixture
 def semantic(cfg, record, tmp_path):
     """A semantic config and a record whose label map holds the column number, but 7 at (0, 0)."""
-    cfg.MODEL.META_ARCHITECTURE = "SemanticSegmentor"
-    cfg.MODEL.MASK_ON = False
-    cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 60
+    builders.semantic(cfg, 60)
     labels = np.repeat(np.arange(60, dtype=np.uint8)[None], 40, axis=0)
     labels[0, 0] = 255
     Image.fromarray(labels).save(tmp_path / "one.png")
@@ -199,7 +189,9 @@ def test_semantic_augmentation_is_used_for_semantic_models_alone(semantic):
     cfg, record, _ = semantic
     crop(cfg, 16, 24)
     cfg.INPUT.MIN_SIZE_TRAIN = (80,)
-    assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
+    for architecture in ("SemanticSegmentor", "PointRendSemanticSegmentor"):
+        cfg.MODEL.META_ARCHITECTURE = architecture
+        assert build_mapper(cfg, is_train=True)(record)["sem_seg"].shape == (16, 24)
     cfg.MODEL.META_ARCHITECTURE = "PanopticFPN"
     result = build_mapper(cfg, is_train=True)(record)
     assert result["sem_seg"].shape == (80, 120)  # cropped before it is resized

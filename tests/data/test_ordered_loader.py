@@ -24,16 +24,13 @@ def mapper(record):
     return record["id"], draw()
 
 
-def make_loader(num_workers=0, seed=3, group_by_shape=True):
-    return OrderedLoader(
-        RECORDS,
-        mapper,
-        lambda records: TrainingSampler(len(records)),
-        batch_size=2,
-        seed=seed,
-        group_by_shape=group_by_shape,
-        num_workers=num_workers,
-    )
+def sampler(records):
+    return TrainingSampler(len(records))
+
+
+def make_loader(num_workers=0, **changes):
+    options = {"seed": 3, "group_by_shape": True, "num_workers": num_workers, **changes}
+    return OrderedLoader(RECORDS, mapper, sampler, batch_size=2, **options)
 
 
 def take(loader, number=8):

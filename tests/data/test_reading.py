@@ -1,7 +1,5 @@
 """Images and label maps: bad files are named, ids stay what they are."""
 
-import io
-
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
@@ -12,50 +10,43 @@ from pointrend_ext.data.reading import (
     read_image_size,
     read_label_map,
 )
-
-
-def jpeg_bytes(height=40, width=60):
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="JPEG")
-    return buffer.getvalue()
-
-
-def test_truncated_jpeg_is_refused_when_other_code_allows_it(tmp_path, monkeypatch):
-    data = jpeg_bytes()
-    path = tmp_path / "half.jpg"
-    path.write_bytes(data[: len(data) // 2])
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with pytest.raises(ValueError, match=r"half\.jpg' is truncated .*: .*image file is truncated"):
-        read_image(str(path), "BGR")
-    assert ImageFile.LOAD_TRUNCATED_IMAGES is True  # given back as it was
+from tests.data.builders import write_image
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         *(
-            (jpeg_bytes()[: int(len(jpeg_bytes()) * kept)], r"x\.jpg' is truncated or .*\(\d+ byt")
-            for kept in (0.05, 0.5, 0.9, 0.999)
+            (kept, r"is truncated or .*\(\d+ bytes\): .*image file is truncated")
+            for kept in (0.5, 0.9, 0.999)
         ),
-        (b"", r"x\.jpg' is .*no image \(0 bytes\)"),
-        (b"just some text", r"x\.jpg' is .*no image .*: cannot identify"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"x\.jpg' .* no image"),
+        (0.05, r"is truncated or .*\(\d+ bytes\)"),
+        (b"", r"is .*no image \(0 bytes\)"),
+        (b"just some text", r"is .*no image .*: cannot identify"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, ".* no image"),
     ],
 )
-def test_file_that_is_no_image(tmp_path, content, message):
+def test_file_that_is_no_image(tmp_path, monkeypatch, content, message):
     path = tmp_path / "x.jpg"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        read_image(str(path), "BGR")
+    write_image(path)
+    is_part = isinstance(content, float)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * content)] if is_part else content)
+    for allowed in (False, True):  # by other code; given back as it was
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", allowed)
+        with pytest.raises(ValueError, match=rf"x\.jpg' {message}"):
+            read_image(str(path), "BGR")
+        assert ImageFile.LOAD_TRUNCATED_IMAGES is allowed
+    if not is_part:
+        with pytest.raises(ValueError, match=rf"x\.jpg' {message}"):
+            read_image_size(str(path))
 
 
-@pytest.mark.parametrize(
-    ("name", "error"), [("gone.jpg", FileNotFoundError), ("", IsADirectoryError)]
-)
-def test_no_file(tmp_path, name, error):
-    with pytest.raises(error, match=name or tmp_path.name):
-        read_image(str(tmp_path / name), "BGR")
+@pytest.mark.parametrize("read", [read_image_size, lambda path: read_image(path, "BGR")])
+def test_no_file(tmp_path, read):
+    for name, error in (("gone.jpg", FileNotFoundError), ("", IsADirectoryError)):
+        with pytest.raises(error, match=name or tmp_path.name):
+            read(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
@@ -74,18 +65,9 @@ def test_size_is_that_of_the_image_as_it_is_read(tmp_path, ending, orientation):
 @pytest.mark.parametrize("ending", ["jpg", "png"])
 def test_size_needs_the_header_alone(tmp_path, ending):
     path = tmp_path / f"x.{ending}"
-    noise = np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
+    write_image(path)
     path.write_bytes(path.read_bytes()[:1000])
     assert read_image_size(str(path)) == (40, 60)
-
-
-def test_size_of_what_is_no_image(tmp_path):
-    (tmp_path / "x.jpg").write_text("text")
-    with pytest.raises(ValueError, match=r"x\.jpg' .*no image"):
-        read_image_size(str(tmp_path / "x.jpg"))
-    with pytest.raises(FileNotFoundError, match=r"y\.jpg"):
-        read_image_size(str(tmp_path / "y.jpg"))
 
 
 def test_channel_order(tmp_path):
@@ -95,14 +77,12 @@ def test_channel_order(tmp_path):
 
 
 def test_16_bit_label_map_keeps_ids_above_255(tmp_path):
-    labels = np.array([[0, 300], [5, 65535]], dtype=np.uint16)
-    Image.fromarray(labels).save(tmp_path / "w.png")
-    np.testing.assert_array_equal(read_label_map(str(tmp_path / "w.png")), labels)
-    small = np.array([[0, 3], [5, 255]], dtype=np.uint16)
-    Image.fromarray(small).save(tmp_path / "s.png")
-    got = read_label_map(str(tmp_path / "s.png"))
-    assert got.dtype == np.uint8
-    np.testing.assert_array_equal(got, small)
+    for largest, is_small in ((65535, False), (255, True)):
+        labels = np.array([[0, largest], [5, 3]], dtype=np.uint16)
+        Image.fromarray(labels).save(tmp_path / "w.png")
+        got = read_label_map(str(tmp_path / "w.png"))
+        np.testing.assert_array_equal(got, labels)
+        assert (got.dtype == np.uint8) == is_small
 
 
 def test_colour_label_map_is_refused(tmp_path):

@@ -1,34 +1,29 @@
 """Run-length masks against pycocotools, and the broken ones that it lets through."""
 
+import itertools
+
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
 from pointrend_ext.data.rle import _run_lengths, compress_rle
 
+MASKS = {
+    "empty": np.zeros((4, 5), np.uint8),
+    "full": np.ones((4, 5), np.uint8),
+    "noise": (np.random.default_rng(3).random((40, 60)) < 0.3).astype(np.uint8),
+    "big": np.pad(np.ones((550, 770), np.uint8), ((100, 50), (30, 100))),
+}
+
 
 def runs_of(mask):
     """Run lengths in column order, zeros first; a slow loop."""
-    runs, value, length = [], 0, 0
-    for pixel in mask.flatten(order="F").tolist():
-        if pixel != value:
-            runs.append(length)
-            value, length = pixel, 0
-        length += 1
-    return [*runs, length]
+    pixels = mask.flatten(order="F").tolist()
+    runs = [len(list(run)) for _, run in itertools.groupby(pixels)]
+    return [0, *runs] if pixels[0] else runs
 
 
-def masks():
-    rng = np.random.default_rng(3)
-    yield np.zeros((4, 5), np.uint8)
-    yield np.ones((4, 5), np.uint8)
-    yield (rng.random((40, 60)) < 0.3).astype(np.uint8)
-    big = np.zeros((700, 900), np.uint8)
-    big[100:650, 30:800] = 1
-    yield big
-
-
-@pytest.mark.parametrize("mask", list(masks()), ids=["empty", "full", "noise", "big"])
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
 def test_runs_and_round_trip(mask):
     runs = runs_of(mask)
     compressed = mask_util.encode(np.asfortranarray(mask))
@@ -39,7 +34,7 @@ def test_runs_and_round_trip(mask):
         np.testing.assert_array_equal(got, mask)
 
 
-FULL = mask_util.encode(np.asfortranarray(list(masks())[2]))["counts"]
+FULL = mask_util.encode(np.asfortranarray(MASKS["noise"]))["counts"]
 
 
 @pytest.mark.parametrize(
@@ -47,13 +42,14 @@ FULL = mask_util.encode(np.asfortranarray(list(masks())[2]))["counts"]
     [
         ({"size": [60, 40], "counts": [2400]}, r"\(60, 40\), the image \(40, 60\)"),
         ({"counts": [2400]}, r"keys .*not 'size' and 'counts'"),
+        ({"size": [40, 60], "counts": [10, 20]}, "mask add up to 30, not to the 2400 pixels"),
         *(
-            ({"size": [40, 60], "counts": counts}, r"mask add up|compressed format")
-            for counts in ([10, 20], [2500], [-100, 2500], b"zzzz", FULL[: len(FULL) // 2])
+            ({"size": [40, 60], "counts": counts}, "mask add up|compressed format")
+            for counts in ([2500], [-100, 2500], FULL[: len(FULL) // 2])
         ),
         *(
-            ({"size": [40, 60], "counts": counts}, r"compressed format|32 bits|ascii")
-            for counts in ("", "\t\n", b"\xff\xff", b"o" * 20)
+            ({"size": [40, 60], "counts": counts}, "compressed format")
+            for counts in ("", "\t\n", b"zzzz", b"\xff\xff", b"o" * 20)
         ),
     ],
 )

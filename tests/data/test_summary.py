@@ -1,22 +1,17 @@
 """The summary of a data set: counts, and problems with file names."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from detectron2.data.datasets import register_coco_instances
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 
 from pointrend_ext.data.summary import summarize_dataset
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inspection.sample_pictures import draw_sample
-from pointrend_ext.visualization import write_image
-from tests.data.builders import annotation, square
-
-NAME = "summary_test_set"
+from tests.data.builders import annotation, square, write_image
 
 
 def boxed(image_id, *box):
@@ -25,54 +20,40 @@ def boxed(image_id, *box):
     return annotation(image_id, category_id=5, bbox=list(box), segmentation=[polygon])
 
 
-@pytest.fixture
-def data_set(tmp_path):
+def test_counts_and_problems(coco):
     """Four images: good, without objects, broken, of another size than stated."""
-    sizes = {1: (60, 80), 2: (100, 50), 3: (60, 80), 4: (60, 80)}
-    for number, (height, width) in sizes.items():
-        write_image(tmp_path / f"{number}.png", np.full((height, width, 3), 99, np.uint8))
-    broken = (tmp_path / "3.png").read_bytes()
-    (tmp_path / "3.png").write_bytes(broken[: len(broken) // 2])
-    write_image(tmp_path / "4.png", np.zeros((30, 30, 3), np.uint8))
-    content = {
-        "images": [
-            {"id": n, "file_name": f"{n}.png", "height": h, "width": w}
-            for n, (h, w) in sizes.items()
-        ],
-        "categories": [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}],
-    }
-    boxes = [(1, 10, 10, 20, 20), (1, 5, 5, 60, 50), (1, 0, 0, 0, 10), (3, 1, 1, 8, 8)]
+    boxes = [(1, 10, 10, 20, 20), (1, 5, 5, 50, 35), (1, 0, 0, 0, 10), (3, 1, 1, 8, 8)]
     boxes.append((4, 1, 1, 8, 8))
-    content["annotations"] = [{"id": i, **boxed(*box)} for i, box in enumerate(boxes)]
-    (tmp_path / "a.json").write_text(json.dumps(content))
-    register_coco_instances(NAME, {}, str(tmp_path / "a.json"), str(tmp_path))
-    return tmp_path
-
-
-def test_counts_and_problems(data_set: Path):
+    categories = [{"id": 5, "name": "cat"}, {"id": 9, "name": "dog"}]
+    data = coco([boxed(*box) for box in boxes], num_images=4, categories=categories)
+    data.content["images"][1].update(height=100, width=50)
+    data.json_file.write_text(json.dumps(data.content))
+    write_image(data.images / "2.jpg", 100, 50)
+    broken = (data.images / "3.jpg").read_bytes()
+    (data.images / "3.jpg").write_bytes(broken[: len(broken) // 2])
+    write_image(data.images / "4.jpg", 30, 30)
     cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml", ["MODEL.ROI_HEADS.NUM_CLASSES", 2])
-    summary = summarize_dataset(cfg, NAME)
+    summary = summarize_dataset(cfg, data.name)
     assert (summary.num_images, summary.num_empty, summary.num_read) == (4, 1, 4)
     assert summary.objects == {"cat": 5, "dog": 0}
     assert summary.object_sizes == (4, 1, 0)
     np.testing.assert_array_equal(summary.sizes_hw[1], [100, 50])
-    found = {name: [p for p in summary.problems if f"{name}.png" in p] for name in "1234"}
+    found = {name: [p for p in summary.problems if f"{name}.jpg" in p] for name in "1234"}
     assert {name: len(texts) for name, texts in found.items()} == {"1": 1, "2": 0, "3": 1, "4": 1}
     assert "zero" in found["1"][0]
     assert "truncated" in found["3"][0]
     assert any("no object of the classes dog" in p for p in summary.problems)
     text = summary.text(max_problems=2)
-    assert "height 60 to 100 (median 60), width 50 to 80 (median 80)" in text
+    assert "height 40 to 100 (median 40), width 50 to 60 (median 60)" in text
     assert "... and 2 more" in text
-    assert summarize_dataset(cfg, NAME, max_read=2).num_read == 2
+    assert summarize_dataset(cfg, data.name, max_read=2).num_read == 2
 
 
 def sample(masks):
     image = torch.full((3, 40, 60), 90, dtype=torch.uint8)
     image[0] = 30  # blue comes first
-    instances = Instances((40, 60))
-    instances.gt_boxes = Boxes(torch.tensor([[10.0, 10, 30, 30]]))
-    instances.gt_classes, instances.gt_masks = torch.tensor([1]), masks
+    boxes, classes = Boxes(torch.tensor([[10.0, 10, 30, 30]])), torch.tensor([1])
+    instances = Instances((40, 60), gt_boxes=boxes, gt_classes=classes, gt_masks=masks)
     return {"image": image, "instances": instances}
 
 

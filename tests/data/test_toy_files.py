@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import runpy
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -192,12 +190,9 @@ def test_bad_spec(field, value, match):
         ToySpec(**{field: value})
 
 
-def test_tool_writes_below_root(tmp_path, monkeypatch):
-    tool = Path(__file__).parents[2] / "tools/make_toy_data.py"
-    arguments = ["--data-root", str(tmp_path), "--num-train", "1", "--num-val", "1", "--seed", "2"]
-    monkeypatch.setattr(sys, "argv", [str(tool), *arguments])
-    with pytest.raises(SystemExit, match="0"):
-        runpy.run_path(str(tool), run_name="__main__")
+def test_tool_writes_below_root(tmp_path, call_tool):
+    numbers = ("--num-train", 1, "--num-val", 1, "--seed", 2)
+    assert call_tool("make_toy_data", "--data-root", tmp_path, *numbers) == 0
     stamp = read_json(tmp_path / "toy/toy.json")
     assert stamp == ToySpec(1, 1, 2).stamp()
     instances = read_json(tmp_path / "toy/annotations/instances_val.json")

@@ -6,10 +6,7 @@ import pytest
 from pointrend_ext.data.toy.classes import TOY_THING_CLASSES
 from pointrend_ext.data.toy.raster import coverage, crop_of, rasterize
 from pointrend_ext.data.toy.shapes import make_shape
-
-
-def square(x0, y0, x1, y1):
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
+from tests.data.builders import corners
 
 
 def inside_by_loop(outlines, size_hw):
@@ -41,14 +38,14 @@ def inside_by_loop(outlines, size_hw):
 def test_square_holds_the_pixels_whose_centre_is_inside(box, rows, columns):
     expected = np.zeros((5, 6), dtype=bool)
     expected[slice(*rows), slice(*columns)] = True
-    np.testing.assert_array_equal(rasterize([square(*box)], (5, 6)), expected)
+    np.testing.assert_array_equal(rasterize([corners(*box)], (5, 6)), expected)
 
 
 def test_second_outline_cuts_a_hole_whatever_its_direction():
     expected = np.ones((5, 5), dtype=bool)
     expected[2, 1:4] = False
-    for hole in (square(1, 2, 4, 3), square(1, 2, 4, 3)[::-1]):
-        np.testing.assert_array_equal(rasterize([square(0, 0, 5, 5), hole], (5, 5)), expected)
+    for hole in (corners(1, 2, 4, 3), corners(1, 2, 4, 3)[::-1]):
+        np.testing.assert_array_equal(rasterize([corners(0, 0, 5, 5), hole], (5, 5)), expected)
 
 
 def test_shapes_that_share_an_edge_share_no_pixel_and_leave_no_gap():
@@ -72,7 +69,7 @@ def test_rasterize_equals_point_in_polygon_by_loop_away_from_edges(seed):
 
 
 def test_coverage_is_the_covered_part_of_each_pixel():
-    outline = [square(1.25, 1.0, 3.5, 2.5)]
+    outline = [corners(1.25, 1.0, 3.5, 2.5)]
     crop = crop_of(outline, (4, 4))
     assert crop == (slice(1, 3), slice(1, 4))
     expected = np.array([[0.75, 1.0, 0.5], [0.375, 0.5, 0.25]], dtype=np.float32)
@@ -103,8 +100,3 @@ def test_centre_of_ring_and_gear_is_a_hole(category):
         mask = rasterize([outline - hole + 100 for outline in outlines], (200, 200))
         assert not mask[97:103, 97:103].any()
         assert mask.sum() > 300
-
-
-def test_same_generator_state_gives_the_same_shape():
-    first, second = (make_shape("blob", 50, np.random.default_rng(7)) for _ in range(2))
-    np.testing.assert_array_equal(first[0], second[0])

@@ -15,6 +15,7 @@ from pointrend_ext.data.toy.layout import MIN_VISIBLE, sample_scene
 from pointrend_ext.data.toy.raster import rasterize
 from pointrend_ext.data.toy.render import render_image
 from pointrend_ext.data.toy.scene import Scene, StuffRegion, Texture, ToyObject, scene_maps
+from tests.data.builders import corners, square
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +28,22 @@ def maps(scenes):
     return [scene_maps(scene) for scene in scenes]
 
 
-def square(x0, y0, x1, y1):
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], dtype=np.float64)
-
-
 GREY = (0.5, 0.5, 0.5)
 
 
-def flat(category, *outlines, color=GREY, crowd=False):
+def plate(*outlines, category="plate", color=GREY, crowd=False):
     return ToyObject(category, outlines, Texture("plain", color, color, 8, 0), crowd)
 
 
 def hand_made_scene():
     """A 4x6 image: grass, a blue 4x3 object, in front of it a red 2x3 object with a hole."""
     regions = (
-        StuffRegion("grass", (square(0, 0, 6, 4),), GREY, GREY),
-        StuffRegion(None, (square(5, 0, 9, 1),), GREY, GREY),
+        StuffRegion("grass", (corners(0, 0, 6, 4),), GREY, GREY),
+        StuffRegion(None, (corners(5, 0, 9, 1),), GREY, GREY),
     )
     objects = (
-        flat("plate", square(-1, 1, 4, 4), color=(0.0, 0.0, 1.0)),
-        flat("ring", square(2, 0, 5, 3), square(3, 1, 4, 2), color=(1.0, 0.0, 0.0)),
+        plate(corners(-1, 1, 4, 4), color=(0.0, 0.0, 1.0)),
+        plate(corners(2, 0, 5, 3), corners(3, 1, 4, 2), category="ring", color=(1.0, 0.0, 0.0)),
     )
     return Scene("val", 0, (4, 6), 0, regions, objects)
 
@@ -109,11 +106,10 @@ def test_special_scenes(scenes):
         assert unlabelled == [2, 8, 14, 20, 26, 32, 38]
 
 
-def test_every_class_occurs_and_sizes_span_the_range(scenes, maps):
+def test_every_class_occurs_and_sizes_span_the_range(scenes):
     objects = [o for scene in scenes for o in scene.objects if not o.is_crowd]
     extents = np.array([np.ptp(o.outlines[0], axis=0).max() for o in objects])
-    assert extents.min() >= 16
-    assert extents.min() < 20
+    assert 16 <= extents.min() < 20
     assert 330 < extents.max() <= 400
     assert {o.category for o in objects} == set(TOY_THING_CLASSES)
     stuff = {r.category for scene in scenes for r in scene.regions if r.category}
@@ -166,37 +162,31 @@ def test_ground_truth_at_28x28_loses_the_boundary(scenes, maps):
     assert fine > 0.99  # 0.998
 
 
-def plate(*outlines, crowd=False):
-    return flat("plate", *outlines, crowd=crowd)
-
-
 def annotate(*objects, size_hw=(60, 80)):
-    background = StuffRegion("sand", (square(0, 0, 100, 100),), GREY, GREY)
+    background = StuffRegion("sand", (corners(0, 0, 100, 100),), GREY, GREY)
     scene = Scene("val", 0, size_hw, 0, (background,), objects)
     return instance_annotations(scene, scene_maps(scene))
 
 
-SQUARE = square(10, 5, 50, 45)
+SQUARE = corners(10, 5, 50, 45)
 
 
-def test_a_whole_shape_is_a_polygon_with_its_own_outline():
-    (annotation,) = annotate(plate(SQUARE))
-    assert annotation["segmentation"] == [[10, 5, 50, 5, 50, 45, 10, 45]]
-    described = {"bbox": [10, 5, 40, 40], "area": 1600, "category_id": 12, "iscrowd": 0}
+@pytest.mark.parametrize(
+    ("box", "bbox"), [((10, 5, 50, 45), [10, 5, 40, 40]), ((20, 0, 80, 60), [20, 0, 60, 60])]
+)
+def test_a_whole_shape_up_to_the_border_is_a_polygon_with_its_own_outline(box, bbox):
+    (annotation,) = annotate(plate(corners(*box)))
+    assert annotation["segmentation"] == [square(*box)]
+    described = {"bbox": bbox, "area": bbox[2] * bbox[3], "category_id": 12, "iscrowd": 0}
     assert annotation | described == annotation
-
-
-def test_a_shape_up_to_the_border_is_still_a_polygon():
-    (annotation,) = annotate(plate(square(20, 0, 80, 60)))
-    assert annotation["segmentation"] == [[20, 0, 80, 0, 80, 60, 20, 60]]
 
 
 @pytest.mark.parametrize(
     ("item", "area"),
     [
-        (plate(SQUARE, square(20, 20, 22, 22)), 1596),  # the hole is below 3 %
-        (plate(square(50, 5, 90, 45)), 1200),  # right part outside the image
-        (plate(square(10, -0.4, 50, 39.6)), 1600),  # outline outside, no pixel lost
+        (plate(SQUARE, corners(20, 20, 22, 22)), 1596),  # the hole is below 3 %
+        (plate(corners(50, 5, 90, 45)), 1200),  # right part outside the image
+        (plate(corners(10, -0.4, 50, 39.6)), 1600),  # outline outside, no pixel lost
         (plate(SQUARE, crowd=True), 1600),
     ],
 )
@@ -207,12 +197,12 @@ def test_holes_border_and_crowds_need_rle(item, area):
 
 
 def test_occluded_shapes_need_rle_and_lose_the_covered_pixels():
-    behind, front = annotate(plate(SQUARE), plate(square(48, 43, 54, 49)))
+    behind, front = annotate(plate(SQUARE), plate(corners(48, 43, 54, 49)))
     assert behind["area"] == 1600 - 2 * 2
     assert mask_util.area(behind["segmentation"]) == behind["area"]
     assert isinstance(front["segmentation"], list)
 
 
 def test_an_object_that_nothing_is_seen_of_has_no_annotation():
-    annotations = annotate(plate(square(12, 12, 16, 16)), plate(SQUARE))
+    annotations = annotate(plate(corners(12, 12, 16, 16)), plate(SQUARE))
     assert [annotation["area"] for annotation in annotations] == [1600]

@@ -84,13 +84,12 @@ def test_instances_on_an_aligned_pyramid(rng, kind, alignment):
         opts += ["MODEL.META_ARCHITECTURE", "PanopticFPN", "MODEL.SEM_SEG_HEAD.NORM", ""]
     model = build_model(load_cfg(name, opts))
     size_hw = (75, 101)
-    masks = torch.zeros(1, *size_hw, dtype=torch.bool)
-    masks[:, 20:60, 10:70] = True
-    objects = Instances(size_hw)
-    objects.gt_boxes, objects.gt_classes = BitMasks(masks).get_bounding_boxes(), torch.tensor([1])
-    objects.gt_masks = BitMasks(masks)
+    mask = torch.zeros(size_hw, dtype=torch.bool)
+    mask[20:60, 10:70] = True
+    targets = {"gt_masks": BitMasks(mask[None]), "gt_classes": torch.tensor([1])}
+    objects = Instances(size_hw, gt_boxes=targets["gt_masks"].get_bounding_boxes(), **targets)
     image = 255 * torch.rand(3, *size_hw, generator=rng)
-    record = {"image": image, "instances": objects, "sem_seg": masks[0].long()}
+    record = {"image": image, "instances": objects, "sem_seg": mask.long()}
     with EventStorage():
         losses = model.train()([record])
     sum(losses.values()).backward()

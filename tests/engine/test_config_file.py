@@ -40,11 +40,13 @@ def test_a_path_wins_over_a_shipped_file(tmp_path, monkeypatch):
     assert find_config_file(R50).resolve() == own
 
 
-def test_a_missing_file_names_a_near_one():
+def test_a_missing_file_names_a_near_one(write):
     with pytest.raises(FileNotFoundError, match=re.escape(R50)):
         find_config_file("COCO-InstanceSegmentation/pointrend_rcnn_R50_FPN_1x_coco.yaml")
     with pytest.raises(FileNotFoundError, match=r"no/such/file\.yaml"):
         load_cfg("/no/such/file.yaml")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.yaml"):
+        load_cfg(write("_BASE_: nowhere.yaml\nVERSION: 2\n"))
 
 
 # ---- reading
@@ -64,18 +66,12 @@ def test_file_then_pairs(write):
     assert cfg.SOLVER.STEPS == (1, 2)
 
 
-def test_a_base_of_the_users_own(write):
-    write("MODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\nVERSION: 2\n", "base.yaml")
-    path = write("_BASE_: base.yaml\nMODEL:\n  DEVICE: cpu\n")
-    cfg = load_cfg(path)
+def test_a_base_of_the_users_own_and_a_shipped_one(write):
+    shipped = get_config_file(R50)
+    write(f'_BASE_: "{shipped}"\nMODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\n', "base.yaml")
+    cfg = load_cfg(write("_BASE_: base.yaml\nMODEL:\n  DEVICE: cpu\n"))
     assert (cfg.MODEL.ROI_HEADS.NUM_CLASSES, cfg.MODEL.DEVICE) == (5, "cpu")
-
-
-def test_a_shipped_base(write):
-    path = write(f'_BASE_: "{get_config_file(R50)}"\nMODEL:\n  ROI_HEADS:\n    NUM_CLASSES: 5\n')
-    cfg = load_cfg(path)
     assert cfg.MODEL.ROI_MASK_HEAD.NAME == "PointRendROIMaskHead"
-    assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 5
 
 
 @pytest.mark.parametrize(
@@ -124,16 +120,9 @@ def test_mistakes_on_the_command_line(opts, message):
         load_cfg(opts=opts)
 
 
-@pytest.mark.parametrize(
-    ("text", "error", "message"),
-    [
-        ("_BASE_: nowhere.yaml\n", FileNotFoundError, r"nowhere\.yaml"),
-        ("MODEL: [1, 2\n", yaml.YAMLError, r"my\.yaml"),
-    ],
-)
-def test_what_others_report_names_the_file(write, text, error, message):
-    with pytest.raises(error, match=message):
-        load_cfg(write(text + "VERSION: 2\n"))
+def test_what_yaml_reports_names_the_file(write):
+    with pytest.raises(yaml.YAMLError, match=r"my\.yaml"):
+        load_cfg(write("MODEL: [1, 2\nVERSION: 2\n"))
 
 
 def test_a_file_cannot_run_code(write, tmp_path):

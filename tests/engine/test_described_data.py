@@ -66,20 +66,15 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
 
 
 @pytest.mark.parametrize(
-    ("changes", "opts", "message"),
+    ("key", "value", "message"),
     [
-        ({}, ["MODEL.ROI_HEADS.NUM_CLASSES", 5], r"is 5, but the data set 'mine_train' has 6"),
-        ({"rot": "x"}, [], r"mine\.yaml': 'rot' is no key.* Did you mean 'root'"),
-        (
-            {},
-            ["DATASETS.TRAIN", ("mine_trian",)],
-            r"_trian' .* not registered.*mean 'mine_tra",
-        ),
+        ("MODEL.ROI_HEADS.NUM_CLASSES", 5, "is 5, but the data set 'mine_train' has 6"),
+        ("DATASETS.TRAIN", ("mine_trian",), "_trian' .* not registered.*mean 'mine_tra"),
     ],
 )
-def test_mistakes(tiny_run, described, changes, opts, message):
+def test_mistakes(tiny_run, described, key, value, message):
     with pytest.raises(ValueError, match=message):
-        setup_cfg(tiny_run(opts=[*described(**changes), *opts]))
+        setup_cfg(tiny_run(opts=[*described(), key, value]))
 
 
 @pytest.mark.parametrize("ending", ["whole", "interrupted", "failed"])

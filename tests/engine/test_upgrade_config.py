@@ -45,11 +45,6 @@ MODEL:
   RESNETS: {DEPTH: 50}
   ROI_HEADS: {NUM_CLASSES: 8}
   POINT_HEAD: {NUM_CLASSES: 8}
-DATASETS:
-  TEST: ("cityscapes_fine_instance_seg_val",)
-  TRAIN: ("cityscapes_fine_instance_seg_train",)
-SOLVER: {BASE_LR: 0.01, IMS_PER_BATCH: 8, MAX_ITER: 24000, STEPS: "(18000,)"}
-INPUT: {MAX_SIZE_TEST: 2048, MIN_SIZE_TEST: 1024, MIN_SIZE_TRAIN: "(800, 832, 864)"}
 """,
     "InstanceSegmentation/before_2020_11.yaml": BASE
     + """
@@ -91,16 +86,11 @@ MODEL:
   RESNETS: {DEPTH: 101}
   SEM_SEG_HEAD: {NUM_CLASSES: 19}
   POINT_HEAD: {NUM_CLASSES: 19, TRAIN_NUM_POINTS: 2048}
-DATASETS:
-  TRAIN: ("cityscapes_fine_sem_seg_train",)
-  TEST: ("cityscapes_fine_sem_seg_val",)
-SOLVER: {BASE_LR: 0.01, STEPS: "(40000, 55000)", MAX_ITER: 65000, IMS_PER_BATCH: 32}
 INPUT:
   MIN_SIZE_TRAIN_SAMPLING: "choice"
   MAX_SIZE_TRAIN: 4096
   CROP: {ENABLED: True, TYPE: "absolute", SIZE: "(512, 1024)", SINGLE_CATEGORY_MAX_AREA: 0.75}
   COLOR_AUG_SSD: True
-DATALOADER: {NUM_WORKERS: 10}
 """,
 }
 _, R50, CITYSCAPES, OLD, _, SEMANTIC = FILES
