@@ -17,17 +17,12 @@ def check(scores, count):
         assert torch.equal(values, row.topk(count).values)
 
 
-@pytest.fixture(params=[False, True], ids=["small", "large"])
-def _size(request, monkeypatch):
-    if request.param:
-        monkeypatch.setattr(selection, "_LARGE", 0)
-        monkeypatch.setattr(selection, "_SAMPLES", 50)
-
-
-@pytest.mark.usefixtures("_size")
+@pytest.mark.parametrize("large", [selection._LARGE, 0])
 @pytest.mark.parametrize("count", [0, 1, 2, 30, 249, 250, 1000])
 @pytest.mark.parametrize("kind", ["noise", "ties", "equal", "mostly minus infinity", "ascending"])
-def test_equals_a_full_search(rng, kind, count):
+def test_equals_a_full_search(rng, monkeypatch, kind, count, large):
+    monkeypatch.setattr(selection, "_LARGE", large)
+    monkeypatch.setattr(selection, "_SAMPLES", 50)
     scores = torch.randn(3, 1000, generator=rng)
     scores = {
         "noise": scores,

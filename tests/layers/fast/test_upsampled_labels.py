@@ -69,19 +69,3 @@ def test_bands_of_many_classes_are_lower(rng):
         slice(i, i + 1) for i in range(3)
     ]
     assert upsampled_labels._bands(500, 3, 500, torch.device("meta")) == [slice(0, 3)]
-
-
-@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
-def test_layout_does_not_matter(rng, layout):
-    logits = torch.randn(3, 6, 8, generator=rng)
-    before = logits.clone()
-    other = (
-        logits.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-        if layout == "channels_last"
-        else logits.repeat_interleave(2, dim=2)[..., ::2]
-    )
-    for form in (labels_and_gaps, upsampled):
-        for got, wanted in zip(form(other), form(logits), strict=True):
-            assert torch.equal(got, wanted)
-    assert torch.equal(other, before)
-    assert torch.equal(logits, before)
