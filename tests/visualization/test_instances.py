@@ -18,16 +18,6 @@ def boundary_distance(mask):
     return (inner + outer)[1:-1, 1:-1] - 0.5
 
 
-def test_fill_is_the_blend_formula(image, two_masks):
-    got = draw_instances(image, masks=two_masks, colors=COLORS, alpha=0.4, contour_px=0)
-    expected = image.astype(np.float64)
-    for mask, color in zip(two_masks, COLORS, strict=True):
-        expected[mask] = 0.6 * expected[mask] + 0.4 * color
-    assert np.abs(got - expected).max() <= 0.5 + 1e-3
-    outside = ~two_masks.any(axis=0)
-    np.testing.assert_array_equal(got[outside], image[outside])
-
-
 @pytest.mark.parametrize("contour_px", [1.5, 3.0, 5.0])
 def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
     plain, got = (

@@ -42,12 +42,10 @@ def test_taps_by_hand():
     assert weights.tolist() == [[0.75, 0.25, 0, 0]]
     assert tap_cells(columns, rows, 4).tolist() == [[1, 2, 5, 6]]
     assert tap_cells(columns, rows, torch.tensor([[10]])).tolist() == [[1, 2, 11, 12]]
-
-
-def test_beside_the_map_the_nearest_cell_gets_no_weight():
+    # beside the map the nearest cell is named without weight: above-right alone is inside
     columns, rows, weights = bilinear_taps(torch.tensor([[0.0, 1.0]]), (2, 4))
     assert (columns.tolist(), rows.tolist()) == ([[0, 0]], [[1, 1]])
-    assert weights.tolist() == [[0, 0.25, 0, 0]]  # above-right alone is inside
+    assert weights.tolist() == [[0, 0.25, 0, 0]]
 
 
 @pytest.mark.parametrize("value", [1e9, -1e9, 1e30, -1e30, INF, -INF])

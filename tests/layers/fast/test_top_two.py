@@ -29,7 +29,7 @@ def both(rows):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("num_classes", CLASSES)
-@pytest.mark.parametrize(("num_pixels", "ties"), [(0, False), (2000, False), (2000, True)])
+@pytest.mark.parametrize(("num_pixels", "ties"), [(0, False), (4000, False), (4000, True)])
 def test_is_bit_identical_to_topk(rng, num_pixels, ties, num_classes, dtype):
     rows = torch.randn(num_pixels, num_classes, generator=rng, dtype=dtype)
     if ties:  # of three values: the lower class
@@ -37,6 +37,7 @@ def test_is_bit_identical_to_topk(rng, num_pixels, ties, num_classes, dtype):
     before = rows.clone()
     first, second = rows.topk(2, dim=1).values.unbind(1)
     labels = (rows == first[:, None]).int().argmax(1)
+    assert ties or not num_pixels or len(labels.unique()) == num_classes  # every class can win
     top = running(rows)
     assert torch.equal(top.first, first)
     assert torch.equal(top.second, second)
@@ -45,14 +46,6 @@ def test_is_bit_identical_to_topk(rng, num_pixels, ties, num_classes, dtype):
         assert torch.equal(gaps, first - second)
         assert gaps.dtype == dtype
     assert torch.equal(rows, before)
-
-
-@pytest.mark.parametrize("num_classes", CLASSES)
-def test_every_class_can_win(num_classes):
-    rows = torch.eye(num_classes)
-    for labels, gaps in both(rows):
-        assert labels.tolist() == list(range(num_classes))
-        assert torch.equal(gaps, torch.ones(num_classes))
 
 
 @pytest.mark.parametrize(
