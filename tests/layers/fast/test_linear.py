@@ -116,23 +116,25 @@ def gradients(layer, arguments):
     return [answer.detach(), *(x.grad for x in leaves if x.requires_grad)]
 
 
+def check_gradients(layer_by, arguments, tolerance):
+    """Of a layer by ``linear`` in float32, and of one by the plain product in float64."""
+    doubled = [x.detach().double().requires_grad_(x.requires_grad) for x in arguments]
+    exact = gradients(layer_by(F.linear), doubled)
+    for got, expected in zip(gradients(layer_by(linear), arguments), exact, strict=True):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 33])
 @pytest.mark.parametrize("needed", [(0, 1, 2), (1, 2), (0,), (1,), (2,)])
 def test_gradients_are_those_of_the_plain_product(drawn, needed, rows):
     arguments = drawn(rows=rows)
     for number in needed:
         arguments[number].requires_grad_()
-    exact = gradients(
-        F.linear, [x.detach().double().requires_grad_(x.requires_grad) for x in arguments]
-    )
-    for got, expected in zip(gradients(linear, arguments), exact, strict=True):
-        assert got.dtype == torch.float32
-        torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+    check_gradients(lambda product: product, arguments, 1e-5)
 
 
 def test_gradients_of_slices_through_what_follows_in_place(drawn):
-    inputs, weight, bias = drawn(rows=40, inputs=24, outputs=24)
-
     def layer_by(product):
         def layer(inputs, weight, bias):
             hidden = product(inputs[:, 3:13], weight[:, ::2][:, :10], bias).add_(1).relu_()
@@ -141,10 +143,8 @@ def test_gradients_of_slices_through_what_follows_in_place(drawn):
 
         return layer
 
-    arguments = [x.requires_grad_() for x in (inputs, weight, bias)]
-    exact = gradients(layer_by(F.linear), [x.detach().double().requires_grad_() for x in arguments])
-    for got, expected in zip(gradients(layer_by(linear), arguments), exact, strict=True):
-        torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+    arguments = [x.requires_grad_() for x in drawn(rows=40, inputs=24, outputs=24)]
+    check_gradients(layer_by, arguments, 1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
