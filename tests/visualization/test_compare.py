@@ -57,8 +57,6 @@ def test_zoom_panel_enlarges_the_window(image):
 
 
 GREY = np.full((90, 140, 3), 100, np.uint8)
-
-
 WINDOW = (10, 20, 34, 40)
 
 

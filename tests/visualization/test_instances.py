@@ -65,10 +65,7 @@ def test_pictures_by_hand(boxes):
     border = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
     got = draw_instances(BLACK, masks=border, colors=COLORS, alpha=1, contour_px=0)
     np.testing.assert_array_equal(got[[89, 25], [139, 25]], COLORS)
-
-
-def test_boxes_are_frames(boxes):
-    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))
+    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))  # a frame
     got = draw_instances(BLACK, masks=none, boxes_px=box, colors=COLORS[:1], contour_px=4)
     assert (got[[30, 20], [10, 30]] == COLORS[0]).all()
     assert (got[30, [30, 7]] == 0).all()
