@@ -56,16 +56,12 @@ def test_a_missed_demand_ends_with_an_error(capsys, monkeypatch):
     assert "BELOW WHAT IS DEMANDED" in capsys.readouterr().out
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """Another version, four times as fast as this one."""
-    (tmp_path / "before" / "pointrend_ext").mkdir(parents=True)
-    (tmp_path / "before" / "pointrend_ext" / "__init__.py").write_text("SPEED = 4\n")
-    return tmp_path / "before"
-
-
 @pytest.mark.usefixtures("no_memory")
-def test_against_another_checkout(tmp_path, checkout, capsys):
+def test_against_another_checkout(tmp_path, capsys):
+    """Of a version four times as fast as this one."""
+    checkout = tmp_path / "before"
+    (checkout / "pointrend_ext").mkdir(parents=True)
+    (checkout / "pointrend_ext" / "__init__.py").write_text("SPEED = 4\n")
     main(FAKE, [*QUICK, "--before", str(checkout), "--demand", "50", "--output", str(tmp_path)])
     (row,) = Report.read(tmp_path).rows
     assert set(row.seconds) == set(row.peak_mib) == {"before", "ours"}

@@ -83,7 +83,7 @@ def test_the_object_is_the_one_that_the_worse_model_found_best():
 
 
 @pytest.fixture
-def label_maps(tmp_path):
+def label_maps(tmp_path, own_catalogs):
     """Black images: 0 where both models are right, 1 and 2 where the second is wrong."""
     records, saved = [], {"first": [], "second": []}
     for i, wrong_columns in enumerate((0, 10, 30)):
@@ -106,9 +106,7 @@ def label_maps(tmp_path):
     )
     for name, content in saved.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    yield {name: tmp_path / f"{name}.json" for name in saved}
-    DatasetCatalog.remove(NAME)
-    MetadataCatalog.remove(NAME)
+    return {name: tmp_path / f"{name}.json" for name in saved}
 
 
 def test_label_maps(label_maps, tmp_path):

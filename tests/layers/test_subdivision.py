@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pointrend_ext.layers import (
-    cell_centers,
-    fold_subdivision,
-    foreground_uncertainty,
-    subdivide,
-)
-
-
-def forbidden(_):
-    raise AssertionError("no point may be asked for")
+from pointrend_ext.layers import cell_centers, fold_subdivision, foreground_uncertainty, subdivide
 
 
 def refine(logits, predict, steps, num_points, uncertainty=foreground_uncertainty):
@@ -34,16 +25,14 @@ def dense(num_maps, size_hw, predict=smooth):
     return predict(coords.expand(num_maps, -1, -1)).view(num_maps, -1, *size_hw)
 
 
-def test_no_step_returns_the_logits():
-    logits = torch.randn(2, 1, 3, 4)
-    assert torch.equal(refine(logits, forbidden, 0, 5), logits)
-
-
 @pytest.mark.parametrize("num_points", [6, 10**6])
 @pytest.mark.parametrize("size_hw", [(3, 3), (2, 5)])
 def test_equals_a_loop(oracle, rng, size_hw, num_points):
     logits = torch.randn(2, 1, *size_hw, generator=rng, dtype=torch.float64)
-    before = logits.clone()
+    before, predict = logits.clone(), Mock(side_effect=smooth)
+    assert torch.equal(refine(logits, predict, 0, num_points), logits)
+    assert not predict.called  # without a step
+    assert refine(logits[:0], smooth, 2, num_points).shape == (0, 1, *(4 * s for s in size_hw))
     got = refine(logits, smooth, 3, num_points)
     assert torch.equal(logits, before)
     for region, plane in enumerate(logits[:, 0].numpy()):
@@ -113,11 +102,6 @@ def test_channels_last_logits(channels, rng):
     plain = refine(logits, predict, 2, 9, uncertainty)
     last = refine(logits.to(memory_format=torch.channels_last), predict, 2, 9, uncertainty)
     torch.testing.assert_close(last, plain)
-
-
-def test_no_map():
-    got = refine(torch.rand(0, 1, 7, 7), lambda c: c.new_zeros(0, 1, c.shape[1]), 2, 9)
-    assert got.shape == (0, 1, 28, 28)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])

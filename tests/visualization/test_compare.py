@@ -57,8 +57,6 @@ def test_zoom_panel_enlarges_the_window(image):
 
 
 GREY = np.full((90, 140, 3), 100, np.uint8)
-
-
 WINDOW = (10, 20, 34, 40)
 
 
@@ -135,34 +133,36 @@ def changed(mask, *corners):
     return mask
 
 
-def test_planted_difference_is_found_and_centred(truth):
-    a = changed(truth, (66, 90, 70, 94))  # 16 pixels at the lower edge
-    b = changed(truth, (30, 60, 32, 62))  # 4 pixels at the upper edge
-    left, top, right, bottom = pick_zoom_window(a, b, truth, 20)
-    assert (right - left, bottom - top) == (20, 20)
-    assert abs((left + right) / 2 - 92) <= 1
-    assert top <= 66
-    assert bottom >= 70
-    assert pick_zoom_window(b, a, truth, 20) == (left, top, right, bottom)
+OBJECT = (30, 50, 70, 110)
+NOISE = [
+    (y, x, y + 1, x + 1) for y, x in np.random.default_rng(3).integers((100, 160), size=(640, 2))
+]
 
 
-def test_most_differing_pixels_win_against_all_windows(truth):
-    rng = np.random.default_rng(3)
-    a, b = (truth ^ (rng.random(truth.shape) < 0.02) for _ in range(2))
-    left, top, right, bottom = pick_zoom_window(a, b, truth, 16)
+@pytest.mark.parametrize(
+    ("corners", "first", "second", "size", "center_x"),
+    [
+        (OBJECT, NOISE[:320], NOISE[320:], 16, None),
+        (OBJECT, [(66, 90, 70, 94)], [(30, 60, 32, 62)], 20, 92),  # 16 pixels below, 4 above
+        (OBJECT, [(5, 5, 15, 15)], [(50, 108, 52, 110)], 16, 109),  # the first is no part of it
+        ((0, 0, 100, 160), [], [(0, 30, 4, 34)], 10, 32),  # its boundary is that of the image
+    ],
+)
+def test_most_differing_pixels_win_against_all_windows(
+    boxes, corners, first, second, size, center_x
+):
+    (truth,) = boxes(corners, shape=(100, 160))
+    a, b = changed(truth, *first), changed(truth, *second)
+    left, top, right, bottom = pick_zoom_window(a, b, truth, size)
     differs, padded, best = a ^ b, np.pad(truth, 1), 0
     for y, x in np.argwhere(truth):
         if not padded[y : y + 3, x : x + 3].all():
-            y0, x0 = min(max(y - 8, 0), 84), min(max(x - 8, 0), 144)
-            best = max(best, differs[y0 : y0 + 16, x0 : x0 + 16].sum())
-    assert differs[top:bottom, left:right].sum() == best
-
-
-def test_differences_away_from_the_object_do_not_count(truth):
-    far, near = changed(truth, (5, 5, 15, 15)), changed(truth, (50, 108, 52, 110))
-    left, top, right, bottom = pick_zoom_window(far, near, truth, 16)
-    assert left <= 108 < right
-    assert top <= 50 < bottom
+            y0, x0 = min(max(y - size // 2, 0), 100 - size), min(max(x - size // 2, 0), 160 - size)
+            best = max(best, differs[y0 : y0 + size, x0 : x0 + size].sum())
+    assert (right - left, bottom - top) == (size, size)
+    assert differs[top:bottom, left:right].sum() == best > 0
+    assert center_x is None or abs((left + right) / 2 - center_x) <= 1
+    assert pick_zoom_window(b, a, truth, size) == (left, top, right, bottom)
 
 
 def test_window_stays_inside_the_image(boxes):
@@ -179,11 +179,3 @@ def test_without_a_difference_or_a_truth_there_is_still_boundary(truth):
         assert not truth[top:bottom, left:right].all()
     with pytest.raises(ValueError, match="empty"):
         pick_zoom_window(*[truth & False] * 3, 4)
-
-
-def test_full_image_object_has_a_boundary():
-    full = np.ones((30, 40), bool)
-    left, top, right, _ = pick_zoom_window(full, changed(full, (0, 30, 4, 34)), full, 10)
-    assert top == 0
-    assert left <= 30
-    assert right >= 34

@@ -18,16 +18,6 @@ def boundary_distance(mask):
     return (inner + outer)[1:-1, 1:-1] - 0.5
 
 
-def test_fill_is_the_blend_formula(image, two_masks):
-    got = draw_instances(image, masks=two_masks, colors=COLORS, alpha=0.4, contour_px=0)
-    expected = image.astype(np.float64)
-    for mask, color in zip(two_masks, COLORS, strict=True):
-        expected[mask] = 0.6 * expected[mask] + 0.4 * color
-    assert np.abs(got - expected).max() <= 0.5 + 1e-3
-    outside = ~two_masks.any(axis=0)
-    np.testing.assert_array_equal(got[outside], image[outside])
-
-
 @pytest.mark.parametrize("contour_px", [1.5, 3.0, 5.0])
 def test_contour_lies_on_the_boundary(image, two_masks, contour_px):
     plain, got = (
@@ -75,10 +65,7 @@ def test_pictures_by_hand(boxes):
     border = boxes((30, 40, 90, 140), (20, 20, 90, 140))  # the small one is drawn above
     got = draw_instances(BLACK, masks=border, colors=COLORS, alpha=1, contour_px=0)
     np.testing.assert_array_equal(got[[89, 25], [139, 25]], COLORS)
-
-
-def test_boxes_are_frames(boxes):
-    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))
+    box, none = np.array([[10, 20, 50, 40.0]]), boxes((0, 0, 0, 0))  # a frame
     got = draw_instances(BLACK, masks=none, boxes_px=box, colors=COLORS[:1], contour_px=4)
     assert (got[[30, 20], [10, 30]] == COLORS[0]).all()
     assert (got[30, [30, 7]] == 0).all()

@@ -1,4 +1,4 @@
-"""Files: what is written is read back, orientation is applied, errors name the file."""
+"""Files: what is written is read back, errors name the file (more kinds: the demo's tests)."""
 
 import numpy as np
 import pytest
@@ -38,38 +38,11 @@ def test_what_cannot_be_written_is_named(tmp_path, image):
             write_image(tmp_path / name, image)
 
 
-def test_exif_orientation(tmp_path, image):
-    turned = {1: image, 2: image[:, ::-1], 3: image[::-1, ::-1]}
-    turned |= {6: np.rot90(image, -1), 8: np.rot90(image, 1)}
-    for orientation, expected in turned.items():
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        Image.fromarray(image).save(tmp_path / "a.png", exif=exif)
-        np.testing.assert_array_equal(read_image_rgb(tmp_path / "a.png"), expected)
-
-
-def test_other_color_modes(tmp_path, image):
-    path, grey = tmp_path / "a.png", image[:, :, 0]
-    three = np.repeat(grey[:, :, None], 3, axis=2)
-    alpha = np.dstack([image, np.full(grey.shape, 128, np.uint8)])
-    for pixels, expected in (
-        (grey, three),
-        (grey.astype(np.uint16) * 257, three),
-        (alpha, image),
-    ):
-        Image.fromarray(pixels).save(path)
-        np.testing.assert_array_equal(read_image_rgb(path), expected)
-    Image.new("CMYK", (8, 6), (255, 0, 0, 0)).save(tmp_path / "cmyk.jpg")
-    assert read_image_rgb(tmp_path / "cmyk.jpg").shape == (6, 8, 3)
-
-
-def test_broken_and_missing_files_are_named(tmp_path, image):
+def test_broken_and_missing_files_are_named(tmp_path):
     path = tmp_path / "bad picture.jpg"
-    Image.fromarray(image).save(path)
-    for data in (path.read_bytes()[:6000], b"hello", b""):
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"bad picture\.jpg"):
-            read_image_rgb(path)
+    path.write_bytes(b"hello")
+    with pytest.raises(ValueError, match=r"bad picture\.jpg"):
+        read_image_rgb(path)
     with pytest.raises(FileNotFoundError, match=r"none\.png"):
         read_image_rgb(tmp_path / "none.png")
 

@@ -3,12 +3,7 @@
 import pytest
 import torch
 
-from pointrend_ext.layers import (
-    class_uncertainty,
-    exclude_padding,
-    refine,
-    subdivide,
-)
+from pointrend_ext.layers import class_uncertainty, exclude_padding, refine, subdivide
 from pointrend_ext.layers.fast import LabelGrid, label_grid, upsampled_labels
 
 
@@ -113,7 +108,7 @@ def check(logits, predict, steps, num_points, size_px=None):
     return grid
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=FORMS, autouse=True)
 def form(request, monkeypatch):
     """Which pixels are looked at: all of them, those that have to be, or as it comes."""
     monkeypatch.setattr(label_grid, "_DENSE_SHARE", FORMS[request.param])
@@ -137,7 +132,6 @@ def test_equals_the_arg_max_of_the_full_logits(rng, form, kind, channels, steps)
     # a map of one row doubles into two equal ones: which of them is chosen is not defined
     [((1, 1), 10**4), ((1, 7), 10**4), ((5, 1), 10**4), ((2, 3), 1), ((2, 3), 7), ((2, 3), 99)],
 )
-@pytest.mark.usefixtures("form")
 def test_small_maps_and_more_points_than_pixels(rng, size_hw, num_points):
     check(noise(rng, 3, size_hw), point_head(rng, 3), 3, num_points)
 
@@ -145,7 +139,6 @@ def test_small_maps_and_more_points_than_pixels(rng, size_hw, num_points):
 @pytest.mark.parametrize("size_px", [(48, 72), (47, 70), (21, 72), (48, 5), (30, 33), (1, 1)])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_points", [12, 500])
-@pytest.mark.usefixtures("form")
 def test_an_image_smaller_than_the_map(rng, kind, size_px, num_points):
     grid = check(KINDS[kind](rng, 4, (6, 9)), point_head(rng, 4), 3, num_points, size_px)
     for pixels, (height, width) in zip(grid.chosen, grid.sizes, strict=True):
@@ -167,7 +160,6 @@ def test_any_map(seed, form):
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.usefixtures("form")
 def test_float32_labels_differ_in_near_ties_alone(seed, kind):
     rng = torch.Generator().manual_seed(seed)
     logits, predict = KINDS[kind](rng, 19, (6, 9)).float(), point_head(rng, 19)
@@ -181,7 +173,6 @@ def test_float32_labels_differ_in_near_ties_alone(seed, kind):
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-@pytest.mark.usefixtures("form")
 def test_equal_logits_everywhere(channels, value):
     """Ties: the lower class, where no point was predicted."""
     logits = torch.full((channels, 5, 6), value)
@@ -198,7 +189,6 @@ def test_equal_logits_everywhere(channels, value):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.usefixtures("form")
 def test_all_nan_is_looked_at(channels):
     logits = torch.full((channels, 4, 5), torch.nan)
     grid = by_grid(logits, point_head(torch.Generator(), channels), 2, 9)
@@ -208,7 +198,6 @@ def test_all_nan_is_looked_at(channels):
     assert repaired.labels.eq(int(channels == 1)).all()
 
 
-@pytest.mark.usefixtures("form")
 def test_a_nan_pixel_is_repaired(rng):
     logits = smooth(rng, 3, (6, 7)).float()
     predict = point_head(rng, 3)
@@ -220,7 +209,6 @@ def test_a_nan_pixel_is_repaired(rng):
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(256, torch.uint8), (257, torch.int64)])
-@pytest.mark.usefixtures("form")
 def test_many_classes(rng, channels, dtype):
     grid = check(3 * noise(rng, channels, (4, 5)), point_head(rng, channels), 2, 30)
     assert grid.labels.dtype == dtype
@@ -228,7 +216,6 @@ def test_many_classes(rng, channels, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-@pytest.mark.usefixtures("form")
 def test_16_bits_are_refined_in_32(rng, dtype):
     logits = smooth(rng, 4, (6, 7)).to(dtype)
     predict = point_head(rng, 4)
@@ -239,25 +226,28 @@ def test_16_bits_are_refined_in_32(rng, dtype):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.usefixtures("form")
 def test_a_table_and_the_layout_change_nothing(rng, channels):
     logits, predict = smooth(rng, channels, (6, 7)), point_head(rng, channels)
     expected = by_grid(logits, predict, 3, 30)
     last = logits[None].to(memory_format=torch.channels_last)[0]
+    sliced = logits.repeat_interleave(2, dim=2)[..., ::2]
     before = logits.clone()
     for got in (
         by_grid(logits, predict, 3, 30, table=logits.flatten(1).t().contiguous()),
+        by_grid(sliced, predict, 3, 30),
         by_grid(last, predict, 3, 30),
         by_grid(last, predict, 3, 30, table=last.flatten(1).t()),
     ):
         assert got.chosen == expected.chosen
         assert torch.equal(got.labels, expected.labels)
     assert torch.equal(logits, before)
+    assert torch.equal(sliced, before)
 
 
 # ---- what it saves (memory: modeling/sem_seg/test_labels.py)
 
 
+@pytest.mark.parametrize("form", ["sparse", "as it comes"], indirect=True)
 def test_few_logits_are_computed_where_classes_agree(rng):
     grid = by_grid(smooth(rng, 8, (32, 48)), point_head(rng, 8), 2, 100)
     for exact, (height, width) in zip(grid.exact, grid.sizes, strict=True):

@@ -80,24 +80,3 @@ def test_neither_the_start_nor_what_was_written_is_modified(rng):
         lazy.rows(*bounds).fill_(7)
     assert torch.equal(start, before[0])
     assert all(torch.equal(a, b) for (_, a), b in zip(steps, before[1], strict=True))
-
-
-@pytest.mark.parametrize("layout", ["channels_last", "sliced"])
-def test_layout_of_the_start_does_not_matter(rng, layout):
-    start = torch.randn(3, 4, 6, generator=rng)
-    other = (
-        start.permute(1, 2, 0).contiguous().permute(2, 0, 1)
-        if layout == "channels_last"
-        else start.repeat_interleave(2, dim=2)[..., ::2]
-    )
-    every = torch.arange(16 * 24)
-    results = []
-    for logits in (start, other):
-        lazy = LazyLogits(logits)
-        lazy.double()
-        lazy.write(torch.tensor([5, 9]), torch.ones(2, 3))
-        lazy.double()
-        lazy.write(torch.tensor([50, 90]), torch.ones(2, 3))
-        results.append((lazy.read(every), lazy.rows(0, 16), lazy.rows(3, 9)))
-    for got, expected in zip(results[1], results[0], strict=True):
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)

@@ -19,15 +19,10 @@ def check(inputs, weight, bias, tolerance=1e-5):
     return got
 
 
-@pytest.fixture
-def drawn(rng):
+def draw(rng, rows=33, inputs=21, outputs=13, dtype=torch.float32):
     """(Q, I) inputs, (O, I) weight and (O,) bias."""
-
-    def draw(rows=33, inputs=21, outputs=13, dtype=torch.float32):
-        sizes = (rows, inputs), (outputs, inputs), (outputs,)
-        return [torch.randn(size, generator=rng, dtype=torch.float64).to(dtype) for size in sizes]
-
-    return draw
+    sizes = (rows, inputs), (outputs, inputs), (outputs,)
+    return [torch.randn(size, generator=rng, dtype=torch.float64).to(dtype) for size in sizes]
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
@@ -42,8 +37,8 @@ def drawn(rng):
         ((33, 21, 13), torch.float64, 1e-13),
     ],
 )
-def test_equals_the_plain_product(drawn, sizes, dtype, tolerance, has_bias):
-    inputs, weight, bias = arguments = drawn(*sizes, dtype)
+def test_equals_the_plain_product(rng, sizes, dtype, tolerance, has_bias):
+    inputs, weight, bias = arguments = draw(rng, *sizes, dtype)
     before = [x.clone() for x in arguments]
     got = check(inputs, weight, bias if has_bias else None, tolerance)
     assert not got.requires_grad
@@ -52,23 +47,17 @@ def test_equals_the_plain_product(drawn, sizes, dtype, tolerance, has_bias):
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_inference_takes_the_fast_product_where_there_is_one(drawn, context):
-    inputs, weight, bias = drawn()
+def test_inference_takes_the_fast_product_where_there_is_one(rng, context):
+    inputs, weight, bias = draw(rng)
     with context():
         has_one = torch.backends.mkldnn.is_available() and hasattr(
             torch.ops.mkldnn, "_linear_pointwise"
         )
         assert _has_fast_product(inputs) == has_one
         check(inputs, weight, bias)
-
-
-@torch.no_grad()
-def test_without_onednn(drawn):
-    inputs, weight, bias = drawn()
-    expected = linear(inputs, weight, bias)
-    with torch.backends.mkldnn.flags(enabled=False):
-        assert not _has_fast_product(inputs)
-        torch.testing.assert_close(linear(inputs, weight, bias), expected, rtol=1e-5, atol=1e-5)
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert not _has_fast_product(inputs)
+            check(inputs, weight, bias)
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
@@ -78,9 +67,9 @@ def test_without_onednn(drawn):
     [((5, 18), [4, 4, 4, 4, 2]), ((3, 4), []), ((24, 20), [])],
 )
 def test_the_module_multiplies_a_wide_weight_by_slabs_in_inference(
-    monkeypatch, drawn, sizes, slabs, has_bias
+    monkeypatch, rng, sizes, slabs, has_bias
 ):
-    inputs, weight, bias = drawn(33, *sizes)
+    inputs, weight, bias = draw(rng, 33, *sizes)
     layer = Linear(*sizes, bias=has_bias)
     layer.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
     module = sys.modules["pointrend_ext.layers.fast.linear"]  # the package holds the function
@@ -97,8 +86,8 @@ def test_the_module_multiplies_a_wide_weight_by_slabs_in_inference(
 
 
 @torch.no_grad()
-def test_slices_and_transposes(drawn):
-    inputs, weight, bias = drawn(rows=40, inputs=24, outputs=24)
+def test_slices_and_transposes(rng):
+    inputs, weight, bias = draw(rng, rows=40, inputs=24, outputs=24)
     for some_inputs, some_weight in [
         (inputs[:, :10], weight[:, :10]),
         (inputs[:, 3:13], weight[:, 14:]),
@@ -122,23 +111,25 @@ def gradients(layer, arguments):
     return [answer.detach(), *(x.grad for x in leaves if x.requires_grad)]
 
 
+def check_gradients(layer_by, arguments, tolerance):
+    """Of a layer by ``linear`` in float32, and of one by the plain product in float64."""
+    doubled = [x.detach().double().requires_grad_(x.requires_grad) for x in arguments]
+    exact = gradients(layer_by(F.linear), doubled)
+    for got, expected in zip(gradients(layer_by(linear), arguments), exact, strict=True):
+        assert got.dtype == torch.float32
+        torch.testing.assert_close(got.double(), expected, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 33])
 @pytest.mark.parametrize("needed", [(0, 1, 2), (1, 2), (0,), (1,), (2,)])
-def test_gradients_are_those_of_the_plain_product(drawn, needed, rows):
-    arguments = drawn(rows=rows)
+def test_gradients_are_those_of_the_plain_product(rng, needed, rows):
+    arguments = draw(rng, rows=rows)
     for number in needed:
         arguments[number].requires_grad_()
-    exact = gradients(
-        F.linear, [x.detach().double().requires_grad_(x.requires_grad) for x in arguments]
-    )
-    for got, expected in zip(gradients(linear, arguments), exact, strict=True):
-        assert got.dtype == torch.float32
-        torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=1e-5)
+    check_gradients(lambda product: product, arguments, 1e-5)
 
 
-def test_gradients_of_slices_through_what_follows_in_place(drawn):
-    inputs, weight, bias = drawn(rows=40, inputs=24, outputs=24)
-
+def test_gradients_of_slices_through_what_follows_in_place(rng):
     def layer_by(product):
         def layer(inputs, weight, bias):
             hidden = product(inputs[:, 3:13], weight[:, ::2][:, :10], bias).add_(1).relu_()
@@ -147,16 +138,14 @@ def test_gradients_of_slices_through_what_follows_in_place(drawn):
 
         return layer
 
-    arguments = [x.requires_grad_() for x in (inputs, weight, bias)]
-    exact = gradients(layer_by(F.linear), [x.detach().double().requires_grad_() for x in arguments])
-    for got, expected in zip(gradients(layer_by(linear), arguments), exact, strict=True):
-        torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+    arguments = [x.requires_grad_() for x in draw(rng, rows=40, inputs=24, outputs=24)]
+    check_gradients(layer_by, arguments, 1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.no_grad()
-def test_the_weight_gives_the_type(drawn, dtype):
-    inputs, weight, bias = drawn()
+def test_the_weight_gives_the_type(rng, dtype):
+    inputs, weight, bias = draw(rng)
     got = linear(inputs, weight.to(dtype), bias.to(dtype))
     assert got.dtype == dtype
     assert (got.float() - F.linear(inputs, weight, bias)).abs().max() < 0.15
@@ -167,8 +156,8 @@ def test_the_weight_gives_the_type(drawn, dtype):
 
 
 @torch.no_grad()
-def test_autocast_decides_by_itself(drawn):
-    inputs, weight, bias = drawn()
+def test_autocast_decides_by_itself(rng):
+    inputs, weight, bias = draw(rng)
     with torch.autocast("cpu", torch.bfloat16):
         assert not _has_fast_product(inputs)
         got = linear(inputs, weight, bias)
