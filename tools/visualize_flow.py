@@ -19,7 +19,7 @@ GRID = 32  # the coarsest stride: then all maps cover the image exactly
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", required=True, help="a picture")
+    parser.add_argument("--input", required=True, metavar="FILE", help="a picture")
     parser.add_argument("--output", required=True, help="the drawing, .png or .jpg")
     add_model_arguments(parser)
     return parser
@@ -29,11 +29,11 @@ def draw(args: argparse.Namespace) -> None:
     """Run the model on the image and draw its flows."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     predictor = build_predictor(args, confidence=None)
-    resized = predictor.model_input(read_image_rgb(args.image))["image"]
+    resized = predictor.model_input(read_image_rgb(args.input))["image"]
     height, width = (side // GRID * GRID for side in resized.shape[1:])
     if not height or not width:
         raise ValueError(
-            f"{args.image} is resized to {resized.shape[2]} x {resized.shape[1]} pixels, but "
+            f"{args.input} is resized to {resized.shape[2]} x {resized.shape[1]} pixels, but "
             f"{GRID} are needed on each side. Raise INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST."
         )
     model_input = {"image": resized[:, :height, :width], "height": height, "width": width}

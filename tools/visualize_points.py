@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--image", required=True, help="a picture")
+    add("--input", required=True, metavar="FILE", help="a picture")
     add("--output", required=True, type=Path, help="folder for steps.png, steps.gif, ...")
     add("--object", type=int, default=0, help="number of the object, the best score first (0)")
     add("--class", dest="class_name", help="count objects of this class alone: name or id")
@@ -37,7 +37,7 @@ def draw(args: argparse.Namespace) -> None:
     predictor = build_predictor(args, confidence=args.confidence)
     paths, recording = write_refinement(
         predictor,
-        read_image_rgb(args.image),
+        read_image_rgb(args.input),
         args.output,
         semantic=args.semantic or not hasattr(predictor.model, "roi_heads"),
         number=args.object,

@@ -27,7 +27,7 @@ def run(call_tool, tmp_path, make_picture):
         cfg = load_cfg(CONFIG, [*(options_of_weights or options), "MODEL.WEIGHTS", ""])
         torch.manual_seed(3)
         torch.save({"model": build_model(cfg).state_dict()}, tmp_path / "model.pth")
-        given = ["--config-file", CONFIG, "--image", tmp_path / "a.png", "--output", output]
+        given = ["--config-file", CONFIG, "--input", tmp_path / "a.png", "--output", output]
         return call_tool(name, *given, *words, *options, "MODEL.WEIGHTS", tmp_path / "model.pth")
 
     return run

@@ -6,7 +6,7 @@ import pytest
 
 CONFIG = ("--config-file", "Toy/pointrend_rcnn_toy.yaml")
 OUTPUT = ("--output", "OUT")
-ABSENT_WEIGHTS = (*CONFIG, "--weights", "gone.pth", "--image", "a.jpg", *OUTPUT)
+ABSENT_WEIGHTS = (*CONFIG, "--weights", "gone.pth", "--input", "a.jpg", *OUTPUT)
 MISTAKES = {
     "compare_semantic": (
         ("--predictions", "a=a.json", "b=b.json", "--dataset", "nowhere_val", *OUTPUT),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pointrend_ext.layers.fast import upsampled_labels
+from pointrend_ext.layers.fast import label_dtype, upsampled_labels
 from pointrend_ext.layers.fast.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
 
 SIZES = [(1, 1), (1, 5), (5, 1), (7, 9), (16, 3), (33, 20)]
@@ -27,6 +27,7 @@ def check(got, logits, tolerance):
     gaps = best[0] - best[1]
     torch.testing.assert_close(got[1], gaps, rtol=0, atol=tolerance)
     assert got[1].dtype == logits.dtype
+    assert got[0].dtype == label_dtype(len(logits))
     # where the two best differ by rounding alone, either may win
     assert torch.equal(got[0].long()[gaps > tolerance], labels[gaps > tolerance])
     assert (gaps > tolerance).float().mean() > 0.9
@@ -41,6 +42,24 @@ def test_equals_interpolation(rng, monkeypatch, size_hw, num_classes, band_cells
     check(labels_and_gaps(logits), logits, 0)
     check(upsampled(logits), doubled(logits), 1e-12)
     check(upsampled(logits.float()), doubled(logits).float(), 2e-6)
+
+
+@pytest.mark.parametrize("num_classes", [256, 257])
+def test_every_label_fits(rng, num_classes):
+    logits = torch.randn(num_classes, 3, 5, generator=rng)
+    check(labels_and_gaps(logits), logits, 0)
+    check(upsampled(logits), doubled(logits), 2e-6)
+
+
+def test_ties_take_the_lower_class():
+    labels, gaps = upsampled(torch.ones(4, 3, 5))
+    assert not labels.any()
+    assert not gaps.any()
+
+
+def test_equals_a_loop(rng, oracle):
+    logits = torch.randn(3, 7, 9, generator=rng, dtype=torch.float64)
+    check(upsampled(logits), torch.tensor([oracle.upsample(x) for x in logits.numpy()]), 1e-12)
 
 
 def test_what_is_no_number_leaves_no_gap():
@@ -64,4 +83,5 @@ def test_bands_of_many_classes_are_lower(rng):
     assert upsampled_labels._bands(500, 3, 500, logits.device) == [
         slice(i, i + 1) for i in range(3)
     ]
+    assert len(upsampled_labels._bands(2**14, 90, 400, logits.device)) > 1
     assert upsampled_labels._bands(500, 3, 500, torch.device("meta")) == [slice(0, 3)]
