@@ -12,18 +12,16 @@ from pycocotools import mask as mask_util
 from torch.nn.functional import one_hot
 
 from pointrend_ext.data.reading import read_label_map
-from pointrend_ext.data.toy import generate_toy_data, register_toy_datasets
+from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
 from tests.toy_cityscapes import INSTANCES, register_toy_cityscapes
 from tests.toy_cityscapes import LABELS as CITYSCAPES
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    root = tmp_path_factory.mktemp("toy")
-    generate_toy_data(root, num_train=4, num_val=3)
-    register_toy_datasets(root)
+@pytest.fixture
+def toy(toy_root):
+    register_toy_datasets(toy_root)
 
 
 @pytest.fixture(scope="module")
@@ -137,19 +135,17 @@ def test_coco(toy, tmp_path):
         build_evaluator(cfg, "toy_val", str(tmp_path))
 
 
-def test_lvis(toy, tmp_path):
+def test_lvis(toy, own_catalogs, tmp_path):
     pytest.importorskip("lvis")
     name = "toy_as_lvis"
-    if name not in DatasetCatalog:
-        DatasetCatalog.register(name, list)
+    DatasetCatalog.register(name, list)
     json_file = MetadataCatalog.get("toy_val").json_file
     MetadataCatalog.get(name).set(evaluator_type="lvis", json_file=json_file)
     assert isinstance(build_evaluator(load_cfg(), name, str(tmp_path)), LVISEvaluator)
 
 
-def test_unknown_type_and_unknown_name(tmp_path):
-    if "odd_type" not in DatasetCatalog:
-        DatasetCatalog.register("odd_type", list)
+def test_unknown_type_and_unknown_name(own_catalogs, tmp_path):
+    DatasetCatalog.register("odd_type", list)
     MetadataCatalog.get("odd_type").evaluator_type = "odd"
     with pytest.raises(ValueError, match=r"'odd_type': its evaluator_type is 'odd'.*'coco'"):
         build_evaluator(load_cfg(), "odd_type", str(tmp_path))
