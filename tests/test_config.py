@@ -8,25 +8,28 @@ from detectron2.projects import deeplab, point_rend
 
 from pointrend_ext import add_pointrend_config
 
-POINT_KEYS = {
-    "NAME",
-    "IN_FEATURES",
-    "TRAIN_NUM_POINTS",
-    "OVERSAMPLE_RATIO",
-    "IMPORTANCE_SAMPLE_RATIO",
-    "SUBDIVISION_STEPS",
-    "SUBDIVISION_NUM_POINTS",
-    "FC_DIM",
-    "NUM_FC",
-    "COARSE_PRED_EACH_LAYER",
-    "LOSS_WEIGHT",
-}
+OURS = add_pointrend_config
+UPSTREAM = point_rend.add_pointrend_config
+DEEPLAB = deeplab.add_deeplab_config
+
+
+def config(*functions):
+    """Detectron2's configuration, given to these functions in turn."""
+    cfg = get_cfg()
+    for add in functions:
+        add(cfg)
+    return cfg
 
 
 def ours():
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    return cfg
+    return config(OURS)
+
+
+# The heads know the classes, and which coarse head there is.
+SHARED_KEYS = set(config(UPSTREAM).MODEL.POINT_HEAD) - {
+    *("NUM_CLASSES", "CLS_AGNOSTIC_MASK", "COARSE_SEM_SEG_HEAD_NAME")
+}
+POINT_KEYS = SHARED_KEYS | {"LOSS_WEIGHT"}
 
 
 def test_keys_of_the_point_heads():
@@ -41,8 +44,7 @@ def test_keys_of_the_point_heads():
 
 @pytest.mark.parity
 def test_deeplab_keys_have_detectron2s_defaults():
-    theirs, cfg = get_cfg(), ours()
-    deeplab.add_deeplab_config(theirs)
+    theirs, cfg = config(DEEPLAB), ours()
     for node, base in [
         (theirs.SOLVER, cfg.SOLVER),
         (theirs.MODEL.RESNETS, cfg.MODEL.RESNETS),
@@ -53,11 +55,9 @@ def test_deeplab_keys_have_detectron2s_defaults():
 
 @pytest.mark.parity
 def test_shared_keys_have_upstreams_defaults():
-    theirs = get_cfg()
-    point_rend.add_pointrend_config(theirs)
-    cfg = ours()
+    theirs, cfg = config(UPSTREAM), ours()
     assert cfg.MODEL.MASK_POINT_HEAD.LOSS_WEIGHT == 1  # upstream has none
-    for key in POINT_KEYS - {"LOSS_WEIGHT"}:
+    for key in SHARED_KEYS:
         assert cfg.MODEL.MASK_POINT_HEAD[key] == theirs.MODEL.POINT_HEAD[key], key
     for key in ("IN_FEATURES", "FC_DIM", "NUM_FC", "OUTPUT_SIDE_RESOLUTION", "CONV_DIM"):
         assert cfg.MODEL.ROI_MASK_HEAD[key] == theirs.MODEL.ROI_MASK_HEAD[key], key
@@ -68,17 +68,11 @@ def test_shared_keys_have_upstreams_defaults():
 
 @pytest.mark.parametrize(
     "order",
-    permutations(
-        [add_pointrend_config, point_rend.add_pointrend_config, deeplab.add_deeplab_config]
-    ),
+    permutations([OURS, UPSTREAM, DEEPLAB]),
     ids=lambda order: "-".join(f.__module__.split(".")[-2] for f in order),
 )
 def test_every_order_gives_the_same(order):
-    cfg, reference = get_cfg(), ours()
-    for add in order:
-        add(cfg)
-    point_rend.add_pointrend_config(reference)
-    deeplab.add_deeplab_config(reference)
+    cfg, reference = config(*order), config(OURS, UPSTREAM, DEEPLAB)
     assert cfg == reference
     assert cfg.dump() == reference.dump()
 

@@ -12,11 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from pointrend_ext.checkpoint import (
-    IncompleteWeightsError,
-    PointRendCheckpointer,
-    WeightsFileError,
-)
+from pointrend_ext.checkpoint import IncompleteWeightsError, PointRendCheckpointer, WeightsFileError
 from tests.checkpoint.helpers import assert_same
 
 safetensors = pytest.importorskip("safetensors.torch")

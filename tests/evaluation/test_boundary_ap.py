@@ -6,11 +6,7 @@ from pycocotools import mask as mask_util
 
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary, rle_boundary
 from pointrend_ext.evaluation.coco_ap import coco_precision
-from tests.evaluation.oracles import (
-    SlowBoundaryEvaluation,
-    official_precision,
-    slow_boundary,
-)
+from tests.evaluation.oracles import SlowBoundaryEvaluation, official_precision, slow_boundary
 from tests.toy_instances import ap, ap_array
 
 # ---- the boundary of one mask
