@@ -7,8 +7,6 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import CityscapesSemSegEvaluator, LVISEvaluator
-from detectron2.structures import BitMasks, Instances
-from pycocotools import mask as mask_util
 from torch.nn.functional import one_hot
 
 from pointrend_ext.data.reading import read_label_map
@@ -17,6 +15,7 @@ from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
 from tests.toy_cityscapes import INSTANCES, register_toy_cityscapes
 from tests.toy_cityscapes import LABELS as CITYSCAPES
+from tests.toy_instances import as_instances
 
 
 @pytest.fixture
@@ -33,22 +32,14 @@ def cityscapes(tmp_path_factory):
         catalog.remove(CITYSCAPES)
 
 
-def perfect(record):
-    instances = Instances((record["height"], record["width"]))
-    masks = [mask_util.decode(a["segmentation"]) for a in record["annotations"]]
-    instances.pred_masks = torch.as_tensor(np.stack(masks)).bool()
-    instances.pred_boxes = BitMasks(instances.pred_masks).get_bounding_boxes()
-    instances.pred_classes = torch.tensor([a["category_id"] for a in record["annotations"]])
-    instances.scores = torch.ones(len(masks))
-    return {"instances": instances}
-
-
 def test_cityscapes_instances(cityscapes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     evaluator = build_evaluator(load_cfg(), INSTANCES, str(tmp_path / "out"))
     evaluator.reset()
     for record in DatasetCatalog.get(INSTANCES):
-        evaluator.process([record], [perfect(record)])
+        perfect = [{**a, "score": 1.0} for a in record["annotations"]]
+        size_hw = record["height"], record["width"]
+        evaluator.process([record], [as_instances(perfect, size_hw, range(8))])
     assert evaluator.evaluate()["segm"] == pytest.approx({"AP": 100, "AP50": 100})
     assert os.listdir(tmp_path) == ["out"]  # cityscapesScripts would have left matches.json here
     assert os.listdir(tmp_path / "out") == ["matches.json"]
