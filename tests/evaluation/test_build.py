@@ -23,13 +23,9 @@ def toy(toy_root):
     register_toy_datasets(toy_root)
 
 
-@pytest.fixture(scope="module")
-def cityscapes(tmp_path_factory):
+@pytest.fixture
+def cityscapes(own_catalogs, tmp_path_factory):
     register_toy_cityscapes(tmp_path_factory.mktemp("cityscapes"))
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        catalog.remove(INSTANCES)
-        catalog.remove(CITYSCAPES)
 
 
 def test_cityscapes_instances(cityscapes, tmp_path, monkeypatch):
