@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
-IDS = [document.relative_to(ROOT).as_posix() for document in DOCUMENTS]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^[ \t]*```[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -45,24 +44,19 @@ def links_of(text: str) -> list[str]:
 def commands_of(text: str) -> list[tuple[str, list[str]]]:
     """Every ``python tools/X.py`` and ``python -m benchmarks.X``, and its options."""
     matches = filter(None, map(SCRIPT.search, code_of(text)))
-    found = [(match.group(1), split(match.group(2))) for match in matches]
-    return [
-        (name, [w.split("=")[0] for w in words if re.match(r"--\w", w)]) for name, words in found
-    ]
+    return [(match.group(1), options_of(match.group(2))) for match in matches]
 
 
-def split(arguments: str) -> list[str]:
-    """Shell words up to a comment, a pipe or the next command."""
+def options_of(arguments: str) -> list[str]:
+    """Options up to a comment, a pipe or the next command."""
     words = shlex.split(arguments, comments=True)
-    return list(itertools.takewhile(lambda word: not set(word) <= set("|;&>"), words))
+    own = itertools.takewhile(lambda word: not set(word) <= set("|;&>"), words)
+    return [word.split("=")[0] for word in own if re.match(r"--\w", word)]
 
 
 def make_targets_of(text: str) -> set[str]:
-    found: set[str] = set()
-    for line in code_of(text):
-        for words in MAKE.findall(line.split("#")[0]):
-            found.update(w for w in words.split() if "=" not in w)
-    return found
+    calls = (words for line in code_of(text) for words in MAKE.findall(line.split("#")[0]))
+    return {word for words in calls for word in words.split() if "=" not in word}
 
 
 def anchors_of(document: Path) -> set[str]:
@@ -116,38 +110,24 @@ def test_the_parser_itself(tmp_path: Path) -> None:
     assert anchors_of(document) == {"a-title-its-code"}
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
-def test_links_lead_somewhere(document: Path) -> None:
-    broken = []
-    for link in links_of(document.read_text(encoding="utf-8")):
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_named_exists(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    absent = []
+    for link in links_of(text):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
         inside = target.is_relative_to(ROOT) and target.exists()
         if not inside or (anchor and target.suffix == ".md" and anchor not in anchors_of(target)):
-            broken.append(link)
-    assert broken == []
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
-def test_named_files_exist(document: Path) -> None:
-    prose = LINK.sub("", document.read_text(encoding="utf-8"))  # links are relative to the document
-    named = set(OWN_PATH.findall(prose))
-    assert sorted(name for name in named if not (ROOT / name).exists()) == []
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
-def test_named_make_targets_exist(document: Path) -> None:
+            absent.append(link)
+    prose = LINK.sub("", text)  # links are relative to the document
+    absent += [name for name in OWN_PATH.findall(prose) if not (ROOT / name).exists()]
     defined = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert make_targets_of(document.read_text(encoding="utf-8")) <= defined
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=IDS)
-def test_commands_use_options_that_the_tool_has(document: Path) -> None:
-    unknown = []
-    for script, options in commands_of(document.read_text(encoding="utf-8")):
+    absent += [f"make {target}" for target in make_targets_of(text) - defined]
+    for script, options in commands_of(text):
         known = re.findall(r"--[\w-]+", help_of(script))
-        unknown += [f"{script} {o}" for o in options if o not in known]
-    assert unknown == []
+        absent += [f"{script} {option}" for option in options if option not in known]
+    assert absent == []
 
 
 def test_every_command_is_in_a_document() -> None:

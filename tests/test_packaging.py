@@ -19,6 +19,10 @@ from pointrend_ext.model_zoo import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = {
+    path.relative_to(ROOT / "configs").as_posix(): path.read_text()
+    for path in (ROOT / "configs").rglob("*.yaml")
+}
 PARTS = ("pointrend_ext", "configs", "tests", "tools")
 # The file that `import pointrend_ext` runs, without the seconds that running it takes.
 WHERE = "from importlib.util import find_spec; print(find_spec('pointrend_ext').origin)"
@@ -28,14 +32,8 @@ FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "Makefile", "
 def run_python(code: str, cwd: Path, *first_on_path: Path) -> subprocess.CompletedProcess[str]:
     """Run ``code`` elsewhere; the checkout is on its path only if this environment put it there."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, first_on_path))}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
 
 
 def pip(*arguments: object) -> None:
@@ -49,12 +47,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a build reads, so that building leaves no trace in the checkout."""
     copy = tmp_path_factory.mktemp("sources")
     for name in PARTS:
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
     for name in FILES:
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy / name)
+        shutil.copy(ROOT / name, copy / name)
     return copy
 
 
@@ -85,10 +81,7 @@ def test_wheel_holds_the_package_and_every_config_and_nothing_else(wheel: Path) 
         for pattern in ("*.py", "templates/*", "py.typed")
         for p in (ROOT / "pointrend_ext").rglob(pattern)
     }
-    configs = {
-        f"pointrend_ext/model_zoo/configs/{p.relative_to(ROOT / 'configs').as_posix()}"
-        for p in (ROOT / "configs").rglob("*.yaml")
-    }
+    configs = {f"pointrend_ext/model_zoo/configs/{name}" for name in CONFIGS}
     assert configs
     assert names - metadata == modules | configs
 
@@ -128,15 +121,11 @@ print(json.dumps([pointrend_ext.__file__, texts]))
     assert done.returncode == 0, done.stderr
     location, texts = json.loads(done.stdout.splitlines()[-1])
     assert Path(location).is_relative_to(installed)
-    configs = ROOT / "configs"
-    expected = {p.relative_to(configs).as_posix(): p.read_text() for p in configs.rglob("*.yaml")}
-    assert texts == expected
+    assert texts == CONFIGS
 
 
 def test_a_clone_in_the_working_directory_does_not_shadow(installed: Path, tmp_path: Path) -> None:
-    (tmp_path / "pointrend_ext" / "configs").mkdir(
-        parents=True
-    )  # a clone is named like the package
+    (tmp_path / "pointrend_ext/configs").mkdir(parents=True)  # a clone has the package's name
     done = run_python(WHERE, tmp_path, installed)
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.splitlines()[-1]).is_relative_to(installed)
@@ -155,17 +144,12 @@ def test_this_environment_imports_the_checkout_from_elsewhere(parent: str, tmp_p
 
 
 def test_checkout_configs_are_found_and_listed() -> None:
-    files = sorted(
-        p.relative_to(ROOT / "configs").as_posix() for p in (ROOT / "configs").rglob("*.yaml")
-    )
     names, descriptions = list_config_files(), list_dataset_files()
-    assert sorted(names + descriptions) == files
-    assert descriptions == [name for name in files if name.startswith("datasets/")]
+    assert sorted(names + descriptions) == sorted(CONFIGS)
+    assert descriptions == sorted(name for name in CONFIGS if name.startswith("datasets/"))
     assert "datasets/camvid.yaml" in descriptions
-    for name in names:
-        assert Path(get_config_file(name)) == ROOT / "configs" / name
-    for name in descriptions:
-        assert Path(get_dataset_file(name)) == ROOT / "configs" / name
+    for get, found in ((get_config_file, names), (get_dataset_file, descriptions)):
+        assert [Path(get(name)) for name in found] == [ROOT / "configs" / name for name in found]
 
 
 def test_a_description_is_no_configuration_and_a_configuration_no_description() -> None:
@@ -194,9 +178,7 @@ def test_what_is_no_config_is_refused(name: str) -> None:
         get_config_file(name)
 
 
-def test_a_foreign_configs_folder_beside_an_installed_package_is_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_foreign_configs_folder_beside_an_installed_package_is_not_taken(tmp_path, monkeypatch):
     for folder in ("configs", "pointrend_ext/model_zoo/configs"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / f"{Path(folder).parts[0]}.yaml").touch()
@@ -208,9 +190,7 @@ def test_a_foreign_configs_folder_beside_an_installed_package_is_not_taken(
     assert list_config_files() == ["configs.yaml"]
 
 
-def test_an_installation_without_configs_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_installation_without_configs_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(config_files, "_CHECKOUT", tmp_path)
     monkeypatch.setattr(config_files, "_INSTALLED_CONFIGS", tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"no configuration files in .*none.*pip install"):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from detectron2.structures import Boxes, Instances
 from pycocotools import mask as mask_util
 
 from pointrend_ext.data.toy import generate_toy_data
@@ -45,6 +47,20 @@ def truth(sizes_hw, annotations, classes=("thing",)):
 def prediction(image, class_index, mask, score):
     ids = {"image_id": image + 1, "category_id": class_index + 1}
     return {**ids, "score": score, **shape(mask)}
+
+
+def as_instances(predictions, size_hw, to_contiguous):
+    """Predictions as a model puts them out."""
+    found = Instances(size_hw)
+    masks = [mask_util.decode(p["segmentation"]) for p in predictions]
+    boxes = np.array([p["bbox"] for p in predictions]).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    found.pred_boxes = Boxes(torch.as_tensor(boxes))
+    found.pred_masks = torch.as_tensor(np.array(masks).reshape(-1, *size_hw)).bool()
+    found.scores = torch.tensor([p["score"] for p in predictions])
+    classes = [to_contiguous[p["category_id"]] for p in predictions]
+    found.pred_classes = torch.tensor(classes, dtype=torch.int64)
+    return {"instances": found}
 
 
 def spoiled(coco_truth, rng, share_missing=0.15):

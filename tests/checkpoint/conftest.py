@@ -1,7 +1,7 @@
 """Tiny whole models, ours and upstream's, and a way to write and load their weights."""
 
 import copy
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import pytest
@@ -102,9 +102,7 @@ def files(tmp_path):
         torch.save(data, tmp_path / name)
         return str(tmp_path / name)
 
-    def zoo(state):
-        return write_zoo_file(tmp_path / "weights.pkl", state)
-
+    zoo = partial(write_zoo_file, tmp_path / "weights.pkl")
     return SimpleNamespace(folder=tmp_path, pth=pth, zoo=zoo)
 
 

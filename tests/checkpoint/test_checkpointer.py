@@ -244,14 +244,9 @@ def make_training(folder, seed):
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     scheduler = build_lr_scheduler(get_cfg(), optimizer)
-    checkpointer = PointRendCheckpointer(
-        model,
-        str(folder),
-        for_training=True,
-        class_names={INSTANCE: FOUR},
-        optimizer=optimizer,
-        scheduler=scheduler,
-    )
+    options = {"for_training": True, "class_names": {INSTANCE: FOUR}}
+    options |= {"optimizer": optimizer, "scheduler": scheduler}
+    checkpointer = PointRendCheckpointer(model, str(folder), **options)
 
     def step():
         optimizer.zero_grad()

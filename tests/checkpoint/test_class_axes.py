@@ -1,5 +1,6 @@
 """No tensor that depends on the number of classes is forgotten, whatever the model."""
 
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -27,10 +28,7 @@ CASCADE = ["MODEL.ROI_HEADS.NAME", "CascadeROIHeads"]
 SHARED_BOXES = ["MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", True]
 SHARED_MASKS = ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True]
 DEEP = ["MODEL.SEM_SEG_HEAD.AUX_LOSS_WEIGHT", 0.4]
-REFINED = [
-    *("MODEL.META_ARCHITECTURE", "PanopticFPN"),
-    *("MODEL.SEM_SEG_HEAD.NAME", "PointRendSemanticHead"),
-]
+REFINED = [*PANOPTIC, "MODEL.SEM_SEG_HEAD.NAME", "PointRendSemanticHead"]
 VARIANTS = {
     "point_rend, shared masks": (POINTREND, SHARED_MASKS),
     "point_rend, shared boxes": (POINTREND, SHARED_BOXES),
@@ -86,16 +84,10 @@ def test_surgery_knows_every_tensor_that_depends_on_the_classes(case):
 
 def test_these_models_have_every_head_of_the_package():
     found = set().union(*(build(case, 2)[1] for case in CASES))
-    registries = (
-        *(META_ARCH_REGISTRY, ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY),
-        POINT_HEAD_REGISTRY,
+    entries = itertools.chain(
+        *(META_ARCH_REGISTRY, ROI_MASK_HEAD_REGISTRY, SEM_SEG_HEADS_REGISTRY, POINT_HEAD_REGISTRY)
     )
-    ours = {
-        name
-        for registry in registries
-        for name, entry in registry
-        if entry.__module__.startswith("pointrend_ext.")
-    }
+    ours = {name for name, entry in entries if entry.__module__.startswith("pointrend_ext.")}
     assert ours == {
         *("PointRendSemanticSegmentor", "PointRendROIMaskHead", "PointRendSemanticHead"),
         *("SFNetHead", "AlignSegHead", "DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"),

@@ -88,7 +88,7 @@ def test_without_safetensors_it_is_said_first(make_model, files, monkeypatch):
         convert_weights(make_model("point_rend"), "", files.folder / "new.safetensors")
 
 
-def test_the_tool_prints_the_report(tmp_path, monkeypatch, capsys, load_tool):
+def test_the_tool_prints_the_report(tmp_path, capsys, call_tool):
     """Also: a backbone alone is written without the heads that stayed random."""
     config = tmp_path / "tiny.yaml"
     config.write_text(
@@ -101,8 +101,7 @@ def test_the_tool_prints_the_report(tmp_path, monkeypatch, capsys, load_tool):
     target = str(tmp_path / "new.pth")
     arguments = ["--allow-missing", "--config-file", str(config), str(source), target]
     arguments += ["DATASETS.TRAIN", "('coco_2017_train',)", "MODEL.ROI_HEADS.NUM_CLASSES", "80"]
-    monkeypatch.setattr(sys, "argv", ["convert_checkpoint.py", *arguments])
-    load_tool("convert_checkpoint").main()
+    call_tool("convert_checkpoint", *arguments)
     printed = capsys.readouterr().out
     assert "torchvision ResNet" in printed
     assert f"Written to {target}" in printed

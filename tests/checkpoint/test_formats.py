@@ -11,11 +11,7 @@ from detectron2.config import get_cfg
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from detectron2.modeling import build_model
 
-from pointrend_ext.checkpoint import (
-    WeightsFileError,
-    to_detectron2_names,
-    unwrap_state_dict,
-)
+from pointrend_ext.checkpoint import WeightsFileError, to_detectron2_names, unwrap_state_dict
 from pointrend_ext.model_zoo import get_config_file
 from tests.checkpoint.helpers import assert_same, with_old_names
 

@@ -9,30 +9,18 @@ from pointrend_ext.checkpoint import IncompleteWeightsError
 from tests.checkpoint.helpers import assert_same
 
 MASK = "roi_heads.mask_head."
-ALL_BUT_MASK, FORMAT = "backbone, FPN, RPN, box head", "Detectron2 Mask R-CNN"
+MASK_RCNN, PANOPTIC = "Detectron2 Mask R-CNN", "Detectron2 panoptic segmentation"
 ALIGNMENTS = [
     f"backbone.fpn_align{stage}.{layer}.weight"
     for stage in (2, 3, 4)
     for layer in ("down_h", "down_l", "flow_make")
 ]
-STARTS = {
-    ("mask_rcnn", "point_rend"): (f"{ALL_BUT_MASK} loaded; mask head new (", FORMAT),
-    ("panoptic", "panoptic point_rend"): (
-        f"{ALL_BUT_MASK}, semantic head loaded; mask head new (",
-        "Detectron2 panoptic segmentation",
-    ),
-    ("mask_rcnn", "aligned mask_rcnn"): (
-        f"{ALL_BUT_MASK}, mask head loaded; feature alignment new (",
-        FORMAT,
-    ),
-    ("point_rend", "aligned point_rend"): (
-        f"{ALL_BUT_MASK}, mask head loaded; feature alignment new (",
-        "PointRend",
-    ),
-    ("mask_rcnn", "aligned point_rend"): (
-        f"{ALL_BUT_MASK} loaded; feature alignment, mask head new (",
-        FORMAT,
-    ),
+STARTS = {  # what is loaded as well, what is new, the format
+    ("mask_rcnn", "point_rend"): ("", "mask head", MASK_RCNN),
+    ("panoptic", "panoptic point_rend"): (", semantic head", "mask head", PANOPTIC),
+    ("mask_rcnn", "aligned mask_rcnn"): (", mask head", "feature alignment", MASK_RCNN),
+    ("point_rend", "aligned point_rend"): (", mask head", "feature alignment", "PointRend"),
+    ("mask_rcnn", "aligned point_rend"): ("", "feature alignment, mask head", MASK_RCNN),
 }
 
 
@@ -49,11 +37,11 @@ def test_a_training_starts_and_nothing_is_evaluated(make_model, files, load, cap
     caplog.clear()
     report = load(model, path, training=True)
     (line,) = [record.getMessage().splitlines()[0] for record in caplog.records]
-    beginning, weights_format = STARTS[old, new]
-    assert line.startswith(beginning)
+    loaded, new_parts, weights_format = STARTS[old, new]
+    assert line.startswith(f"backbone, FPN, RPN, box head{loaded} loaded; {new_parts} new (")
     assert line.endswith(f", {weights_format}.")
     is_new, unexpected = {*ALIGNMENTS} if "aligned" in new else set(), []
-    if "mask head new" in beginning:
+    if "mask head" in new_parts:
         is_new |= {name for name in fresh if name.startswith(MASK)}
         unexpected = [name for name in source if name.startswith(MASK)]
     assert set(report.names("missing")) == is_new

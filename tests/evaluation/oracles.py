@@ -37,16 +37,11 @@ class SlowBoundaryEvaluation(COCOeval):
         found = sorted(self._dts[imgId, catId], key=lambda p: -p["score"])[:100]
         image = self.cocoGt.imgs[imgId]
         d = max(1, round(0.02 * (image["height"] ** 2 + image["width"] ** 2) ** 0.5))
-        masks = [
+        masks, true_masks = (
             [mask_util.decode(o["segmentation"]) for o in objects] for objects in (found, true)
-        ]
-        crowds = [t["iscrowd"] for t in true]
-        return np.array(
-            [
-                [slow_boundary_iou(p, t, c, d) for t, c in zip(masks[1], crowds, strict=True)]
-                for p in masks[0]
-            ]
         )
+        pairs = [(mask, t["iscrowd"]) for mask, t in zip(true_masks, true, strict=True)]
+        return np.array([[slow_boundary_iou(m, *pair, d) for pair in pairs] for m in masks])
 
 
 def official_precision(truth, predictions, task, evaluator=COCOeval):

@@ -126,17 +126,6 @@ def test_two_class_map_by_hand():
     assert np.isnan(iou[5])
 
 
-def test_a_mask_that_fills_the_image_has_a_boundary():
-    full = np.zeros((100, 200), dtype=int)  # d = 4
-    counts = boundary_iou_counts(pair(full, full, 1))
-    assert counts.tolist() == [[100 * 200 - 92 * 192] * 3]
-    other = full.copy()
-    other[50, 100] = 1
-    counts = boundary_iou_counts(pair(other, full, 2))
-    assert counts[0].tolist() == [2336, 2336 + 80, 2336]  # 9 x 9 around the pixel, without it
-    assert counts[1].tolist() == [0, 1, 0]
-
-
 def test_ignored_pixels_are_as_outside_the_image():
     prediction, truth = two_halves()
     # The upper rows are ignored, and the frame of class 2 becomes that of 70 x 50. The diagonal,
@@ -194,14 +183,6 @@ def test_boundary_f_by_hand():
     labels = pair(prediction, truth, 2)
     assert boundary_f_counts(labels, ratio=1 / 28).tolist() == [[0, 20, 0, 20]] * 2  # 1 px
     assert boundary_f_counts(labels, ratio=2 / 28).tolist() == [[20, 20, 20, 20]] * 2  # 2 px
-    prediction[:4, 5:] = 1  # far off
-    counts = boundary_f_counts(pair(prediction, truth, 2), ratio=2 / 28)
-    assert counts[:, 3].tolist() == [20, 20]
-    precision, recall, f = boundary_f_scores(counts)
-    assert counts.tolist() == slow_boundary_f(prediction, truth, 2, 2 / 28).tolist()
-    assert f == pytest.approx(2 * precision * recall / (precision + recall))
-    assert (recall < 1).all()
-    assert (precision < 1).all()
 
 
 def test_boundary_f_scores_of_missing_contours():
@@ -251,21 +232,17 @@ def test_scores_of_sums():
     for prediction, truth in images:
         for name, counts in metrics.counts(prediction, truth).items():
             total[name] += counts
-    ious = []
-    for both, predicted, true in sum(slow_boundary_iou(p, t, 3, 0.02) for p, t in images)[:2]:
-        ious.append(100 * both / (predicted + true - both))
-    both, predicted, true = sum(slow_trimap(p, t, 3, 3) for p, t in images)[1]
-    trimap = 100 * both / (predicted + true - both)
-    contours = sum(slow_boundary_f(p, t, 3, 0.0075) for p, t in images)
-    matched_p, predicted, matched_t, true = contours[0]
-    precision, recall = 100 * matched_p / predicted, 100 * matched_t / true
+    ious = 100 * class_iou(sum(slow_boundary_iou(*pair, 3, 0.02) for pair in images))
+    trimap = 100 * class_iou(sum(slow_trimap(*pair, 3, 3) for pair in images))
+    contours = sum(slow_boundary_f(*pair, 3, 0.0075) for pair in images)
+    precision, recall, f = (100 * values[0] for values in boundary_f_scores(contours))
     expected = {
         "BoundaryIoU-a": ious[0],
-        "mBoundaryIoU": np.mean(ious),
-        "TrimapIoU3-b": trimap,
+        "mBoundaryIoU": ious[:2].mean(),
+        "TrimapIoU3-b": trimap[1],
         "BoundaryPrecision-a": precision,
         "BoundaryRecall-a": recall,
-        "BoundaryF-a": 2 * precision * recall / (precision + recall),
+        "BoundaryF-a": f,
     }
     scores = metrics.scores(total)
     assert {name: scores[name] for name in expected} == pytest.approx(expected)

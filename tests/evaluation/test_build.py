@@ -7,42 +7,25 @@ import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import CityscapesSemSegEvaluator, LVISEvaluator
-from detectron2.structures import BitMasks, Instances
-from pycocotools import mask as mask_util
 from torch.nn.functional import one_hot
 
 from pointrend_ext.data.reading import read_label_map
-from pointrend_ext.data.toy import generate_toy_data, register_toy_datasets
+from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
 from tests.toy_cityscapes import INSTANCES, register_toy_cityscapes
 from tests.toy_cityscapes import LABELS as CITYSCAPES
+from tests.toy_instances import as_instances
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    root = tmp_path_factory.mktemp("toy")
-    generate_toy_data(root, num_train=4, num_val=3)
-    register_toy_datasets(root)
+@pytest.fixture
+def toy(toy_root):
+    register_toy_datasets(toy_root)
 
 
-@pytest.fixture(scope="module")
-def cityscapes(tmp_path_factory):
+@pytest.fixture
+def cityscapes(own_catalogs, tmp_path_factory):
     register_toy_cityscapes(tmp_path_factory.mktemp("cityscapes"))
-    yield
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        catalog.remove(INSTANCES)
-        catalog.remove(CITYSCAPES)
-
-
-def perfect(record):
-    instances = Instances((record["height"], record["width"]))
-    masks = [mask_util.decode(a["segmentation"]) for a in record["annotations"]]
-    instances.pred_masks = torch.as_tensor(np.stack(masks)).bool()
-    instances.pred_boxes = BitMasks(instances.pred_masks).get_bounding_boxes()
-    instances.pred_classes = torch.tensor([a["category_id"] for a in record["annotations"]])
-    instances.scores = torch.ones(len(masks))
-    return {"instances": instances}
 
 
 def test_cityscapes_instances(cityscapes, tmp_path, monkeypatch):
@@ -50,7 +33,9 @@ def test_cityscapes_instances(cityscapes, tmp_path, monkeypatch):
     evaluator = build_evaluator(load_cfg(), INSTANCES, str(tmp_path / "out"))
     evaluator.reset()
     for record in DatasetCatalog.get(INSTANCES):
-        evaluator.process([record], [perfect(record)])
+        perfect = [{**a, "score": 1.0} for a in record["annotations"]]
+        size_hw = record["height"], record["width"]
+        evaluator.process([record], [as_instances(perfect, size_hw, range(8))])
     assert evaluator.evaluate()["segm"] == pytest.approx({"AP": 100, "AP50": 100})
     assert os.listdir(tmp_path) == ["out"]  # cityscapesScripts would have left matches.json here
     assert os.listdir(tmp_path / "out") == ["matches.json"]
@@ -137,19 +122,17 @@ def test_coco(toy, tmp_path):
         build_evaluator(cfg, "toy_val", str(tmp_path))
 
 
-def test_lvis(toy, tmp_path):
+def test_lvis(toy, own_catalogs, tmp_path):
     pytest.importorskip("lvis")
     name = "toy_as_lvis"
-    if name not in DatasetCatalog:
-        DatasetCatalog.register(name, list)
+    DatasetCatalog.register(name, list)
     json_file = MetadataCatalog.get("toy_val").json_file
     MetadataCatalog.get(name).set(evaluator_type="lvis", json_file=json_file)
     assert isinstance(build_evaluator(load_cfg(), name, str(tmp_path)), LVISEvaluator)
 
 
-def test_unknown_type_and_unknown_name(tmp_path):
-    if "odd_type" not in DatasetCatalog:
-        DatasetCatalog.register("odd_type", list)
+def test_unknown_type_and_unknown_name(own_catalogs, tmp_path):
+    DatasetCatalog.register("odd_type", list)
     MetadataCatalog.get("odd_type").evaluator_type = "odd"
     with pytest.raises(ValueError, match=r"'odd_type': its evaluator_type is 'odd'.*'coco'"):
         build_evaluator(load_cfg(), "odd_type", str(tmp_path))

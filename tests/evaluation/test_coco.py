@@ -2,18 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
-from detectron2.structures import Boxes, Instances
-from pycocotools import mask as mask_util
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from tests.evaluation.oracles import official_precision
-from tests.toy_instances import ap, columns
+from tests.toy_instances import ap, as_instances, columns
 
 
 def test_each_threshold_by_hand(instances):
@@ -90,19 +87,6 @@ def test_image_ids_may_be_words(instances):
 
 
 # ---- the evaluator
-
-
-def as_instances(predictions, size_hw, to_contiguous):
-    found = Instances(size_hw)
-    masks = [mask_util.decode(p["segmentation"]) for p in predictions]
-    boxes = np.array([p["bbox"] for p in predictions]).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    found.pred_boxes = Boxes(torch.as_tensor(boxes))
-    found.pred_masks = torch.as_tensor(np.array(masks).reshape(-1, *size_hw)).bool()
-    found.scores = torch.tensor([p["score"] for p in predictions])
-    classes = [to_contiguous[p["category_id"]] for p in predictions]
-    found.pred_classes = torch.tensor(classes, dtype=torch.int64)
-    return {"instances": found}
 
 
 @pytest.fixture

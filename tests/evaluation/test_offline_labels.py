@@ -115,20 +115,6 @@ def test_bad_entries(evaluate, entries, write_json, change, message):
         evaluate(bad=write_json(entries, "bad.json"))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("[{", "Invalid JSON: EOF"),
-        ("{}", "Input should be a valid array"),
-        ("[{}]", "0.file_name: F"),
-    ],
-)
-def test_files_of_another_kind(evaluate, tmp_path, content, message):
-    (tmp_path / "bad.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"Results file '.*bad\.json': {message}"):
-        evaluate(bad=tmp_path / "bad.json")
-
-
 def test_files_of_other_images(evaluate, entries, label_files, write_json):
     last = entries[-1]["file_name"]
     few = write_json([e for e in entries if e["file_name"] != last], "few.json")

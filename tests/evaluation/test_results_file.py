@@ -1,6 +1,7 @@
 """Results files: what is accepted, and that every mistake is named with file and entry."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -78,9 +79,7 @@ GONE = object()
         ({"segmentation": [[0, 0, 5, 0, 5, 5]]}, "segmentation .* is not a run-length mask {"),
         ({"segmentation": {"size": [20, 30]}}, r"width\) \(20, 30\), the image \(30, 20\)"),
         ({"segmentation": {"size": 5}}, "not iterable"),
-        ({"segmentation": {"counts": "garbage!"}}, "run-length mask"),
         ({"segmentation": {"counts": "\u00e9"}}, "can't encode"),
-        ({"segmentation": {"counts": ""}}, "not in COCO's compressed format"),
         ({"segmentation": {"counts": [5, 5]}}, "add up to 10, not to the 600 pixels"),
         ({"segmentation": {"counts": None}}, "the run lengths of the mask add up to None"),
         ({"segmentation": {"counts": GONE}}, "not 'size' and 'counts'"),
@@ -105,21 +104,19 @@ def test_truncated_counts(truth, good, write_json):
             load_results(write_json(good), truth)
 
 
-def test_bad_files(truth, good, write_json, tmp_path):
+def test_bad_files(truth, good, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json"):
         load_results(tmp_path / "gone.json", truth)
-    path = write_json(good, "cut.json")
-    cut = path.read_bytes()[:-20]
-    for content in (cut, b"\xff\xfe\x00"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"^Results file '.*cut\.json': Invalid JSON"):
-            load_results(path, truth)
+    path = tmp_path / "bad.json"
     for content, message in (
-        (truth.dataset, "Input should be a valid array"),
-        ([good[0], [1, 2]], "1: Input should be an object"),
+        (json.dumps(good).encode()[:-20], "Invalid JSON"),
+        (b"\xff\xfe\x00", "Invalid JSON"),
+        (b"{}", "Input should be a valid array"),
+        (b"[{}, [1, 2]]", "1: Input should be an object"),
     ):
-        with pytest.raises(ValueError, match=rf"^Results file '.*file\.json': {message}"):
-            load_results(write_json(content), truth)
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"^Results file '.*bad\.json': {message}"):
+            load_results(path, truth)
 
 
 def test_ground_truth_files(truth, write_json, tmp_path):
