@@ -29,7 +29,7 @@ def infer(model, module, inputs):
 
 
 def check_masks(ours, upstream, ours_steps, upstream_steps):
-    """Compare masks; return how many regions swapped a point."""
+    """Compare masks; return their largest difference, and how many regions swapped a point."""
     difference = (ours - upstream).abs().flatten(1)  # (R, S * S)
     swapped = torch.zeros(len(ours), dtype=torch.bool)
     for (_, cells), (scores, upstream_cells) in zip(ours_steps, upstream_steps, strict=True):
@@ -45,11 +45,11 @@ def check_masks(ours, upstream, ours_steps, upstream_steps):
     logits = torch.logit(upstream[~swapped].double(), eps=1e-12)
     flipped = (ours[~swapped] > 0.5) != (upstream[~swapped] > 0.5)
     assert (logits[flipped].abs() < 1e-4).all()
-    return int(swapped.sum())
+    return difference.max().item(), int(swapped.sum())
 
 
 def check_images(pair, inputs):
-    regions = swaps = 0
+    worst, regions, swaps = 0.0, 0, 0
     for one in inputs:
         ours, ours_steps = infer(pair[0], subdivision, one)
         upstream, upstream_steps = infer(pair[1], upstream_mask_head, one)
@@ -60,8 +60,10 @@ def check_images(pair, inputs):
         assert torch.equal(ours.scores, upstream.scores)
         low, high = upstream.pred_masks.aminmax()
         assert high - low > 0.5  # logits of several units: something to compare
-        swapped = check_masks(ours.pred_masks, upstream.pred_masks, ours_steps, upstream_steps)
-        regions, swaps = regions + len(ours), swaps + swapped
+        masks = ours.pred_masks, upstream.pred_masks
+        difference, swapped = check_masks(*masks, ours_steps, upstream_steps)
+        worst, regions, swaps = max(worst, difference), regions + len(ours), swaps + swapped
+    print(f"{len(inputs)} images, {regions} masks: largest difference {worst:.1e}, {swaps} swapped")
     assert swaps <= max(1, regions // 20)
 
 

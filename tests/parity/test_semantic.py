@@ -135,19 +135,21 @@ def check_inference(pair, batch, *, is_padded=False):
     ours.output = "labels"
     labels = [x.argmax(0) for x in fast] if is_padded else infer(ours, subdivision, batch)[0]
     ours.output = "logits"
-    flipped = 0
+    worst, flipped = 0.0, 0
     for theirs, exact, close, label in zip(expected, plain, fast, labels, strict=True):
         assert theirs.std() > 1  # logits of several units: something to compare
         assert len(theirs.argmax(0).unique()) >= 2
         assert torch.equal(exact, theirs)
         difference, wanted = (close - theirs).abs().amax(0), theirs.argmax(0)
         far = difference > 1e-4  # a swapped point
+        worst = max(worst, difference[~far].max().item())
         best, second = theirs.topk(2, dim=0).values
         tie = (best - second < 1e-4) | far
         assert far.sum() <= 25 * swapped  # its own pixel and those interpolated from it
         assert (close.argmax(0) == wanted)[~tie].all()
         assert (label == wanted)[~tie].all()
         flipped += (close.argmax(0) != wanted).sum().item()
+    print(f"largest difference {worst:.1e}, {swapped} points swapped, {flipped} labels differ")
     assert swapped <= 4
     assert flipped <= 4
 
