@@ -27,5 +27,6 @@ def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -
         return TypeAdapter(content).validate_json(Path(path).read_bytes())
     except ValidationError as error:
         wrong = error.errors()[0]
-        place = "".join(f"{key}: " for key in (".".join(map(str, wrong["loc"])),) if key)
-        raise ValueError(f"{what} {str(path)!r}: {place}{wrong['msg']}.") from error
+        place = ".".join(map(str, wrong["loc"]))
+        text = f"{place}: {wrong['msg']}" if place else wrong["msg"]
+        raise ValueError(f"{what} {str(path)!r}: {text}.") from error

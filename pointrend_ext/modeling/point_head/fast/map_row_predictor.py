@@ -19,7 +19,7 @@ class MapRowPredictor:
     """``MapPointPredictor`` for a ``StandardPointHead`` in inference, with a row per point.
 
     Points outnumber neither the cells of the coarse map nor those of a fine one, so nothing is
-    projected; rows are read faster than planes, and multiplied faster (``layers.linear``).
+    projected; rows are read faster than planes, and multiplied faster (``layers.fast.linear``).
     """
 
     def __init__(self, layers: SplitPointLayers, inputs: MapInputs) -> None:
