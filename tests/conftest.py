@@ -37,6 +37,11 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _own_check_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("POINTREND_CACHE", str(tmp_path_factory.getbasetemp() / "checks"))
+
+
+@pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  (Detectron2 draws from it)

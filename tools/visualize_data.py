@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--output", required=True, type=Path, help="folder for pictures and summary.txt")
-    add("--pictures", type=int, default=8, help="pictures to draw (%(default)s)")
+    add("--pictures", "--num-images", type=int, default=8, help="pictures to draw (%(default)s)")
     add("--max-read", type=int, default=200, help="images read per data set (%(default)s)")
     add("--seed", type=int, default=0, help="of the order, the augmentation and the points")
     add_model_arguments(parser, weights=False)

@@ -1,0 +1,65 @@
+"""Results of slow checks of files, kept until one of the files changes.
+
+They lie in ``$POINTREND_CACHE``, by default ``pointrend_ext`` in the user's cache folder
+(``$XDG_CACHE_HOME`` or ``~/.cache``), one JSON file per check. An empty ``POINTREND_CACHE`` turns
+the cache off. A folder that cannot be written, or a damaged file, only costs the time of the check.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = ["file_version", "load_checked", "store_checked", "versions_key"]
+
+logger = logging.getLogger(__name__)
+
+
+def file_version(path: str | os.PathLike[str]) -> list[Any]:
+    """Return absolute path, size and time of the last change of a file; OSError without one."""
+    stat = os.stat(path)
+    return [os.path.abspath(path), stat.st_size, stat.st_mtime_ns]
+
+
+def versions_key(check: str, versions: Iterable[list[Any]], *settings: Any) -> str:
+    """Return the key of a check: of its name and version, its files and its settings."""
+    digest = hashlib.sha256(json.dumps([check, settings]).encode())
+    for version in versions:
+        digest.update(json.dumps(version).encode())
+    return f"{check}-{digest.hexdigest()[:32]}"
+
+
+def load_checked(key: str) -> Any | None:
+    """Return what was stored, or None."""
+    path = _path(key)
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def store_checked(key: str, value: Any) -> None:
+    """Store a value that JSON can hold; whole or not at all, also with several processes."""
+    path = _path(key)
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(value))
+        part.replace(path)
+    except OSError as error:
+        logger.debug("The result of a check is not kept: %s", error)
+
+
+def _path(key: str) -> Path | None:
+    folder = os.environ.get("POINTREND_CACHE")
+    if folder is None:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = os.fspath(Path(base, "pointrend_ext"))
+    return Path(folder, f"{key}.json") if folder else None

@@ -1,0 +1,92 @@
+"""What a check of data found: a number per cause and the first place of each, said once."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+__all__ = ["Cause", "Findings", "Kind"]
+
+_WARN_SHARE = 0.05
+
+
+class Kind(Enum):
+    """What happened to a thing that was found."""
+
+    LEFT_OUT = "left out"
+    CHANGED = "changed"
+    NOTED = "kept"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One cause; the module that looks for it has it as a constant.
+
+    Attributes:
+        kind: what happens to each thing found.
+        text: what is found, in the plural: "annotations whose box has no area".
+        is_expected: clean data sets have it too (crowds): told, but never a warning below 5 %.
+    """
+
+    kind: Kind
+    text: str
+    is_expected: bool = False
+
+
+@dataclass
+class Findings:
+    """Counts of one file or data set.
+
+    Attributes:
+        num_checked: how many things were looked at, what shares are of.
+        counts: number per cause.
+        first: the first place of each cause, such as "annotation 3 of image 7".
+    """
+
+    num_checked: int = 0
+    counts: dict[Cause, int] = field(default_factory=dict)
+    first: dict[Cause, str] = field(default_factory=dict)
+
+    def add(self, cause: Cause, place: str, number: int = 1) -> None:
+        """Count ``number`` cases."""
+        self.counts[cause] = self.counts.get(cause, 0) + number
+        self.first.setdefault(cause, place)
+
+    def number(self, kind: Kind) -> int:
+        """Return how many things had this fate; a thing with two causes counts twice."""
+        return sum(n for cause, n in self.counts.items() if cause.kind is kind)
+
+    def lines(self) -> list[str]:
+        """Return one line per cause, the most frequent first."""
+        ordered = sorted(self.counts.items(), key=lambda item: -item[1])
+        return [
+            f"{number} of {self.num_checked} ({self._share(cause):.1%}) {cause.kind.value}: "
+            f"{cause.text}; first: {self.first[cause]}"
+            for cause, number in ordered
+        ]
+
+    def log(self, logger: logging.Logger, what: str) -> None:
+        """Log all lines as one message: a WARNING where a cause is unexpected or is 5 % or more."""
+        if not self.counts:
+            return
+        serious = any(not c.is_expected or self._share(c) >= _WARN_SHARE for c in self.counts)
+        level = logging.WARNING if serious else logging.INFO
+        logger.log(level, "%s:\n  %s", what, "\n  ".join(self.lines()))
+
+    def _share(self, cause: Cause) -> float:
+        return self.counts[cause] / max(self.num_checked, 1)
+
+    def to_rows(self) -> list[list[str | int | bool]]:
+        """Return what JSON can hold; ``from_rows`` is the inverse but for ``num_checked``."""
+        return [
+            [c.kind.name, c.text, c.is_expected, number, self.first[c]]
+            for c, number in self.counts.items()
+        ]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[list], num_checked: int) -> "Findings":
+        """Restore what ``to_rows`` returned."""
+        found = cls(num_checked)
+        for kind, text, is_expected, number, place in rows:
+            found.add(Cause(Kind[kind], text, is_expected), place, number)
+        return found
