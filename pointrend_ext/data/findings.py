@@ -85,7 +85,7 @@ class Findings:
         if not self.counts:
             return
         level = logging.WARNING if self.serious().counts else logging.INFO
-        logger.log(level, "%s:\n  %s", what, "\n  ".join(self.lines()))
+        logger.log(level, "%s: %s", what, "\n  ".join(self.lines()))
 
     def _share(self, cause: Cause) -> float:
         return self.counts[cause] / max(self._total(cause), 1)

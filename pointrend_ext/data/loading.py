@@ -182,7 +182,7 @@ def _keep_targets(
         for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""
         raise ValueError(
             f"The data set {name!r} has {findings.num_checked} annotations and no object to train "
-            f"on{for_masks}:\n  " + "\n  ".join(findings.lines())
+            f"on{for_masks}: " + "\n  ".join(findings.lines())
         )
     return records, findings
 

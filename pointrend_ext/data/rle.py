@@ -26,12 +26,16 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
     """
     if not {"size", "counts"} <= rle.keys():
         raise ValueError(f"the run-length mask has the keys {sorted(rle)}, not 'size' and 'counts'")
-    if tuple(rle["size"]) != tuple(size_hw):
+    size, counts = rle["size"], rle["counts"]
+    if not isinstance(size, (list, tuple)) or tuple(size) != tuple(size_hw):
+        is_swapped = isinstance(size, (list, tuple)) and tuple(size[::-1]) == tuple(size_hw)
+        hint = ": width and height are swapped" if is_swapped else ""
+        shown = tuple(size) if isinstance(size, (list, tuple)) else size
         raise ValueError(
-            f"the run-length mask has (height, width) {tuple(rle['size'])}, the image {size_hw}"
+            f"the run-length mask has (height, width) {shown!r}, the image {tuple(size_hw)}{hint}"
         )
-    uncompressed = not isinstance(rle["counts"], (str, bytes))
-    runs = np.asarray(rle["counts"]) if uncompressed else _run_lengths(rle["counts"])
+    uncompressed = not isinstance(counts, (str, bytes))
+    runs = _listed_runs(counts) if uncompressed else _run_lengths(counts)
     if runs.sum() != size_hw[0] * size_hw[1] or (runs < 0).any():
         raise ValueError(
             f"the run lengths of the mask add up to {runs.sum()}, not to the "
@@ -41,6 +45,16 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
         rle = {"size": list(size_hw), "counts": runs.tolist()}
         return mask_util.frPyObjects(rle, *size_hw)
     return rle
+
+
+def _listed_runs(counts: Any) -> np.ndarray:
+    runs = np.asarray(counts) if isinstance(counts, (list, tuple, np.ndarray)) else np.array("")
+    if runs.ndim != 1 or runs.dtype.kind not in "iuf" or (runs % 1 != 0).any():
+        raise ValueError(
+            f"the counts of the run-length mask are {counts!r:.60}, neither a list of whole "
+            "numbers nor COCO's compressed text"
+        )
+    return runs.astype(np.int64)
 
 
 def _run_lengths(counts: str | bytes) -> np.ndarray:

@@ -48,10 +48,10 @@ class CocoTruth:
                 "scored against it."
             )
         if all(a.get("iscrowd", 0) for a in truth.dataset["annotations"]):
-            found = "".join(f"\n  {line}" for line in truth.findings.lines())
+            found = "\n  ".join(truth.findings.lines()) or "it is empty"
             raise ValueError(
-                f"Annotation file {path!r} has {truth.findings.num_checked} annotations and no "
-                f"object that predictions could find: nothing can be scored against it.{found}"
+                f"Nothing can be scored against annotation file {path!r}: of its "
+                f"{truth.findings.num_checked} annotations none is an object to be found: {found}"
             )
         return truth
 

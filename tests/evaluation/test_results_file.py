@@ -78,10 +78,10 @@ GONE = object()
         ({"bbox": [9, 9, -3, 3]}, "of no negative size"),
         ({"segmentation": [[0, 0, 5, 0, 5, 5]]}, "segmentation .* is not a run-length mask {"),
         ({"segmentation": {"size": [20, 30]}}, r"width\) \(20, 30\), the image \(30, 20\)"),
-        ({"segmentation": {"size": 5}}, "not iterable"),
+        ({"segmentation": {"size": 5}}, r"\(height, width\) 5, the image \(30, 20\)"),
         ({"segmentation": {"counts": "\u00e9"}}, "can't encode"),
         ({"segmentation": {"counts": [5, 5]}}, "add up to 10, not to the 600 pixels"),
-        ({"segmentation": {"counts": None}}, "the run lengths of the mask add up to None"),
+        ({"segmentation": {"counts": None}}, "counts of the run-length mask are None, neither"),
         ({"segmentation": {"counts": GONE}}, "not 'size' and 'counts'"),
     ],
 )

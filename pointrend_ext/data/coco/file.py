@@ -27,6 +27,7 @@ __all__ = [
     "read_coco_file",
     "release_coco_file",
     "summarize_coco_file",
+    "without_garbage_collection",
 ]
 
 _CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
@@ -101,7 +102,7 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     version = file_version(path)
     file = _alive.get(path)
     if file is None or _summaries[path][0] != version:
-        with _without_garbage_collection():
+        with without_garbage_collection():
             file = _read(path, version)
         _alive[path] = file
         _summaries[path] = version, file.summary
@@ -124,7 +125,7 @@ def release_coco_file(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def without_garbage_collection() -> Iterator[None]:
     """Spare the collector millions of new lists, none of which is garbage."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -1,14 +1,17 @@
 """Reading an annotation file, with messages for the ways in which files are not JSON."""
 
+import contextlib
 import json
 import os
+import re
 from typing import Any, NoReturn
 
-import orjson
+from pydantic_core import from_json
 
 __all__ = ["read_json"]
 
-_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_MARK = b"\xef\xbb\xbf"  # of UTF-8
+_MARKS = {_MARK: "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 def read_json(path: str) -> Any:
@@ -20,10 +23,9 @@ def read_json(path: str) -> Any:
     """
     with open(path, "rb") as file:
         data = file.read()
-    try:
-        return orjson.loads(data.removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError:
-        pass
+    with contextlib.suppress(ValueError):
+        # As fast as orjson, whose tree takes three times the size of the file beside its result.
+        return from_json(data.removeprefix(_MARK), allow_inf_nan=False, cache_strings="keys")
     text = ""
     try:
         encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
@@ -52,11 +54,12 @@ def _no_number(constant: str) -> NoReturn:
 def _constant_message(path: str, text: str, constant: str) -> str:
     """Name the place of the first constant: valid JSON but for those comes before it."""
     try:
-        orjson.loads(text.encode())
-        line, column, before = 0, 0, ""
-    except orjson.JSONDecodeError as error:
-        line, column = error.lineno, error.colno
-        before = text[max(0, error.pos - 60) : error.pos]
+        from_json(text, allow_inf_nan=False)
+        place = None
+    except ValueError as error:
+        place = re.search(r"line (\d+) column (\d+)", str(error))
+    line, column = map(int, place.groups()) if place else (0, 0)
+    before = "".join(text.splitlines()[line - 1 : line])[: max(0, column - 1)][-60:]
     return (
         f"Annotation file {path!r} is not valid JSON: {constant} at line {line} column {column} "
         f"(after ...{before!r}) is not a number. Remove the annotation, or correct the number."

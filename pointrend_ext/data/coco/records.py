@@ -9,7 +9,7 @@ from detectron2.structures import BoxMode
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.annotation import check_annotation
 from pointrend_ext.data.coco.entries import in_order
-from pointrend_ext.data.coco.file import CocoFile
+from pointrend_ext.data.coco.file import CocoFile, without_garbage_collection
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings
 
@@ -24,6 +24,26 @@ def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
     Those of a file without findings equal those of Detectron2's ``load_coco_json``. Boxes and masks
     are those of the file, not copied.
     """
+    without = next((image for image in file.images if not image.get("file_name")), None)
+    if without is not None:
+        raise ValueError(
+            f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name'."
+        )
+    with without_garbage_collection():
+        of_image = _annotations_by_image(file)
+        return [
+            {
+                "file_name": picture_path(image_root, image["file_name"]),
+                "height": image["height"],
+                "width": image["width"],
+                "image_id": image["id"],
+                "annotations": of_image[image["id"]],
+            }
+            for image in in_order(file.images)
+        ]
+
+
+def _annotations_by_image(file: CocoFile) -> dict[Any, list[dict[str, Any]]]:
     contiguous_ids = file.summary.contiguous_ids
     of_image: dict[Any, list[dict[str, Any]]] = {image_id: [] for image_id in file.sizes_hw}
     for annotation in file.annotations or ():
@@ -39,21 +59,7 @@ def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
         record["category_id"] = contiguous_ids[annotation["category_id"]]
         record["bbox_mode"] = BoxMode.XYWH_ABS
         of_image[annotation["image_id"]].append(record)
-    without = next((image for image in file.images if not image.get("file_name")), None)
-    if without is not None:
-        raise ValueError(
-            f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name'."
-        )
-    return [
-        {
-            "file_name": picture_path(image_root, image["file_name"]),
-            "height": image["height"],
-            "width": image["width"],
-            "image_id": image["id"],
-            "annotations": of_image[image["id"]],
-        }
-        for image in in_order(file.images)
-    ]
+    return of_image
 
 
 def picture_path(image_root: str, file_name: str) -> str:
