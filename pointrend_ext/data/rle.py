@@ -44,6 +44,8 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
     if uncompressed:
         rle = {"size": list(size_hw), "counts": runs.tolist()}
         return mask_util.frPyObjects(rle, *size_hw)
+    if not all(side.__class__ is int for side in size):
+        return {"size": list(size_hw), "counts": counts}
     return rle
 
 

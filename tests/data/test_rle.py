@@ -34,6 +34,11 @@ def test_runs_and_round_trip(mask):
         np.testing.assert_array_equal(got, mask)
 
 
+def test_size_in_floats():
+    counts = mask_util.encode(np.asfortranarray(np.ones((40, 60), np.uint8)))["counts"]
+    assert mask_util.area(compress_rle({"size": [40.0, 60.0], "counts": counts}, (40, 60))) == 2400
+
+
 FULL = mask_util.encode(np.asfortranarray(MASKS["noise"]))["counts"]
 
 
@@ -41,6 +46,12 @@ FULL = mask_util.encode(np.asfortranarray(MASKS["noise"]))["counts"]
     ("rle", "message"),
     [
         ({"size": [60, 40], "counts": [2400]}, r"\(60, 40\), the image \(40, 60\)"),
+        ({"size": [60, 40], "counts": [2400]}, "width and height are swapped"),
+        ({"size": "40x60", "counts": [2400]}, r"\(height, width\) '40x60', the image \(40, 60\)"),
+        *(
+            ({"size": [40, 60], "counts": counts}, "neither a list of whole numbers nor")
+            for counts in (None, ["2400"], [2400.5], [[2400]], 2400, [None])
+        ),
         ({"counts": [2400]}, r"keys .*not 'size' and 'counts'"),
         ({"size": [40, 60], "counts": [10, 20]}, "mask add up to 30, not to the 2400 pixels"),
         *(
