@@ -9,7 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 CLASSES = ("disc", "unused", "star")
-SIZES_HW = {"first.png": (48, 64), "second.png": (37, 53), "third.png": (64, 41), "none.png": (33, 33)}
+SIZES_HW = {
+    "first.png": (48, 64),
+    "second.png": (37, 53),
+    "third.png": (64, 41),
+    "none.png": (33, 33),
+}
 IMAGES = tuple(SIZES_HW)
 
 
@@ -87,3 +92,20 @@ def shapes(form: str) -> tuple[Shape, ...]:
     if form == "polygons":
         return tuple(filled)
     return tuple(Shape(s.image, s.name, (ring,)) for s in filled for ring in s.rings)
+
+
+def bounds(shape: Shape) -> tuple[int, int, int, int]:
+    """Return x0, y0, x1, y1 of its pixels; x1 and y1 lie behind the last ones."""
+    ys, xs = np.nonzero(shape.mask())
+    return int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
+
+
+def flat(shape: Shape) -> list[list[float]]:
+    """Return its outlines as lists x, y, x, y, ..."""
+    return [[float(v) for corner in ring.corners for v in corner] for ring in shape.rings]
+
+
+def shares(shape: Shape, whole: float = 1.0) -> list[list[float]]:
+    """Return the corners of its first outline in shares of the picture."""
+    height, width = SIZES_HW[shape.image]
+    return [[whole * x / width, whole * y / height] for x, y in shape.rings[0].corners]
