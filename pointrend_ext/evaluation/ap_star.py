@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pointrend_ext.data.coco_audit import audit_coco_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.lvis_package import imported_lvis, lvis_matches
+from pointrend_ext.evaluation.lvis_package import checked_lvis, imported_lvis, lvis_matches
 from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
@@ -24,7 +23,7 @@ _NOT_IN_FILE = -1  # a class id on which lvis ignores predictions
 _NEEDED = {
     "images": ("neg_category_ids", "not_exhaustive_category_ids"),
     "categories": ("frequency",),
-    "annotations": ("area", "segmentation"),
+    "annotations": ("segmentation",),
 }
 
 
@@ -47,9 +46,8 @@ class ApStar:
 
     def __init__(self, json_file: str | os.PathLike[str], truth: CocoTruth) -> None:
         self.path = os.fspath(json_file)
-        audit_coco_file(self.path)
         with imported_lvis() as lvis:
-            self._lvis_truth = lvis.LVIS(self.path)
+            self._lvis_truth = checked_lvis(lvis.LVIS, self.path)
         self._truth = truth
         self._check_format()
         self._file_ids = self._match_classes()
@@ -114,11 +112,9 @@ class ApStar:
             for what, keys in _NEEDED.items()
             for entry in self._lvis_truth.dataset.get(what, [])
             for key in keys
-            if key not in entry
+            if key not in entry or (what == "annotations" and not entry[key])
         )
         problem = next(problems, None)
-        if 0 in self._lvis_truth.anns:
-            problem = "an annotation has the id 0, lvis's 'not found': number them from 1"
         if problem is not None:
             raise ValueError(f"The file for AP* {self.path!r} is not in LVIS's format: {problem}.")
 

@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
+from unittest import mock
 
-from detectron2.evaluation import COCOEvaluator
+from detectron2.evaluation import COCOEvaluator, coco_evaluation
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
+from pycocotools.coco import COCO
 
 from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import coco_precision
@@ -19,6 +21,18 @@ from pointrend_ext.evaluation.results_file import check_results, tasks_of
 __all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
+
+
+class _CheckedCoco(COCO):
+    """What Detectron2's evaluator reads, from the file that was checked, not parsed again."""
+
+    def __init__(self, json_file: str) -> None:
+        super().__init__()
+        self.truth = CocoTruth.load_any(json_file)
+        if self.truth.dataset.get("annotations"):
+            self.truth = CocoTruth.load(json_file)
+        self.dataset = self.truth.dataset
+        self.createIndex()
 
 
 class InstanceEvaluator(COCOEvaluator):
@@ -62,8 +76,9 @@ class InstanceEvaluator(COCOEvaluator):
                 "MODEL.MASK_ON True, or remove 'boundary_ap' from TEST.BOUNDARY and empty "
                 "TEST.AP_STAR_FILE."
             )
-        super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
-        self._truth = CocoTruth(self._coco_api.dataset, self._metadata.json_file)
+        with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
+            super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
+        self._truth = self._coco_api.truth
         self._boundary_ap = boundary_ap
         self._ap_star = ApStar(ap_star_file, self._truth) if ap_star_file else None
 

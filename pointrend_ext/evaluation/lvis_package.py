@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -10,13 +11,23 @@ from unittest import mock
 import numpy as np
 from detectron2.evaluation import LVISEvaluator
 
+from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
-__all__ = ["LvisInstanceEvaluator", "imported_lvis", "lvis_matches"]
+__all__ = ["LvisInstanceEvaluator", "checked_lvis", "imported_lvis", "lvis_matches"]
 
 
 class LvisInstanceEvaluator(LVISEvaluator):
-    """Detectron2's LVIS evaluator, which alone fails with NumPy 1.24 and later."""
+    """Detectron2's LVIS evaluator, which alone fails with NumPy 1.24 and later.
+
+    It reads the file that was checked.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        with imported_lvis() as lvis:
+            build = partial(checked_lvis, lvis.LVIS)
+            with mock.patch.object(lvis, "LVIS", build):
+                super().__init__(*args, **kwargs)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what ``process`` has collected; None on other processes than the first."""
@@ -48,6 +59,21 @@ def imported_lvis() -> Iterator[ModuleType]:
         mock.patch.object(chatter, "disabled", True),
     ):
         yield lvis
+
+
+def checked_lvis(lvis_class: type, json_file: str) -> Any:
+    """Return a checked annotation file as an ``lvis.LVIS``, not parsed again.
+
+    Annotations are numbered from 1: lvis takes the id 0 for "not found". It writes into them.
+    """
+    truth = CocoTruth.load_any(json_file)
+    annotations = [
+        {**annotation, "id": number}
+        for number, annotation in enumerate(truth.dataset.get("annotations", ()), start=1)
+    ]
+    dataset = {**truth.dataset, "annotations": annotations}
+    with mock.patch.object(lvis_class, "_load_json", return_value=dataset):
+        return lvis_class(json_file)
 
 
 def lvis_matches(
