@@ -46,7 +46,11 @@ def _measure(case: Case, threads: int, arguments: argparse.Namespace, job: Any) 
     """Run all forms in turn in this process, then each alone for its memory."""
     limit_threads(threads)
     forms = case.build(arguments.device)
-    timings, equality = _time(forms, arguments)
+    if case.own_process:
+        clocks = {name: partial(_seconds_alone, job(form=name)) for name in forms.run}
+        timings, equality = time_interleaved(clocks, arguments.rounds), forms.check({})
+    else:
+        timings, equality = _time(forms, arguments)
     parameters = dict(forms.parameters)
     del forms
     peaks = {name: _peak_mib(job(form=name)) for name in timings}
@@ -78,6 +82,11 @@ def _measure_before(case: Case, threads: int, arguments: argparse.Namespace, job
         timings = time_interleaved(clocks, arguments.rounds)
     peaks = {name: _peak_mib(job) for name, job in jobs.items()}
     return Row(case.group, case.name, threads, timings, peaks, "not compared")
+
+
+def _seconds_alone(job: Job) -> float:
+    with worker(job) as ask:
+        return ask("time")
 
 
 def _peak_mib(job: Job) -> float:

@@ -27,6 +27,13 @@ def build(_device):
     return Forms({"upstream": upstream, "ours": ours}, check, prepared.append, {"ours": 7})
 
 
+def build_alone(_device):
+    def run():
+        raise AssertionError("not in this process")
+
+    return Forms({"upstream": run, "ours": run}, lambda results: f"{len(results)} results")
+
+
 def add_arguments(parser):
     parser.add_argument("--demand", type=float)
 
@@ -35,4 +42,5 @@ def cases(arguments):
     return [
         Case("Fake", "sleep", build, min_ratio=arguments.demand, max_mib=20),
         Case("Fake", "another", build, warm_memory=False),
+        Case("Fake", "alone", build_alone, own_process=True),
     ]

@@ -1,5 +1,7 @@
 """The command that all benchmarks share: turns, memory, demands, another checkout."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from benchmarks import options
@@ -68,6 +70,23 @@ def test_against_another_checkout(tmp_path, capsys):
     assert row.ratio == pytest.approx(0.25, abs=0.1)
     assert "| before s | ours s |" in (tmp_path / "results.md").read_text()
     assert f"**{row.ratio:.2f}**" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_runs_that_need_a_process_of_their_own_get_one_each(capsys, monkeypatch):
+    seconds = {"upstream": iter([9.0, 3.0, 5.0]), "ours": iter([9.0, 1.0, 3.0])}
+    asked = []
+
+    @contextmanager
+    def fake_worker(job):
+        asked.append(job.form)
+        yield lambda what: next(seconds[job.form]) if what == "time" else None
+
+    monkeypatch.setattr("benchmarks.command.limit_threads", lambda count: None)
+    monkeypatch.setattr("benchmarks.command.worker", fake_worker)
+    main(FAKE, ["--rounds", "2", "--only", "alone"])
+    assert asked == ["upstream", "ours"] * 3
+    assert "| **2.0** | 1 / 1 | 0 results |" in capsys.readouterr().out
 
 
 def test_a_folder_without_the_package(tmp_path, capfd):

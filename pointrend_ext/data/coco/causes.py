@@ -38,6 +38,11 @@ UNLIKE_MASK = Cause(
 FLAT = Cause(Kind.CHANGED, "masks that are one flat list of numbers, read as one polygon")
 POINTS = Cause(Kind.CHANGED, "masks that are lists of points [x, y], read as polygons")
 NESTED = Cause(Kind.CHANGED, "masks with a pair of brackets too many, read as polygons")
+HOLE = Cause(
+    Kind.NOTED,
+    "masks with a polygon inside another one: it is filled, too; holes need run lengths",
+    True,
+)
 BOX_FROM_MASK = Cause(Kind.CHANGED, "objects without a box, which get that of their mask")
 CROWD_FLAG = Cause(Kind.CHANGED, "values of 'iscrowd' that are null, true, false or text", True)
 NO_AREA = Cause(
@@ -65,7 +70,7 @@ REPEATED_NAME = Cause(
 OUT_OF_CROP = Cause(Kind.LEFT_OUT, "objects outside the crop window", True)
 EMPTY_MASK = Cause(Kind.LEFT_OUT, "objects whose mask has no pixel at the training size")
 
-OF_MASKS = frozenset({NO_MASK, BAD_POLYGON, FLAT, POINTS, NESTED})
+OF_MASKS = frozenset({NO_MASK, BAD_POLYGON, FLAT, POINTS, NESTED, HOLE})
 """Of no interest to a training on boxes."""
 OF_SCORES = frozenset({NO_AREA, ODD_AREA})
 """Of no interest to a training."""

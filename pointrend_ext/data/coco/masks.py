@@ -11,6 +11,7 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.findings import Cause
+from pointrend_ext.data.polygon_holes import has_polygon_inside
 from pointrend_ext.data.rle import compress_rle
 
 __all__ = ["NUMBERS", "Bounds", "check_mask", "fill_areas", "is_finite", "mask_bounds"]
@@ -51,6 +52,8 @@ def check_mask(
             clean = mask_bounds(mask) if mask else (0, 0, 0, 0)
             assert clean is not None
         bounds = clean
+        if has_polygon_inside(mask):
+            found(causes.HOLE)
     assert bounds is not None
     height, width = size_hw
     x0, y0, x1, y1 = bounds
