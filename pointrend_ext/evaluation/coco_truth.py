@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,11 @@ class CocoTruth:
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Name of every category, by category id, in ascending order of the ids."""
+        """Name of every category, by category id, in ascending order of the ids.
+
+        A name that several have is followed by the id in brackets.
+        """
         categories = sorted(self.dataset["categories"], key=lambda category: category["id"])
-        return {category["id"]: str(category["name"]) for category in categories}
+        names = {category["id"]: str(category["name"]) for category in categories}
+        number = Counter(names.values())
+        return {i: name if number[name] == 1 else f"{name} ({i})" for i, name in names.items()}
