@@ -6,7 +6,7 @@ Importing this package registers no data set of ours and opens no file.
 from pointrend_ext.data.checks import check_datasets, check_num_classes, class_names_of
 from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
 from pointrend_ext.data.descriptions import register_description, register_semantic_folder
-from pointrend_ext.data.drops import DropCause, DropCounter
+from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
 from pointrend_ext.data.ordered_loader import OrderedLoader
@@ -16,7 +16,6 @@ from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
 
 __all__ = [
     "ColorJitter",
-    "DropCause",
     "DropCounter",
     "OrderedLoader",
     "PointRendDatasetMapper",

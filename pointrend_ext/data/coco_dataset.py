@@ -1,6 +1,5 @@
 """Registered data sets: those in COCO's format are checked and loaded from one parse of a file."""
 
-import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,15 @@ from detectron2.data.datasets import (
 )
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
-from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file, take_coco_records
+from pointrend_ext.data.coco import (
+    CocoSummary,
+    check_records,
+    read_coco_file,
+    release_coco_file,
+    summarize_coco_file,
+    to_records,
+)
+from pointrend_ext.data.findings import Findings
 
 __all__ = [
     "audit_dataset",
@@ -23,14 +30,12 @@ __all__ = [
     "load_registered",
 ]
 
-logger = logging.getLogger(__name__)
-
 _EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
 _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
 
-def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
-    """Audit the annotation file of a registered data set; None without a local one of COCO's.
+def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
+    """Check the annotation file of a registered data set; None without a local one of COCO's.
 
     Args:
         name: a registered data set.
@@ -44,7 +49,7 @@ def audit_dataset(name: str, *, keep: bool = False) -> CocoAudit | None:
     evaluator, json_file = metadata.get("evaluator_type", None), metadata.get("json_file", None)
     if evaluator not in _EVALUATORS or not json_file or not os.path.isfile(json_file):
         return None  # also a remote file, or one that only an evaluation needs
-    audit = audit_coco_file(os.fspath(json_file), keep=keep and bool(_read_by_us(name)))
+    audit = summarize_coco_file(os.fspath(json_file), keep=keep and bool(_read_by_us(name)))
     stated, in_file = metadata.get("thing_classes", None), list(audit.class_names)
     if has_classes_in_file(name) and stated is not None and [*stated] != in_file:
         raise ValueError(
@@ -72,12 +77,16 @@ def is_separated(name: str) -> bool:
     return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
 
 
-def load_registered(name: str) -> Any:
-    """Return what the registered function of a data set returns.
+def load_registered(name: str, *, release: bool = True) -> tuple[Any, Findings]:
+    """Return what the registered function of a data set returns, and what was found in it.
 
-    Functions of Detectron2 that read a local COCO file are not called: the records are those of the
-    audit, which parsed the file. As ``load_coco_json`` does, class names and contiguous ids are
-    written to the metadata, and what is left out is logged.
+    Functions of Detectron2 that read a local COCO file are not called: the records are made from
+    the file that was checked. As ``load_coco_json`` does, class names and contiguous ids are
+    written to the metadata. Records of other functions pass the same check.
+
+    Args:
+        name: a registered data set.
+        release: whether nobody will ask for its annotation file again soon.
 
     Raises:
         FileNotFoundError: a file or folder of the data set does not exist.
@@ -86,27 +95,29 @@ def load_registered(name: str) -> Any:
     register = _read_by_us(name)
     if register is None:
         try:
-            return DatasetCatalog.get(name)
+            loaded = DatasetCatalog.get(name)
         except _FUNCTION_ERRORS as error:
             raise ValueError(
                 f"The data set {name!r} could not be loaded: {type(error).__name__}: {error}"
             ) from error
+        if not isinstance(loaded, list) or not all(isinstance(r, dict) for r in loaded):
+            return loaded, Findings()
+        try:
+            return check_records(loaded)
+        except ValueError as error:
+            raise ValueError(f"The data set {name!r} {error}.") from error
     audit_dataset(name, keep=True)
     metadata = MetadataCatalog.get(name)
     json_file, image_root = os.fspath(metadata.json_file), os.fspath(metadata.image_root)
-    audit = audit_coco_file(json_file)
-    if audit.dropped:
-        listed = "; ".join(f"{number} {cause}" for cause, number in audit.dropped.items())
-        total = audit.num_annotations
-        logger.warning("Data set %r: left out, of %d annotations: %s.", name, total, listed)
-    metadata.thing_classes = list(audit.class_names)
-    metadata.thing_dataset_id_to_contiguous_id = audit.contiguous_ids
-    records = take_coco_records(json_file)
-    for record in records:
-        record["file_name"] = os.path.join(image_root, record["file_name"])
-    if register is register_coco_instances:
-        return records
-    return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+    file = read_coco_file(json_file)
+    metadata.thing_classes = list(file.summary.class_names)
+    metadata.thing_dataset_id_to_contiguous_id = file.summary.contiguous_ids
+    records = to_records(file, image_root)
+    if release:
+        release_coco_file(json_file)
+    if register is not register_coco_instances:
+        records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+    return records, file.summary.findings
 
 
 def _read_by_us(name: str) -> Callable[..., None] | None:

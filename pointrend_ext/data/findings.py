@@ -1,8 +1,8 @@
 """What a check of data found: a number per cause and the first place of each, said once."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 __all__ = ["Cause", "Findings", "Kind"]
@@ -26,11 +26,13 @@ class Cause:
         kind: what happens to each thing found.
         text: what is found, in the plural: "annotations whose box has no area".
         is_expected: clean data sets have it too (crowds): told, but never a warning below 5 %.
+        of: what its share is of, where that is not what the check counts: "images".
     """
 
     kind: Kind
     text: str
     is_expected: bool = False
+    of: str = ""
 
 
 @dataclass
@@ -41,11 +43,13 @@ class Findings:
         num_checked: how many things were looked at, what shares are of.
         counts: number per cause.
         first: the first place of each cause, such as "annotation 3 of image 7".
+        others: how many other things were looked at, by the ``of`` of their causes.
     """
 
     num_checked: int = 0
     counts: dict[Cause, int] = field(default_factory=dict)
     first: dict[Cause, str] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
 
     def add(self, cause: Cause, place: str, number: int = 1) -> None:
         """Count ``number`` cases."""
@@ -60,21 +64,34 @@ class Findings:
         """Return one line per cause, the most frequent first."""
         ordered = sorted(self.counts.items(), key=lambda item: -item[1])
         return [
-            f"{number} of {self.num_checked} ({self._share(cause):.1%}) {cause.kind.value}: "
+            f"{number} of {self._total(cause)} ({self._share(cause):.1%}) {cause.kind.value}: "
             f"{cause.text}; first: {self.first[cause]}"
             for cause, number in ordered
         ]
+
+    def without(self, causes: Collection[Cause]) -> "Findings":
+        """Return the findings of other causes."""
+        kept = {cause: number for cause, number in self.counts.items() if cause not in causes}
+        return replace(self, counts=kept)
+
+    def serious(self) -> "Findings":
+        """Return what deserves a warning: unexpected causes, and those of 5 % or more."""
+        return self.without(
+            {c for c in self.counts if c.is_expected and self._share(c) < _WARN_SHARE}
+        )
 
     def log(self, logger: logging.Logger, what: str) -> None:
         """Log all lines as one message: a WARNING where a cause is unexpected or is 5 % or more."""
         if not self.counts:
             return
-        serious = any(not c.is_expected or self._share(c) >= _WARN_SHARE for c in self.counts)
-        level = logging.WARNING if serious else logging.INFO
+        level = logging.WARNING if self.serious().counts else logging.INFO
         logger.log(level, "%s:\n  %s", what, "\n  ".join(self.lines()))
 
     def _share(self, cause: Cause) -> float:
-        return self.counts[cause] / max(self.num_checked, 1)
+        return self.counts[cause] / max(self._total(cause), 1)
+
+    def _total(self, cause: Cause) -> int:
+        return self.others.get(cause.of, self.num_checked)
 
     def to_rows(self) -> list[list[str | int | bool]]:
         """Return what JSON can hold; ``from_rows`` is the inverse but for ``num_checked``."""

@@ -18,7 +18,9 @@ from detectron2.data.build import (
 from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
+from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import load_registered
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
     SEMANTIC_ARCHITECTURES,
     PointRendDatasetMapper,
@@ -52,8 +54,10 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
-    dataset = load_dataset_dicts(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
+    if isinstance(mapper, PointRendDatasetMapper):
+        mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
     has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
     if not isinstance(dataset, list) or (grouped and not has_sizes):
@@ -113,7 +117,16 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
         ValueError: a data set cannot be loaded, is empty or does not fit the model.
         FileNotFoundError: a file or folder of a data set does not exist.
     """
-    parts = [_load(cfg, name, is_train) for name in names]
+    return _load_all(cfg, names, is_train=is_train)[0]
+
+
+def _load_all(
+    cfg: CfgNode, names: Sequence[str], *, is_train: bool
+) -> tuple[Any, dict[str, Findings]]:
+    """Load data sets, and return with their records what was found in each."""
+    loaded = {name: _load(cfg, name, is_train) for name in dict.fromkeys(names)}
+    parts = [loaded[name][0] for name in names]
+    findings = {name: found for name, (_, found) in loaded.items()}
     check_num_classes(cfg, names)
     for name, part in zip(names, parts, strict=True):
         is_dataset = isinstance(part, torchdata.Dataset)
@@ -121,20 +134,22 @@ def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) ->
         if problem:
             raise ValueError(f"The data set {name!r} {problem}.")
     if any(isinstance(part, torchdata.Dataset) for part in parts):
-        return parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)
-    return list(itertools.chain.from_iterable(parts))
+        return (parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)), findings
+    return list(itertools.chain.from_iterable(parts)), findings
 
 
-def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
+def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
     """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
-    records = load_registered(name)
+    records, findings = load_registered(name, release=is_train)
     if isinstance(records, torchdata.Dataset):
-        return records
+        return records, findings
     if cfg.MODEL.LOAD_PROPOSALS:
         split = "TRAIN" if is_train else "TEST"
         files = zip(cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"], strict=True)
         records = load_proposals_into_dataset(records, dict(files)[name])
     has_instances = bool(records) and "annotations" in records[0]
+    if is_train and has_instances:
+        records, findings = _keep_targets(cfg, name, records, findings)
     if is_train and has_instances and cfg.MODEL.KEYPOINT_ON:
         number = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
         records = filter_images_with_few_keypoints(records, number)
@@ -143,7 +158,40 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> Any:
     classes = class_names_of(name, "thing_classes")
     if has_instances and records and classes is not None:
         print_instances_class_histogram(records, classes)
-    return records
+    return records, findings
+
+
+def _keep_targets(
+    cfg: CfgNode, name: str, records: list[dict[str, Any]], findings: Findings
+) -> tuple[list[dict[str, Any]], Findings]:
+    """Leave out what the model cannot be trained on, log what was found, and ask what remains.
+
+    Raises:
+        ValueError: there are annotations, but none of them is an object to train on.
+    """
+    findings = findings.without(causes.OF_SCORES)
+    if cfg.MODEL.META_ARCHITECTURE not in ROI_ARCHITECTURES:
+        return records, findings
+    if cfg.MODEL.MASK_ON:
+        records = [_with_masks(record) for record in records]
+    else:
+        findings = findings.without(causes.OF_MASKS)
+    findings.log(logger, f"Data set {name!r}")
+    objects = (a for r in records for a in r.get("annotations", ()) if not a.get("iscrowd", 0))
+    if findings.num_checked and next(objects, None) is None:
+        for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""
+        raise ValueError(
+            f"The data set {name!r} has {findings.num_checked} annotations and no object to train "
+            f"on{for_masks}:\n  " + "\n  ".join(findings.lines())
+        )
+    return records, findings
+
+
+def _with_masks(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without the objects that have no mask."""
+    own = record.get("annotations", [])
+    kept = [a for a in own if a.get("segmentation") or a.get("iscrowd", 0)]
+    return record if len(kept) == len(own) else {**record, "annotations": kept}
 
 
 def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> Iterator[str]:
@@ -176,9 +224,4 @@ def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> It
             f"has annotations with category_id {min(ids)} to {max(ids)}, but "
             f"MODEL.ROI_HEADS.NUM_CLASSES is {number}, so that contiguous ids run from 0 to "
             f"{number - 1}: correct the key or the registered function"
-        )
-    if cfg.MODEL.MASK_ON and targets and not any("segmentation" in a for a in targets):
-        yield (
-            f"has no segmentation in any of {len(targets)} annotations, but MODEL.MASK_ON is True: "
-            "use a data set with masks or set MODEL.MASK_ON False"
         )

@@ -12,8 +12,11 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances, PolygonMasks, polygons_to_bitmask
 
-from pointrend_ext.data.annotations import clean_annotation
-from pointrend_ext.data.drops import DropCause, DropCounter
+from pointrend_ext.data.coco import causes
+from pointrend_ext.data.coco.annotation import crowd_flag
+from pointrend_ext.data.coco.records import check_record_annotation
+from pointrend_ext.data.drops import DropCounter
+from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 
@@ -137,9 +140,7 @@ class PointRendDatasetMapper(DatasetMapper):
         prepared = []
         for index, annotation in enumerate(dataset_dict.pop("annotations")):
             try:
-                cleaned = clean_annotation(
-                    annotation, size_hw, self.drops, file_name, need_mask=self.use_instance_mask
-                )
+                cleaned = self._checked(annotation, size_hw, file_name)
                 if cleaned is not None:
                     prepared.append(self._transform(cleaned, transforms, image_shape))
             except _ANNOTATION_ERRORS as error:
@@ -156,6 +157,41 @@ class PointRendDatasetMapper(DatasetMapper):
             as_bitmask = self.instance_mask_format == "bitmask"
             instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
         dataset_dict["instances"] = self._filter_empty(instances, file_name)
+
+    def _checked(
+        self, annotation: dict[str, Any], size_hw: tuple[int, int], file_name: str
+    ) -> dict[str, Any] | None:
+        """Return the annotation ready for the transforms, or None when it is no training target.
+
+        Boxes and polygons become floating point: Detectron2 scales integer coordinates in place and
+        would cut them to integers.
+        """
+        if crowd_flag(annotation.get("iscrowd"), _not_counted):
+            self.drops.add(causes.CROWD, file_name)
+            return None
+        without_mask: list[Cause] = []
+
+        def found(cause: Cause) -> None:
+            if cause is causes.NO_MASK:
+                without_mask.append(cause)
+            elif cause.kind is not Kind.NOTED:
+                self.drops.add(cause, file_name, f"bbox {annotation.get('bbox')}")
+
+        if not self.use_instance_mask:
+            annotation.pop("segmentation", None)
+        cleaned = check_record_annotation(annotation, size_hw, found)
+        if cleaned is None:
+            return None
+        if without_mask and self.use_instance_mask:
+            self.drops.add(causes.NO_MASK, file_name)
+            return None
+        cleaned["bbox"] = [float(x) for x in cleaned["bbox"]]
+        mask = cleaned.get("segmentation")
+        if isinstance(mask, list):
+            cleaned["segmentation"] = [np.asarray(p, dtype=np.float64) for p in mask]
+        elif mask is None:
+            cleaned.pop("segmentation", None)
+        return cleaned
 
     def _transform(
         self, annotation: dict[str, Any], transforms: T.TransformList, image_shape: tuple
@@ -185,8 +221,12 @@ class PointRendDatasetMapper(DatasetMapper):
                 keep = instances.gt_boxes.nonempty(threshold=1e-5)
             keep = keep & instances.gt_masks.nonempty()
         for i in torch.nonzero(~keep).flatten().tolist():
-            self.drops.add(DropCause.EMPTY_MASK if visible[i] else DropCause.OUT_OF_CROP, file_name)
+            self.drops.add(causes.EMPTY_MASK if visible[i] else causes.OUT_OF_CROP, file_name)
         return instances[keep]
+
+
+def _not_counted(cause: Cause) -> None:
+    pass
 
 
 def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:

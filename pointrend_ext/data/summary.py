@@ -11,8 +11,8 @@ from detectron2.config import CfgNode
 from detectron2.structures import BoxMode
 
 from pointrend_ext.data.checks import check_datasets, class_names_of
+from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset
-from pointrend_ext.data.drops import DropCause
 from pointrend_ext.data.loading import load_dataset_dicts
 from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.seeding import seeded
@@ -20,7 +20,7 @@ from pointrend_ext.data.seeding import seeded
 __all__ = ["DatasetSummary", "summarize_dataset"]
 
 _SMALL_PX, _LARGE_PX = 32**2, 96**2  # COCO's bounds
-_NO_PROBLEM = {DropCause.CROWD, DropCause.OUT_OF_CROP}
+_NO_PROBLEM = {causes.CROWD, causes.OUT_OF_CROP, causes.BEYOND}
 
 
 @dataclass
@@ -91,7 +91,10 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)
     if audit is not None:
-        summary.problems += [f"{number} {cause}" for cause, number in audit.dropped.items()]
+        findings = audit.findings.without(causes.OF_SCORES)
+        if not cfg.MODEL.MASK_ON:
+            findings = findings.without(causes.OF_MASKS)
+        summary.problems += findings.serious().lines()
     summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
     if "annotations" in records[0]:
         _count_objects(summary, records, class_names_of(name, "thing_classes"))
@@ -139,7 +142,8 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 summary.problems.append(str(error))
                 continue
             summary.problems += [
-                f"{record['file_name']}: {number - before.get(cause, 0)} x {cause.value}"
+                f"{record['file_name']}: {number - before.get(cause, 0)} {cause.kind.value}: "
+                f"{cause.text}"
                 for cause, number in mapper.drops.counts().items()
                 if cause not in _NO_PROBLEM and number > before.get(cause, 0)
             ]

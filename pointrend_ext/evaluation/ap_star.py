@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from pointrend_ext.data.coco_audit import audit_coco_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.lvis_package import (
     MAX_LVIS_DETECTIONS,
+    checked_lvis,
     imported_lvis,
     lvis_evaluation,
     lvis_matches,
@@ -31,7 +31,7 @@ _FREQUENCIES = ("r", "c", "f")
 _NEEDED = {
     "images": ("neg_category_ids", "not_exhaustive_category_ids"),
     "categories": ("frequency",),
-    "annotations": ("area", "segmentation"),
+    "annotations": ("segmentation",),
 }
 
 
@@ -60,9 +60,8 @@ class ApStar:
         max_detections: int = MAX_LVIS_DETECTIONS,
     ) -> None:
         self.path = os.fspath(json_file)
-        audit_coco_file(self.path)
         with imported_lvis() as lvis:
-            self._lvis_truth = lvis.LVIS(self.path)
+            self._lvis_truth = checked_lvis(lvis.LVIS, self.path)
         self._truth, self._max_detections = truth, max_detections
         self._check_format()
         self._file_ids = self._match_classes()
@@ -144,11 +143,9 @@ class ApStar:
             for what, keys in _NEEDED.items()
             for entry in self._lvis_truth.dataset.get(what, [])
             for key in keys
-            if key not in entry
+            if key not in entry or (what == "annotations" and not entry[key])
         )
         problem = next(problems, None)
-        if 0 in self._lvis_truth.anns:
-            problem = "an annotation has the id 0, lvis's 'not found': number them from 1"
         if problem is not None:
             raise ValueError(f"The file for AP* {self.path!r} is not in LVIS's format: {problem}.")
 

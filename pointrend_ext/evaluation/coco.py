@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+from unittest import mock
 
-from detectron2.evaluation import COCOEvaluator
+from detectron2.evaluation import COCOEvaluator, coco_evaluation
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
+from pycocotools.coco import COCO
 
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.ap_star import ApStar
@@ -22,6 +24,18 @@ from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, fin
 __all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
+
+
+class _CheckedCoco(COCO):
+    """What Detectron2's evaluator reads, from the file that was checked, not parsed again."""
+
+    def __init__(self, json_file: str) -> None:
+        super().__init__()
+        self.truth = CocoTruth.load_any(json_file)
+        if self.truth.dataset.get("annotations"):
+            self.truth = CocoTruth.load(json_file)
+        self.dataset = self.truth.dataset
+        self.createIndex()
 
 
 class InstanceEvaluator(COCOEvaluator):
@@ -77,8 +91,9 @@ class InstanceEvaluator(COCOEvaluator):
                 "against LVIS's annotations. This data set is LVIS's own, of which 'segm' follows "
                 "LVIS's rules: empty TEST.AP_STAR_FILE."
             )
-        super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
-        self._truth = truth = CocoTruth(self._coco_api.dataset, self._metadata.json_file)
+        with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
+            super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
+        self._truth = truth = self._coco_api.truth
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
         for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
         number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)

@@ -60,19 +60,23 @@ def coco_evaluation(
             highest scores.
 
     Returns:
-        faster-coco-eval's evaluation. Its image ids are positions in ``truth.sizes_hw``, and the
-        ids of its predictions are positions in ``results``, from 1.
+        faster-coco-eval's evaluation. Its ids are those of ``truth.numbered``, and the ids of its
+        predictions are positions in ``results``, from 1.
 
     Raises:
         KeyError: an unknown task.
     """
     evaluate, shape, iou_type = _EVALUATIONS[task]
     numbers = {image_id: number for number, image_id in enumerate(truth.sizes_hw)}
-    coco_truth = COCO(_numbered(truth, numbers))
+    coco_truth = COCO(truth.numbered(task))
     # With a box, the evaluator would take the size of the box for that of the mask.
-    keys = ("category_id", "score", shape)
     predictions = [
-        {"image_id": numbers[result["image_id"]], **{key: result[key] for key in keys}}
+        {
+            "image_id": numbers[result["image_id"]],
+            "category_id": truth.class_numbers[result["category_id"]],
+            "score": result["score"],
+            shape: result[shape],
+        }
         for result in results
     ]
     evaluation = evaluate(
@@ -87,21 +91,8 @@ def coco_evaluation(
 def precision_of(evaluation: COCOeval_faster, truth: CocoTruth) -> PrecisionTable:
     """Return precision for IoU 0.50, 0.55, ..., 0.95; pycocotools' for "bbox" and "segm"."""
     precision = evaluation.eval["precision"][..., 0]  # (T, R, K, A, 1) -> (T, R, K, A)
-    names = tuple(truth.class_names[class_id] for class_id in evaluation.params.catIds)
+    names = tuple(truth.names_by_number[number] for number in evaluation.params.catIds)
     return PrecisionTable(precision, np.asarray(evaluation.params.iouThrs), names)
-
-
-def _numbered(truth: CocoTruth, numbers: dict[Any, int]) -> dict[str, Any]:
-    """Copy what faster-coco-eval writes into; it knows images by whole numbers alone."""
-    return {
-        "images": [{**image, "id": numbers[image["id"]]} for image in truth.dataset["images"]],
-        "categories": truth.dataset["categories"],
-        "annotations": [
-            {**annotation, "image_id": numbers[annotation["image_id"]]}
-            for annotation in truth.dataset["annotations"]
-            if annotation["image_id"] in numbers
-        ],
-    }
 
 
 class _BoundaryEvaluation(COCOeval_faster):

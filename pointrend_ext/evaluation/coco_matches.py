@@ -17,7 +17,7 @@ class ImageMatches(NamedTuple):
 
     Attributes:
         number: of the image.
-        class_id: the category.
+        class_id: number of the category, as in ``CocoTruth.numbered``.
         predictions: D annotations.
         truths: G annotations.
         ious: (D, G).

@@ -1,16 +1,19 @@
 """The ground truth that predictions of instances are checked and scored against."""
 
-import json
+import logging
 import os
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pointrend_ext.data.coco_audit import audit_coco_file
+from pointrend_ext.data.coco import fill_areas, in_order, read_coco_file
+from pointrend_ext.data.findings import Findings
 
 __all__ = ["CocoTruth"]
+
+_LOGGER = logging.getLogger(__name__)
+_logged: set[str] = set()  # a training evaluates many times
 
 
 @dataclass(frozen=True)
@@ -18,51 +21,118 @@ class CocoTruth:
     """Annotations in COCO's format.
 
     Attributes:
-        dataset: the content of the file, with ``images``, ``categories`` and ``annotations``;
+        dataset: ``images``, ``categories`` and ``annotations`` of a checked file, with its own ids;
             nothing here changes it.
         source: the file, for messages.
+        findings: what the check of the file left out, changed or noted.
     """
 
     dataset: dict[str, Any]
     source: str
+    findings: Findings = field(default_factory=Findings)
 
     @classmethod
     def load(cls, json_file: str | os.PathLike[str]) -> "CocoTruth":
-        """Read and check an annotation file on this machine.
+        """Read and check an annotation file on this machine, and log what is found, once.
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not JSON, not in COCO's format, inconsistent, or without annotations.
+            ValueError: not JSON, not in COCO's format, inconsistent, without annotations, or with
+                none that is to be found.
         """
         path = os.fspath(json_file)
-        audit_coco_file(path)
-        with open(path, encoding="utf-8") as file:
-            dataset = json.load(file)
-        if "annotations" not in dataset:
+        truth = cls.load_any(path)
+        if "annotations" not in truth.dataset:
             raise ValueError(
                 f"Annotation file {path!r} has no 'annotations' (a test set?): nothing can be "
                 "scored against it."
             )
-        return cls(dataset, path)
+        if all(a.get("iscrowd", 0) for a in truth.dataset["annotations"]):
+            found = "".join(f"\n  {line}" for line in truth.findings.lines())
+            raise ValueError(
+                f"Annotation file {path!r} has {truth.findings.num_checked} annotations and no "
+                f"object that predictions could find: nothing can be scored against it.{found}"
+            )
+        return truth
+
+    @classmethod
+    def load_any(cls, path: str) -> "CocoTruth":
+        """Read and check a file, which may have no annotations; errors are those of ``load``."""
+        file = read_coco_file(path)
+        truth = cls(file.dataset, path, file.summary.findings)
+        fill_areas(file.annotations or [], file.sizes_hw)
+        message = "\n".join((path, *truth.findings.lines()))
+        if message not in _logged:
+            _logged.add(message)
+            truth.findings.log(_LOGGER, f"Annotation file {path!r}")
+        return truth
 
     def of_images(self, image_ids: Iterable[int]) -> "CocoTruth":
         """Return the part with some of the images."""
         wanted = set(image_ids)
         images = [image for image in self.dataset["images"] if image["id"] in wanted]
-        return CocoTruth({**self.dataset, "images": images}, self.source)
+        return CocoTruth({**self.dataset, "images": images}, self.source, self.findings)
 
     @cached_property
-    def sizes_hw(self) -> dict[int, tuple[int, int]]:
+    def sizes_hw(self) -> dict[Any, tuple[int, int]]:
         """(H, W) in pixels of every image, by image id."""
         return {image["id"]: (image["height"], image["width"]) for image in self.dataset["images"]}
 
     @cached_property
     def class_names(self) -> dict[int, str]:
-        """Name of every category, by category id, in ascending order of the ids.
+        """Name of every category, by category id, in ascending order of the ids."""
+        return {
+            category["id"]: category["name"] for category in in_order(self.dataset["categories"])
+        }
 
-        A name that several have is followed by the id in brackets.
+    @cached_property
+    def class_numbers(self) -> dict[Any, int]:
+        """Number of every category in ``numbered``, by category id: 1, 2, ..."""
+        return {class_id: number for number, class_id in enumerate(self.class_names, start=1)}
+
+    @cached_property
+    def names_by_number(self) -> dict[int, str]:
+        """Name of every category, by its number in ``numbered``."""
+        return dict(enumerate(self.class_names.values(), start=1))
+
+    def numbered(self, task: str) -> dict[str, Any]:
+        """Return a copy for evaluators that know whole numbers alone, and take 0 for "no match".
+
+        An object without a mask is no object of "segm" and "boundary": there its box becomes a
+        crowd, in which predictions are neither right nor wrong.
+
+        Args:
+            task: "bbox", "segm" or "boundary".
+
+        Returns:
+            Images with their position in ``sizes_hw`` as id, categories with ``class_numbers``, and
+            annotations with their number in ``dataset``, from 1 (see ``annotation``).
         """
-        categories = sorted(self.dataset["categories"], key=lambda category: category["id"])
-        names = {category["id"]: str(category["name"]) for category in categories}
-        number = Counter(names.values())
-        return {i: name if number[name] == 1 else f"{name} ({i})" for i, name in names.items()}
+        images = {image_id: number for number, image_id in enumerate(self.sizes_hw)}
+        annotations = []
+        for number, annotation in enumerate(self.dataset["annotations"], start=1):
+            if annotation["image_id"] not in images:
+                continue
+            ids = {
+                "id": number,
+                "image_id": images[annotation["image_id"]],
+                "category_id": self.class_numbers[annotation["category_id"]],
+            }
+            entry = {**annotation, **ids}
+            if task != "bbox" and not annotation.get("segmentation"):
+                x, y, w, h = annotation["bbox"]
+                polygon = [x, y, x + w, y, x + w, y + h, x, y + h]
+                entry.update(segmentation=[polygon], iscrowd=1)
+            annotations.append(entry)
+        return {
+            "images": [{**image, "id": images[image["id"]]} for image in self.dataset["images"]],
+            "categories": [
+                {**category, "id": self.class_numbers[category["id"]]}
+                for category in self.dataset["categories"]
+            ],
+            "annotations": annotations,
+        }
+
+    def annotation(self, number: int) -> dict[str, Any]:
+        """Return the annotation that has this number in ``numbered``."""
+        return self.dataset["annotations"][number - 1]

@@ -11,9 +11,16 @@ from unittest import mock
 import numpy as np
 
 from pointrend_ext.evaluation.boundary import limit_by_boundary
+from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
-__all__ = ["MAX_LVIS_DETECTIONS", "imported_lvis", "lvis_evaluation", "lvis_matches"]
+__all__ = [
+    "MAX_LVIS_DETECTIONS",
+    "checked_lvis",
+    "imported_lvis",
+    "lvis_evaluation",
+    "lvis_matches",
+]
 
 MAX_LVIS_DETECTIONS = 300
 """How many predictions of an image, of all classes together, count by LVIS's rules."""
@@ -50,6 +57,21 @@ def imported_lvis() -> Iterator[ModuleType]:
         mock.patch.object(chatter, "disabled", True),
     ):
         yield lvis
+
+
+def checked_lvis(lvis_class: type, json_file: str) -> Any:
+    """Return a checked annotation file as an ``lvis.LVIS``, not parsed again.
+
+    Annotations are numbered from 1: lvis takes the id 0 for "not found". It writes into them.
+    """
+    truth = CocoTruth.load_any(json_file)
+    annotations = [
+        {**annotation, "id": number}
+        for number, annotation in enumerate(truth.dataset.get("annotations", ()), start=1)
+    ]
+    dataset = {**truth.dataset, "annotations": annotations}
+    with mock.patch.object(lvis_class, "_load_json", return_value=dataset):
+        return lvis_class(json_file)
 
 
 def lvis_evaluation(

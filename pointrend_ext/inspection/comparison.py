@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pointrend_ext.data.coco import picture_path
 from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.masks import decode_mask, mask_iou
 from pointrend_ext.evaluation.offline import InstanceData, SemanticData, find_data_set
@@ -111,7 +112,7 @@ class _Object(NamedTuple):
 
 def _of_instances(data: InstanceData, predictions: Mapping[str, Path]) -> Iterator[_Candidate]:
     truth, names = data.truth, data.truth.class_names
-    entries = {_TRUTH: truth.dataset["annotations"]}
+    entries = {_TRUTH: [a for a in truth.dataset["annotations"] if a.get("segmentation")]}
     entries |= {t: load_results(path, truth, ("segm",)) for t, path in predictions.items()}
     by_image: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for title, found in entries.items():
@@ -132,7 +133,7 @@ def _of_instances(data: InstanceData, predictions: Mapping[str, Path]) -> Iterat
         index, iou = _found_by_all(true, predicted)
         if iou >= _MIN_IOU:
             draw = partial(_draw_objects, objects_in, image_id, index)
-            file_name = str(Path(data.image_root or "", name))
+            file_name = picture_path(data.image_root or "", name)
             yield _Candidate(iou, true[index].category_id, file_name, draw)
 
 

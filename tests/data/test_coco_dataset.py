@@ -3,14 +3,21 @@
 import json
 
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances, register_coco_panoptic_separated
 from PIL import Image
 
-from pointrend_ext.data import build_train_loader, check_datasets, coco_audit
-from pointrend_ext.data.coco_dataset import load_registered
+from pointrend_ext.data import build_train_loader, check_datasets
+from pointrend_ext.data.coco import file as coco_file
+from pointrend_ext.data.coco_dataset import load_registered as load_with_findings
 from tests.data.builders import square
+
+
+def load_registered(name):
+    return load_with_findings(name)[0]
+
 
 RLE = {"size": [40, 60], "counts": [100, 300, 2000]}
 
@@ -28,13 +35,13 @@ def assert_equal_to_detectron2(json_file, images, name="records"):
 
 
 def test_every_kind_of_annotation(coco):
-    compressed = {"size": [40, 60], "counts": "T3d0c0oo0S"}
+    counts = mask_util.frPyObjects(RLE, 40, 60)["counts"].decode()
+    compressed = {"size": [40, 60], "counts": counts}
     base = {"category_id": 7, "bbox": [1, 2, 3.5, 4]}
     data = coco(
         [
             {**base, "image_id": 3, "segmentation": [square()], "iscrowd": 0, "area": 9},
             {**base, "image_id": 1, "segmentation": [square(), [1, 2, 3, 4]], "category_id": 90},
-            {**base, "image_id": 1, "segmentation": [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7]]},
             {**base, "image_id": 1, "segmentation": RLE, "iscrowd": 1},
             {**base, "image_id": 3, "segmentation": compressed, "iscrowd": 1},
             {**base, "image_id": 3, "segmentation": []},
@@ -91,10 +98,10 @@ def test_nothing_parsed_is_kept_after_loading(cfg, coco):
     train, test = coco(), coco()
     cfg.DATASETS.TRAIN = (train.name,)
     check_datasets(cfg, [train.name, test.name], keep=[train.name])
-    kept = [coco_audit._known[str(data.json_file)][1].records for data in (train, test)]
-    assert [records and len(records) for records in kept] == [2, None]
+    files = [str(data.json_file) for data in (train, test)]
+    assert [file in coco_file._alive for file in files] == [True, False]
     build_train_loader(cfg)
-    assert coco_audit._known[str(train.json_file)][1].records is None
+    assert not any(file in coco_file._alive or file in coco_file._kept for file in files)
 
 
 def test_a_file_that_changed_is_parsed_again(cfg, coco):

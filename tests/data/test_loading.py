@@ -11,12 +11,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
 from pointrend_ext.data import (
-    DropCause,
     build_mapper,
     build_test_loader,
     build_train_loader,
     load_dataset_dicts,
 )
+from pointrend_ext.data.coco import causes
 from tests.data.builders import annotation, semantic, square, without
 
 BOXED = without(annotation(), "segmentation")
@@ -96,10 +96,9 @@ def test_polygon_with_two_points(cfg, coco, caplog):
         items = train_items(cfg, data)
     assert items[1]["instances"].gt_classes.tolist() == [0]
     assert items[2]["instances"].gt_masks.tensor.sum() == 400
-    lines = [m for m in caplog.messages if data.name in m]
-    assert len(lines) == 1
-    assert "of 3 annotations: 1 annotations without a polygon of at least 3 points" in lines[0]
-    assert "1 polygons of fewer than 3 points" in lines[0]
+    (line,) = (m for m in caplog.messages if data.name in m)
+    assert "2 of 3 (66.7%) left out: polygons of fewer than 3 points" in line
+    assert "1 of 3 (33.3%) kept: objects without a mask" in line
 
 
 @pytest.mark.parametrize(
@@ -134,13 +133,13 @@ def test_workers_count_into_the_same_counter(cfg, coco):
     mapper = build_mapper(cfg, is_train=True)
     cfg.DATALOADER.NUM_WORKERS = 2
     data = coco(
-        [annotation(1), annotation(1, bbox=[100, 5, 20, 20]), annotation(2, bbox=[1, 1, 0, 0])]
+        [annotation(1), annotation(1, iscrowd=1), annotation(2, bbox=[1, 1, 0, 0]), annotation(2)]
     )
     train_items(cfg, data, mapper)
     gc.collect()
     counts = mapper.drops.counts()
-    assert counts.keys() == {DropCause.BOX_OUTSIDE, DropCause.BAD_BOX}
-    assert sum(counts.values()) >= 8
+    assert counts.keys() == {causes.CROWD}  # the box was found before
+    assert sum(counts.values()) >= 4
 
 
 @pytest.mark.parametrize(
@@ -148,8 +147,13 @@ def test_workers_count_into_the_same_counter(cfg, coco):
     [
         ([annotation()], ("DATASETS.TRAIN", ()), r"DATASETS\.TRAIN is empty"),
         ([], (), r"test_set_0.*' has no image, or none with an annotation"),
-        ([annotation(iscrowd=1)], (), r"test_set_0.*' has no image, or none with an annotation"),
-        ([BOXED], (), r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True"),
+        ([annotation(iscrowd=1)], (), r"has 1 annotations and no object to.*\n.*kept: crowd reg"),
+        ([BOXED], (), r"no object .* masks with MODEL\.MASK_ON True:\n.* objects without a mask"),
+        (
+            [annotation(bbox=[0.2, 0.1, 0.4, 0.5], segmentation=[square(0.2, 0.1, 0.6, 0.6)])],
+            (),
+            r"no object to train on.*\n  1 of 1 .* coordinates are shares of the image",
+        ),
         ([annotation()], ("MODEL.ROI_HEADS.NUM_CLASSES", 3), "CLASSES is 3, but .* has 2 classes"),
     ],
 )
@@ -174,7 +178,7 @@ def test_boxes_alone(cfg, coco):
     assert mapper.drops.counts() == {}
 
 
-TARGET = {"category_id": 2, "bbox": [0, 0, 5, 5], "bbox_mode": 0}
+TARGET = {"category_id": 2, "bbox": [10, 5, 30, 25], "bbox_mode": 0, "segmentation": [square()]}
 
 
 def bare(record):
@@ -187,6 +191,18 @@ def bare(record):
         (lambda record: {}["no_such_key"], "' could not be loaded: KeyError: 'no_such_key'"),
         (lambda record: [], "' has no image"),
         (lambda record: [{**record, "annotations": [TARGET]}], "' has annot.* category_id 2 to 2"),
+        (
+            lambda record: [{**record, "annotations": [{**TARGET, "bbox": [9, 9, 1, 1]}]}],
+            "' has 1 annotations and no object to train on.*\n.*left out: objects whose box has",
+        ),
+        (
+            lambda record: [{**record, "annotations": [{**TARGET, "bbox_mode": 1}]}],
+            r"' has boxes of another layout: the bbox \[10, 5, 30, 25\] .* look like x0, y0, x1",
+        ),
+        (
+            lambda record: [{**record, "annotations": [TARGET, {**TARGET, "bbox": 5}]}],
+            r"' has an annotation that cannot be used: annotation 1 of '.*' has bbox 5, not 4",
+        ),
         (bare, "GeneralizedRCNN needs instance annotations"),
         (bare, "SemanticSegmentor needs label maps"),
     ],

@@ -11,7 +11,8 @@ from detectron2.data import DatasetMapper
 from detectron2.structures import BitMasks, PolygonMasks, polygons_to_bitmask
 from PIL import Image
 
-from pointrend_ext.data import DropCause, build_mapper
+from pointrend_ext.data import build_mapper
+from pointrend_ext.data.coco import causes
 from tests.data import builders
 from tests.data.builders import crop, square, target
 from tests.toy_instances import rle
@@ -97,7 +98,7 @@ def test_crop_that_contains_nothing(cfg, record):
     instances = mapper(record)["instances"]
     assert len(instances) == 0
     assert instances.gt_masks.tensor.shape[0] == 0
-    assert mapper.drops.counts() == {DropCause.OUT_OF_CROP: 1}
+    assert mapper.drops.counts() == {causes.OUT_OF_CROP: 1}
     record["annotations"] = []
     assert len(mapper(record)["instances"]) == 0
 
@@ -132,7 +133,7 @@ def test_equals_detectron2_on_clean_data(cfg, record, cropped):
     record["annotations"] = [
         target(segmentation=RLE, bbox=[10.0, 5.0, 20.0, 20.0]),
         # Often cropped away.
-        target(segmentation=rle(np.ones((40, 60))), bbox=[0.0, 0.0, 1.0, 1.0]),
+        target(segmentation=rle(np.ones((40, 60))), bbox=[0.0, 0.0, 2.0, 2.0]),
     ]
     if not cropped:  # Detectron2 crops polygons with shapely, which may be missing
         record["annotations"] += [

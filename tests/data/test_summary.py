@@ -35,12 +35,12 @@ def test_counts_and_problems(coco):
     cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml", ["MODEL.ROI_HEADS.NUM_CLASSES", 2])
     summary = summarize_dataset(cfg, data.name)
     assert (summary.num_images, summary.num_empty, summary.num_read) == (4, 1, 4)
-    assert summary.objects == {"cat": 5, "dog": 0}
-    assert summary.object_sizes == (4, 1, 0)
+    assert summary.objects == {"cat": 4, "dog": 0}  # one has no width
+    assert summary.object_sizes == (3, 1, 0)
     np.testing.assert_array_equal(summary.sizes_hw[1], [100, 50])
     found = {name: [p for p in summary.problems if f"{name}.jpg" in p] for name in "1234"}
-    assert {name: len(texts) for name, texts in found.items()} == {"1": 1, "2": 0, "3": 1, "4": 1}
-    assert "zero" in found["1"][0]
+    assert {name: len(texts) for name, texts in found.items()} == {"1": 0, "2": 0, "3": 1, "4": 1}
+    assert any("1 of 5 (20.0%) left out: objects whose box" in p for p in summary.problems)
     assert "truncated" in found["3"][0]
     assert any("no object of the classes dog" in p for p in summary.problems)
     text = summary.text(max_problems=2)

@@ -175,7 +175,10 @@ def swapped_classes(content):
             lambda c: c["categories"][1].pop("frequency"),
             "entry 2 of 'categories' has no 'frequency'",
         ),
-        (lambda c: c["annotations"][0].update(id=0), "an annotation has the id 0"),
+        (
+            lambda c: c["annotations"][0].update(segmentation=[]),
+            r"entry \S+ of 'annotations' has no 'segmentation'",
+        ),
         (other_classes, r"neither by id nor by name, such as 1001 'u', .*prepare_cocofied_lvis"),
         (swapped_classes, r"neither by id nor by name, such as 1 'gear', 2 'cogwheel'"),
         (lambda c: [i.update(id=-i["id"]) for i in c["images"]], "has 0 of the 8 images of"),

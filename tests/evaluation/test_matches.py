@@ -15,7 +15,7 @@ def from_matches(truth, predictions, task, weights=None):
     evaluation = coco_evaluation(truth, predictions, task)
     if weights is None:
         weights = np.ones((1, len(truth.sizes_hw)), int)
-    found = average_precisions(coco_matches(evaluation, truth.class_names), np.asarray(weights))
+    found = average_precisions(coco_matches(evaluation, truth.names_by_number), np.asarray(weights))
     return found, ap_array(precision_of(evaluation, truth))
 
 
@@ -82,7 +82,7 @@ def test_weights_are_copies_of_images(toy_truth, toy_predictions, task):
 
 def test_many_samples_at_once_are_those_one_by_one(toy_truth, toy_predictions, monkeypatch):
     evaluation = coco_evaluation(toy_truth, toy_predictions, "segm")
-    table = coco_matches(evaluation, toy_truth.class_names)
+    table = coco_matches(evaluation, toy_truth.names_by_number)
     weights = np.random.default_rng(0).multinomial(8, [1 / 8] * 8, size=9)
     together = average_precisions(table, weights)
     monkeypatch.setattr("pointrend_ext.evaluation.matches._CHUNK_ELEMENTS", 1)

@@ -74,7 +74,7 @@ def score_instance_files(
             else:
                 evaluation = coco_evaluation(data.truth, predictions, task, limit.number)
                 table = precision_of(evaluation, data.truth)
-                matches = coco_matches(evaluation, data.truth.class_names)
+                matches = coco_matches(evaluation, data.truth.names_by_number)
                 if task == "segm":
                     evaluations[name] = evaluation
             scores[task] = _task_scores(table, matches, weights, task)

@@ -1,12 +1,12 @@
 """The same true object in the predictions of several models."""
 
-import os
 from collections.abc import Mapping
 
 import numpy as np
 import pycocotools.mask as mask_util
 from faster_coco_eval import COCOeval_faster
 
+from pointrend_ext.data.coco import picture_path
 from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
 from pointrend_ext.evaluation.coco_matches import image_matches, match
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
@@ -36,17 +36,18 @@ def compare_objects(
     truths = next(iter(evaluations.values())).cocoGt.anns  # with positions of images
     image_ids, image_files = list(data.truth.sizes_hw), data.image_files()
     ranked: list[tuple[float, str, ObjectExample]] = []
-    for annotation_id, truth in truths.items():
+    for number, truth in truths.items():
         if truth.get("iscrowd", 0):
             continue
-        models = {name: by_id.get(annotation_id) for name, by_id in found.items()}
+        annotation_id = data.truth.annotation(number)["id"]
+        models = {name: by_number.get(number) for name, by_number in found.items()}
         ious = [found_by.boundary_iou for found_by in models.values() if found_by is not None]
         image_id = image_ids[truth["image_id"]]
         example = ObjectExample(
             annotation_id,
             image_id,
-            os.path.join(data.image_root, image_files[image_id]) if data.image_root else None,
-            data.truth.class_names[truth["category_id"]],
+            picture_path(data.image_root, image_files[image_id]) if data.image_root else None,
+            data.truth.names_by_number[truth["category_id"]],
             len(ious) == len(models),
             models,
         )
@@ -61,8 +62,8 @@ def compare_objects(
     return tuple(outlines[:_OUTLINES] + missed[:_MISSED])
 
 
-def _found(evaluation: COCOeval_faster) -> dict[int | str, FoundObject]:
-    """Return what one model found, by annotation id."""
+def _found(evaluation: COCOeval_faster) -> dict[int, FoundObject]:
+    """Return what one model found, by the number of the annotation."""
     found = {}
     for number, _, predictions, truths, ious, is_crowd in image_matches(evaluation):
         matched = match(ious, np.array([MATCH_IOU]), is_crowd[None], is_crowd)[0, 0]

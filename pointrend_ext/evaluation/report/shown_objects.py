@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.record import Evaluation, ObjectExample
 
@@ -53,12 +54,11 @@ def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
     examples += missed[: max(1, count // 4) if count else 0]
     if not examples:
         return
-    truth = json.loads(Path(evaluation.data_set.source).read_bytes())
-    annotations = {a["id"]: a for a in truth["annotations"]}
-    sizes = {i["id"]: (i["height"], i["width"]) for i in truth["images"]}
+    truth = CocoTruth.load(evaluation.data_set.source)
+    annotations = {a["id"]: a for a in truth.dataset["annotations"]}
     results = {m.name: json.loads(Path(m.predictions).read_bytes()) for m in evaluation.models}
     for example in examples:
-        size_hw = sizes[example.image_id]
+        size_hw = truth.sizes_hw[example.image_id]
         masks: dict[str, np.ndarray | None] = dict.fromkeys(example.models)
         for name, found in example.models.items():
             if found is not None:

@@ -1,0 +1,130 @@
+"""The entries of an annotation file but its annotations: images and categories."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from pointrend_ext.data.coco import causes
+from pointrend_ext.data.findings import Findings
+
+__all__ = ["check_categories", "check_images", "check_lists", "in_order", "repeated"]
+
+
+def check_lists(content: Any) -> None:
+    """Raise ValueError unless the content has COCO's lists."""
+    if not isinstance(content, dict) or not {"images", "categories"} <= content.keys():
+        found = sorted(content)[:8] if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            "it is JSON, but not in COCO's format, which needs a dict with 'images', 'annotations' "
+            f"and 'categories', but holds {found}"
+        )
+    for key, what in (
+        ("images", "image"),
+        ("categories", "category"),
+        ("annotations", "annotation"),
+    ):
+        entries = content.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ValueError(f"its list of {what} entries is not a list of dicts")
+        if not entries and what != "annotation":
+            raise ValueError(f"it has no {what} entry")
+
+
+def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, tuple[int, int]]:
+    """Check images and write their sizes as whole numbers.
+
+    Returns:
+        (H, W) by image id.
+
+    Raises:
+        ValueError: an id or a size is absent, of a wrong kind, or repeated.
+    """
+    sizes: dict[Any, tuple[int, int]] = {}
+    for number, image in enumerate(images):
+        image_id = _id_of(image, "image", number)
+        height, width = image.get("height"), image.get("width")
+        if height.__class__ is not int or width.__class__ is not int or min(height, width) < 1:
+            height, width = _whole(image, "height"), _whole(image, "width")
+            image["height"], image["width"] = height, width
+            findings.add(causes.SIZE_AS_FLOAT, f"image {image_id!r}")
+        sizes[image_id] = height, width
+    if len(sizes) < len(images):
+        raise ValueError(
+            f"the image id {repeated(i['id'] for i in images)!r} occurs more than once"
+        )
+    names = [name for image in images if (name := image.get("file_name")) is not None]
+    if not all(isinstance(name, str) for name in names):
+        wrong = next(i for i in images if not isinstance(i.get("file_name", ""), str))
+        raise ValueError(f"image {wrong['id']!r} has file_name {wrong['file_name']!r}, not a text")
+    if len({*names}) < len(names):
+        name = repeated(names)
+        number = sum(count - 1 for count in Counter(names).values() if count > 1)
+        findings.add(causes.REPEATED_FILE, repr(name), number)
+    return sizes
+
+
+def check_categories(categories: list[dict[str, Any]], findings: Findings) -> dict[Any, str]:
+    """Check categories.
+
+    Returns:
+        Names by category id, in ascending order of the ids; no name occurs twice.
+
+    Raises:
+        ValueError: an id or a name is absent, of a wrong kind, or an id repeated.
+    """
+    for number, category in enumerate(categories):
+        category_id = _id_of(category, "category", number)
+        name = category.get("name")
+        if isinstance(name, (int, float)) and not isinstance(name, bool):
+            category["name"] = str(name)
+            findings.add(causes.NAME_AS_NUMBER, f"category {category_id!r}")
+        elif not isinstance(name, str) or not name.strip():
+            raise ValueError(
+                f"category {category_id!r} has "
+                + ("no 'name'" if "name" not in category else f"name {name!r}, not a text")
+            )
+    ids = [category["id"] for category in categories]
+    if len({*ids}) < len(ids):
+        raise ValueError(f"the category id {repeated(ids)!r} occurs more than once")
+    counts = Counter(category["name"] for category in categories)
+    for category in categories:
+        if counts[category["name"]] > 1:
+            place = f"{category['name']!r} of category {category['id']!r}"
+            category["name"] = f"{category['name']} ({category['id']})"
+            findings.add(causes.REPEATED_NAME, place)
+    names = [category["name"] for category in categories]
+    if len({*names}) < len(names):
+        raise ValueError(f"two categories are called {repeated(names)!r}: rename one of them")
+    return {category["id"]: category["name"] for category in in_order(categories)}
+
+
+def in_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort by id, numbers before texts."""
+    return sorted(entries, key=lambda entry: (isinstance(entry["id"], str), entry["id"]))
+
+
+def repeated(values: Iterable[Any]) -> Any:
+    """Return the first value that occurs more than once."""
+    return next(value for value, count in Counter(values).items() if count > 1)
+
+
+def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
+    if "id" not in entry:
+        raise ValueError(f"{what} number {number} has no 'id'")
+    value = entry["id"]
+    if isinstance(value, float) and value.is_integer():
+        value = entry["id"] = int(value)
+    if value.__class__ is not int and value.__class__ is not str:
+        raise ValueError(f"{what} number {number} has id {value!r:.60}, not a whole number or text")
+    return value
+
+
+def _whole(image: dict[str, Any], key: str) -> int:
+    if key not in image:
+        raise ValueError(f"image {image['id']!r} has no {key!r}")
+    value = image[key]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < 1:
+        raise ValueError(
+            f"image {image['id']!r} has {key} {value!r:.60}, not a whole number above 0"
+        )
+    return int(value)

@@ -1,0 +1,276 @@
+"""A COCO annotation file, read, checked and normalised once for whoever asks."""
+
+import contextlib
+import gc
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointrend_ext.data.check_cache import (
+    file_version,
+    load_checked,
+    store_checked,
+    versions_key,
+)
+from pointrend_ext.data.coco import causes
+from pointrend_ext.data.coco.annotation import check_annotation, check_area
+from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
+from pointrend_ext.data.coco.json_text import read_json
+from pointrend_ext.data.coco.layout import check_layout
+from pointrend_ext.data.findings import Cause, Findings
+
+__all__ = [
+    "CocoFile",
+    "CocoSummary",
+    "read_coco_file",
+    "release_coco_file",
+    "summarize_coco_file",
+]
+
+_CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
+_CHECK = "annotations-1"  # name and version of what the cache keeps
+
+
+@dataclass(frozen=True)
+class CocoSummary:
+    """What stays known of a file whose content is no longer held.
+
+    Attributes:
+        path: of the file.
+        num_annotations: all of them.
+        class_names: in ascending order of the category ids, Detectron2's order.
+        contiguous_ids: that order, by category id.
+        findings: what was left out, changed or noted.
+    """
+
+    path: str
+    num_annotations: int
+    class_names: tuple[str, ...]
+    contiguous_ids: dict[Any, int]
+    findings: Findings
+
+
+@dataclass(frozen=True, eq=False)
+class CocoFile:
+    """The content of a file after all checks; shared, so nobody changes it.
+
+    Attributes:
+        summary: what is known of it.
+        images: with whole sizes.
+        categories: with names of their own.
+        annotations: those that are not left out, as ``check_annotation`` leaves them, in the order
+            of the file; an ``area`` may be None. None of a test set without annotations.
+        sizes_hw: (H, W) by image id.
+    """
+
+    summary: CocoSummary
+    images: list[dict[str, Any]]
+    categories: list[dict[str, Any]]
+    annotations: list[dict[str, Any]] | None
+    sizes_hw: dict[Any, tuple[int, int]]
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """What pycocotools calls a data set, the lists being those of this file."""
+        dataset = {"images": self.images, "categories": self.categories}
+        has_annotations = self.annotations is not None
+        return {**dataset, "annotations": self.annotations} if has_annotations else dataset
+
+
+_summaries: dict[str, tuple[list[Any], CocoSummary]] = {}  # by path, with the version of the file
+_alive: "weakref.WeakValueDictionary[str, CocoFile]" = weakref.WeakValueDictionary()
+_kept: dict[str, CocoFile] = {}
+
+
+def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
+    """Return the content of an annotation file in COCO's (or LVIS's) instance format.
+
+    It is parsed once as long as somebody holds it, and the file does not change.
+
+    Args:
+        path: a local file.
+        keep: hold it until ``release_coco_file``, for those who will ask next.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, not in COCO's format, or inconsistent; the message names the
+            file and the first place.
+    """
+    version = file_version(path)
+    file = _alive.get(path)
+    if file is None or _summaries[path][0] != version:
+        with _without_garbage_collection():
+            file = _read(path, version)
+        _alive[path] = file
+        _summaries[path] = version, file.summary
+    if keep:
+        _kept[path] = file
+    return file
+
+
+def summarize_coco_file(path: str, *, keep: bool = False) -> CocoSummary:
+    """Check a file, see ``read_coco_file``, where it has not been checked since it changed."""
+    version, summary = _summaries.get(path, (None, None))
+    if summary is None or version != file_version(path) or (keep and path not in _alive):
+        return read_coco_file(path, keep=keep).summary
+    return summary
+
+
+def release_coco_file(path: str) -> None:
+    """Hold the content of a file no longer than others do."""
+    _kept.pop(path, None)
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Spare the collector millions of new lists, none of which is garbage."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read(path: str, version: list[Any]) -> CocoFile:
+    content = read_json(path)
+    try:
+        check_lists(content)
+        images, categories = content["images"], content["categories"]
+        annotations = content.get("annotations", None)
+        findings = Findings(
+            len(annotations or ()), others={"images": len(images), "categories": len(categories)}
+        )
+        sizes_hw = check_images(images, findings)
+        class_names = check_categories(categories, findings)
+        if annotations is not None:
+            checker = _Checker(annotations, sizes_hw, class_names, findings)
+            # COCO 2014's minival is known to repeat ids.
+            checker.check_ids(may_repeat="minival" in os.path.basename(path))
+            annotations = checker.checked(version)
+    except ValueError as error:
+        raise ValueError(f"Annotation file {path!r} is not valid: {error}.") from error
+    contiguous = {category_id: index for index, category_id in enumerate(class_names)}
+    names = tuple(class_names.values())
+    summary = CocoSummary(path, findings.num_checked, names, contiguous, findings)
+    return CocoFile(summary, images, categories, annotations, sizes_hw)
+
+
+@dataclass
+class _Checker:
+    """The check of all annotations of a file.
+
+    Attributes:
+        suspects: annotations with a mask whose box may have another layout.
+    """
+
+    annotations: list[dict[str, Any]]
+    sizes_hw: dict[Any, tuple[int, int]]
+    class_names: dict[Any, str]
+    findings: Findings
+    suspects: list[dict[str, Any]] = field(default_factory=list)
+
+    def check_ids(self, *, may_repeat: bool) -> None:
+        for number, annotation in enumerate(self.annotations, start=1):
+            own = annotation.get("id")
+            if own is None:
+                annotation["id"] = f"number {number}"
+                self.findings.add(causes.NO_ID, f"annotation number {number}")
+            elif isinstance(own, (list, dict)):
+                raise ValueError(f"annotation number {number} has id {own!r:.60}")
+        ids = [annotation["id"] for annotation in self.annotations]
+        if not may_repeat and len({*ids}) < len(ids):
+            raise ValueError(f"the annotation id {repeated(ids)!r} occurs more than once")
+
+    def checked(self, version: list[Any]) -> list[dict[str, Any]]:
+        """Return the annotations that are kept; of a file checked before, by the memory of it."""
+        number = len(self.annotations)
+        key = versions_key(_CHECK, [version]) if number >= _CACHED_FROM else ""
+        memory = load_checked(key) if key else None
+        if memory is not None:
+            known = Findings.from_rows(memory["findings"], number)
+            for cause, count in known.counts.items():
+                self.findings.add(cause, known.first[cause], count)
+            kept, _ = self._check(memory["altered"], lambda cause, place: None)
+            return kept
+        others = [*self.findings.counts]
+        kept, altered = self._check(range(number), self.findings.add)
+        check_layout(self.suspects, self.sizes_hw, self.findings)
+        if key:
+            rows = self.findings.without(others).to_rows()
+            store_checked(key, {"findings": rows, "altered": altered})
+        return kept
+
+    def _check(
+        self, positions: "range | list[int]", add: Callable[[Cause, str], None]
+    ) -> tuple[list[dict[str, Any]], list[int]]:
+        """Check the annotations at some positions; return all that are kept, and what changed."""
+        altered, left_out = [], set()
+        state: list[Cause] = []
+        for position in positions:
+            annotation = self.annotations[position]
+            mask = annotation.get("segmentation")
+            is_kept = self._check_one(annotation, state.append)
+            if state or annotation.get("segmentation") is not mask:
+                altered.append(position)
+            for cause in state:
+                add(cause, f"annotation {annotation['id']!r} of image {annotation['image_id']!r}")
+                if cause in _SUSPICIOUS and mask:
+                    self.suspects.append({**annotation, "segmentation": mask})
+            state.clear()
+            if not is_kept:
+                left_out.add(position)
+        if not left_out:
+            return self.annotations, altered
+        return [a for i, a in enumerate(self.annotations) if i not in left_out], altered
+
+    def _check_one(self, annotation: dict[str, Any], found: Callable[[Cause], None]) -> bool:
+        try:
+            for key in ("image_id", "category_id"):
+                if key not in annotation:
+                    raise ValueError(f"has no {key!r}")
+            size_hw = self.sizes_hw.get(annotation["image_id"])
+            if annotation["category_id"] not in self.class_names:
+                raise ValueError(self._unknown_category(annotation["category_id"]))
+            if size_hw is None:
+                found(self._unknown_image(annotation["image_id"]))
+                return False
+            if not check_annotation(annotation, size_hw, found):
+                return False
+            check_area(annotation, found)
+        except (ValueError, TypeError) as error:
+            # TypeError: a list or dict as an id
+            raise ValueError(f"annotation {annotation['id']!r} {error}") from error
+        return True
+
+    def _unknown_category(self, category_id: Any) -> str:
+        known = ", ".join(map(repr, [*self.class_names][:8]))
+        more = ", ..." if len(self.class_names) > 8 else ""
+        hint = ""
+        if _twin(category_id, self.class_names) is not None:
+            hint = "; a number in quotes is a text and not that number: write both the same way"
+        return (
+            f"has category_id {category_id!r}, which is not among the ids of 'categories' "
+            f"({known}{more}){hint}"
+        )
+
+    def _unknown_image(self, image_id: Any) -> Cause:
+        is_twin = _twin(image_id, self.sizes_hw) is not None
+        return causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE
+
+
+_SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SHARES}
+
+
+def _twin(value: Any, known: dict[Any, Any]) -> Any:
+    """Return the known id that looks the same: 1 for "1", "1" for 1."""
+    other = str(value)
+    if isinstance(value, str):
+        try:
+            other = int(value)  # type: ignore[assignment]
+        except ValueError:
+            return None
+    return other if other in known else None

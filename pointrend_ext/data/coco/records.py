@@ -1,0 +1,141 @@
+"""Detectron2's records: those of a checked file, and the check of those that others made."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from detectron2.structures import BoxMode
+
+from pointrend_ext.data.coco import causes
+from pointrend_ext.data.coco.annotation import check_annotation
+from pointrend_ext.data.coco.entries import in_order
+from pointrend_ext.data.coco.file import CocoFile
+from pointrend_ext.data.coco.layout import check_layout
+from pointrend_ext.data.findings import Cause, Findings
+
+__all__ = ["check_record_annotation", "check_records", "picture_path", "to_records"]
+
+_COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
+
+
+def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
+    """Return the records of a file, sorted by image id.
+
+    Those of a file without findings equal those of Detectron2's ``load_coco_json``. Boxes and masks
+    are those of the file, not copied.
+    """
+    contiguous_ids = file.summary.contiguous_ids
+    of_image: dict[Any, list[dict[str, Any]]] = {image_id: [] for image_id in file.sizes_hw}
+    for annotation in file.annotations or ():
+        record = {key: annotation[key] for key in _COPIED if key in annotation}
+        if segmentation := annotation.get("segmentation"):
+            record["segmentation"] = segmentation
+        if annotation.get("keypoints"):
+            record["keypoints"] = [
+                # COCO's key points are indices of pixels, of which Detectron2 takes the centres.
+                value if index % 3 == 2 else value + 0.5
+                for index, value in enumerate(annotation["keypoints"])
+            ]
+        record["category_id"] = contiguous_ids[annotation["category_id"]]
+        record["bbox_mode"] = BoxMode.XYWH_ABS
+        of_image[annotation["image_id"]].append(record)
+    without = next((image for image in file.images if not image.get("file_name")), None)
+    if without is not None:
+        raise ValueError(
+            f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name'."
+        )
+    return [
+        {
+            "file_name": picture_path(image_root, image["file_name"]),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": image["id"],
+            "annotations": of_image[image["id"]],
+        }
+        for image in in_order(file.images)
+    ]
+
+
+def picture_path(image_root: str, file_name: str) -> str:
+    r"""Return where a picture lies; ``a\b.jpg`` of Windows is ``a/b.jpg`` where that exists."""
+    path = os.path.join(image_root, file_name)
+    if "\\" in file_name and not os.path.exists(path):
+        return os.path.join(image_root, file_name.replace("\\", "/"))
+    return path
+
+
+def check_records(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Findings]:
+    """Check the annotations of records that a function of somebody else's returned.
+
+    Args:
+        records: in Detectron2's format; not changed. Those without a size are passed over: the
+            mapper sees their picture, and checks them.
+
+    Returns:
+        Records without the annotations that are left out, and what was found.
+
+    Raises:
+        ValueError: an annotation cannot be read for certain, or the boxes of many have another
+            layout than stated.
+    """
+    findings = Findings(sum(len(record.get("annotations", ())) for record in records))
+    checked, suspects, sizes_hw = [], [], {}
+    for number, record in enumerate(records):
+        if not record.get("annotations") or not {"height", "width"} <= record.keys():
+            checked.append(record)
+            continue
+        size_hw = sizes_hw[number] = record["height"], record["width"]
+        kept = []
+        for index, annotation in enumerate(record["annotations"]):
+            place = f"annotation {index} of {record.get('file_name')!r}"
+            found: list[Cause] = []
+            try:
+                clean = check_record_annotation(annotation, size_hw, found.append)
+            except (ValueError, KeyError) as error:
+                raise ValueError(
+                    f"has an annotation that cannot be used: {place} {error}"
+                ) from error
+            for cause in found:
+                findings.add(cause, place)
+            if causes.UNLIKE_MASK in found and annotation["bbox_mode"] == BoxMode.XYWH_ABS:
+                shown = {"id": index, "image_id": number, "bbox": _plain(annotation["bbox"])}
+                suspects.append({**shown, "segmentation": _plain(annotation["segmentation"])})
+            if clean is not None:
+                kept.append(annotation if not found else clean)
+        checked.append({**record, "annotations": kept})
+    try:
+        check_layout(suspects, sizes_hw, findings)
+    except ValueError as error:
+        raise ValueError(f"has boxes of another layout: {error}") from error
+    return checked, findings
+
+
+def check_record_annotation(
+    annotation: dict[str, Any], size_hw: tuple[int, int], found: Callable[[Cause], None]
+) -> dict[str, Any] | None:
+    """Return a checked copy of an annotation of a record, None where it is to be left out.
+
+    Raises:
+        ValueError: it cannot be read for certain: "has ...".
+    """
+    if "bbox_mode" not in annotation:
+        raise ValueError("has no 'bbox_mode', such as BoxMode.XYXY_ABS")
+    mode = annotation["bbox_mode"]
+    if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS):
+        raise ValueError(f"has bbox_mode {mode!r}, which is neither XYXY_ABS nor XYWH_ABS")
+    clean = {**annotation, "bbox": _plain(annotation.get("bbox"))}
+    if "segmentation" in clean:
+        clean["segmentation"] = _plain(clean["segmentation"])
+    is_kept = check_annotation(clean, size_hw, found, corners=mode == BoxMode.XYXY_ABS)
+    return clean if is_kept else None
+
+
+def _plain(value: Any) -> Any:
+    """Return arrays, NumPy's numbers and tuples as JSON would have them; lists as they are."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, tuple) or (
+        isinstance(value, list) and any(hasattr(x, "tolist") or isinstance(x, tuple) for x in value)
+    ):
+        return [_plain(part) for part in value]
+    return value
