@@ -94,6 +94,8 @@ class InstanceEvaluator(COCOEvaluator):
         with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
             super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
         self._truth = truth = self._coco_api.truth
+        if "segm" in chosen and not truth.has_masks:
+            self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
         for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
         number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)
@@ -106,6 +108,14 @@ class InstanceEvaluator(COCOEvaluator):
             self._ap_star = ApStar(ap_star_file, truth, for_lvis)
         unfindable = find_unfindable(truth.dataset.get("annotations", ()), self._limit)
         unfindable.log(_LOGGER, f"Annotations {truth.source!r}")
+
+    def _leave_masks_out(self, needs_masks: bool) -> None:
+        """Score boxes alone, or raise ValueError, where the annotations have no mask."""
+        what = f"No annotation of {self._truth.source!r} has a mask ('segmentation')"
+        if needs_masks:
+            raise ValueError(f"{what}: Boundary AP and AP* of its predictions are not defined.")
+        self._tasks = ("bbox",)
+        _LOGGER.warning("%s: masks are not scored.", what)
 
     def _eval_predictions(
         self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None

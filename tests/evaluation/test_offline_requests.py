@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from pointrend_ext.evaluation import InstanceEvaluator
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
     data_set_of_annotations,
@@ -99,6 +101,25 @@ def test_annotations_without_masks(evaluate, truth, found, absent):
     assert any("segm is not scored: no annotation has a mask" in n for n in evaluation.notices)
     with pytest.raises(ValueError, match=r"No annotation of '.*truth\.json' has a mask.*'segm'"):
         evaluate(found, metrics=("bbox", "segm"))
+
+
+def test_the_evaluator_leaves_masks_out_where_there_are_none(
+    own_catalogs, truth, found, write_json, caplog
+):
+    for annotation in truth.dataset["annotations"]:
+        del annotation["segmentation"]
+    DatasetCatalog.register("boxes", list)
+    path = str(write_json(truth.dataset, "boxes.json"))
+    MetadataCatalog.get("boxes").set(evaluator_type="coco", json_file=path)
+    evaluator = InstanceEvaluator("boxes", ("bbox", "segm"))
+    assert "has a mask ('segmentation'): masks are not scored." in caplog.text
+    evaluator.reset()
+    evaluator._predictions = [{"image_id": 1, "instances": found}]
+    results = evaluator.evaluate()
+    assert list(results) == ["bbox"]
+    assert results["bbox"]["AP"] == pytest.approx((100 + 70) / 2)
+    with pytest.raises(ValueError, match=r"Boundary AP and AP\* of its predictions are not d"):
+        InstanceEvaluator("boxes", ("bbox", "segm"), boundary_ap=True)
 
 
 def test_ap_star_is_never_ignored(evaluate, truth, found, write_json):

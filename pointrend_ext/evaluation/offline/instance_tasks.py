@@ -30,7 +30,7 @@ def check_request(data: InstanceData, options: EvaluationOptions) -> None:
             f"--ap-star-file is for the metric {_AP_STAR!r}, which is not among --metrics "
             f"{' '.join(options.metrics)}: add it, or leave the file out."
         )
-    if asked - {"bbox"} and not _has_masks(data):
+    if asked - {"bbox"} and not data.truth.has_masks:
         raise ValueError(
             f"No annotation of {data.truth.source!r} has a mask ('segmentation'): "
             f"{sorted(asked - {'bbox'})} cannot be computed, 'bbox' can."
@@ -69,7 +69,7 @@ def choose_tasks(
         without = [name for name, own in results.items() if own and task not in tasks_of(own)]
         if without:
             notices.append(f"{task} is not scored: the predictions of {without} have no {what}.")
-        elif task == "segm" and not _has_masks(data):
+        elif task == "segm" and not data.truth.has_masks:
             notices.append(f"{task} is not scored: no annotation has a mask ('segmentation').")
         else:
             tasks.append(task)
@@ -80,9 +80,3 @@ def choose_tasks(
     if "segm" in tasks:
         tasks += ["boundary", *([_AP_STAR] if options.ap_star_file else [])]
     return tasks, notices
-
-
-def _has_masks(data: InstanceData) -> bool:
-    """Tell whether any object has a mask, or there is no object at all."""
-    annotations = data.truth.dataset["annotations"]
-    return not annotations or any(a.get("segmentation") for a in annotations)

@@ -97,10 +97,13 @@ def _notices(
     data: InstanceData, options: EvaluationOptions, limit: Limit, found: Mapping[str, Findings]
 ) -> list[str]:
     """Return what annotations and predictions have told, a line each."""
-    sources = {f"Annotations {data.truth.source!r}": find_unfindable(
-        data.truth.dataset["annotations"], limit)}  # fmt: skip
-    sources |= {f"Predictions of {name!r}": findings for name, findings in found.items()}
-    lines = [f"{source}: {line}" for source, own in sources.items() for line in own.lines()]
+    truth = data.truth
+    sources = [
+        (f"Annotations {truth.source!r}", truth.findings),
+        (f"Annotations {truth.source!r}", find_unfindable(truth.dataset["annotations"], limit)),
+        *((f"Predictions of {name!r}", findings) for name, findings in found.items()),
+    ]
+    lines = [f"{source}: {line}" for source, own in sources for line in own.lines()]
     empty = [name for name, findings in found.items() if not findings.num_checked]
     if empty:
         lines.append(f"There is no prediction of {empty}.")
