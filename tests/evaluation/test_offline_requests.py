@@ -1,6 +1,8 @@
 """What is scored of saved predictions is decided over all of them, and what is not is said."""
 
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -160,6 +162,21 @@ def test_notices_are_kept_and_shown(evaluate, found, tmp_path):
     assert content.pop("notices") == [notice]
     path.write_text(json.dumps(content))  # as written before there were notices
     assert read_evaluation(path).notices == ()
+
+
+def test_notices_come_first_in_the_report(evaluate, found, tmp_path):
+    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
+    from pointrend_ext.evaluation.report import write_report
+
+    evaluation = evaluate(found)
+    for notices, items in ((("9 of a <b>", "c"), ["9 of a &lt;b&gt;", "c"]), ((), [])):
+        told = dataclasses.replace(evaluation, notices=notices)
+        write_report(told, tmp_path / "r.html", num_pictures=0)
+        text = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert re.findall("<li>(.*?)</li>", text) == items
+        assert text.find('id="notices"') < text.index("<h2>Scores</h2>")
+        assert ('id="notices"' in text) == bool(items)
 
 
 @pytest.mark.parametrize(

@@ -73,15 +73,6 @@ def test_every_number_is_that_of_the_evaluation(report, evaluation):
     check_numbers(read(report[1])[0], evaluation)
 
 
-def test_notices_come_first(report, evaluation, tmp_path):
-    told = dataclasses.replace(evaluation, notices=("3 of 9 left out: a <b>", "second"))
-    text = page(told, tmp_path, num_pictures=0)
-    items = re.findall("<li>(.*?)</li>", text)
-    assert items == ["3 of 9 left out: a &lt;b&gt;", "second"]
-    assert text.index("<li>") < text.index("<h2>Scores</h2>")
-    assert 'id="notices"' not in report[1]  # nothing was odd
-
-
 def test_scores_of_examples_are_those_of_the_predictions(report, evaluation):
     captions = map(html.unescape, re.findall("<figcaption>(.*?)</figcaption>", report[1]))
     captions = [caption for caption in captions if "has score" in caption]
