@@ -52,6 +52,13 @@ def build_parser() -> argparse.ArgumentParser:
         "boundary_f (default: all that are possible)",
     )
     add("--ap-star-file", default="", help="LVIS annotations for AP*")
+    add(
+        "--max-detections",
+        type=int,
+        metavar="N",
+        help="how many predictions count: of each image and class by COCO's rules (default: 100), "
+        "of each image by LVIS's (default: 300)",
+    )
     add("--output", type=Path, help="folder for evaluation.json and .csv")
     add("--draws", type=int, default=300, help="draws of the images; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="of the draws (%(default)s)")
@@ -61,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score what the command line names."""
+    if args.images and not args.annotations:
+        raise ValueError("--images goes with --annotations: a data set knows its own images.")
     register_datasets([args.dataset or ""], args.description)
     if args.dataset:
         data = find_data_set(args.dataset)
@@ -72,6 +81,7 @@ def evaluate(args: argparse.Namespace) -> None:
         args.draws,
         args.seed,
         args.level,
+        args.max_detections,
     )
     evaluation = evaluate_files(data, name_predictions(args.predictions), options)
     print(written_tables(evaluation))

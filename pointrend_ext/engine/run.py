@@ -11,6 +11,7 @@ from detectron2.utils import comm
 
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.trainer import Trainer
+from pointrend_ext.evaluation import check_evaluation
 
 __all__ = ["train_or_evaluate"]
 
@@ -50,6 +51,7 @@ def train_or_evaluate(
             "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS "
             "path/to/model_final.pth, or --resume for the last checkpoint of OUTPUT_DIR."
         )
+    check_evaluation(cfg, Trainer.build_evaluator)
     model = Trainer.build_model(cfg)
     build_checkpointer(cfg, model, load_options).resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     results = Trainer.test(cfg, model)

@@ -2,7 +2,6 @@
 
 import weakref
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.solver import build_optimizer
-from pointrend_ext.evaluation import build_evaluator
+from pointrend_ext.evaluation import build_evaluator, check_evaluation, results_folder
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["Trainer"]
@@ -37,6 +36,7 @@ class Trainer(DefaultTrainer):
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``."""
         self.load_options = load_options or LoadOptions()
+        check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
@@ -75,9 +75,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``."""
-        # One of several test sets has a folder of its own: none overwrites another's predictions.
-        folder = dataset_name if len(cfg.DATASETS.TEST) > 1 else ""
-        return build_evaluator(cfg, dataset_name, str(Path(cfg.OUTPUT_DIR, "inference", folder)))
+        return build_evaluator(cfg, dataset_name, results_folder(cfg, dataset_name))
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

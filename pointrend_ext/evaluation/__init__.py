@@ -1,6 +1,6 @@
 """Metrics, and which of them a data set is evaluated with."""
 
-from pointrend_ext.evaluation.build import build_evaluator
+from pointrend_ext.evaluation.build import build_evaluator, check_evaluation, results_folder
 from pointrend_ext.evaluation.coco import InstanceEvaluator
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
@@ -11,4 +11,6 @@ __all__ = [
     "SemanticEvaluator",
     "SemanticMetrics",
     "build_evaluator",
+    "check_evaluation",
+    "results_folder",
 ]

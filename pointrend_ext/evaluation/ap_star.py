@@ -7,12 +7,19 @@ those; COCO's evaluator would count good predictions as wrong.
 
 import logging
 import os
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.lvis_package import checked_lvis, imported_lvis, lvis_matches
+from pointrend_ext.evaluation.lvis_package import (
+    MAX_LVIS_DETECTIONS,
+    checked_lvis,
+    imported_lvis,
+    lvis_evaluation,
+    lvis_matches,
+)
 from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
@@ -20,6 +27,7 @@ __all__ = ["ApStar"]
 
 _LOGGER = logging.getLogger(__name__)
 _NOT_IN_FILE = -1  # a class id on which lvis ignores predictions
+_FREQUENCIES = ("r", "c", "f")
 _NEEDED = {
     "images": ("neg_category_ids", "not_exhaustive_category_ids"),
     "categories": ("frequency",),
@@ -37,6 +45,7 @@ class ApStar:
             ``datasets/prepare_cocofied_lvis.py`` makes. Its classes are found among those of the
             data set by id or else by name.
         truth: the data set that predictions are made for.
+        max_detections: of each image, as many predictions count as this.
 
     Raises:
         FileNotFoundError: no such file.
@@ -44,18 +53,27 @@ class ApStar:
             common, or one of another size.
     """
 
-    def __init__(self, json_file: str | os.PathLike[str], truth: CocoTruth) -> None:
+    def __init__(
+        self,
+        json_file: str | os.PathLike[str],
+        truth: CocoTruth,
+        max_detections: int = MAX_LVIS_DETECTIONS,
+    ) -> None:
         self.path = os.fspath(json_file)
         with imported_lvis() as lvis:
             self._lvis_truth = checked_lvis(lvis.LVIS, self.path)
-        self._truth = truth
+        self._truth, self._max_detections = truth, max_detections
         self._check_format()
         self._file_ids = self._match_classes()
         self._image_ids = self._common_images()
 
-    def precision(self, results: list[dict[str, Any]]) -> PrecisionTable:
-        """Score masks, see ``precision_and_matches``."""
-        return self.precision_and_matches(results)[0]
+    def of_images(self, truth: CocoTruth) -> "ApStar":
+        """Return the same for a part of the images of the data set."""
+        return ApStar(self.path, truth, self._max_detections)
+
+    def precision(self, results: list[dict[str, Any]], task: str = "segm") -> PrecisionTable:
+        """Score predictions, see ``precision_and_matches``."""
+        return self._evaluate(results, task)[0]
 
     def precision_and_matches(
         self, results: list[dict[str, Any]], task: str = "segm"
@@ -65,12 +83,17 @@ class ApStar:
         Args:
             results: predictions in COCO's results format with the ids of the data set, checked
                 (``results_file.check_results``); not changed.
-            task: "segm", or "bbox" for boxes.
+            task: "segm", "bbox" for boxes, or "boundary" (Boundary AP).
 
         Returns:
             Precision for IoU 0.50, 0.55, ..., 0.95, for the classes that are in the file; and
             matches with the positions of the images in the data set.
         """
+        table, evaluation = self._evaluate(results, task)
+        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
+        return table, lvis_matches(evaluation, positions, table.class_names)
+
+    def _evaluate(self, results: list[dict[str, Any]], task: str) -> tuple[PrecisionTable, Any]:
         # Without the box of a mask: lvis would take the size of the box for that of the mask.
         shape = "bbox" if task == "bbox" else "segmentation"
         predictions = [
@@ -86,24 +109,32 @@ class ApStar:
         if not predictions:  # lvis does not accept none
             nothing = {"image_id": min(self._image_ids), "category_id": _NOT_IN_FILE}
             predictions = [{**nothing, "score": 0.0, "bbox": [0, 0, 1, 1]}]
-        with imported_lvis() as lvis:
-            found = lvis.LVISResults(self._lvis_truth, predictions)
-            evaluation = lvis.LVISEval(self._lvis_truth, found, task)
-            evaluation.params.img_ids = sorted(self._image_ids)
-            evaluation.evaluate()
-            evaluation.accumulate()
+        evaluation = lvis_evaluation(
+            self._lvis_truth, predictions, task, [*self._image_ids], self._max_detections
+        )
         own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
         names = tuple(self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids)
         thresholds = np.asarray(evaluation.params.iou_thrs)
-        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
-        table = PrecisionTable(evaluation.eval["precision"], thresholds, names)
-        return table, lvis_matches(evaluation, positions, names)
+        return PrecisionTable(evaluation.eval["precision"], thresholds, names), evaluation
 
-    @property
-    def frequencies(self) -> list[str]:
-        """LVIS's group of every class, in the order of the results: "r", "c" or "f"."""
-        categories = self._lvis_truth.dataset["categories"]
-        return [c["frequency"] for c in sorted(categories, key=lambda c: c["id"])]
+    def add_frequencies(self, scores: MutableMapping[str, Any], class_names: Sequence[str]) -> None:
+        """Add LVIS's APr, APc and APf: means of AP over rare, common and frequent classes.
+
+        Args:
+            scores: numbers or arrays of one shape by name, with ``AP-NAME`` of each class (or AP,
+                where there is one class alone); NaN where a class has none.
+            class_names: of a table of this evaluation.
+        """
+        categories = sorted(self._lvis_truth.dataset["categories"], key=lambda c: c["id"])
+        for group in _FREQUENCIES:
+            names = [
+                f"AP-{name}" if len(class_names) > 1 else "AP"
+                for name, category in zip(class_names, categories, strict=True)
+                if category["frequency"] == group
+            ]
+            if names:
+                known = np.ma.masked_invalid(np.stack([scores[name] for name in names]))
+                scores[f"AP{group}"] = np.ma.filled(known.mean(axis=0), np.nan)[()]
 
     def _check_format(self) -> None:
         problems = (

@@ -6,6 +6,7 @@ boundary along its border.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -16,6 +17,7 @@ __all__ = [
     "DILATION_RATIO",
     "boundary_width",
     "label_boundary",
+    "limit_by_boundary",
     "mask_boundary",
     "rle_boundary",
     "square",
@@ -80,6 +82,42 @@ def rle_boundary(rle: dict[str, Any], width: int) -> dict[str, Any]:
     part = mask[y : y + h, x : x + w]
     part[...] = mask_boundary(part, width)
     return mask_util.encode(mask)
+
+
+def limit_by_boundary(
+    ious: np.ndarray,
+    rle_of_prediction: Callable[[int], dict[str, Any]],
+    rle_of_truth: Callable[[int], dict[str, Any]],
+    size_hw: tuple[int, int],
+    *,
+    lowest: float,
+    is_crowd: np.ndarray,
+) -> None:
+    """Turn mask IoU into the IoU of Boundary AP: the smaller of it and the Boundary IoU.
+
+    Of crowds the mask IoU stays, and so do IoUs below the lowest threshold: the smaller of such
+    a one and another number matches nothing either.
+
+    Args:
+        ious: (D, G) float64, mask IoU; changed.
+        rle_of_prediction: compressed run-length mask by row.
+        rle_of_truth: likewise by column.
+        size_hw: (H, W) of the image.
+        lowest: the lowest IoU of a match.
+        is_crowd: (G,) bool.
+    """
+    can_match = (ious >= lowest) & ~is_crowd
+    rows, columns = np.flatnonzero(can_match.any(axis=1)), np.flatnonzero(can_match.any(axis=0))
+    if len(rows) == 0:
+        return
+    width = boundary_width(size_hw)
+    boundary_ious = mask_util.iou(
+        [rle_boundary(rle_of_prediction(row), width) for row in rows],
+        [rle_boundary(rle_of_truth(column), width) for column in columns],
+        [0] * len(columns),
+    )
+    block = np.ix_(rows, columns)
+    ious[block] = np.minimum(ious[block], boundary_ious)
 
 
 def square(distance: int, image: np.ndarray) -> np.ndarray:

@@ -1,20 +1,47 @@
-"""Choosing evaluators by the data set's ``evaluator_type``."""
+"""Choosing evaluators by the data set's ``evaluator_type``, and trying them before a training."""
 
-from collections.abc import Callable
+import importlib.util
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
+from pointrend_ext.data.checks import ROI_ARCHITECTURES
+from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 from pointrend_ext.evaluation.cityscapes import CityscapesInstances, CityscapesSemantics
 from pointrend_ext.evaluation.coco import InstanceEvaluator
-from pointrend_ext.evaluation.lvis_package import LvisInstanceEvaluator
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
-__all__ = ["build_evaluator"]
+__all__ = ["build_evaluator", "check_evaluation", "results_folder"]
 
 _INSTANCE_BOUNDARY_METRIC = "boundary_ap"
+_AP_STAR = "ap_star"
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One evaluator.
+
+    Attributes:
+        what: is evaluated.
+        build: makes it of the configuration, the name of the data set and the folder.
+        architectures: those of which the outputs are known to be enough.
+        metrics: what it computes of TEST.BOUNDARY and, as "ap_star", of TEST.AP_STAR_FILE.
+        packages: modules it needs beside those of the package, with what pip calls them.
+    """
+
+    what: str
+    build: Callable[[CfgNode, str, str], DatasetEvaluator]
+    architectures: Sequence[str]
+    metrics: Sequence[str]
+    packages: tuple[tuple[str, str], ...] = ()
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
@@ -22,48 +49,181 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
 
     Raises:
         ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not
-            known; an unknown name in ``TEST.BOUNDARY``.
+            known; a metric of the configuration that is not known, or that nothing among
+            ``DATASETS.TEST`` and this data set computes.
+        ImportError: a package that the evaluator needs is not installed.
     """
+    parts = _parts(cfg, dataset_name)
+    _check_metrics(cfg, dataset_name)
+    for part in parts:
+        for module, package in part.packages:
+            if importlib.util.find_spec(module) is None:
+                raise ImportError(
+                    f"The evaluation of {dataset_name!r} needs the package {package}: pip install "
+                    f"{package}."
+                )
+    evaluators = [part.build(cfg, dataset_name, output_dir) for part in parts]
+    return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
+
+
+def check_evaluation(
+    cfg: CfgNode, build: Callable[[CfgNode, str], DatasetEvaluator] | None = None
+) -> None:
+    """Try now what comes after the training: evaluators of ``DATASETS.TEST``, and their folders.
+
+    Args:
+        cfg: only read.
+        build: makes the evaluator of a data set; by default ``build_evaluator``.
+
+    Raises:
+        ValueError: see ``build_evaluator``; or the model does not predict what is evaluated.
+        ImportError: see ``build_evaluator``.
+        OSError: the predictions cannot be written, or a file of the truth cannot be read.
+    """
+    for name in cfg.DATASETS.TEST:
+        folder = results_folder(cfg, name)
+        try:
+            build(cfg, name) if build else build_evaluator(cfg, name, folder)
+        except (AttributeError, KeyError, AssertionError) as error:
+            raise ValueError(
+                f"The evaluator of {name!r} cannot be built: {type(error).__name__}: {error}. Is "
+                "the metadata of the data set complete?"
+            ) from error
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        _check_outputs(cfg, name)
+
+
+def _check_outputs(cfg: CfgNode, dataset_name: str) -> None:
+    """Raise where the model does not predict what is evaluated; say what is not evaluated."""
+    architecture = cfg.MODEL.META_ARCHITECTURE
     evaluator_type = MetadataCatalog.get(dataset_name).get("evaluator_type", None)
-    if evaluator_type not in _BUILDERS:
+    if evaluator_type not in _PARTS:
+        return  # an evaluator of the user's own
+    parts = _parts(cfg, dataset_name)
+    fitting = {a for part in parts for a in part.architectures}
+    if architecture in {*ROI_ARCHITECTURES, *SEMANTIC_ARCHITECTURES} - fitting:
+        raise ValueError(
+            f"DATASETS.TEST names {dataset_name!r}, of evaluator_type {evaluator_type!r}, but a "
+            f"model of MODEL.META_ARCHITECTURE {architecture!r} does not predict what it evaluates "
+            f"({sorted(fitting)} do). Name another data set, or none: DATASETS.TEST '()'."
+        )
+    if evaluator_type == _PANOPTIC:
+        what = " and ".join(part.what for part in parts)
+        _LOGGER.warning("Of %r, %s are scored; panoptic quality is not.", dataset_name, what)
+    if cfg.MODEL.KEYPOINT_ON:
+        _LOGGER.warning("Key points are not scored on %r.", dataset_name)
+
+
+def results_folder(cfg: CfgNode, dataset_name: str) -> str:
+    """Return where the predictions on a test set are written: below ``OUTPUT_DIR/inference``."""
+    # One of several test sets has a folder of its own: none overwrites another's predictions.
+    own = dataset_name if len(cfg.DATASETS.TEST) > 1 else ""
+    return str(Path(cfg.OUTPUT_DIR, "inference", own))
+
+
+def _parts(cfg: CfgNode, dataset_name: str) -> list[_Part]:
+    """Return what evaluates a data set; of panoptic ones as far as the model predicts it."""
+    metadata = MetadataCatalog.get(dataset_name)
+    evaluator_type = metadata.get("evaluator_type", None)
+    if evaluator_type not in _PARTS:
         raise ValueError(
             f"Nothing evaluates {dataset_name!r}: its evaluator_type is {evaluator_type!r}, and "
-            f"known are {sorted(_BUILDERS)}. Is the data set registered? Set the type with "
+            f"known are {sorted(_PARTS)}. Is the data set registered? Set the type with "
             f"MetadataCatalog.get({dataset_name!r}).evaluator_type = ..."
         )
+    if evaluator_type != _PANOPTIC:
+        return _PARTS[evaluator_type]
+    instances, semantics = _PARTS[_PANOPTIC]
+    parts = [instances] if metadata.get("json_file", None) else []
+    parts += [semantics] if metadata.get("sem_seg_root", None) else []
+    predicted = [p for p in parts if cfg.MODEL.META_ARCHITECTURE in p.architectures] or parts
+    if not predicted:
+        raise ValueError(
+            f"Nothing evaluates the panoptic data set {dataset_name!r}: panoptic quality is not "
+            "computed, and its metadata has neither 'json_file' (instances) nor 'sem_seg_root'."
+        )
+    return predicted
+
+
+def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
+    """Refuse metrics that are not known, and those that no test set of the configuration has."""
     known = (_INSTANCE_BOUNDARY_METRIC, *BOUNDARY_METRICS)
     unknown = [name for name in cfg.TEST.BOUNDARY if name not in known]
     if unknown:
         raise ValueError(f"TEST.BOUNDARY contains {unknown}; known are {list(known)}.")
-    return _BUILDERS[evaluator_type](cfg, dataset_name, output_dir)
+    # The configuration may be used with data sets of several kinds.
+    names = dict.fromkeys((dataset_name, *cfg.DATASETS.TEST))
+    computed = {metric for name in names for part in _parts(cfg, name) for metric in part.metrics}
+    kinds = {name: MetadataCatalog.get(name).evaluator_type for name in names}
+    asked = {f"{name!r} of TEST.BOUNDARY": name for name in cfg.TEST.BOUNDARY}
+    asked |= {"AP* (TEST.AP_STAR_FILE)": _AP_STAR} if cfg.TEST.AP_STAR_FILE else {}
+    for words, metric in asked.items():
+        if metric not in computed:
+            able = sorted(
+                k for k, parts in _PARTS.items() if any(metric in p.metrics for p in parts)
+            )
+            raise ValueError(
+                f"{words} is computed for none of the data sets {kinds} (by evaluator_type), "
+                f"only for {able}: remove it, or add such a data set to DATASETS.TEST."
+            )
 
 
-def _coco(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+def _instances(
+    cfg: CfgNode, dataset_name: str, output_dir: str, *, lvis_rules: bool = False
+) -> DatasetEvaluator:
     return InstanceEvaluator(
         dataset_name,
-        tasks=_tasks(cfg),
+        # Named, since Detectron2 would infer them from the predictions and find no masks where
+        # there are none.
+        ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
         output_dir=output_dir,
         boundary_ap=_INSTANCE_BOUNDARY_METRIC in cfg.TEST.BOUNDARY,
-        ap_star_file=cfg.TEST.AP_STAR_FILE,
+        ap_star_file="" if lvis_rules else cfg.TEST.AP_STAR_FILE,
+        max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+        lvis_rules=lvis_rules,
     )
 
 
-def _tasks(cfg: CfgNode) -> tuple[str, ...]:
-    # Named, since Detectron2 would infer them from the predictions and find no masks where there
-    # are none.
-    return ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
+def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    return _instances(cfg, dataset_name, output_dir, lvis_rules=True)
 
 
 def _outlines(cfg: CfgNode) -> list[str]:
-    # The config may be used with data sets of both kinds.
     return [name for name in cfg.TEST.BOUNDARY if name in BOUNDARY_METRICS]
 
 
-_BUILDERS: dict[str, Callable[[CfgNode, str, str], DatasetEvaluator]] = {
-    "coco": _coco,
-    "lvis": lambda cfg, name, folder: LvisInstanceEvaluator(name, _tasks(cfg), output_dir=folder),
-    "cityscapes_instance": lambda cfg, name, folder: CityscapesInstances(name, folder),
-    "cityscapes_sem_seg": lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
-    "sem_seg": lambda cfg, name, folder: SemanticEvaluator(name, folder, boundary=_outlines(cfg)),
+def _semantics(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
+    return SemanticEvaluator(dataset_name, output_dir, boundary=_outlines(cfg))
+
+
+_SCRIPTS = ("cityscapesscripts", "cityscapesScripts")
+_COCO = _Part("instances", _instances, ROI_ARCHITECTURES, (_INSTANCE_BOUNDARY_METRIC, _AP_STAR))
+_SEM_SEG = _Part("label maps", _semantics, SEMANTIC_ARCHITECTURES, BOUNDARY_METRICS)
+_PANOPTIC = "coco_panoptic_seg"
+_PARTS: dict[str, list[_Part]] = {
+    "coco": [_COCO],
+    "lvis": [_Part("instances", _lvis, ROI_ARCHITECTURES, (_INSTANCE_BOUNDARY_METRIC,))],
+    "cityscapes_instance": [
+        _Part(
+            "instances",
+            lambda cfg, name, folder: CityscapesInstances(name, folder),
+            ROI_ARCHITECTURES,
+            (),
+            (_SCRIPTS, ("shapely", "shapely")),  # Detectron2 reads the polygons with shapely
+        )
+    ],
+    "cityscapes_sem_seg": [
+        _Part(
+            "label maps",
+            lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
+            SEMANTIC_ARCHITECTURES,
+            BOUNDARY_METRICS,
+            (_SCRIPTS,),
+        )
+    ],
+    "sem_seg": [_SEM_SEG],
+    _PANOPTIC: [_COCO, _SEM_SEG],
 }
 """By ``evaluator_type``."""

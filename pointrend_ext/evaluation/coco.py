@@ -1,10 +1,10 @@
-"""Detectron2's evaluator of instances, with AP at high IoU, Boundary AP and AP*."""
+"""The evaluator of instances: COCO's and LVIS's AP, AP at high IoU, Boundary AP and AP*."""
 
 import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -13,10 +13,13 @@ from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import create_small_table
 from pycocotools.coco import COCO
 
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.ap_star import ApStar
-from pointrend_ext.evaluation.coco_ap import coco_precision
+from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.results_file import check_results, tasks_of
+from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 
 __all__ = ["InstanceEvaluator"]
 
@@ -42,7 +45,8 @@ class InstanceEvaluator(COCOEvaluator):
     (``AP85``, ``AP90``, ``AP95``, their mean ``AP85-95``), and, when asked for, the same numbers as
     for ``segm`` under ``boundary`` (Boundary AP) and ``ap_star`` (AP*). In contrast to Detectron2,
     AP is 0 and not NaN when nothing is predicted; NaN is left to classes and sizes without ground
-    truth.
+    truth. With ``lvis_rules`` the numbers are those of Detectron2's ``LVISEvaluator``, with the
+    same additions but AP*.
 
     Args:
         dataset_name: a registered data set.
@@ -51,10 +55,13 @@ class InstanceEvaluator(COCOEvaluator):
         output_dir: where predictions are written, or None.
         boundary_ap: whether to compute Boundary AP.
         ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
+        max_dets_per_image: how many predictions count, where that is more than COCO's 100 of an
+            image and class or LVIS's 300 of an image. For AP* it is LVIS's rule, too.
+        lvis_rules: whether the annotations of the data set are LVIS's.
 
     Raises:
-        ValueError: Boundary AP or AP* of boxes alone, or a task other than "bbox" and "segm"; what
-            ``ApStar`` raises.
+        ValueError: Boundary AP or AP* of boxes alone, AP* of LVIS's own annotations, or a task
+            other than "bbox" and "segm"; what ``ApStar`` raises.
     """
 
     def __init__(
@@ -66,6 +73,8 @@ class InstanceEvaluator(COCOEvaluator):
         *,
         boundary_ap: bool = False,
         ap_star_file: str = "",
+        max_dets_per_image: int = MAX_DETECTIONS,
+        lvis_rules: bool = False,
     ) -> None:
         needs_masks = boundary_ap or bool(ap_star_file)
         chosen = {"segm"} if tasks is None else set(tasks)
@@ -76,11 +85,37 @@ class InstanceEvaluator(COCOEvaluator):
                 "MODEL.MASK_ON True, or remove 'boundary_ap' from TEST.BOUNDARY and empty "
                 "TEST.AP_STAR_FILE."
             )
+        if ap_star_file and lvis_rules:
+            raise ValueError(
+                f"InstanceEvaluator of {dataset_name!r}: AP* scores predictions of COCO's classes "
+                "against LVIS's annotations. This data set is LVIS's own, of which 'segm' follows "
+                "LVIS's rules: empty TEST.AP_STAR_FILE."
+            )
         with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
             super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
-        self._truth = self._coco_api.truth
-        self._boundary_ap = boundary_ap
-        self._ap_star = ApStar(ap_star_file, self._truth) if ap_star_file else None
+        self._truth = truth = self._coco_api.truth
+        if "segm" in chosen and not truth.has_masks:
+            self._leave_masks_out(needs_masks)
+        self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
+        for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
+        number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)
+        self._limit = Limit(number, not lvis_rules, "TEST.DETECTIONS_PER_IMAGE raises that")
+        self._lvis = self._ap_star = None
+        if lvis_rules:
+            self._do_evaluation = bool(truth.dataset.get("annotations"))
+            self._lvis = ApStar(truth.source, truth, for_lvis) if self._do_evaluation else None
+        elif ap_star_file:
+            self._ap_star = ApStar(ap_star_file, truth, for_lvis)
+        unfindable = find_unfindable(truth.dataset.get("annotations", ()), self._limit)
+        unfindable.log(_LOGGER, f"Annotations {truth.source!r}")
+
+    def _leave_masks_out(self, needs_masks: bool) -> None:
+        """Score boxes alone, or raise ValueError, where the annotations have no mask."""
+        what = f"No annotation of {self._truth.source!r} has a mask ('segmentation')"
+        if needs_masks:
+            raise ValueError(f"{what}: Boundary AP and AP* of its predictions are not defined.")
+        self._tasks = ("bbox",)
+        _LOGGER.warning("%s: masks are not scored.", what)
 
     def _eval_predictions(
         self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None
@@ -88,36 +123,55 @@ class InstanceEvaluator(COCOEvaluator):
         """Score the predictions of all processes and fill ``self._results``."""
         results = self._with_dataset_ids(itertools.chain(*(p["instances"] for p in predictions)))
         if self._output_dir:
-            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            rules = "lvis" if self._has_lvis_rules else "coco"
+            path = os.path.join(self._output_dir, f"{rules}_instances_results.json")
             with PathManager.open(path, "w") as file:
                 file.write(json.dumps(results))  # in C; json.dump encodes in Python
             _LOGGER.info("Predictions were written to %s.", path)
         if not self._do_evaluation:
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
             return
-        tasks = tuple(sorted(self._tasks or tasks_of(results) or ("bbox",)))
-        source = f"Predictions on {self._metadata.name!r}"
-        results = check_results(results, self._truth, source, tasks, check_runs=False)
-        truth, ap_star = self._truth, self._ap_star
+        source, found = f"Predictions on {self._metadata.name!r}", Findings()
+        tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
+        results = check_results(results, self._truth, source, tasks, found, check_runs=False)
+        find_uncounted(results, self._limit, found)
+        found.log(_LOGGER, source)
+        for task, metrics in self._scores(results, tasks, img_ids):
+            self._results[task] = metrics
+            shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
+            _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
+
+    def _scores(
+        self, results: list[dict[str, Any]], tasks: tuple[str, ...], img_ids: Iterable[int] | None
+    ) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the metrics of every task, of some images or of all."""
+        truth, lvis, ap_star = self._truth, self._lvis, self._ap_star
         if img_ids is not None:
             truth = truth.of_images(img_ids)
             results = [result for result in results if result["image_id"] in truth.sizes_hw]
-            ap_star = ApStar(ap_star.path, truth) if ap_star else None
-        if "segm" in tasks and self._boundary_ap:
-            tasks += ("boundary",)
-        tables = {task: coco_precision(truth, results, task) for task in tasks}
-        if ap_star is not None and "segm" in tasks:
-            tables["ap_star"] = ap_star.precision(results)
-        for task, table in tables.items():
-            self._results[task] = table.metrics(high_ious=task != "bbox")
-            shown = {k: v for k, v in self._results[task].items() if not k.startswith("AP-")}
-            _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
+            lvis, ap_star = (rules and rules.of_images(truth) for rules in (lvis, ap_star))
+        has_masks = "segm" in tasks
+        for task in (*tasks, *(("boundary",) if has_masks and self._boundary_ap else ())):
+            if lvis is None:
+                table = coco_precision(truth, results, task, self._limit.number)
+                yield task, table.metrics(high_ious=task != "bbox")
+            else:
+                table = lvis.precision(results, task)
+                metrics = table.metrics(high_ious=task != "bbox")
+                lvis.add_frequencies(metrics, table.class_names)
+                # LVIS has more than a thousand classes.
+                yield task, {k: float(v) for k, v in metrics.items() if not k.startswith("AP-")}
+        if ap_star is not None and has_masks:
+            yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
 
     def _with_dataset_ids(self, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         to_contiguous = self._metadata.get("thing_dataset_id_to_contiguous_id")
-        if to_contiguous is None:
+        if to_contiguous is not None:
+            to_dataset = {contiguous: own for own, contiguous in to_contiguous.items()}
+        elif self._has_lvis_rules:  # registered by Detectron2 without such a table
+            to_dataset = dict(enumerate(self._truth.class_names))
+        else:
             return list(results)
-        to_dataset = {contiguous: own for own, contiguous in to_contiguous.items()}
         try:
             return [{**r, "category_id": to_dataset[r["category_id"]]} for r in results]
         except KeyError as error:

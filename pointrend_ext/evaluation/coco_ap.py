@@ -12,31 +12,52 @@ import logging
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 from faster_coco_eval import COCO, COCOeval_faster
 
-from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
+from pointrend_ext.evaluation.boundary import limit_by_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["coco_evaluation", "coco_precision", "is_crowd", "objects_of", "precision_of"]
+__all__ = [
+    "MAX_DETECTIONS",
+    "coco_evaluation",
+    "coco_precision",
+    "is_crowd",
+    "objects_of",
+    "precision_of",
+]
+
+MAX_DETECTIONS = 100
+"""How many predictions of an image and class count by COCO's rules."""
 
 _LOGGER = logging.getLogger(__name__)
 
 
-def coco_precision(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> PrecisionTable:
+def coco_precision(
+    truth: CocoTruth,
+    results: list[dict[str, Any]],
+    task: str,
+    max_detections: int = MAX_DETECTIONS,
+) -> PrecisionTable:
     """Score predictions with COCO's rules: ``coco_evaluation`` and then ``precision_of``."""
-    return precision_of(coco_evaluation(truth, results, task), truth)
+    return precision_of(coco_evaluation(truth, results, task, max_detections), truth)
 
 
-def coco_evaluation(truth: CocoTruth, results: list[dict[str, Any]], task: str) -> COCOeval_faster:
+def coco_evaluation(
+    truth: CocoTruth,
+    results: list[dict[str, Any]],
+    task: str,
+    max_detections: int = MAX_DETECTIONS,
+) -> COCOeval_faster:
     """Evaluate and accumulate.
 
     Args:
         truth: the ground truth.
         results: predictions in COCO's results format, checked (``results_file.check_results``);
-            not changed. Of each image and class those with the 100 highest scores count.
+            not changed.
         task: "bbox", "segm" or "boundary" (Boundary AP).
+        max_detections: of each image and class, as many predictions count as this, those with the
+            highest scores.
 
     Returns:
         faster-coco-eval's evaluation. Its ids are those of ``truth.numbered``, and the ids of its
@@ -61,7 +82,7 @@ def coco_evaluation(truth: CocoTruth, results: list[dict[str, Any]], task: str) 
     evaluation = evaluate(
         coco_truth, coco_truth.loadRes(predictions), iou_type, print_function=_LOGGER.debug
     )
-    evaluation.params.maxDets = [100]
+    evaluation.params.maxDets = [max_detections]
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
@@ -75,11 +96,7 @@ def precision_of(evaluation: COCOeval_faster, truth: CocoTruth) -> PrecisionTabl
 
 
 class _BoundaryEvaluation(COCOeval_faster):
-    """COCO's mask evaluation with the IoU of Boundary AP.
-
-    An IoU below the lowest threshold is left as the mask IoU: the smaller of it and another number
-    matches nothing either.
-    """
+    """COCO's mask evaluation with the IoU of Boundary AP."""
 
     def computeIoU(self, imgId: int, catId: int) -> np.ndarray | list[float]:
         """Return the IoU of every prediction (by falling score) with every true mask."""
@@ -87,19 +104,15 @@ class _BoundaryEvaluation(COCOeval_faster):
         if len(ious) == 0:
             return ious
         predictions, truths = objects_of(self, imgId, catId)
-        can_match = (ious >= self.params.iouThrs.min()) & ~is_crowd(truths)
-        rows, columns = np.flatnonzero(can_match.any(axis=1)), np.flatnonzero(can_match.any(axis=0))
-        if len(rows) == 0:
-            return ious
         image = self.cocoGt.imgs[imgId]
-        width = boundary_width((image["height"], image["width"]))
-        boundary_ious = mask_util.iou(
-            [rle_boundary(self.cocoDt.annToRLE(predictions[row]), width) for row in rows],
-            [rle_boundary(self.cocoGt.annToRLE(truths[column]), width) for column in columns],
-            [0] * len(columns),
+        limit_by_boundary(
+            ious,
+            lambda row: self.cocoDt.annToRLE(predictions[row]),
+            lambda column: self.cocoGt.annToRLE(truths[column]),
+            (image["height"], image["width"]),
+            lowest=self.params.iouThrs.min(),
+            is_crowd=is_crowd(truths),
         )
-        block = np.ix_(rows, columns)
-        ious[block] = np.minimum(ious[block], boundary_ious)
         return ious
 
 

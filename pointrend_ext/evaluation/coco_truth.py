@@ -32,8 +32,12 @@ class CocoTruth:
     findings: Findings = field(default_factory=Findings)
 
     @classmethod
-    def load(cls, json_file: str | os.PathLike[str]) -> "CocoTruth":
+    def load(cls, json_file: str | os.PathLike[str], *, log: bool = True) -> "CocoTruth":
         """Read and check an annotation file on this machine, and log what is found, once.
+
+        Args:
+            json_file: in COCO's or LVIS's format.
+            log: False where the caller shows ``findings``.
 
         Raises:
             FileNotFoundError: no such file.
@@ -41,7 +45,7 @@ class CocoTruth:
                 none that is to be found.
         """
         path = os.fspath(json_file)
-        truth = cls.load_any(path)
+        truth = cls.load_any(path, log=log)
         if "annotations" not in truth.dataset:
             raise ValueError(
                 f"Annotation file {path!r} has no 'annotations' (a test set?): nothing can be "
@@ -56,7 +60,7 @@ class CocoTruth:
         return truth
 
     @classmethod
-    def load_any(cls, path: str) -> "CocoTruth":
+    def load_any(cls, path: str, *, log: bool = True) -> "CocoTruth":
         """Read and check a file, which may have no annotations; errors are those of ``load``."""
         file = read_coco_file(path)
         truth = cls(file.dataset, path, file.summary.findings)
@@ -64,7 +68,8 @@ class CocoTruth:
         message = "\n".join((path, *truth.findings.lines()))
         if message not in _logged:
             _logged.add(message)
-            truth.findings.log(_LOGGER, f"Annotation file {path!r}")
+            if log:
+                truth.findings.log(_LOGGER, f"Annotation file {path!r}")
         return truth
 
     def of_images(self, image_ids: Iterable[int]) -> "CocoTruth":
@@ -84,6 +89,12 @@ class CocoTruth:
         return {
             category["id"]: category["name"] for category in in_order(self.dataset["categories"])
         }
+
+    @cached_property
+    def has_masks(self) -> bool:
+        """Whether any object has a mask, or there is no object at all."""
+        annotations = self.dataset.get("annotations", ())
+        return not annotations or any(a.get("segmentation") for a in annotations)
 
     @cached_property
     def class_numbers(self) -> dict[Any, int]:

@@ -1,4 +1,4 @@
-"""The lvis package, made to work with NumPy 1.24 and later, and what it has matched."""
+"""The lvis package, made to work with NumPy 1.24 and later, with Boundary AP; what it matched."""
 
 import contextlib
 import logging
@@ -9,30 +9,21 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from detectron2.evaluation import LVISEvaluator
 
+from pointrend_ext.evaluation.boundary import limit_by_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
-__all__ = ["LvisInstanceEvaluator", "checked_lvis", "imported_lvis", "lvis_matches"]
+__all__ = [
+    "MAX_LVIS_DETECTIONS",
+    "checked_lvis",
+    "imported_lvis",
+    "lvis_evaluation",
+    "lvis_matches",
+]
 
-
-class LvisInstanceEvaluator(LVISEvaluator):
-    """Detectron2's LVIS evaluator, which alone fails with NumPy 1.24 and later.
-
-    It reads the file that was checked.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with imported_lvis() as lvis:
-            build = partial(checked_lvis, lvis.LVIS)
-            with mock.patch.object(lvis, "LVIS", build):
-                super().__init__(*args, **kwargs)
-
-    def evaluate(self) -> dict[str, dict[str, float]] | None:
-        """Score what ``process`` has collected; None on other processes than the first."""
-        with imported_lvis():
-            return super().evaluate()
+MAX_LVIS_DETECTIONS = 300
+"""How many predictions of an image, of all classes together, count by LVIS's rules."""
 
 
 @contextlib.contextmanager
@@ -45,11 +36,18 @@ def imported_lvis() -> Iterator[ModuleType]:
 
     Yields:
         The module ``lvis``.
+
+    Raises:
+        ImportError: it is not installed.
     """
     handlers, level = logging.root.handlers[:], logging.root.level
     try:
         import lvis
         import lvis.eval as lvis_eval
+    except ImportError as error:
+        raise ImportError(
+            f"LVIS's rules (and AP*) need the package lvis ({error}): pip install lvis."
+        ) from error
     finally:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
@@ -74,6 +72,55 @@ def checked_lvis(lvis_class: type, json_file: str) -> Any:
     dataset = {**truth.dataset, "annotations": annotations}
     with mock.patch.object(lvis_class, "_load_json", return_value=dataset):
         return lvis_class(json_file)
+
+
+def lvis_evaluation(
+    truth: Any,
+    predictions: list[dict[str, Any]],
+    task: str,
+    image_ids: Sequence[Any],
+    max_detections: int = MAX_LVIS_DETECTIONS,
+) -> Any:
+    """Evaluate and accumulate with LVIS's rules.
+
+    Args:
+        truth: a ``lvis.LVIS``.
+        predictions: at least one, with the shape of the task alone; changed.
+        task: "bbox", "segm" or "boundary" (Boundary AP).
+        image_ids: the images that count.
+        max_detections: of each image, as many predictions count, those with the highest scores.
+
+    Returns:
+        A ``lvis.LVISEval``.
+    """
+    with imported_lvis() as lvis:
+        found = lvis.LVISResults(truth, predictions, max_dets=max_detections)
+        evaluation = lvis.LVISEval(truth, found, "bbox" if task == "bbox" else "segm")
+        if task == "boundary":
+            evaluation.compute_iou = partial(_boundary_ious, evaluation)
+        evaluation.params.img_ids = sorted(image_ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _boundary_ious(evaluation: Any, image_id: Any, class_id: int) -> np.ndarray | list[float]:
+    """Compute the IoU of Boundary AP where a ``lvis.LVISEval`` of masks computes mask IoU."""
+    ious = type(evaluation).compute_iou(evaluation, image_id, class_id)
+    if len(ious) == 0:
+        return ious
+    truths, predictions = evaluation._get_gt_dt(image_id, class_id)
+    predictions = sorted(predictions, key=lambda prediction: -prediction["score"])
+    image = evaluation.lvis_gt.imgs[image_id]
+    limit_by_boundary(
+        ious,
+        lambda row: predictions[row]["segmentation"],
+        lambda column: truths[column]["segmentation"],
+        (image["height"], image["width"]),
+        lowest=evaluation.params.iou_thrs.min(),
+        is_crowd=np.zeros(len(truths), dtype=bool),  # LVIS has none
+    )
+    return ious
 
 
 def lvis_matches(

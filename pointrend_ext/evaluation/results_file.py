@@ -1,25 +1,37 @@
 """Reading and checking predictions of instances in COCO's results format."""
 
+import contextlib
+import logging
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
+import pycocotools.mask as mask_util
+
+from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.results_findings import find_oddities
 from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["check_results", "load_results", "tasks_of"]
 
+BOX_FROM_MASK = Cause(Kind.CHANGED, "predictions without a box, which got that of their mask")
+
 _NEEDED_BY_TASK = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
+_LOGGER = logging.getLogger(__name__)
 
 _Rule = tuple[Callable[[Any], bool], str]
 """Whether a value is right, and in words what it is then."""
 
 
 def load_results(
-    json_file: str | os.PathLike[str], truth: CocoTruth, tasks: Sequence[str] | None = None
+    json_file: str | os.PathLike[str],
+    truth: CocoTruth,
+    tasks: Sequence[str] | None = None,
+    found: Findings | None = None,
 ) -> list[dict[str, Any]]:
     """Read predictions and check every one of them against the ground truth.
 
@@ -28,6 +40,7 @@ def load_results(
             COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes.
         truth: as in ``check_results``, like what is returned.
         tasks: likewise.
+        found: gets what is odd; by default it is logged.
 
     Raises:
         FileNotFoundError: no such file.
@@ -35,13 +48,36 @@ def load_results(
             names the file and the entry, counted from 0.
     """
     results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
-    return check_results(results, truth, f"Results file {os.fspath(json_file)!r}", tasks)
+    source = f"Results file {os.fspath(json_file)!r}"
+    findings = Findings() if found is None else found
+    results = check_results(results, truth, source, tasks, findings)
+    if found is None:
+        findings.log(_LOGGER, source)
+    return results
 
 
-def tasks_of(results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Return "bbox" and "segm" as far as the first prediction has a box and a mask."""
-    first = results[0] if results else {}
-    return tuple(task for task in ("bbox", "segm") if first.get(_NEEDED_BY_TASK[task]))
+def tasks_of(results: Sequence[dict[str, Any]], source: str = "Predictions") -> tuple[str, ...]:
+    """Return "bbox" and "segm" as far as all predictions have boxes and masks.
+
+    A prediction with a mask needs no box where others have one: it follows from the mask.
+
+    Raises:
+        ValueError: some have masks and others none, so that neither task would score them all.
+    """
+    has_box = [bool(result.get("bbox")) for result in results]
+    has_mask = [bool(result.get("segmentation")) for result in results]
+    if any(has_mask) and not all(has_mask):
+        raise ValueError(
+            f"{source}: {has_mask.count(False)} of {len(results)} predictions have no "
+            f"segmentation, such as entry {has_mask.index(False)}, and the others have one. Give "
+            "all of them masks, or score the boxes alone (--metrics bbox)."
+        )
+    if any(has_box) and not all(map(any, zip(has_box, has_mask, strict=True))):
+        raise ValueError(
+            f"{source}: {has_box.count(False)} of {len(results)} predictions have neither bbox nor "
+            f"segmentation, such as entry {has_box.index(False)}: remove them or give them one."
+        )
+    return ("bbox",) * any(has_box) + ("segm",) * any(has_mask)
 
 
 def check_results(
@@ -49,6 +85,7 @@ def check_results(
     truth: CocoTruth,
     source: str,
     tasks: Sequence[str] | None = None,
+    found: Findings | None = None,
     *,
     check_runs: bool = True,
 ) -> list[dict[str, Any]]:
@@ -58,37 +95,75 @@ def check_results(
         results: predictions in COCO's results format; not changed.
         truth: what they will be scored against.
         source: where they come from, the beginning of the messages.
-        tasks: what they will be scored by, "bbox", "segm" or "boundary"; None asks for the bbox or
-            the segmentation that the first prediction has.
+        tasks: what they will be scored by, "bbox", "segm" or "boundary"; None for those of
+            ``tasks_of``.
+        found: counts what is changed, and with ``check_runs`` what is odd.
         check_runs: whether to decode the run lengths too; not needed for masks that pycocotools
             has encoded.
 
     Returns:
-        The predictions, with compressed run-length masks.
+        The predictions, with compressed run-length masks and, for "bbox", boxes.
 
     Raises:
         ValueError: a prediction that cannot be scored; the message names the entry.
     """
-    rules: dict[str, _Rule] = {
+    tasks = tasks_of(results, source) if tasks is None else tasks
+    needed = {_NEEDED_BY_TASK[task] for task in tasks}
+    findings = Findings() if found is None else found
+    findings.num_checked += len(results)
+    known: dict[str, _Rule] = {
         "image_id": _among(truth.sizes_hw, truth.source),
         "category_id": _among(truth.class_names, truth.source),
         "score": (_is_number, "a finite number"),
     }
-    for task in tasks_of(results) if tasks is None else tasks:
-        rules[_NEEDED_BY_TASK[task]] = _SHAPE_RULES[_NEEDED_BY_TASK[task]]
+    rules = known | {key: _SHAPE_RULES[key] for key in needed}
+    rules_without_box = known | {"segmentation": _SHAPE_RULES["segmentation"]}
     checked = []
     for index, result in enumerate(results):
+        box_is_mask = "bbox" in needed and not result.get("bbox") and result.get("segmentation")
+        own_rules = rules_without_box if box_is_mask else rules
+        place = f"entry {index} (image_id {result.get('image_id')!r})"
         try:
-            for key, (is_right, words) in rules.items():
-                if not is_right(result.get(key)):
-                    raise ValueError(f"its {key} {result.get(key)!r:.100} is not {words}")
-            if "segmentation" in rules:
+            _check(result, own_rules, results)
+            if "segmentation" in own_rules:
                 result = _with_mask(result, truth.sizes_hw[result["image_id"]], check_runs)
         except (ValueError, TypeError) as error:
-            image = f"image_id {result.get('image_id')!r}"
-            raise ValueError(f"{source}: entry {index} ({image}): {error}.") from error
+            raise ValueError(f"{source}: {place}: {error}.") from error
+        if box_is_mask:
+            result = {**result, "bbox": mask_util.toBbox(result["segmentation"]).tolist()}
+            findings.add(BOX_FROM_MASK, place)
         checked.append(result)
+    if check_runs:
+        find_oddities(checked, truth.sizes_hw, needed, findings)
     return checked
+
+
+def _check(
+    result: dict[str, Any], rules: Mapping[str, _Rule], results: list[dict[str, Any]]
+) -> None:
+    """Raise ValueError for the first value that is not right, with how many there are of it."""
+    for key, (is_right, words) in rules.items():
+        value = result.get(key)
+        if not is_right(value):
+            number = sum(not is_right(other.get(key)) for other in results)
+            others = f"; so it is with {number} of {len(results)} predictions" * (number > 1)
+            raise ValueError(
+                f"its {key} {value!r:.100}{_hint(value, is_right)} is not {words}{others}"
+            )
+
+
+def _hint(value: Any, is_right: Callable[[Any], bool]) -> str:
+    """Say how to write a value that is right in another type."""
+    if isinstance(value, str):
+        for number in (int, float):
+            with contextlib.suppress(ValueError):
+                if is_right(number(value)):
+                    return " (it is text: write it without quotes)"
+    elif isinstance(value, float) and value.is_integer() and is_right(int(value)):
+        return f" (write {int(value)})"
+    elif is_right(str(value)):
+        return f" (there it is text: {str(value)!r})"
+    return ""
 
 
 def _with_mask(
@@ -103,12 +178,16 @@ def _with_mask(
 
 
 def _among(known: Mapping[Any, Any], source: str) -> _Rule:
-    examples = ", ".join(map(str, [*known][:5])) + (", ..." if len(known) > 5 else "")
+    examples = ", ".join(map(repr, [*known][:5])) + (", ..." if len(known) > 5 else "")
     words = (
-        f"among the {len(known)} of {source!r} ({examples}). Were the predictions made for this "
-        "data set, with its own ids?"
+        f"among the {len(known)} of {source!r} ({examples}), for which the predictions have to be "
+        "made, with its own ids"
     )
-    return lambda value: isinstance(value, (Integral, str)) and value in known, words
+    return lambda value: _is_id(value) and value in known, words
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (Integral, str)) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

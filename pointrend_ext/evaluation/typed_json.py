@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 __all__ = ["read_typed_json"]
 
 T = TypeVar("T")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -> T:
@@ -24,7 +25,9 @@ def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -
         ValueError: It is not JSON, or of another type; the message names the first wrong place.
     """
     try:
-        return TypeAdapter(content).validate_json(Path(path).read_bytes())
+        return TypeAdapter(content).validate_json(
+            Path(path).read_bytes().removeprefix(_BYTE_ORDER_MARK)
+        )
     except ValidationError as error:
         wrong = error.errors()[0]
         place = ".".join(map(str, wrong["loc"]))

@@ -44,7 +44,7 @@ class SlowBoundaryEvaluation(COCOeval):
         return np.array([[slow_boundary_iou(m, *pair, d) for pair in pairs] for m in masks])
 
 
-def official_precision(truth, predictions, task, evaluator=COCOeval):
+def official_precision(truth, predictions, task, evaluator=COCOeval, max_detections=100):
     """Precision (T, R, K, A) of pycocotools, called by hand."""
     coco = COCO()
     annotations = [{"iscrowd": 0, **a} for a in truth.dataset["annotations"]]
@@ -54,6 +54,7 @@ def official_precision(truth, predictions, task, evaluator=COCOeval):
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
         evaluation = evaluator(coco, coco.loadRes(predictions), task)
+        evaluation.params.maxDets = [1, 10, max_detections]
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation.eval["precision"][..., -1]

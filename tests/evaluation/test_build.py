@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.evaluation import CityscapesSemSegEvaluator, LVISEvaluator
+from detectron2.evaluation import CityscapesSemSegEvaluator
 from torch.nn.functional import one_hot
 
 from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator
+from pointrend_ext.evaluation.results_findings import Limit
 from tests.toy_cityscapes import INSTANCES, register_toy_cityscapes
 from tests.toy_cityscapes import LABELS as CITYSCAPES
-from tests.toy_instances import as_instances
+from tests.toy_instances import as_instances, as_lvis
 
 
 @pytest.fixture
@@ -96,7 +97,8 @@ def test_cityscapes_semantics_of_a_part(cityscapes, tmp_path, capfd):
 def test_semantics(toy, tmp_path):
     cfg = load_cfg()
     assert build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path)).metrics.boundary == ()
-    cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")  # that of the other kind is left out
+    cfg.DATASETS.TEST = ("toy_val", "toy_sem_seg_val")  # each takes what is of its kind
+    cfg.TEST.BOUNDARY = ("boundary_ap", "trimap")
     evaluator = build_evaluator(cfg, "toy_sem_seg_val", str(tmp_path / "out"))
     assert isinstance(evaluator, SemanticEvaluator)
     scores = run(evaluator, DatasetCatalog.get("toy_sem_seg_val"), true_labels)
@@ -111,6 +113,7 @@ def test_semantics(toy, tmp_path):
 def test_coco(toy, tmp_path):
     cfg = load_cfg()
     cfg.MODEL.MASK_ON = True
+    cfg.DATASETS.TEST = ("toy_val", "toy_sem_seg_val")
     for boundary in (("boundary_ap", "trimap"), ("trimap",)):
         cfg.TEST.BOUNDARY = boundary
         evaluator = build_evaluator(cfg, "toy_val", str(tmp_path))
@@ -122,13 +125,60 @@ def test_coco(toy, tmp_path):
         build_evaluator(cfg, "toy_val", str(tmp_path))
 
 
-def test_lvis(toy, own_catalogs, tmp_path):
+def test_lvis(toy, own_catalogs, tmp_path, toy_truth, write_json):
     pytest.importorskip("lvis")
     name = "toy_as_lvis"
     DatasetCatalog.register(name, list)
-    json_file = MetadataCatalog.get("toy_val").json_file
+    json_file = str(write_json(as_lvis(toy_truth.dataset)))
     MetadataCatalog.get(name).set(evaluator_type="lvis", json_file=json_file)
-    assert isinstance(build_evaluator(load_cfg(), name, str(tmp_path)), LVISEvaluator)
+    cfg = load_cfg(None, ["TEST.BOUNDARY", ("boundary_ap",), "MODEL.MASK_ON", True])
+    evaluator = build_evaluator(cfg, name, str(tmp_path))
+    assert isinstance(evaluator, InstanceEvaluator)
+    assert evaluator._tasks == ("bbox", "segm")
+    assert evaluator._boundary_ap
+    assert evaluator._limit == Limit(300, False, "TEST.DETECTIONS_PER_IMAGE raises that")
+    DatasetCatalog.register("no_lvis", list)
+    json_file = MetadataCatalog.get("toy_val").json_file
+    MetadataCatalog.get("no_lvis").set(evaluator_type="lvis", json_file=json_file)
+    with pytest.raises(ValueError, match="is not in LVIS's format"):
+        build_evaluator(cfg, "no_lvis", str(tmp_path))
+
+
+KINDS = {
+    "toy_val": {"boundary_ap", "ap_star"},
+    "toy_sem_seg_val": {"boundary_iou", "trimap", "boundary_f"},
+    "a_lvis": {"boundary_ap"},
+    INSTANCES: set(),
+    CITYSCAPES: {"boundary_iou", "trimap", "boundary_f"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("metric", ["boundary_ap", "ap_star", "boundary_iou", "trimap"])
+def test_every_metric_is_computed_or_refused(
+    name, metric, toy, cityscapes, toy_truth, write_json, tmp_path
+):
+    lvis_file = str(write_json(as_lvis(toy_truth.dataset)))
+    DatasetCatalog.register("a_lvis", list)
+    MetadataCatalog.get("a_lvis").set(evaluator_type="lvis", json_file=lvis_file)
+    cfg = load_cfg(None, ["MODEL.MASK_ON", True])
+    if metric == "ap_star":
+        cfg.TEST.AP_STAR_FILE = lvis_file
+    else:
+        cfg.TEST.BOUNDARY = (metric,)
+    if metric not in KINDS[name]:
+        with pytest.raises(ValueError, match=rf"is computed for none of .*'{name}'.*, only for \["):
+            build_evaluator(cfg, name, str(tmp_path))
+        cfg.DATASETS.TEST = tuple(KINDS)  # there is one that computes it
+        build_evaluator(cfg, name, str(tmp_path))
+        return
+    evaluator = build_evaluator(cfg, name, str(tmp_path))
+    if metric == "boundary_ap":
+        assert evaluator._boundary_ap
+    elif metric == "ap_star":
+        assert evaluator._ap_star.path == lvis_file
+    else:
+        assert evaluator.metrics.boundary == (metric,)
 
 
 def test_unknown_type_and_unknown_name(own_catalogs, tmp_path):

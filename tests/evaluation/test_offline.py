@@ -190,8 +190,8 @@ def test_ap_star_and_lvis(instance_data, results_files, toy_truth, write_json):
     rare = [f"AP-{c['name']}" for c in toy_truth.dataset["categories"][::3]]
     assert scores["APr"] == pytest.approx(np.nanmean([scores[name] for name in rare]))
     assert found["APr"].low < scores["APr"] < found["APr"].high
-    for refused in (EvaluationOptions(("boundary",)), EvaluationOptions(None, str(path))):
-        with pytest.raises(ValueError, match=r"LVIS's rules: choose from \['bbox', 'segm'\], not"):
+    for refused in (EvaluationOptions(("ap_star",)), EvaluationOptions(None, str(path))):
+        with pytest.raises(ValueError, match=r"choose from \['bbox', 'segm', 'boundary'\], not"):
             evaluate_files(lvis, old, refused)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_util
 
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.results_file import load_results, tasks_of
+from pointrend_ext.evaluation.results_file import BOX_FROM_MASK, load_results, tasks_of
 from tests.toy_instances import ap
 
 
@@ -54,18 +55,49 @@ def test_boxes_alone_and_masks_alone(truth, good, write_json):
         assert tasks_of(results) == tasks
     with pytest.raises(ValueError, match=r"entry 0 .*its segmentation None is not"):
         load_results(write_json(boxes), truth, ("bbox", "boundary"))
-    with pytest.raises(ValueError, match=r"entry 1 .*its segmentation None is not"):
+    some = r"file\.json': 1 of 2 predictions have no segmentation, such as entry 1, .*metrics bbox"
+    with pytest.raises(ValueError, match=some):
         load_results(write_json([good[0], boxes[1]]), truth)
+    assert load_results(write_json([good[0], boxes[1]]), truth, ("bbox",)) == [good[0], boxes[1]]
+    neither = {**boxes[0], "bbox": []}
+    with pytest.raises(ValueError, match=r"1 of 3 .*neither bbox nor segm.*entry 2: remove"):
+        load_results(write_json([*boxes, neither]), truth)
 
 
-GONE = object()
+@pytest.mark.parametrize("order", [1, -1])
+def test_whether_there_are_masks_is_not_decided_by_the_first(truth, good, write_json, order):
+    without = {**good[1], "segmentation": None}
+    with pytest.raises(ValueError, match="1 of 2 predictions have no segmentation"):
+        tasks_of([good[0], without][::order])
+
+
+@pytest.mark.parametrize("absent", [None, [], GONE := object()])
+def test_a_missing_box_is_that_of_the_mask(truth, good, write_json, absent):
+    masks = [good[0], {**good[1], "bbox": absent}]
+    masks[1] = {k: v for k, v in masks[1].items() if v is not GONE}
+    assert tasks_of(masks) == ("bbox", "segm")
+    for tasks in (None, ("bbox",)):
+        found = Findings()
+        assert load_results(write_json(masks), truth, tasks, found) == good
+        assert found.counts == {BOX_FROM_MASK: 1}
+        assert found.first == {BOX_FROM_MASK: "entry 1 (image_id 2)"}
+    # Where no prediction has one, boxes are scored only if they are asked for.
+    none = [{k: v for k, v in g.items() if k != "bbox"} for g in good]
+    assert tasks_of(none) == ("segm",)
+    found = Findings()
+    assert load_results(write_json(none), truth, ("bbox",), found) == good
+    assert found.counts == {BOX_FROM_MASK: 2}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"image_id": 77}, r"image_id 77 is not among the 2 of 'by hand' \(1, 2\)"),
-        ({"image_id": "1"}, "image_id '1' is not among"),
+        ({"image_id": "1"}, r"image_id '1' \(it is text: .*without quotes\) is not among"),
+        ({"image_id": True}, "image_id True is not among"),
+        ({"image_id": 1.0}, r"image_id 1\.0 \(write 1\) is not among"),
+        ({"category_id": "1"}, r"category_id '1' \(it is text"),
+        ({"score": "0.5"}, r"score '0\.5' \(it is text.* is not a finite number"),
         ({"image_id": [1]}, r"image_id \[1\] is not among"),
         ({"category_id": 0}, r"category_id 0 is not among the 2 of 'by hand' \(1, 2\)"),
         ({"category_id": None}, "category_id None is not among"),
@@ -93,6 +125,23 @@ def test_bad_entries(truth, good, write_json, changes, message):
     path = write_json(good, "mine.json")
     with pytest.raises(ValueError, match=rf"Results file '.*mine\.json': entry 1.*{message}"):
         load_results(path, truth)
+
+
+def test_how_many_are_wrong_is_said(truth, good, write_json):
+    other = [{**good[n % 2], "image_id": 50 + n} for n in range(5)]
+    with pytest.raises(ValueError, match=r"entry 2 \(image_id 50\).*so it is with 5 of 7 predict"):
+        load_results(write_json([*good, *other]), truth)
+    for image in truth.dataset["images"]:
+        image["id"] = str(image["id"])
+    words = CocoTruth(truth.dataset, "words")
+    with pytest.raises(ValueError, match=r"image_id 1 \(there it is text: '1'\) is not among"):
+        load_results(write_json(good), words)
+
+
+def test_a_byte_order_mark_is_no_mistake(truth, good, tmp_path):
+    path = tmp_path / "marked.json"
+    path.write_text(json.dumps(good), encoding="utf-8-sig")
+    assert load_results(path, truth) == good
 
 
 def test_truncated_counts(truth, good, write_json):

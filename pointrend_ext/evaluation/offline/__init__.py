@@ -6,16 +6,13 @@ from pointrend_ext.evaluation.offline.data_sets import (
     data_set_of_annotations,
     find_data_set,
 )
+from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import (
     Evaluation,
     read_evaluation,
     write_evaluation,
 )
-from pointrend_ext.evaluation.offline.run import (
-    EvaluationOptions,
-    evaluate_files,
-    name_predictions,
-)
+from pointrend_ext.evaluation.offline.run import evaluate_files, name_predictions
 from pointrend_ext.evaluation.offline.tables import write_csv, written_tables
 
 __all__ = [

@@ -2,58 +2,66 @@
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.ap_star import ApStar
-from pointrend_ext.evaluation.coco_ap import coco_evaluation, precision_of
+from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_evaluation, precision_of
 from pointrend_ext.evaluation.coco_matches import coco_matches
+from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.matches import MatchTable, average_precisions
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
+from pointrend_ext.evaluation.offline.instance_tasks import (
+    check_request,
+    choose_tasks,
+    needed_tasks,
+)
 from pointrend_ext.evaluation.offline.objects import compare_objects
+from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import ObjectExample, ScoreRange
 from pointrend_ext.evaluation.offline.scores import ModelScores, Samples
 from pointrend_ext.evaluation.precision_table import PrecisionTable, ap_metrics
-from pointrend_ext.evaluation.results_file import load_results, tasks_of
+from pointrend_ext.evaluation.results_file import load_results
+from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 
 __all__ = ["score_instance_files"]
 
-_COCO_METRICS = ("bbox", "segm", "boundary", "ap_star")  # "boundary" is Boundary AP
-_LVIS_METRICS = ("bbox", "segm")  # Boundary AP and AP* are defined for COCO's rules
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)
-_FREQUENCIES = ("r", "c", "f")
 _LOGGER = logging.getLogger(__name__)
 
 
 def score_instance_files(
     data: InstanceData,
     files: Mapping[str, str],
-    metrics: Sequence[str] | None,
-    ap_star_file: str,
+    options: EvaluationOptions,
     weights: np.ndarray,
-) -> tuple[list[ModelScores], tuple[ObjectExample, ...]]:
+) -> tuple[list[ModelScores], tuple[ObjectExample, ...], list[str]]:
     """Score results files in COCO's format; errors are those of ``evaluate_files``.
 
     Args:
         data: what they are scored against.
         files: results file by name of the model.
-        metrics: "bbox", "segm", "boundary" (Boundary AP), "ap_star"; None for all that the
-            predictions of all models allow.
-        ap_star_file: annotations in LVIS's format, for "ap_star".
+        options: ``metrics`` are "bbox", "segm", "boundary" (Boundary AP), "ap_star"; None for all
+            that the predictions of all models allow.
         weights: (B, I) draws of the images, see ``bootstrap.draw_images``.
 
     Returns:
-        The scores of each model, and the objects in which they differ most.
+        The scores of each model, the objects in which they differ most, and what is to be noticed.
     """
-    _check_metrics(data, metrics, ap_star_file)
-    needed = [("segm" if m == "ap_star" else m) for m in metrics] if metrics else None
-    results = {name: load_results(file, data.truth, needed) for name, file in files.items()}
-    tasks = _tasks(data, list(results.values()), metrics, ap_star_file)
-    lvis = ApStar(data.truth.source, data.truth) if data.has_lvis_rules else None
-    star = ApStar(ap_star_file, data.truth) if "ap_star" in tasks else None
+    check_request(data, options)
+    limit = _limit(data, options)
+    results, found = {}, {}
+    for name, file in files.items():
+        found[name] = Findings()
+        results[name] = load_results(file, data.truth, needed_tasks(options), found[name])
+        find_uncounted(results[name], limit, found[name])
+    tasks, not_scored = choose_tasks(data, results, options)
+    for_lvis = max(limit.number, MAX_LVIS_DETECTIONS)
+    star = ApStar(options.ap_star_file, data.truth, for_lvis) if "ap_star" in tasks else None
+    lvis = ApStar(data.truth.source, data.truth, limit.number) if data.has_lvis_rules else None
     models, evaluations = [], {}
     for name, predictions in results.items():
         _LOGGER.info("Scoring %d predictions of %s", len(predictions), name)
@@ -64,47 +72,44 @@ def score_instance_files(
             if by_lvis is not None:
                 table, matches = by_lvis.precision_and_matches(predictions, kind)
             else:
-                evaluation = coco_evaluation(data.truth, predictions, task)
+                evaluation = coco_evaluation(data.truth, predictions, task, limit.number)
                 table = precision_of(evaluation, data.truth)
                 matches = coco_matches(evaluation, data.truth.names_by_number)
                 if task == "segm":
                     evaluations[name] = evaluation
             scores[task] = _task_scores(table, matches, weights, task)
             if lvis is not None:
-                _add_frequencies(scores[task], table.class_names, lvis.frequencies)
+                lvis.add_frequencies(scores[task], table.class_names)
             if task == "segm":
                 reliability = _reliability(matches)
         models.append(ModelScores(name, files[name], len(predictions), scores, reliability))
-    return models, compare_objects(evaluations, data) if evaluations else ()
+    examples = compare_objects(evaluations, data) if evaluations else ()
+    return models, examples, [*_notices(data, options, limit, found), *not_scored]
 
 
-def _check_metrics(data: InstanceData, metrics: Sequence[str] | None, ap_star_file: str) -> None:
-    rules, allowed = ("LVIS's", _LVIS_METRICS) if data.has_lvis_rules else ("COCO's", _COCO_METRICS)
-    asked = {*(metrics or ()), *(["ap_star"] if ap_star_file else [])}
-    if not asked <= {*allowed} or ("ap_star" in asked and not ap_star_file):
-        raise ValueError(
-            f"Data set {data.name!r} has {rules} rules: choose from {list(allowed)}, not "
-            f"{sorted(asked)}; AP* needs annotations in LVIS's format (--ap-star-file)."
-        )
+def _limit(data: InstanceData, options: EvaluationOptions) -> Limit:
+    by_rule = MAX_LVIS_DETECTIONS if data.has_lvis_rules else MAX_DETECTIONS
+    number = options.max_detections or by_rule
+    return Limit(number, not data.has_lvis_rules, "--max-detections changes that")
 
 
-def _tasks(
-    data: InstanceData,
-    results: list[list[dict[str, Any]]],
-    metrics: Sequence[str] | None,
-    ap_star_file: str,
+def _notices(
+    data: InstanceData, options: EvaluationOptions, limit: Limit, found: Mapping[str, Findings]
 ) -> list[str]:
-    if metrics:
-        return [task for task in _COCO_METRICS if task in metrics]
-    known = [tasks_of(r) for r in results if r]
-    tasks = [t for t in ("bbox", "segm") if all(t in k for k in known)] if known else ["bbox"]
-    if "segm" in tasks and not data.has_lvis_rules:
-        tasks += ["boundary", *(["ap_star"] if ap_star_file else [])]
-    if not tasks:
-        raise ValueError(
-            "The predictions have neither boxes nor masks in common: score them one by one."
-        )
-    return tasks
+    """Return what annotations and predictions have told, a line each."""
+    truth = data.truth
+    sources = [
+        (f"Annotations {truth.source!r}", truth.findings),
+        (f"Annotations {truth.source!r}", find_unfindable(truth.dataset["annotations"], limit)),
+        *((f"Predictions of {name!r}", findings) for name, findings in found.items()),
+    ]
+    lines = [f"{source}: {line}" for source, own in sources for line in own.lines()]
+    empty = [name for name, findings in found.items() if not findings.num_checked]
+    if empty:
+        lines.append(f"There is no prediction of {empty}.")
+    if options.max_detections:
+        lines.append(f"--max-detections: {limit.number} predictions of {limit.of} count.")
+    return lines
 
 
 def _task_scores(
@@ -116,16 +121,6 @@ def _task_scores(
     thresholds, names = matches.iou_thresholds, matches.class_names
     samples = ap_metrics(ap, thresholds, names, high_ious=high, every_iou=True)
     return {name: np.append(value, samples[name]) for name, value in values.items()}
-
-
-def _add_frequencies(scores: Samples, names: Sequence[str], groups: Sequence[str]) -> None:
-    """Add LVIS's APr, APc and APf, means over rare, common and frequent classes."""
-    for group in _FREQUENCIES:
-        parts = [f"AP-{n}" for n, g in zip(names, groups, strict=True) if g == group]
-        known = [scores[n] for n in parts if n in scores and not np.isnan(scores[n][0])]
-        if known:
-            means = np.ma.masked_invalid(np.stack(known)).mean(axis=0)
-            scores[f"AP{group}"] = np.ma.filled(means, np.nan)
 
 
 def _reliability(matches: MatchTable) -> tuple[ScoreRange, ...]:

@@ -2,45 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pointrend_ext.evaluation.offline.bootstrap import draw_images
 from pointrend_ext.evaluation.offline.data_sets import InstanceData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
+from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
 from pointrend_ext.evaluation.offline.semantics import score_label_files
 
-__all__ = ["EvaluationOptions", "evaluate_files", "name_predictions"]
+__all__ = ["evaluate_files", "name_predictions"]
 
 _USUAL_NAMES = ("coco_instances_results", "lvis_instances_results", "sem_seg_predictions")
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What is computed.
-
-    Attributes:
-        metrics: names of metrics; None for all that are possible.
-        ap_star_file: annotations in LVIS's format, for AP*; "" for none.
-        num_draws: how often the images are drawn for the intervals; 0 for no intervals.
-        seed: of the draws.
-        level: share of the draws inside an interval.
-    """
-
-    metrics: tuple[str, ...] | None = None
-    ap_star_file: str = ""
-    num_draws: int = 300
-    seed: int = 0
-    level: float = 0.95
-
-    def __post_init__(self) -> None:
-        """Refuse fewer than 0 draws, or a level outside 0..1."""
-        if self.num_draws < 0 or not 0 < self.level < 1:
-            raise ValueError(
-                f"The number of draws is {self.num_draws} and the level {self.level}: draws are 0 "
-                "(no intervals) or more, and the level lies between 0 and 1."
-            )
 
 
 def evaluate_files(
@@ -60,18 +33,19 @@ def evaluate_files(
     """
     described = data.record
     weights = draw_images(described.num_images, options.num_draws, options.seed)
-    metrics = options.metrics
     examples: Examples
     if isinstance(data, InstanceData):
-        models, examples = score_instance_files(data, files, metrics, options.ap_star_file, weights)
+        models, examples, notices = score_instance_files(data, files, options, weights)
     else:
-        models, examples = score_label_files(data, files, metrics, weights)
+        models, examples = score_label_files(data, files, options, weights)
+        notices = []
     return Evaluation(
         described,
         Intervals(options.num_draws, options.seed, options.level),
         tuple(model.record(options.level) for model in models),
         tuple(other.minus(models[0], options.level) for other in models[1:]),
         examples,
+        tuple(notices),
     )
 
 

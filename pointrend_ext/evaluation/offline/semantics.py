@@ -1,7 +1,7 @@
 """Saved label maps scored, several models on the same draws of images."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from pointrend_ext.data.reading import read_label_map
 from pointrend_ext.evaluation.offline.bootstrap import semantic_scores
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
+from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import ImageExample
 from pointrend_ext.evaluation.offline.scores import ModelScores
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
@@ -21,14 +22,22 @@ _IMAGES = 40  # how many images are listed
 def score_label_files(
     data: SemanticData,
     files: Mapping[str, str],
-    metrics: Sequence[str] | None,
+    options: EvaluationOptions,
     weights: np.ndarray,
 ) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
     """Score folders of label maps or results files; see ``score_instance_files``.
 
-    ``metrics`` are of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
+    ``options.metrics`` are of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
     """
-    chosen = BOUNDARY_METRICS if metrics is None else tuple(metrics)
+    for option, value in (
+        ("--ap-star-file", options.ap_star_file),
+        ("--max-detections", options.max_detections),
+    ):
+        if value:
+            raise ValueError(
+                f"{option} is {value!r}, but {data.name!r} has label maps: it is for instances."
+            )
+    chosen = BOUNDARY_METRICS if options.metrics is None else options.metrics
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
     every_image_once = np.ones((1, weights.shape[1]), weights.dtype)
     models, counts = [], {}
