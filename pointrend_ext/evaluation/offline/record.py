@@ -151,6 +151,7 @@ class Evaluation:
         models: at least one.
         differences: of every other model from the first.
         examples: where the models differ most: objects, or images of a semantic data set.
+        notices: what to know before reading the numbers: what is not scored, left out or odd.
         version: of the file format; files without it are of version 1.
     """
 
@@ -159,6 +160,7 @@ class Evaluation:
     models: Annotated[tuple[ModelRecord, ...], Field(min_length=1)]
     differences: tuple[Difference, ...]
     examples: Examples
+    notices: tuple[str, ...] = ()
     version: Literal[1] = 1
 
     @property

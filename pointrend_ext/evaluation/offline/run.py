@@ -62,16 +62,18 @@ def evaluate_files(
     weights = draw_images(described.num_images, options.num_draws, options.seed)
     metrics = options.metrics
     examples: Examples
+    notices: list[str] = []
     if isinstance(data, InstanceData):
         models, examples = score_instance_files(data, files, metrics, options.ap_star_file, weights)
     else:
-        models, examples = score_label_files(data, files, metrics, weights)
+        models, examples, notices = score_label_files(data, files, metrics, weights)
     return Evaluation(
         described,
         Intervals(options.num_draws, options.seed, options.level),
         tuple(model.record(options.level) for model in models),
         tuple(other.minus(models[0], options.level) for other in models[1:]),
         examples,
+        tuple(notices),
     )
 
 

@@ -42,14 +42,15 @@ def score_rows(evaluation: Evaluation, task: str) -> list[tuple[str, list[Score]
 
 
 def written_tables(evaluation: Evaluation) -> str:
-    """Write the scores as tables for a terminal, one per task.
+    """Write the scores as tables for a terminal, one per task, below what is to be noticed.
 
     Models stand side by side, behind them each difference from the first, with a star if its
     interval excludes 0.
     """
     titles = ["", *(model.name for model in evaluation.models)]
     titles += [f"{d.model} - {d.against}" for d in evaluation.differences]
-    parts = []
+    notices = "".join(f"Notice: {notice}\n" for notice in evaluation.notices)
+    parts = [notices] if notices else []
     for task in evaluation.models[0].scores:
         rows = [
             [metric, *map(_cell, scores), *(_cell(d, signed=True) for d in differences)]
