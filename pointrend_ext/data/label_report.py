@@ -203,6 +203,11 @@ def _unknown_values(
             "There are as many values as classes: if they are these in their order, state "
             f"'values: {found}' in the description."
         )
+    elif len(unknown) == 1 and encoding.ignore_value not in tally.values:
+        meant = (
+            f"If that value does not count, state 'ignore_value: {next(iter(unknown))}' in the "
+            "description; else correct the label maps, 'classes' or 'values'."
+        )
     else:
         meant = (
             "Correct the label maps, or 'classes', 'values' and 'ignore_value' of the description, "

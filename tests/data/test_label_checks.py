@@ -123,7 +123,12 @@ OTHER = numbers([0, 1, 2, 2])
             [OTHER, numbers([0, 9, 9, 1])],
             {},
             r"set 'mine' has values .* neither a class \(0, 1, 2\) nor ignored \(255\): "
-            r"9 \(2 pixels in 1 label maps\); first in '.*1\.png'\. Correct the label maps",
+            r"9 \(2 pixels in 1 label maps\); first in '.*1\.png'\. If .* state 'ignore_value: 9'",
+        ),
+        (
+            [OTHER, numbers([0, 9, 7, 1])],
+            {},
+            r"7 \(1 .* label maps\), 9 \(1 .*\. Correct the",
         ),
         ([numbers([1, 2, 3])], {}, r"run from 1 to 3, .* state 'values: \[1, 2, 3\]'"),
         ([numbers([0, 1, 2, 3])], {}, r"run from 0 to 3, .* or state 'ignore_value: 0'"),
