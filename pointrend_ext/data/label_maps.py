@@ -15,6 +15,7 @@ from pointrend_ext.data.label_values import unknown_colors, unknown_values
 
 __all__ = [
     "LABEL_ENDINGS",
+    "ONE_BIT",
     "StoredLabels",
     "decode_label_map",
     "read_label_map",
@@ -29,7 +30,7 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.Decompress
 _SMALL_GREYS = {"L;2": 85, "L;4": 17}  # Pillow spreads them over 0..255
 
 _GREY_AS_RGB = Cause(Kind.NOTED, "label maps with three equal channels, read as one")
-_ONE_BIT = Cause(Kind.NOTED, "label maps of one bit, read as the values 0 and 1", is_expected=True)
+ONE_BIT = Cause(Kind.NOTED, "label maps of one bit, read as the values 0 and 1", is_expected=True)
 _FLOATS = Cause(Kind.NOTED, "label maps of floating-point numbers, all of them whole")
 
 
@@ -184,7 +185,7 @@ def _codes(image: Image.Image, what: str, has_colors: bool) -> StoredLabels:
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return StoredLabels(np.asarray(image), palette=palette)
     if mode == "1":
-        return StoredLabels(np.asarray(image).astype(np.uint8), notes=(_ONE_BIT,))
+        return StoredLabels(np.asarray(image).astype(np.uint8), notes=(ONE_BIT,))
     if mode == "F":
         return StoredLabels(_whole_numbers(np.asarray(image), what), notes=(_FLOATS,))
     if mode in ("L", "I") or mode.startswith("I;16"):

@@ -7,6 +7,7 @@ import numpy as np
 
 from pointrend_ext.data.label_audit import Occurrence, Tally
 from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding
+from pointrend_ext.data.label_maps import ONE_BIT
 from pointrend_ext.data.label_values import unknown_colors
 
 __all__ = ["LabelReport", "LabelRow", "judge_label_maps"]
@@ -95,7 +96,8 @@ def judge_label_maps(
         rows[encoding.ignore_label] = LabelRow(row.name, row.stored, nothing)
     report = LabelReport(name, tally.num_maps, rows, ignored)
     report.errors += _errors(report, encoding, tally, is_trained=is_trained)
-    report.warnings += _warnings(report, encoding, tally)
+    if not report.errors:
+        report.warnings += _warnings(report, encoding, tally)
     return report
 
 
@@ -137,7 +139,13 @@ def _errors(
     unknown = _unknown(tally.values, encoding.labels_of_values)
     if unknown:
         yield _unknown_values(unknown, encoding, tally)
-    elif not unknown and not tally.num_problems:
+    elif not tally.num_problems:
+        if 0 < tally.findings.counts.get(ONE_BIT, 0) < tally.num_maps and 255 in tally.values:
+            yield (
+                f"has label maps of one bit, such as {tally.findings.first[ONE_BIT]!r}, beside "
+                "ones with the value 255, so that it is not certain whether their 1 is a 1 or a "
+                "255. Save all of them with 8 bits."
+            )
         yield from _nothing_to_learn(report, encoding, tally, is_trained=is_trained)
 
 
@@ -233,7 +241,7 @@ def _warnings(report: LabelReport, encoding: LabelEncoding, tally: Tally) -> Ite
             "and that class is neither trained nor scored."
         )
     if _is_black_and_white(encoding, tally):
-        yield from () if report.errors else (_black_and_white(report),)
+        yield _black_and_white(report)
     elif absent:
         names = ", ".join(absent[:20]) + (", ..." if len(absent) > 20 else "")
         what = "the class" if len(absent) == 1 else "the classes"

@@ -133,6 +133,11 @@ OTHER = numbers([0, 1, 2, 2])
         ([numbers([1, 2, 3])], {}, r"run from 1 to 3, .* state 'values: \[1, 2, 3\]'"),
         ([numbers([0, 1, 2, 3])], {}, r"run from 0 to 3, .* or state 'ignore_value: 0'"),
         ([numbers([0, 128, 254])], {}, r"in their order, state 'values: \[0, 128, 254\]'"),
+        (
+            [numbers([0, 255]), numbers([0, 1]) > 0],
+            {"classes": ("sky", "sea")},
+            r"of one bit, such as '.*1\.png', beside ones with the value 255",
+        ),
         ([numbers([255, 255])], {}, "no pixel that counts: all of its 1 label maps hold the ign"),
         (
             [numbers([0, 255, 255, 255])],
