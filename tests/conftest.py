@@ -36,9 +36,11 @@ def real_data() -> Path:
     return REAL_DATA
 
 
-@pytest.fixture(autouse=True)
-def _own_check_cache(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("POINTREND_CACHE", str(tmp_path_factory.getbasetemp() / "checks"))
+@pytest.fixture(autouse=True, scope="session")
+def _own_check_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POINTREND_CACHE", str(tmp_path_factory.getbasetemp() / "checks"))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from pointrend_ext.data import build_train_loader
+from pointrend_ext.data import build_train_loader, fit_ignore_value
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.summary import summarize_dataset
 from pointrend_ext.engine import load_cfg
@@ -42,6 +42,7 @@ def draw(args: argparse.Namespace) -> int:
     logging.getLogger("pointrend_ext.data.loading").setLevel(logging.ERROR)
     cfg = load_cfg(args.config_file, [*args.opts, "SEED", args.seed, "DATALOADER.NUM_WORKERS", 0])
     register_datasets(cfg.DATASETS.TRAIN, cfg.DATASETS.DESCRIPTIONS, generate=True)
+    fit_ignore_value(cfg, cfg.DATASETS.TRAIN)
     found = [summarize_dataset(cfg, n, max_read=args.max_read) for n in cfg.DATASETS.TRAIN]
     text = "\n".join(summary.text() for summary in found)
     args.output.mkdir(parents=True, exist_ok=True)

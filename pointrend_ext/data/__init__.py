@@ -7,6 +7,7 @@ from pointrend_ext.data.checks import check_datasets, check_num_classes, class_n
 from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
 from pointrend_ext.data.descriptions import register_description, register_semantic_folder
 from pointrend_ext.data.drops import DropCounter
+from pointrend_ext.data.label_checks import check_label_maps, fit_ignore_value
 from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
 from pointrend_ext.data.ordered_loader import OrderedLoader
@@ -25,8 +26,10 @@ __all__ = [
     "build_test_loader",
     "build_train_loader",
     "check_datasets",
+    "check_label_maps",
     "check_num_classes",
     "class_names_of",
+    "fit_ignore_value",
     "load_dataset_dicts",
     "register_datasets",
     "register_description",

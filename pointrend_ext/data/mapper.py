@@ -17,7 +17,9 @@ from pointrend_ext.data.coco.annotation import crowd_flag
 from pointrend_ext.data.coco.records import check_record_annotation
 from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.findings import Cause, Kind
-from pointrend_ext.data.reading import check_label_values, read_image, read_label_map
+from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.label_values import check_label_values
+from pointrend_ext.data.reading import read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 
 logger = logging.getLogger(__name__)
@@ -115,9 +117,10 @@ class PointRendDatasetMapper(DatasetMapper):
     def _read_sem_seg(self, dataset_dict: dict[str, Any]) -> np.ndarray | None:
         """Read and check the label map; (H, W) in the image's stored size, or None."""
         file_name = dataset_dict.pop("sem_seg_file_name", None)
+        encoding = dataset_dict.pop("label_encoding", None)
         if file_name is None:
             return None
-        labels = read_label_map(file_name)
+        labels = read_label_map(file_name, encoding)
         size_hw = (dataset_dict["height"], dataset_dict["width"])
         if labels.shape != size_hw:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Reading images and label maps so that a bad file is named and never half loaded."""
+"""Reading images so that a bad file is named and never half loaded."""
 
 import os
 from collections.abc import Iterator
@@ -7,9 +7,6 @@ from contextlib import contextmanager
 import numpy as np
 from detectron2.data import detection_utils
 from PIL import Image, ImageFile
-
-LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
-"""Endings of files that can hold a label map; no JPEG: it changes the ids."""
 
 _ORIENTATION_TAG = 274
 _LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
@@ -56,54 +53,6 @@ def read_image_size(file_name: str) -> tuple[int, int]:
         # Of the base class: that of PNG decodes the image, to look for a tag behind the pixels.
         orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG)
     return (width, height) if orientation in _LYING_ORIENTATIONS else (height, width)
-
-
-def read_label_map(file_name: str) -> np.ndarray:
-    """Read a map of class ids.
-
-    Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
-    luminances and clips 16-bit ids. Here the stored ids are returned as they are.
-
-    Returns:
-        (H, W) class ids, uint8 when they fit, else the type of the file.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it is unreadable or has more than one channel.
-    """
-    labels = read_image(file_name, None, what="Label map")
-    if labels.ndim != 2:
-        raise ValueError(
-            f"Label map {file_name!r} has {labels.shape[-1]} channels, but a label map has one "
-            "channel that holds the class id of every pixel. Convert the colours to class ids."
-        )
-    if labels.size == 0 or (labels.min() >= 0 and labels.max() <= 255):
-        labels = labels.astype(np.uint8)
-    return labels
-
-
-def check_label_values(labels: np.ndarray, num_classes: int, ignore_label: int, what: str) -> None:
-    """Check that every pixel is a class or ignored.
-
-    Args:
-        labels: (H, W) integers, as read from the file.
-        num_classes: number of classes C; 0..C-1 are allowed.
-        ignore_label: the other allowed value.
-        what: the labels are, the beginning of the message.
-
-    Raises:
-        ValueError: another value occurs.
-    """
-    valid = ((labels >= 0) & (labels < num_classes)) | (labels == ignore_label)
-    if not valid.all():
-        found = np.unique(labels[~valid])
-        shown = ", ".join(str(v) for v in found[:10]) + (", ..." if len(found) > 10 else "")
-        raise ValueError(
-            f"{what} contains the values {shown} ({np.sum(~valid)} pixels), which are neither a "
-            f"class (0 to {num_classes - 1}) nor ignored ({ignore_label}). Correct the label map; "
-            "or the classes, in training MODEL.SEM_SEG_HEAD.NUM_CLASSES and IGNORE_VALUE, in an "
-            "evaluation stuff_classes and ignore_label of the data set's metadata."
-        )
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from detectron2.structures import BoxMode
 from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset
+from pointrend_ext.data.label_checks import report_label_maps
+from pointrend_ext.data.label_report import LabelReport
 from pointrend_ext.data.loading import load_dataset_dicts
 from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.seeding import seeded
@@ -32,7 +34,7 @@ class DatasetSummary:
         num_images: all of them.
         num_empty: images without any annotation; always 0 of semantic data.
         objects: objects per class, crowds left out.
-        pixels: pixels per class of the label maps that were read.
+        labels: what all label maps hold.
         sizes_hw: (num_images, 2) rows and columns.
         object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger.
         num_read: images that were read and mapped as in training.
@@ -43,7 +45,7 @@ class DatasetSummary:
     num_images: int
     num_empty: int = 0
     objects: dict[str, int] = field(default_factory=dict)
-    pixels: dict[str, int] = field(default_factory=dict)
+    labels: LabelReport | None = None
     sizes_hw: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     object_sizes: tuple[int, int, int] = (0, 0, 0)
     num_read: int = 0
@@ -65,8 +67,8 @@ class DatasetSummary:
                 "large (boxes below 32 x 32 pixels, below 96 x 96, others)"
             )
             lines += _table(self.objects, "objects")
-        if self.pixels:
-            lines += _table(self.pixels, f"pixels of {self.num_read} label maps")
+        if self.labels:
+            lines += [f"  {line}" for line in self.labels.text().splitlines()]
         lines.append(f"  {len(self.problems)} problems in {self.num_read} images that were read")
         lines += [f"    {problem}" for problem in self.problems[:max_problems]]
         if len(self.problems) > max_problems:
@@ -98,6 +100,9 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
     if "annotations" in records[0]:
         _count_objects(summary, records, class_names_of(name, "thing_classes"))
+    summary.labels = report_label_maps(cfg, name)
+    if summary.labels is not None:
+        summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
     _read(cfg, summary, [records[i] for i in chosen])
     return summary
@@ -127,8 +132,6 @@ def _count_objects(
 
 def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
     mapper = build_mapper(cfg, is_train=True)
-    names = class_names_of(summary.name, "stuff_classes") or []
-    pixels: Counter[int] = Counter()
     # What is dropped is reported below, with every file.
     drops_logger = logging.getLogger("pointrend_ext.data.drops")
     drops_logger.disabled = True
@@ -137,7 +140,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
             before = mapper.drops.counts()
             try:
                 with seeded(0, number):
-                    mapped = mapper(record)
+                    mapper(record)
             except (ValueError, OSError) as error:
                 summary.problems.append(str(error))
                 continue
@@ -147,16 +150,9 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 for cause, number in mapper.drops.counts().items()
                 if cause not in _NO_PROBLEM and number > before.get(cause, 0)
             ]
-            if "sem_seg" in mapped:
-                labels, counts = np.unique(mapped["sem_seg"].numpy(), return_counts=True)
-                pixels.update(dict(zip(labels.tolist(), counts.tolist(), strict=True)))
     finally:
         drops_logger.disabled = False
     summary.num_read = len(records)
-    ignored = cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-    for label, number in sorted(pixels.items()):
-        name = names[label] if label < len(names) else f"class {label}"
-        summary.pixels["ignored" if label == ignored else name] = number
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:

@@ -10,7 +10,13 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.data import check_datasets, check_num_classes, register_datasets
+from pointrend_ext.data import (
+    check_datasets,
+    check_label_maps,
+    check_num_classes,
+    fit_ignore_value,
+    register_datasets,
+)
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
@@ -47,7 +53,12 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
     check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)
+    cfg.defrost()
+    for note in fit_ignore_value(cfg, names):
+        logger.info(note)
+    cfg.freeze()
     check_num_classes(cfg, names)
+    check_label_maps(cfg, names)
     return cfg
 
 

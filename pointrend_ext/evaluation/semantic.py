@@ -14,7 +14,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from detectron2.utils import comm
 
-from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 from pointrend_ext.evaluation.semantic_output import named_labels, predicted_labels, result_entries
 
@@ -57,6 +57,7 @@ class SemanticEvaluator(SemSegEvaluator):
                 f"{sorted(self._category_ids)}, but stuff_classes has {len(names)} classes. Add "
                 "the others."
             )
+        self._encoding = MetadataCatalog.get(dataset_name).get("label_encoding", None)
         self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
 
     def reset(self) -> None:
@@ -87,7 +88,7 @@ class SemanticEvaluator(SemSegEvaluator):
                     "with the loader of this data set."
                 )
             truth_file = self.input_file_to_gt_file[file_name]
-            truth = read_label_map(truth_file)
+            truth = read_label_map(truth_file, self._encoding)
             try:
                 labels = predicted_labels(output, len(self.metrics.class_names))
                 counts = self.metrics.counts(labels, truth)
@@ -125,6 +126,8 @@ class SemanticEvaluator(SemSegEvaluator):
                 "there labels other than ignore_label?",
                 self._dataset_name,
             )
+        for notice in self.metrics.notices(counts):
+            _LOGGER.warning("%s: %s", self._dataset_name, notice)
         scores = self.metrics.scores(counts)
         if self._output_dir:
             folder, lines = Path(self._output_dir), "".join(lines for _, lines in gathered)

@@ -115,6 +115,17 @@ class SemanticMetrics:
             scores.update(self._by_class("BoundaryRecall", recall))
         return scores
 
+    def notices(self, counts: Mapping[str, np.ndarray]) -> list[str]:
+        """Return what to know before reading the scores: that means are over a single class."""
+        is_true = counts["area"][:, 2] > 0
+        if is_true.sum() != 1 or len(is_true) == 1:
+            return []
+        only = self.class_names[int(is_true.argmax())]
+        return [
+            f"The means are over 1 of {len(is_true)} classes: {only!r} alone has true pixels, so "
+            "that predicting it everywhere scores 100."
+        ]
+
     def _area_scores(self, counts: np.ndarray) -> dict[str, float]:
         both, _, true = np.asarray(counts, dtype=np.float64).T
         iou, total = class_iou(counts), true.sum()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointrend_ext.data.coco import picture_path
-from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.evaluation.masks import decode_mask, mask_iou
 from pointrend_ext.evaluation.offline import InstanceData, SemanticData, find_data_set
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
@@ -180,7 +180,7 @@ def _of_labels(data: SemanticData, predictions: Mapping[str, Path]) -> Iterator[
     colors = class_colors(len(data.class_names), data.class_colors)
 
     def maps_of(number: int) -> dict[str, np.ndarray]:
-        truth = read_label_map(data.truth_files[number])
+        truth = read_label_map(data.truth_files[number], data.encoding)
         size_hw = truth.shape[0], truth.shape[1]
         return {_TRUTH: truth, **{t: m.labels(number, size_hw) for t, m in models.items()}}
 

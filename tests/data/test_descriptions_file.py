@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pointrend_ext.data.descriptions import read_description
+from pointrend_ext.data.label_encoding import LabelEncoding
 
 SEMANTIC = {
     "name": "park",
@@ -41,10 +42,12 @@ name: park
 task: semantic
 root: .
 classes: [grass, "no", Weg nach Süden]
+values: [1, 2, 900]
 ignore_value: 7
 image_suffix: _leftImg8bit.png
 label_suffix: _ids.png
 colors: [[0, 255, 0], [1, 2, 3], [9, 9, 9]]
+ignore_color: [0, 0, 0]
 splits:
   train: {images: a/train, labels: b/train}
   val: {images: ../val, labels: /elsewhere/val}
@@ -59,17 +62,21 @@ splits:
             "val": {"images": "../val", "labels": "/elsewhere/val"},
         },
         "classes": ["grass", "no", "Weg nach Süden"],
+        "values": [1, 2, 900],
         "ignore_value": 7,
         "image_suffix": "_leftImg8bit.png",
         "label_suffix": "_ids.png",
         "colors": [[0, 255, 0], [1, 2, 3], [9, 9, 9]],
+        "ignore_color": [0, 0, 0],
     }
 
 
 def test_the_keys_that_may_be_left_out(write):
     got = read_description(write(SEMANTIC))
-    assert got.ignore_value == 255
-    assert got.image_suffix is got.label_suffix is got.colors is None
+    assert got.encoding() == LabelEncoding.plain(2, 255)
+    assert (
+        got.values is got.ignore_color is got.image_suffix is got.label_suffix is got.colors is None
+    )
     assert read_description(write(INSTANCE)).classes is None
 
 
@@ -121,15 +128,27 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
         ({"classes": ["yes", True]}, r"'classes.1' is True, but a text .*quotes"),
         ({"classes": ["a", " "]}, r"'classes.1' is ' ', but a name"),
         ({"classes": ["a", "b", "a"]}, "'classes' names 'a' more than once"),
-        ({"ignore_value": 1}, r"is 1, but the values 0 to 1 \(the 2 classes\).* 2 and 65535"),
+        ({"ignore_value": 1}, r"is 1, but the values 0 to 1 \(the 2 classes\).* 'values'"),
         ({"ignore_value": 65536}, "'ignore_value' is 65536.* 65535"),
         ({"ignore_value": -1}, "'ignore_value' is -1"),
         ({"ignore_value": "255"}, "'ignore_value' is '255', but an integer"),
         ({"ignore_value": True}, "'ignore_value' is True, but an integer"),
-        ({"classes": ["a"], "ignore_value": 1}, r"0 \(background\) and 1 \(the cl.* 2 and 65535"),
+        ({"classes": ["a"], "ignore_value": 1}, r"0 \(background\) and 1 \(the cl.* 'values'"),
+        ({"classes": ["a"], "ignore_value": 0}, r"0 \(background\) and 1 \(the class\) are taken"),
+        ({"values": [0, 1, 2]}, "'values' must be a list with 2 entries, one per class, .* has 3"),
+        ({"classes": ["a"], "values": [9]}, "2 entries, one per class, the first of them the back"),
+        ({"values": [4, 4]}, "'values' has 4 for two classes"),
+        ({"values": [0, 255], "ignore_value": 255}, "'ignore_value' is 255, but by 'values'"),
+        (
+            {"colors": [[1, 2, 3], [4, 5, 6]], "ignore_color": [4, 5, 6]},
+            r"'ignore_color' is \[4, 5, 6\], but by 'colors'",
+        ),
         ({"label_suffix": 3}, "'label_suffix' is 3, but a text"),
         ({"image_suffix": ""}, "'image_suffix' is '', but a text"),
-        ({"colors": [[1, 2, 3]]}, "one color per class, 2, but it has 1"),
+        (
+            {"colors": [[1, 2, 3]]},
+            "'colors' must be a list with 2 entries, one per class, but it has 1",
+        ),
         ({"colors": "red"}, "'colors' is 'red', but a list"),
         ({"colors": [[1, 2, 3], [1, 2, 256]]}, "'colors.1.2' is 256: .* less than or equal to 255"),
         ({"colors": [[1, 2], [1, 2, 3]]}, r"'colors.0' is \[1, 2\]: .* at least 3 items"),
@@ -163,8 +182,12 @@ def test_mistakes_name_the_file_and_the_remedy(write, changes, message):
     [
         (b"", "a.yaml", "'task' is None.* is needed"),
         (b"- a\n- b", "a.yaml", "'task' is None"),
-        (b"name: [a", "a.yaml", "while parsing .* line 1"),
-        (b"\xff\xfe\x00name", "a.yaml", "'utf-8' codec can't decode"),
+        (b"name: [a", "a.yaml", "line 1, column 9: expected"),
+        (
+            b"name: a\ntask: b\nname: c",
+            "a.yaml",
+            "the key 'name' is given twice, in line 1 and in line 3",
+        ),
         (b'{"name": }', "a.json", "Expecting value: line 1"),
     ],
 )
@@ -172,3 +195,40 @@ def test_files_of_another_kind(tmp_path, content, name, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{name}': {message}"):
         read_description(tmp_path / name)
+
+
+def test_encodings_of_text(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(ValueError, match=r"a\.yaml' is no text in UTF-8"):
+        read_description(path)
+    path.write_text(yaml.safe_dump(SEMANTIC), encoding="utf-8-sig")
+    assert read_description(path).name == SEMANTIC["name"]
+
+
+COLORS = [[9, 9, 9], [0, 0, 0], [1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"ignore_value": 2}, LabelEncoding((0, 1), 2, 2)),
+        ({"ignore_value": 0}, LabelEncoding((1, 2), 0, 255, is_guessed=True)),
+        ({"ignore_value": 0, "values": [1, 2]}, LabelEncoding((1, 2), 0, 255)),
+        ({"values": [0, 255]}, LabelEncoding((0, 255), None, 255)),
+        ({"values": [0, 128]}, LabelEncoding((0, 128), 255, 255)),
+        ({"values": [7, 8], "ignore_value": 1}, LabelEncoding((7, 8), 1, 255)),
+        ({"classes": ["a"], "values": [0, 255]}, LabelEncoding((0, 255), None, 255)),
+        ({"classes": ["a"], "colors": COLORS[:1]}, LabelEncoding.plain(2, 255)),
+        (
+            {"classes": ["a"], "colors": COLORS[:2], "ignore_color": COLORS[2]},
+            LabelEncoding((0, 1), 255, 255, ((9, 9, 9), (0, 0, 0)), (1, 2, 3)),
+        ),
+        (
+            {"classes": [f"c{i}" for i in range(300)], "ignore_value": 0},
+            LabelEncoding(tuple(range(1, 301)), 0, 65535, is_guessed=True),
+        ),
+    ],
+)
+def test_what_values_mean(write, changes, expected):
+    assert read_description(write({**SEMANTIC, **changes})).encoding() == expected

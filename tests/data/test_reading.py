@@ -1,15 +1,9 @@
-"""Images and label maps: bad files are named, ids stay what they are."""
+"""Images: bad files are named."""
 
-import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from pointrend_ext.data.reading import (
-    check_label_values,
-    read_image,
-    read_image_size,
-    read_label_map,
-)
+from pointrend_ext.data.reading import read_image, read_image_size
 from tests.data.builders import write_image
 
 
@@ -74,28 +68,3 @@ def test_channel_order(tmp_path):
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
     assert read_image(str(tmp_path / "c.png"), "RGB")[0, 0].tolist() == [1, 2, 3]
     assert read_image(str(tmp_path / "c.png"), "BGR")[0, 0].tolist() == [3, 2, 1]
-
-
-def test_16_bit_label_map_keeps_ids_above_255(tmp_path):
-    for largest, is_small in ((65535, False), (255, True)):
-        labels = np.array([[0, largest], [5, 3]], dtype=np.uint16)
-        Image.fromarray(labels).save(tmp_path / "w.png")
-        got = read_label_map(str(tmp_path / "w.png"))
-        np.testing.assert_array_equal(got, labels)
-        assert (got.dtype == np.uint8) == is_small
-
-
-def test_colour_label_map_is_refused(tmp_path):
-    Image.new("RGB", (4, 3)).save(tmp_path / "rgb.png")
-    with pytest.raises(ValueError, match=r"rgb\.png' has 3 channels"):
-        read_label_map(str(tmp_path / "rgb.png"))
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
-def test_label_values(dtype):
-    good = np.array([[0, 18], [255, 3]], dtype=dtype)
-    check_label_values(good, 19, 255, "good.png")
-    bad = np.array([[0, 19], [254, 19]], dtype=dtype)
-    message = r"^bad\.png contains the values 19, 254 \(3 pixels\), which .* \(0 to 18\) .* \(255\)"
-    with pytest.raises(ValueError, match=message):
-        check_label_values(bad, 19, 255, "bad.png")

@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import CityscapesSemSegEvaluator
 from torch.nn.functional import one_hot
 
-from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.evaluation import InstanceEvaluator, SemanticEvaluator, build_evaluator

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pointrend_ext.data import register_semantic_folder
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
     evaluate_files,
+    find_data_set,
     read_evaluation,
     write_evaluation,
+    written_tables,
 )
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.offline.record import Score
@@ -123,3 +126,70 @@ def test_files_of_other_images(evaluate, entries, label_files, write_json):
     elsewhere = [{**e, "file_name": f"/other/{Path(e['file_name']).name}"} for e in entries]
     found = evaluate(moved=write_json(elsewhere, "moved.json"), here=label_files[0]["new"])
     assert found.models[0].scores == found.models[1].scores
+
+
+@pytest.fixture
+def described(own_catalogs, tmp_path):
+    """A factory: two images of a described data set with their label maps, and predictions."""
+
+    def make(truths, predictions, classes=("ground", "thing"), **options):
+        for folder, maps in (("labels", truths), ("maps", predictions)):
+            (tmp_path / folder).mkdir()
+            for index, labels in enumerate(maps):
+                Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / folder / f"{index}.png")
+        (tmp_path / "images").mkdir()
+        for index, labels in enumerate(truths):
+            size = np.shape(labels)[1::-1]
+            Image.new("RGB", size).save(tmp_path / "images" / f"{index}.jpg")
+        folders = tmp_path / "images", tmp_path / "labels"
+        register_semantic_folder("mine", *folders, classes, **options)
+        options = EvaluationOptions((), num_draws=0)
+        return lambda: evaluate_files(find_data_set("mine"), {"m": str(tmp_path / "maps")}, options)
+
+    return make
+
+
+def test_all_background_is_no_silent_100(described):
+    """A mask of 0 and 255 that is described as one of 0 and 1; and one without the class."""
+    found = described([[[0, 255, 0]], [[0, 0, 0]]], [[[0, 0, 0]]] * 2)()
+    assert found.models[0].scores["sem_seg"]["mIoU"].value == 100
+    first, second = found.notices
+    assert "no pixel is 'thing', and 16.7% of the pixels (1) do not count. If 255" in first
+    assert "means are over 1 of 2 classes: 'ground' alone has true pixels" in second
+    assert f"Notice: {first}" in written_tables(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "truth", "prediction"),
+    [
+        ({"values": [0, 255]}, [[0, 255, 255, 0]], [[0, 255, 0, 0]]),
+        ({"ignore_value": 0}, [[1, 2, 2, 1]], [[1, 2, 1, 1]]),
+        (
+            {"colors": [[9, 0, 0], [0, 9, 0]]},
+            [[[9, 0, 0], [0, 9, 0], [0, 9, 0], [9, 0, 0]]],
+            [[[9, 0, 0], [0, 9, 0], [9, 0, 0], [9, 0, 0]]],
+        ),
+    ],
+)
+def test_predictions_are_read_like_the_truth(described, options, truth, prediction):
+    scores = described([truth], [prediction], **options)().models[0].scores["sem_seg"]
+    assert scores["IoU-ground"].value == pytest.approx(200 / 3)
+    assert scores["IoU-thing"].value == 50
+
+
+def test_predictions_of_other_values(described):
+    """Labels where the numbers of the description are due: refused, or at least said."""
+    refused = described([[[0, 255, 255, 0]]], [[[0, 1, 1, 0]]], values=[0, 255])
+    with pytest.raises(ValueError, match=r"0\.png' contains the values 1 \(2 pixels\), .*0, 255"):
+        refused()
+
+
+def test_predictions_without_a_class_are_said(described):
+    found = described([[[1, 2, 2, 1]]], [[[0, 1, 1, 0]]], ignore_value=0)()
+    assert found.models[0].scores["sem_seg"]["mIoU"].value == 0
+    assert any("m: 50.0% of the pixels that count are predicted as no" in n for n in found.notices)
+
+
+def test_bad_truth_is_found_before_anything_is_scored(described):
+    with pytest.raises(ValueError, match=r"'mine' has values .* 9 \(1 pixels in 1 label maps\)"):
+        described([[[0, 1, 1]], [[0, 9, 1]]], [])()

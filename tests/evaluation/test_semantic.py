@@ -13,6 +13,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import SemSegEvaluator
 from PIL import Image
 
+from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.evaluation import SemanticEvaluator
 
 CLASSES = ["sky", "tree", "road", "pole", "never"]
@@ -24,11 +25,12 @@ METRICS = ("boundary_iou", "trimap", "boundary_f")
 def register(own_catalogs, request, tmp_path):
     """Register label maps as a data set; returns its name and the inputs of its images."""
 
-    def _register(maps, classes=CLASSES, **metadata):
-        name = request.node.name
+    def _register(maps, classes=CLASSES, *, folder=tmp_path, **metadata):
+        name = request.node.name + ("" if folder == tmp_path else folder.name)
+        folder.mkdir(exist_ok=True)
         records = []
         for index, labels in enumerate(maps):
-            file_name = str(tmp_path / f"truth_{index}.png")
+            file_name = str(folder / f"truth_{index}.png")
             Image.fromarray(labels).save(file_name)
             records.append({"file_name": f"image_{index}.jpg", "sem_seg_file_name": file_name})
         DatasetCatalog.register(name, lambda: records)
@@ -254,3 +256,41 @@ def test_camvid_truth_scores_100(real_data, register):
     labels = [torch.from_numpy(np.where(m == 11, 0, m)) for m in maps]
     scores = run(SemanticEvaluator(name, boundary=METRICS), inputs, labels)
     assert {value for value in scores.values() if not np.isnan(value)} == {100.0}
+
+
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_single_class_with_true_pixels_is_said(register, caplog, value):
+    truth = np.full((8, 9), value, np.uint8)
+    truth[0] = IGNORE
+    name, inputs = register([truth], classes=["ground", "thing"])
+    with caplog.at_level(logging.WARNING):
+        scores = run(SemanticEvaluator(name), inputs, [torch.full((8, 9), value)])
+    assert scores["mIoU"] == 100
+    assert f"over 1 of 2 classes: {['ground', 'thing'][value]!r} alone has true" in caplog.text
+
+
+def test_two_classes_with_true_pixels_are_nothing_to_say(register, caplog):
+    name, inputs = register([np.array([[0, 1]], np.uint8)], classes=["a", "b", "c"])
+    with caplog.at_level(logging.WARNING):
+        assert run(SemanticEvaluator(name), inputs, [torch.tensor([[0, 0]])])["mIoU"] == 25
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("encoding", "stored"),
+    [
+        (LabelEncoding((1, 2, 3), 0, 255), [[0, 1, 1], [2, 3, 3]]),
+        (LabelEncoding((9, 0, 255), 7, 255), [[7, 9, 9], [0, 255, 255]]),
+    ],
+)
+def test_true_labels_are_those_that_the_numbers_mean(register, tmp_path, encoding, stored):
+    """Ignored, a a, b, c c against c, a b, b, c a: also the metrics of boundaries, by value."""
+    classes = ["a", "b", "c"]
+    name, inputs = register([np.array(stored, np.uint8)], classes, label_encoding=encoding)
+    prediction = torch.tensor([[2, 0, 1], [1, 2, 0]])
+    scores = run(SemanticEvaluator(name, boundary=METRICS), inputs, [prediction])
+    assert [scores[f"IoU-{c}"] for c in classes] == pytest.approx([100 / 3, 50, 50])
+    plain, same = register(
+        [np.array([[255, 0, 0], [1, 2, 2]], np.uint8)], classes, folder=tmp_path / "plain"
+    )
+    assert scores == run(SemanticEvaluator(plain, boundary=METRICS), same, [prediction])

@@ -1,11 +1,9 @@
 """Reading and checking a description of a data set. docs/datasets.md explains every key."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field
 
 from pointrend_ext.data.descriptions.values import (
@@ -16,6 +14,7 @@ from pointrend_ext.data.descriptions.values import (
     Text,
     validate,
 )
+from pointrend_ext.data.strict_yaml import load_json, load_yaml
 
 __all__ = ["InstanceDescription", "SemanticDescription", "read_description"]
 
@@ -77,21 +76,24 @@ def read_description(path: str | os.PathLike[str]) -> SemanticDescription | Inst
         ValueError: it is not valid; the message names the file, the key and what is allowed.
     """
     path = Path(path)
+    source = f"Data set description {str(path)!r}"
     try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        content = content if isinstance(content, dict) else {}
+        text = path.read_text(encoding="utf-8-sig")
+        load = load_json if path.suffix == ".json" else load_yaml
+        content = load(text, source)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} is no text in UTF-8 ({error}). Save it as UTF-8.") from None
+    content = content if isinstance(content, dict) else {}
+    try:
         task = content.get("task")
         if task not in list(_MODELS):
             raise ValueError(
                 f"'task' is {task!r}. A key 'task' is needed; choose from: {', '.join(_MODELS)}."
             )
         description = validate(_MODELS[task], content)
-    except (ValueError, yaml.YAMLError) as error:  # those of JSON and of UTF-8 are ValueErrors
-        raise ValueError(
-            f"Data set description {str(path)!r}: {' '.join(str(error).split())} (docs/datasets.md "
-            "lists the keys.)"
-        ) from error
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"{source}: {text} (docs/datasets.md lists the keys.)") from error
     root = _resolve_root(description.root, path.resolve().parent)
     return description.model_copy(update={"root": str(root)})
 

@@ -9,7 +9,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pointrend_ext.data.descriptions.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
-from pointrend_ext.data.reading import LABEL_ENDINGS, read_image_size
+from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.label_maps import LABEL_ENDINGS
+from pointrend_ext.data.reading import read_image_size
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
 
@@ -22,10 +24,12 @@ def register_semantic_folder(
     label_dir: str | os.PathLike[str],
     classes: Sequence[str],
     *,
-    ignore_value: int = 255,
+    values: Sequence[int] | None = None,
+    ignore_value: int | None = None,
     image_suffix: str | None = None,
     label_suffix: str | None = None,
     colors: Sequence[Sequence[int]] | None = None,
+    ignore_color: Sequence[int] | None = None,
 ) -> None:
     """Register a semantic data set; its folders are read when it is loaded.
 
@@ -37,38 +41,56 @@ def register_semantic_folder(
         name: name for ``DATASETS.TRAIN`` or ``DATASETS.TEST``.
         image_dir: folder of the images.
         label_dir: folder of the label maps.
-        classes: names of the label values 0, 1, ... One name alone is the name of value 1, and
-            0 is the background.
-        ignore_value: label value of pixels that do not count, equal to
-            ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE``.
+        classes: names of the labels 0, 1, ... One name alone is the name of label 1, and 0 is the
+            background.
+        values: the number in the files of each label; 0, 1, ... if left out, or 1, 2, ... where
+            ``ignore_value`` is 0.
+        ignore_value: the number in the files of pixels that do not count; 255 if left out, but for
+            ``values`` with a 255.
         image_suffix: how the name of an image file ends.
         label_suffix: how the name of a label map ends.
-        colors: (red, green, blue) in 0..255 per class, for pictures.
+        colors: (red, green, blue) in 0..255 per label, for pictures and for label maps in RGB.
+        ignore_color: the colour of pixels that do not count in label maps in RGB.
 
     Raises:
         ValueError: an argument is wrong, or the name is taken by something else.
     """
-    given: dict[str, Any] = {
-        "classes": list(classes),
-        "ignore_value": ignore_value,
-        "colors": None if colors is None else [list(color) for color in colors],
-    }
     suffixes = {"image_suffix": image_suffix, "label_suffix": label_suffix}
-    values = validate(LabelValues, {**given, **suffixes})
+    stated = validate(
+        LabelValues,
+        {
+            "classes": list(classes),
+            "values": None if values is None else list(values),
+            "ignore_value": ignore_value,
+            "colors": None if colors is None else [list(color) for color in colors],
+            "ignore_color": None if ignore_color is None else list(ignore_color),
+            **suffixes,
+        },
+    )
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
+    encoding = stated.encoding()
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
         "image_root": images,
         "sem_seg_root": labels,
-        "stuff_classes": values.classes,
-        "ignore_label": values.ignore_value,
+        "stuff_classes": stated.classes,
+        "ignore_label": encoding.ignore_label,
+        "label_encoding": encoding,
         **suffixes,
     }
-    if values.colors is not None:
-        metadata["stuff_colors"] = values.colors
+    if stated.colors is not None:
+        metadata["stuff_colors"] = stated.colors
     if not is_registered(name, metadata):
-        DatasetCatalog.register(name, lambda: load_semantic_folder(images, labels, **suffixes))
+        DatasetCatalog.register(name, lambda: _load(images, labels, encoding, suffixes))
         MetadataCatalog.get(name).set(**metadata)
+
+
+def _load(
+    images: str, labels: str, encoding: LabelEncoding, suffixes: dict[str, str | None]
+) -> list[dict[str, Any]]:
+    """List the records, with their encoding: that is all that a mapper sees of the data set."""
+    records = load_semantic_folder(images, labels, **suffixes)
+    return [{**record, "label_encoding": encoding} for record in records]
 
 
 def load_semantic_folder(

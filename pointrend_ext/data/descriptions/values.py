@@ -5,9 +5,12 @@ from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pointrend_ext.data.label_encoding import LabelEncoding
+
 __all__ = ["ClassNames", "LabelValues", "Name", "StrictModel", "Text", "validate"]
 
 _LARGEST_ID = 65535  # label maps have at most 16 bits
+_USUAL_IGNORE = 255
 _NAME, _NOT_BLANK = r"^[\w.-]+$", r"\S"
 _TEXT = "a text (put digits, and words like yes, no, on and off, in quotes)"
 _NEEDED = {  # by pydantic's type of error, or by the pattern that does not match
@@ -24,6 +27,7 @@ _NEEDED = {  # by pydantic's type of error, or by the pattern that does not matc
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=_NAME)]
 ClassNames = Annotated[list[Annotated[str, Field(pattern=_NOT_BLANK)]], Field(min_length=1)]
+_Value = Annotated[int, Field(ge=0, le=_LARGEST_ID)]
 _Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 
 
@@ -45,29 +49,84 @@ class LabelValues(StrictModel):
     """What the values of label maps mean, and how files are called: see docs/datasets.md."""
 
     classes: ClassNames
-    ignore_value: int = 255
+    values: list[_Value] | None = None
+    ignore_value: _Value | None = None
     image_suffix: Text | None = None
     label_suffix: Text | None = None
     colors: list[_Color] | None = None
+    ignore_color: _Color | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> "LabelValues":
-        number = len(self.classes)
-        if self.colors is not None and len(self.colors) != number:
+        number, num_labels = len(self.classes), self.num_labels
+        background = ", the first of them the background" if number == 1 else ""
+        for key, given in (("colors", self.colors), ("values", self.values)):
+            allowed = {number, num_labels} if key == "colors" else {num_labels}
+            if given is not None and len(given) not in allowed:
+                raise ValueError(
+                    f"'{key}' must be a list with {num_labels} entries, one per class{background}, "
+                    f"but it has {len(given)}."
+                )
+        values, ignored = self.values or [], self.ignore_value
+        repeated = [value for index, value in enumerate(values) if value in values[:index]]
+        if repeated:
+            raise ValueError(f"'values' has {repeated[0]} for two classes. Give each its own.")
+        if values and ignored in values:
             raise ValueError(
-                f"'colors' must be a list with one color per class, {number}, but it has "
-                f"{len(self.colors)}."
+                f"'ignore_value' is {ignored}, but by 'values' that is a class. Take it out of one "
+                "of them; without 'ignore_value' every pixel counts."
             )
-        highest = max(number - 1, 1)
-        if not highest < self.ignore_value <= _LARGEST_ID:
-            used = f"0 to {highest} (the {number} classes)"
+        if self.ignore_color is not None and self.ignore_color in (self.colors or []):
             raise ValueError(
-                f"'ignore_value' is {self.ignore_value}, but the values "
-                f"{'0 (background) and 1 (the class)' if number == 1 else used} are taken: it must "
-                f"lie between {highest + 1} and {_LARGEST_ID}. If no pixel is ignored, leave it at "
-                "255."
+                f"'ignore_color' is {self.ignore_color}, but by 'colors' that is a class. Take it "
+                "out of one of them."
+            )
+        if ignored is not None and not values and ignored < num_labels and not self._leaves_out_0:
+            used = f"0 to {num_labels - 1} (the {number} classes)"
+            raise ValueError(
+                f"'ignore_value' is {ignored}, but the values "
+                f"{'0 (background) and 1 (the class)' if number == 1 else used} are taken. State "
+                "as 'values' the value of each class, or another 'ignore_value'; if no pixel is "
+                "ignored, leave it out."
             )
         return self
+
+    @property
+    def num_labels(self) -> int:
+        """C, or 2 where a single class has a background."""
+        return max(len(self.classes), 2)
+
+    @property
+    def _leaves_out_0(self) -> bool:
+        """Whether the classes are the values after an ignored 0."""
+        return self.ignore_value == 0 and self.values is None and len(self.classes) > 1
+
+    def encoding(self) -> LabelEncoding:
+        """Return what the numbers and colours in files mean.
+
+        The label of ignored pixels is their value where no class has that, else 255, or 65535.
+        """
+        number, ignored = self.num_labels, self.ignore_value
+        first = 1 if self._leaves_out_0 else 0
+        values = self.values or list(range(first, first + number))
+        if ignored is None and _USUAL_IGNORE not in values:
+            ignored = _USUAL_IGNORE
+        usual = _USUAL_IGNORE if number <= _USUAL_IGNORE else _LARGEST_ID
+        is_free = ignored is not None and ignored >= number
+        colors = self.colors if self.colors and len(self.colors) == number else None
+        return LabelEncoding(
+            tuple(values),
+            ignored,
+            ignored if ignored is not None and is_free else usual,
+            None if colors is None else tuple(map(_triple, colors)),
+            None if self.ignore_color is None else _triple(self.ignore_color),
+            is_guessed=self._leaves_out_0,
+        )
+
+
+def _triple(color: list[int]) -> tuple[int, int, int]:
+    red, green, blue = color
+    return red, green, blue
 
 
 _Model = TypeVar("_Model", bound=StrictModel)

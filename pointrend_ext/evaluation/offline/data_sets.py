@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
+from pointrend_ext.data.coco_dataset import load_registered
+from pointrend_ext.data.label_checks import report_named
+from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.offline.record import DataSetRecord
 from pointrend_ext.evaluation.semantic_output import named_labels
@@ -61,6 +64,8 @@ class SemanticData:
         label_of_category: label by the category id that a results file has.
         image_root: folder of the images, or None.
         label_root: folder of the label maps, or None.
+        encoding: what numbers and colours in label maps mean, true and predicted ones.
+        notices: what is odd about the true label maps.
     """
 
     name: str
@@ -72,6 +77,8 @@ class SemanticData:
     label_of_category: dict[int, int]
     image_root: str | None
     label_root: str | None
+    encoding: LabelEncoding | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def record(self) -> DataSetRecord:
@@ -121,7 +128,10 @@ def data_set_of_annotations(
 def _semantic_data(name: str) -> SemanticData:
     metadata = MetadataCatalog.get(name)
     names, label_of_category = named_labels(metadata)
-    records = DatasetCatalog.get(name)
+    records = load_registered(name)
+    report = report_named(name, names, metadata.ignore_label, records)
+    if report is not None and report.errors:
+        raise ValueError(f"The data set {name!r} {report.errors[0]}")
     return SemanticData(
         name,
         tuple(record["file_name"] for record in records),
@@ -132,4 +142,6 @@ def _semantic_data(name: str) -> SemanticData:
         label_of_category,
         metadata.get("image_root", None),
         metadata.get("sem_seg_root", None),
+        metadata.get("label_encoding", None),
+        tuple(f"Data set {name!r} {warning}" for warning in report.warnings) if report else (),
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pointrend_ext.data.reading import LABEL_ENDINGS, read_label_map
+from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.label_maps import LABEL_ENDINGS, read_label_map
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.typed_json import read_typed_json
@@ -48,6 +49,7 @@ class PredictedLabels:
     images: list[list[_Part]]
     label_of_category: dict[int, int]
     background: int
+    encoding: LabelEncoding | None = None
 
     def labels(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
         """Return the label map of an image, (H, W) integers.
@@ -63,7 +65,7 @@ class PredictedLabels:
         labels = np.full(size_hw, self.background, dtype=np.int32)
         for part in self.images[index]:
             if isinstance(part.content, Path):
-                return read_label_map(str(part.content))
+                return read_label_map(str(part.content), self.encoding)
             try:
                 mask = decode_mask(part.content.segmentation, (height, width))
                 labels[mask] = self.label_of_category[part.content.category_id]
@@ -114,7 +116,7 @@ def open_predicted_labels(path: str | os.PathLike[str], data: SemanticData) -> P
             f"{os.fspath(path)!r} has no prediction for image {without[0]!r} ({len(without)} such "
             f"images of {len(images)}). Give one label map per image, named like it."
         )
-    return PredictedLabels(images, labels, data.ignore_label)
+    return PredictedLabels(images, labels, data.ignore_label, data.encoding)
 
 
 def _in_folder(folder: Path) -> Iterator[_Part]:

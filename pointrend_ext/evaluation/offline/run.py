@@ -37,8 +37,7 @@ def evaluate_files(
     if isinstance(data, InstanceData):
         models, examples, notices = score_instance_files(data, files, options, weights)
     else:
-        models, examples = score_label_files(data, files, options, weights)
-        notices = []
+        models, examples, notices = score_label_files(data, files, options, weights)
     return Evaluation(
         described,
         Intervals(options.num_draws, options.seed, options.level),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.evaluation.offline.bootstrap import semantic_scores
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
@@ -17,6 +17,7 @@ from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, Semantic
 __all__ = ["score_label_files"]
 
 _IMAGES = 40  # how many images are listed
+_MUCH_WITHOUT_CLASS = 0.05
 
 
 def score_label_files(
@@ -24,7 +25,7 @@ def score_label_files(
     files: Mapping[str, str],
     options: EvaluationOptions,
     weights: np.ndarray,
-) -> tuple[list[ModelScores], tuple[ImageExample, ...]]:
+) -> tuple[list[ModelScores], tuple[ImageExample, ...], list[str]]:
     """Score folders of label maps or results files; see ``score_instance_files``.
 
     ``options.metrics`` are of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
@@ -45,7 +46,24 @@ def score_label_files(
         counts[name] = _counts(counter, data, file)
         scores = semantic_scores(counter, counts[name], np.concatenate([every_image_once, weights]))
         models.append(ModelScores(name, file, len(data.image_files), {"sem_seg": scores}))
-    return models, _compare_images(counter, data, counts)
+    notices = [*data.notices]
+    for name, arrays in counts.items():
+        total = {key: array.sum(axis=0) for key, array in arrays.items()}
+        # What is true is the same for all models, what is predicted is not.
+        notices += [n for n in counter.notices(total) if n not in notices]
+        notices += _no_class(counter, name, total["area"])
+    return models, _compare_images(counter, data, counts), notices
+
+
+def _no_class(counter: SemanticMetrics, name: str, counts: np.ndarray) -> list[str]:
+    """Say that a model leaves many pixels without a class; ``counts`` (C, 3) of all images."""
+    _, predicted, true = counts.sum(axis=0).tolist()
+    if true - predicted < _MUCH_WITHOUT_CLASS * true or true == 0:
+        return []
+    return [
+        f"{name}: {(true - predicted) / true:.1%} of the pixels that count are predicted as no "
+        f"class (the ignored value), which is wrong everywhere."
+    ]
 
 
 def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str, np.ndarray]:
@@ -53,7 +71,7 @@ def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str
     counts: list[dict[str, np.ndarray]] = []
     predictions = open_predicted_labels(file, data)
     for index, truth_file in enumerate(data.truth_files):
-        truth = read_label_map(truth_file)
+        truth = read_label_map(truth_file, data.encoding)
         try:
             counts.append(counter.counts(predictions.labels(index, truth.shape), truth))
         except ValueError as error:

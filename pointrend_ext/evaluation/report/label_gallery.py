@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from pointrend_ext.data.reading import read_label_map
+from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.offline.record import Evaluation, ImageExample
@@ -44,7 +44,7 @@ def label_pictures(
     models = {m.name: open_predicted_labels(m.predictions, data) for m in evaluation.models}
     colors = class_colors(len(data.class_names), data.class_colors)
     for example in evaluation.images[:count]:
-        true = read_label_map(example.truth_file)
+        true = read_label_map(example.truth_file, data.encoding)
         ignored = true == data.ignore_label
         maps = {
             name: np.where(ignored, true, model.labels(example.index, true.shape))
