@@ -28,6 +28,7 @@ class CocoAudit:
             contiguous ids.
         contiguous_ids: that order, by category id.
         dropped: what the records leave out, as a number per cause.
+        images: file name, as the file states it, and (height, width) of every image.
         records: Detectron2's records, with the file names of the file, where they are kept.
     """
 
@@ -35,6 +36,7 @@ class CocoAudit:
     class_names: tuple[str, ...]
     contiguous_ids: dict[Any, int]
     dropped: dict[str, int]
+    images: tuple[tuple[str, tuple[int, int]], ...]
     records: list[dict[str, Any]] | None = None
 
 
@@ -107,6 +109,10 @@ def _audit(content: Any, json_file: str) -> CocoAudit:
         class_names=tuple(str(category["name"]) for category in categories),
         contiguous_ids=contiguous_ids,
         dropped=dict(dropped),
+        images=tuple(
+            (image.get("file_name", ""), (image["height"], image["width"]))
+            for image in content["images"]
+        ),
         records=[
             {
                 "file_name": image.get("file_name", ""),  # LVIS has none

@@ -11,15 +11,18 @@ from detectron2.data.datasets import (
     register_coco_instances,
     register_coco_panoptic_separated,
 )
+from detectron2.data.datasets.cityscapes import _get_cityscapes_files
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
 from pointrend_ext.data.coco_audit import CocoAudit, audit_coco_file, take_coco_records
+from pointrend_ext.data.image_files import ImageEntry
 
 __all__ = [
     "audit_dataset",
     "class_list",
     "has_classes_in_file",
     "is_separated",
+    "listed_images",
     "load_registered",
 ]
 
@@ -107,6 +110,36 @@ def load_registered(name: str) -> Any:
     if register is register_coco_instances:
         return records
     return merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+
+
+def listed_images(name: str) -> list[ImageEntry]:
+    """List the image files of a data set; the registered function is called where need be.
+
+    That of Detectron2 for Cityscapes' instances is not: it turns all their polygons into masks.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_registered``.
+    """
+    metadata = MetadataCatalog.get(name)
+    audit = audit_dataset(name) if _read_by_us(name) else None
+    if audit is not None:
+        root = os.fspath(metadata.image_root)
+        return [ImageEntry(os.path.join(root, file), size_hw) for file, size_hw in audit.images]
+    if metadata.get("evaluator_type", None) == "cityscapes_instance":
+        files = _get_cityscapes_files(metadata.image_dir, metadata.gt_dir)
+        return [ImageEntry(image) for image, *_ in files]
+    records = load_registered(name)
+    if not isinstance(records, list):
+        logger.info("Data set %r is no list of records: its image files are not checked.", name)
+        return []
+    return [
+        ImageEntry(
+            os.fspath(record["file_name"]),
+            (record["height"], record["width"]) if {"height", "width"} <= record.keys() else None,
+        )
+        for record in records
+        if "file_name" in record
+    ]
 
 
 def _read_by_us(name: str) -> Callable[..., None] | None:

@@ -10,7 +10,12 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.data import check_datasets, check_num_classes, register_datasets
+from pointrend_ext.data import (
+    check_datasets,
+    check_images,
+    check_num_classes,
+    register_datasets,
+)
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
@@ -21,7 +26,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
     sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
-    generated where there are none. Data sets are checked before a model is built.
+    generated where there are none. Data sets and their image files are checked before a model is
+    built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``.
@@ -48,6 +54,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
     check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)
     check_num_classes(cfg, names)
+    if comm.get_local_rank() == 0:
+        check_images(cfg, names)
     return cfg
 
 
