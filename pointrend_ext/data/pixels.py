@@ -154,7 +154,7 @@ def _floats_to_grey(values: np.ndarray, name: str) -> np.ndarray:
     low, high = float(values.min()), float(values.max())  # NaN is handed on
     scale = 255 if high <= 1 + _ROUNDING else 1
     is_certain = scale == 255 or _MOST_AMBIGUOUS <= high <= 255 * (1 + _ROUNDING)
-    if not is_certain or not low >= -_ROUNDING:
+    if not is_certain or low < -_ROUNDING:
         raise ValueError(
             f"{name} holds floats from {low:g} to {high:g}, but a picture of floats goes from 0 to "
             "1, or from 0 to 255. Save it with 8 bits."

@@ -141,6 +141,7 @@ def readers(predictors):
     return {image_format: make(image_format) for image_format in FORMATS}
 
 
+@pytest.mark.filterwarnings("error:.*Transparency")
 @pytest.mark.parametrize(("kind", "ending"), CASES)
 def test_all_readers_agree_and_are_right(tmp_path, readers, kind, ending):
     for orientation in range(1, 9):
@@ -167,6 +168,10 @@ def test_models_side_by_side_read_by_the_same_rules(tmp_path, readers):
     other = cfg.clone()
     other.INPUT.WHITE_VALUE = 4095
     models = {"a": predictor, "b": Predictor(predictor.model, other)}
+    Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / "a.png")
+    assert [m.read_image(tmp_path / "a.png").max() for m in models.values()] == [15, 255]
+    with Image.open(tmp_path / "a.png") as opened:
+        assert models["b"]._load(opened)[0].max() == 255
     with pytest.raises(ValueError, match=r"differ in .*INPUT\.WHITE_VALUE"):
         run_demo([], DemoOptions(models, OutputWriter(tmp_path, ["overlay"])))
 
