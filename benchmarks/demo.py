@@ -22,12 +22,13 @@ from torch import Tensor
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import upstream_cfg
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import DemoOptions, Input, OutputWriter, find_inputs, run_demo
 from pointrend_ext.inference.postprocess import with_instances
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.visualization import read_image_rgb, write_image
+from pointrend_ext.visualization import write_image
 
 __all__ = ["add_arguments", "build_predictors", "cases", "compare", "run_detectron2"]
 

@@ -31,6 +31,12 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Files that describe data sets (docs/datasets.md); what they describe can be named in
     # DATASETS.TRAIN and DATASETS.TEST. Paths, or names of files that this package ships.
     _default(cfg.DATASETS, "DESCRIPTIONS", ())
+    # Largest picture that is read, in megapixels (10^6 pixels), in training, evaluation and demo;
+    # 179 as in Pillow. A larger one is refused, because it may exhaust the memory.
+    _default(cfg.INPUT, "MAX_MEGAPIXELS", 179)
+    # Value that is white in files whose samples are grey whole numbers of 16 or 32 bits: 65535, or
+    # 4095 of a camera of 12 bits that leaves the upper bits empty. Keep it for prediction.
+    _default(cfg.INPUT, "WHITE_VALUE", 65535)
     # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again
     # (up to ten times) until it holds. 1.0 accepts every crop. Semantic segmentation only.
     _default(cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA", 1.0)

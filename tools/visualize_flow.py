@@ -11,7 +11,7 @@ from pointrend_ext.engine.command_line import add_model_arguments, run_tool
 from pointrend_ext.inference.predictor import build_predictor
 from pointrend_ext.inspection.sample_pictures import seen_image
 from pointrend_ext.modeling.alignment import record_flows
-from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
+from pointrend_ext.visualization import flow_panel, write_image
 
 GRID = 32  # the coarsest stride: then all maps cover the image exactly
 
@@ -29,7 +29,7 @@ def draw(args: argparse.Namespace) -> None:
     """Run the model on the image and draw its flows."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     predictor = build_predictor(args, confidence=None)
-    resized = predictor.model_input(read_image_rgb(args.input))["image"]
+    resized = predictor.model_input(predictor.read_image(args.input))["image"]
     height, width = (side // GRID * GRID for side in resized.shape[1:])
     if not height or not width:
         raise ValueError(

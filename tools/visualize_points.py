@@ -13,7 +13,6 @@ from pathlib import Path
 from pointrend_ext.engine.command_line import add_model_arguments, run_tool
 from pointrend_ext.inference.predictor import build_predictor
 from pointrend_ext.inspection.point_pictures import write_refinement
-from pointrend_ext.visualization import read_image_rgb
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +36,7 @@ def draw(args: argparse.Namespace) -> None:
     predictor = build_predictor(args, confidence=args.confidence)
     paths, recording = write_refinement(
         predictor,
-        read_image_rgb(args.input),
+        predictor.read_image(args.input),
         args.output,
         semantic=args.semantic or not hasattr(predictor.model, "roi_heads"),
         number=args.object,

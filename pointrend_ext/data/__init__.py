@@ -3,7 +3,12 @@
 Importing this package registers no data set of ours and opens no file.
 """
 
-from pointrend_ext.data.checks import check_datasets, check_num_classes, class_names_of
+from pointrend_ext.data.checks import (
+    check_datasets,
+    check_images,
+    check_num_classes,
+    class_names_of,
+)
 from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentation
 from pointrend_ext.data.descriptions import register_description, register_semantic_folder
 from pointrend_ext.data.drops import DropCounter
@@ -26,6 +31,7 @@ __all__ = [
     "build_test_loader",
     "build_train_loader",
     "check_datasets",
+    "check_images",
     "check_label_maps",
     "check_num_classes",
     "class_names_of",

@@ -3,7 +3,7 @@
 import difflib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -13,8 +13,11 @@ from pointrend_ext.data.coco_dataset import (
     class_list,
     has_classes_in_file,
     is_separated,
+    listed_images,
 )
+from pointrend_ext.data.image_files import check_image_files
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.data.pixels import ImageRules
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,18 @@ def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = 
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
         audit_dataset(name, keep=name in keep)
+
+
+def check_images(cfg: CfgNode, names: Iterable[str]) -> None:
+    """Check that the image files of data sets are there, open, and have the size that is stated.
+
+    For the start of a command: loaders do not do it, so that a library user does not wait for it.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``check_image_files``.
+    """
+    for name in dict.fromkeys(names):
+        check_image_files(listed_images(name), name, ImageRules.from_cfg(cfg))
 
 
 def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Registered data sets: those in COCO's format are checked and loaded from one parse of a file."""
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +11,31 @@ from detectron2.data.datasets import (
     register_coco_instances,
     register_coco_panoptic_separated,
 )
+from detectron2.data.datasets.cityscapes import _get_cityscapes_files
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
 from pointrend_ext.data.coco import (
     CocoSummary,
     check_records,
+    picture_path,
     read_coco_file,
     release_coco_file,
     summarize_coco_file,
     to_records,
 )
 from pointrend_ext.data.findings import Findings
+from pointrend_ext.data.image_files import ImageEntry
 
 __all__ = [
     "audit_dataset",
     "class_list",
     "has_classes_in_file",
     "is_separated",
+    "listed_images",
     "load_registered",
 ]
+
+logger = logging.getLogger(__name__)
 
 _EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
 _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
@@ -118,6 +125,36 @@ def load_registered(name: str, *, release: bool = True) -> tuple[Any, Findings]:
     if register is not register_coco_instances:
         records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
     return records, file.summary.findings
+
+
+def listed_images(name: str) -> list[ImageEntry]:
+    """List the image files of a data set; the registered function is called where need be.
+
+    That of Detectron2 for Cityscapes' instances is not: it turns all their polygons into masks.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``load_registered``.
+    """
+    metadata = MetadataCatalog.get(name)
+    audit = audit_dataset(name) if _read_by_us(name) else None
+    if audit is not None:
+        root = os.fspath(metadata.image_root)
+        return [ImageEntry(picture_path(root, file), size_hw) for file, size_hw in audit.images]
+    if metadata.get("evaluator_type", None) == "cityscapes_instance":
+        files = _get_cityscapes_files(metadata.image_dir, metadata.gt_dir)
+        return [ImageEntry(image) for image, *_ in files]
+    records, _ = load_registered(name)
+    if not isinstance(records, list):
+        logger.info("Data set %r is no list of records: its image files are not checked.", name)
+        return []
+    return [
+        ImageEntry(
+            os.fspath(record["file_name"]),
+            (record["height"], record["width"]) if {"height", "width"} <= record.keys() else None,
+        )
+        for record in records
+        if "file_name" in record
+    ]
 
 
 def _read_by_us(name: str) -> Callable[..., None] | None:

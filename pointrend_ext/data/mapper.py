@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ from pointrend_ext.data.coco.annotation import crowd_flag
 from pointrend_ext.data.coco.records import check_record_annotation
 from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.findings import Cause, Kind
+from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.data.label_values import check_label_values
-from pointrend_ext.data.reading import read_image
+from pointrend_ext.data.pixels import ImageRules, check_image_format
+from pointrend_ext.data.reading import read_header, read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class PointRendDatasetMapper(DatasetMapper):
         use_annotations: whether instance annotations are read.
         sem_seg_num_classes: classes that a label map may hold; None means that it is not checked.
         sem_seg_ignore_value: the other value that it may hold.
+        image_rules: how image files are read.
         kwargs: as for ``DatasetMapper``.
     """
 
@@ -54,12 +58,14 @@ class PointRendDatasetMapper(DatasetMapper):
         use_annotations: bool = True,
         sem_seg_num_classes: int | None = None,
         sem_seg_ignore_value: int = 255,
+        image_rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
         **kwargs: Any,
     ) -> None:
         super().__init__(is_train, **kwargs)
         self.use_annotations = use_annotations
         self.sem_seg_num_classes = sem_seg_num_classes
         self.sem_seg_ignore_value = sem_seg_ignore_value
+        self.image_rules = image_rules
         self.drops = DropCounter()
 
     @classmethod
@@ -67,7 +73,9 @@ class PointRendDatasetMapper(DatasetMapper):
         """Read the constructor's arguments from the config; ValueError for a wrong crop."""
         if is_train:
             check_crop(cfg)
+        check_image_format(cfg.INPUT.FORMAT)
         arguments = super().from_config(cfg, is_train)
+        arguments["image_rules"] = ImageRules.from_cfg(cfg)
         architecture = cfg.MODEL.META_ARCHITECTURE
         if architecture in SEMANTIC_ARCHITECTURES:
             arguments["sem_seg_num_classes"] = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
@@ -94,8 +102,7 @@ class PointRendDatasetMapper(DatasetMapper):
             ValueError: a file or an annotation is corrupt; the message names the file.
         """
         dataset_dict = copy.deepcopy(dataset_dict)
-        image = read_image(dataset_dict["file_name"], self.image_format)
-        utils.check_image_size(dataset_dict, image)
+        image = self._read_image(dataset_dict)
 
         aug_input = T.AugInput(image, sem_seg=self._read_sem_seg(dataset_dict))
         transforms = self.augmentations(aug_input)
@@ -113,6 +120,17 @@ class PointRendDatasetMapper(DatasetMapper):
         elif "annotations" in dataset_dict:
             self._transform_annotations(dataset_dict, transforms, image.shape[:2])
         return dataset_dict
+
+    def _read_image(self, dataset_dict: dict[str, Any]) -> np.ndarray:
+        """Read the image (H, W, C), and check its size or write that to the record."""
+        file_name = dataset_dict["file_name"]
+        image = read_image(file_name, self.image_format, rules=self.image_rules)
+        height, width = image.shape[:2]
+        stated = dataset_dict.setdefault("height", height), dataset_dict.setdefault("width", width)
+        if stated != (height, width):
+            header = replace(read_header(file_name), size_hw=(height, width))
+            check_size(ImageEntry(file_name, stated), header)
+        return image
 
     def _read_sem_seg(self, dataset_dict: dict[str, Any]) -> np.ndarray | None:
         """Read and check the label map; (H, W) in the image's stored size, or None."""

@@ -1,70 +1,141 @@
-"""Reading images so that a bad file is named and never half loaded."""
+"""Reading images so that a bad file is named and never half loaded.
 
+Every image file that this package reads comes through here, whoever asks: training, evaluation,
+``Predictor``, demo, inspection and reports.
+"""
+
+import logging
+import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
-from detectron2.data import detection_utils
-from PIL import Image, ImageFile
+from PIL import Image
 
-_ORIENTATION_TAG = 274
-_LYING_ORIENTATIONS = (5, 6, 7, 8)  # EXIF: stored turned by a quarter
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+from pointrend_ext.data.pillow_files import (
+    RefusedImage,
+    exif_orientation,
+    has_late_exif,
+    number_of_pictures,
+    opened,
+    stored_size,
+    upright,
+)
+from pointrend_ext.data.pixels import ImageRules, to_format, to_rgb
+
+logger = logging.getLogger(__name__)
+
+_LYING_ORIENTATIONS = (5, 6, 7, 8)  # stored turned by a quarter
+_BYTES_PER_PIXEL = 10  # in memory, while a picture is read
 
 
-def read_image(file_name: str, image_format: str | None, *, what: str = "Image") -> np.ndarray:
+@dataclass(frozen=True)
+class ImageHeader:
+    """What a file says about its picture before that is decoded.
+
+    Attributes:
+        size_hw: height and width of the upright picture, as ``read_image`` returns it.
+        stored_hw: height and width as they are stored.
+        orientation: EXIF orientation, 1 to 8; 1 where there is none.
+        mode: as Pillow calls it: "RGB", "L", "I;16", ...
+        num_pictures: more than one in animations and files of several pages.
+    """
+
+    size_hw: tuple[int, int]
+    stored_hw: tuple[int, int]
+    orientation: int
+    mode: str
+    num_pictures: int
+
+
+def read_image(
+    file_name: str,
+    image_format: str | None,
+    *,
+    rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
+    what: str = "Image",
+) -> np.ndarray:
     """Read an image, turned upright as its EXIF orientation says.
 
     Args:
-        file_name: path of the image.
-        image_format: ``"BGR"``, ``"RGB"`` or another format of Detectron2's ``INPUT.FORMAT``; None
-            for the channels of the file.
+        file_name: path of the image, in any format that Pillow reads. Of several pictures the first
+            is read.
+        image_format: ``INPUT.FORMAT``; None for the stored values in the channels of the file.
+        rules: see ``ImageRules``; for stored values there is no largest size.
         what: how messages call the file.
 
     Returns:
-        (H, W, C) image, uint8 in 0..255 (float for ``"YUV-BT.601"``).
+        (H, W, C) image, uint8 in 0..255 (float32 for ``"YUV-BT.601"``).
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it is empty, truncated, corrupt or no image.
+        ValueError: it is empty, truncated, corrupt or no image, too large, or has samples whose
+            range is not known; the message names it.
     """
-    before = ImageFile.LOAD_TRUNCATED_IMAGES  # other code may have switched it on
-    with _named_errors(what, file_name):
-        try:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
-            return detection_utils.read_image(file_name, format=image_format)
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = before
+    if image_format is None:
+        with opened(file_name, what) as image:
+            return np.asarray(upright(image))
+    return to_format(_read_rgb(file_name, rules, what), image_format)
 
 
-def read_image_size(file_name: str) -> tuple[int, int]:
-    """Read the size of an image from its header, without decoding it.
+def read_image_rgb(
+    path: str | os.PathLike[str],
+    rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
+) -> np.ndarray:
+    """Read an image as ``read_image`` does; a warning tells if the file holds several pictures.
 
     Returns:
-        (height, width) of the array that ``read_image`` returns.
+        (H, W, 3) uint8, RGB, writable.
+    """
+    return _read_rgb(os.fspath(path), rules, "Image", tell_others=True)
+
+
+def pillow_to_rgb(image: Image.Image, rules: ImageRules) -> np.ndarray:
+    """Return the pixels of a picture that is open already as ``read_image_rgb`` does."""
+    return to_rgb(upright(image), rules.white_value, getattr(image, "filename", "") or "A picture")
+
+
+def read_header(file_name: str, *, what: str = "Image") -> ImageHeader:
+    """Read what a file says about its picture, without decoding it.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it is empty or no image.
     """
-    with _named_errors("Image", file_name), Image.open(file_name) as image:
-        width, height = image.size
-        # Of the base class: that of PNG decodes the image, to look for a tag behind the pixels.
-        orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG)
-    return (width, height) if orientation in _LYING_ORIENTATIONS else (height, width)
+    with opened(file_name, what) as image:
+        stored_hw = stored_size(image)
+        orientation = exif_orientation(image, decode=has_late_exif(image))
+        size_hw = stored_hw[::-1] if orientation in _LYING_ORIENTATIONS else stored_hw
+        return ImageHeader(size_hw, stored_hw, orientation, image.mode, number_of_pictures(image))
 
 
-@contextmanager
-def _named_errors(what: str, file_name: str) -> Iterator[None]:
-    """Turn Pillow's errors into ones that name the file; those of the file system do already."""
-    try:
-        yield
-    except _DECODING_ERRORS as error:
-        if getattr(error, "errno", None) is not None:
-            raise
-        raise ValueError(
-            f"{what} {file_name!r} is truncated or corrupt or no image "
-            f"({os.path.getsize(file_name)} bytes): {error}. Copy or download it again, or take it "
-            "out."
-        ) from error
+def read_image_size(file_name: str) -> tuple[int, int]:
+    """Read (height, width) of the array that ``read_image`` returns; see ``read_header``."""
+    return read_header(file_name).size_hw
+
+
+def check_megapixels(size_hw: tuple[int, int], rules: ImageRules, name: str) -> None:
+    """Raise ValueError for a picture that is larger than is allowed."""
+    megapixels = math.prod(size_hw) / 1e6
+    if megapixels > rules.max_megapixels:
+        raise RefusedImage(
+            f"{name} is large: {size_hw[0]} x {size_hw[1]} (height x width), {megapixels:.1f} "
+            f"megapixels, and INPUT.MAX_MEGAPIXELS is {rules.max_megapixels}. Set "
+            f"INPUT.MAX_MEGAPIXELS {math.ceil(megapixels)} to read it (reading takes about "
+            f"{megapixels * 1e6 * _BYTES_PER_PIXEL / 2**30:.1f} GiB of memory), or cut it into "
+            "pieces."
+        )
+
+
+def _read_rgb(
+    file_name: str, rules: ImageRules, what: str, *, tell_others: bool = False
+) -> np.ndarray:
+    with opened(file_name, what) as image:
+        name = f"{what} {file_name!r}"
+        check_megapixels(stored_size(image), rules, name)
+        number = number_of_pictures(image) if tell_others else 1
+        if number > 1:
+            text = "%s holds %d pictures (%s): the first one is used."
+            logger.warning(text, name, number, image.format)
+        decoded = upright(image)
+    return to_rgb(decoded, rules.white_value, name)

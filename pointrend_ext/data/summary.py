@@ -1,6 +1,7 @@
 """What is in a data set, and what is wrong with it, before a training finds out."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from detectron2.structures import BoxMode
 
 from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco import causes
-from pointrend_ext.data.coco_dataset import audit_dataset
+from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
+from pointrend_ext.data.image_files import check_image_files
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
 from pointrend_ext.data.loading import load_dataset_dicts
 from pointrend_ext.data.mapper import build_mapper
+from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.seeding import seeded
 
 __all__ = ["DatasetSummary", "summarize_dataset"]
@@ -105,6 +108,12 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
     _read(cfg, summary, [records[i] for i in chosen])
+    read = {os.fspath(records[i]["file_name"]) for i in chosen}
+    others = [entry for entry in listed_images(name) if entry.file_name not in read]
+    try:
+        check_image_files(others, name, ImageRules.from_cfg(cfg))
+    except (ValueError, OSError) as error:
+        summary.problems.append(str(error))
     return summary
 
 

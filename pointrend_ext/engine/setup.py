@@ -12,6 +12,7 @@ from detectron2.utils.logger import setup_logger
 
 from pointrend_ext.data import (
     check_datasets,
+    check_images,
     check_label_maps,
     check_num_classes,
     fit_ignore_value,
@@ -27,7 +28,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
     sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
-    generated where there are none. Data sets are checked before a model is built.
+    generated where there are none. Data sets and their image files are checked before a model is
+    built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``.
@@ -58,6 +60,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         logger.info(note)
     cfg.freeze()
     check_num_classes(cfg, names)
+    if comm.get_local_rank() == 0:
+        check_images(cfg, names)
     check_label_maps(cfg, names)
     return cfg
 

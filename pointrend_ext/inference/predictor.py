@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, overload
 
-import cv2
 import numpy as np
 import torch
 from detectron2.config import CfgNode
@@ -16,6 +15,8 @@ from torch import nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
+from pointrend_ext.data.pixels import ImageRules, to_format
+from pointrend_ext.data.reading import pillow_to_rgb, read_image_rgb
 from pointrend_ext.engine.classes import Classes, find_classes
 from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
@@ -26,7 +27,6 @@ from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
-from pointrend_ext.visualization import image_to_rgb, read_image_rgb
 from pointrend_ext.visualization.instances import check_image
 
 __all__ = ["ImageLike", "Predictor", "build_predictor"]
@@ -74,6 +74,7 @@ class Predictor:
         check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
         self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
         self.classes = classes or Classes()
+        self.image_rules = ImageRules.from_cfg(cfg)
         self._augmentations = build_mapper(cfg, is_train=False).augmentations
 
     @classmethod
@@ -140,15 +141,22 @@ class Predictor:
             predictions += self._predict(images[first : first + self.batch_size])
         return predictions
 
+    def read_image(self, file_name: str | os.PathLike[str]) -> np.ndarray:
+        """Read a file as a training with this configuration does: (H, W, 3) uint8 RGB, upright.
+
+        Raises:
+            OSError: no such file.
+            ValueError: no picture, a broken one, or one that is too large.
+        """
+        return read_image_rgb(file_name, self.image_rules)
+
     def model_input(self, image_rgb: np.ndarray) -> dict[str, Any]:
         """Resize (H, W, 3) uint8 RGB as in an evaluation: ``image`` (3, h, w), ``INPUT.FORMAT``.
 
         Raises:
             ValueError: a picture too thin to be resized.
         """
-        is_rgb = self.cfg.INPUT.FORMAT == "RGB"
-        pixels = image_rgb if is_rgb else cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR)
-        augmented = T.AugInput(pixels)
+        augmented = T.AugInput(to_format(image_rgb, self.cfg.INPUT.FORMAT))
         try:
             self._augmentations(augmented)
         except ValueError as error:  # of Pillow
@@ -161,9 +169,18 @@ class Predictor:
         pixels = np.ascontiguousarray(augmented.image.transpose(2, 0, 1))
         return {"image": torch.as_tensor(pixels)}
 
+    def _load(self, image: ImageLike) -> tuple[np.ndarray, str]:
+        """Return pixels and name."""
+        if isinstance(image, (str, os.PathLike)):
+            return self.read_image(image), os.fspath(image)
+        if isinstance(image, Image.Image):
+            return pillow_to_rgb(image, self.image_rules), getattr(image, "filename", "")
+        check_image(image, "Predictor")
+        return image, ""
+
     @torch.no_grad()
     def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
-        bases = [Prediction(*_load(image), self.classes) for image in images]
+        bases = [Prediction(*self._load(image), self.classes) for image in images]
         inputs = [self.model_input(base.image) for base in bases]
         num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
         if isinstance(self.model, SemanticSegmentor):
@@ -189,16 +206,6 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
     """Build the model of ``add_model_arguments``; ``options`` of ``from_config`` come first."""
     named = {key: getattr(args, key) for key in ("config_file", "weights", "device", "opts")}
     return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
-
-
-def _load(image: ImageLike) -> tuple[np.ndarray, str]:
-    """Return pixels and name."""
-    if isinstance(image, (str, os.PathLike)):
-        return read_image_rgb(image), os.fspath(image)
-    if isinstance(image, Image.Image):
-        return image_to_rgb(image), getattr(image, "filename", "")
-    check_image(image, "Predictor")
-    return image, ""
 
 
 def _complete(

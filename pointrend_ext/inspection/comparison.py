@@ -11,6 +11,8 @@ import numpy as np
 
 from pointrend_ext.data.coco import picture_path
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.pixels import ANY_SIZE
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.evaluation.masks import decode_mask, mask_iou
 from pointrend_ext.evaluation.offline import InstanceData, SemanticData, find_data_set
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
@@ -22,7 +24,6 @@ from pointrend_ext.visualization import (
     draw_label_map,
     mark_window,
     pick_zoom_window,
-    read_image_rgb,
     stack_rows,
     titled_columns,
     write_image,
@@ -87,7 +88,7 @@ def write_comparisons(
     written = []
     for candidate in _take_turns(list(candidates))[:num_pictures]:
         path = output_dir / f"{Path(candidate.file_name).stem}.png"
-        write_image(path, candidate.draw(read_image_rgb(candidate.file_name)))
+        write_image(path, candidate.draw(read_image_rgb(candidate.file_name, ANY_SIZE)))
         written.append(path)
     return written
 

@@ -14,7 +14,6 @@ from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.point_steps import Recording, record_object
 from pointrend_ext.modeling import PointRendROIMaskHead
-from pointrend_ext.visualization import read_image_rgb
 
 __all__ = ["record_shown_points"]
 
@@ -64,7 +63,7 @@ def _points_of(
             "The evaluation names no image files, so that no model can be run again. Evaluate with "
             "--images, or a registered data set."
         )
-    model_input = predictor.model_input(read_image_rgb(shown.example.image_file))
+    model_input = predictor.model_input(predictor.read_image(shown.example.image_file))
     rows, columns = shown.true.shape
     scale = np.array([columns, rows]) / model_input["image"].shape[:0:-1]  # (x, y)
     mask = shown.masks[name]

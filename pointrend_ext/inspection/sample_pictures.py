@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Instances
 
+from pointrend_ext.data.pixels import from_format
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.layers import box_to_px
@@ -69,8 +70,7 @@ def draw_sample(
 def seen_image(model_input: Mapping[str, Any], cfg: CfgNode) -> np.ndarray:
     """Return the image that a model is given, ``image`` (3, H, W), as (H, W, 3) uint8 RGB."""
     pixels = model_input["image"].numpy().transpose(1, 2, 0)
-    pixels = pixels if cfg.INPUT.FORMAT == "RGB" else pixels[:, :, ::-1]
-    return np.ascontiguousarray(pixels).clip(0, 255).astype(np.uint8)
+    return from_format(pixels, cfg.INPUT.FORMAT)
 
 
 def _with_bitmasks(instances: Instances) -> Instances:

@@ -4,17 +4,13 @@ Needs NumPy, OpenCV and Pillow, and torchvision for flows. The frame of all coor
 documented in ``shapes``.
 """
 
+from typing import Any
+
 from pointrend_ext.visualization.colors import class_colors, colors_of, distinct_colors
 from pointrend_ext.visualization.compare import Column, compare_panel, mark_window, zoom_panel
 from pointrend_ext.visualization.flow import draw_flow, flow_colors, flow_panel
 from pointrend_ext.visualization.instances import draw_instances
-from pointrend_ext.visualization.io import (
-    encode_png,
-    image_to_rgb,
-    read_image_rgb,
-    write_gif,
-    write_image,
-)
+from pointrend_ext.visualization.io import encode_png, write_gif, write_image
 from pointrend_ext.visualization.layers import (
     Layer,
     draw_label_map,
@@ -51,13 +47,11 @@ __all__ = [
     "encode_png",
     "flow_colors",
     "flow_panel",
-    "image_to_rgb",
     "label_layer",
     "mark_window",
     "mask_contours",
     "pick_zoom_window",
     "probability_layer",
-    "read_image_rgb",
     "stack_rows",
     "subdivision_frames",
     "subdivision_strip",
@@ -66,3 +60,12 @@ __all__ = [
     "write_image",
     "zoom_panel",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Find ``read_image_rgb``, which has moved, where earlier scripts look for it."""
+    if name != "read_image_rgb":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pointrend_ext.data.reading import read_image_rgb
+
+    return read_image_rgb

@@ -1,17 +1,14 @@
-"""Reading and writing pictures, with errors that name the file."""
+"""Writing pictures, with errors that name the file."""
 
 import io
-import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pointrend_ext.visualization.canvas import check_image
-
-logger = logging.getLogger(__name__)
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -61,46 +58,3 @@ def encode_png(picture: np.ndarray) -> bytes:
     data = io.BytesIO()
     Image.fromarray(picture).save(data, "png")
     return data.getvalue()
-
-
-def read_image_rgb(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture upright, as its EXIF orientation says.
-
-    Grey, palette and CMYK pictures are converted to RGB, transparency is dropped, and 16-bit grey
-    keeps its upper eight bits. Of an animation, or of several pages, the first picture is read, and
-    a warning says so.
-
-    Args:
-        path: any format that Pillow reads.
-
-    Returns:
-        (H, W, 3) uint8, RGB, writable.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not a picture, or empty, broken or cut off; the message names it.
-    """
-    data = Path(path).read_bytes()
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            if getattr(opened, "is_animated", False) and opened.format != "MPO":
-                text = "%s holds %d pictures (%s): the first one is used."
-                logger.warning(text, path, getattr(opened, "n_frames", 0), opened.format)
-            return image_to_rgb(opened)
-    except Exception as error:  # Pillow's decoders raise many types on broken files
-        raise ValueError(
-            f"read_image_rgb: {path} ({len(data)} bytes) cannot be read as a picture: {error}"
-        ) from error
-
-
-def image_to_rgb(image: Image.Image) -> np.ndarray:
-    """Convert a Pillow image of any mode as ``read_image_rgb`` does: (H, W, 3) uint8, writable."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.int64)
-        image = Image.fromarray(np.clip(wide >> 8, 0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        values = values * 255 if values.max(initial=0) <= 1 else values  # 0 to 1, or 0 to 255
-        image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
-    return np.array(image.convert("RGB"))

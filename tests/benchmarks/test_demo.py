@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from benchmarks import demo, options
-from pointrend_ext.visualization import read_image_rgb, write_image
+from pointrend_ext.data.reading import read_image_rgb
+from pointrend_ext.visualization import write_image
 from tests.tiny_models import TINY
 
 

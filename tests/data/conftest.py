@@ -2,10 +2,12 @@
 
 import itertools
 import json
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 from detectron2.data.datasets import register_coco_instances
+from detectron2.utils import logger as detectron2_logger
 
 from pointrend_ext.data.toy import generate_toy_data
 from pointrend_ext.engine import load_cfg
@@ -15,6 +17,12 @@ from tests.data.builders import HEIGHT, WIDTH, annotation, write_image
 @pytest.fixture(autouse=True)
 def _catalogs(own_catalogs):
     pass
+
+
+@pytest.fixture(autouse=True)
+def _say_again(monkeypatch):
+    """Let every test see the messages that a process tells once."""
+    monkeypatch.setattr(detectron2_logger, "_LOG_COUNTER", Counter())
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_polygon_with_two_points(cfg, coco, caplog):
         ("truncated", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("truncated for a worker", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("empty", ValueError, r"Image '.*1\.jpg' is .*\(0 bytes\)"),
-        ("size", ValueError, r"1\.jpg, got \(30, 40\), expect \(60, 40\)"),
+        ("size", ValueError, r"1\.jpg. has 40 x 30 .* states 40 x 60"),
     ],
 )
 def test_damaged_image_is_named(cfg, coco, damage, error, message):

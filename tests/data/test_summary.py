@@ -96,3 +96,13 @@ def test_label_maps_and_empty_images():
     rows = draw_sample(empty, cfg, info)[-40:, -60:]
     assert rows[5, 5].tolist() == [90, 90, 30]  # ignored
     assert rows[39, 0].tolist() == [145, 45, 15]
+
+
+def test_images_beyond_those_that_are_read_are_there(coco, cfg):
+    data = coco(num_images=4)
+    (data.images / "2.jpg").unlink()
+    read = summarize_dataset(cfg, data.name, max_read=2)  # the first and the last
+    assert read.num_read == 2
+    assert len(read.problems) == 2
+    assert "no object of the classes gear" in read.problems
+    assert any("1 of 2 image files is not there" in p and "2.jpg" in p for p in read.problems)

@@ -77,6 +77,26 @@ def test_mistakes(tiny_run, described, key, value, message):
         setup_cfg(tiny_run(opts=[*described(), key, value]))
 
 
+@pytest.mark.parametrize(("words", "split"), [([], "train"), ([], "val"), (["--eval-only"], "val")])
+def test_a_missing_image_is_found_at_the_start(
+    tiny_run, described, toy_root, tmp_path, words, split
+):
+    content = json.loads((toy_root / f"toy/annotations/instances_{split}.json").read_text())
+    content["images"][-1]["file_name"] = "gone.jpg"
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    splits = {
+        name: {"images": name, "annotations": f"annotations/instances_{name}.json"}
+        for name in ("train", "val")
+    }
+    splits[split]["annotations"] = str(tmp_path / "a.json")
+    opts = described(splits=splits)
+    number = len(content["images"])
+    with pytest.raises(FileNotFoundError, match=rf"'mine_{split}': 1 of {number} .*gone\.jpg"):
+        setup_cfg(tiny_run(*words, opts=opts))
+    if split == "train":
+        setup_cfg(tiny_run("--eval-only", opts=opts))  # which does not need it
+
+
 @pytest.mark.parametrize("ending", ["whole", "interrupted", "failed"])
 def test_how_a_training_ends(tiny_run, described, toy_root, tmp_path, ending):
     content = json.loads((toy_root / "toy/annotations/instances_train.json").read_text())

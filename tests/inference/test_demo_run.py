@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.inference.demo import (
     DemoOptions,
     Input,
@@ -21,7 +22,7 @@ from pointrend_ext.inference.demo import (
 from pointrend_ext.inference.demo import run as run_module
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import Video
-from pointrend_ext.visualization import read_image_rgb, write_image
+from pointrend_ext.visualization import write_image
 
 SIZE_HW = (40, 56)
 

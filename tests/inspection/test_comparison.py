@@ -7,11 +7,12 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.inspection import comparison
 from pointrend_ext.inspection.comparison import write_comparisons
-from pointrend_ext.visualization import read_image_rgb, write_image
+from pointrend_ext.visualization import write_image
 from tests.toy_instances import rle
 
 NAME, SIZE_HW = "two_classes_to_compare", (60, 80)

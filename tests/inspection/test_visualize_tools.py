@@ -6,9 +6,10 @@ import torch
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.modeling import build_model
 
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.modeling.alignment import record_flows
-from pointrend_ext.visualization import flow_panel, read_image_rgb, write_image
+from pointrend_ext.visualization import flow_panel, write_image
 from tests.tiny_models import TINY
 
 CONFIG = "Toy/pointrend_rcnn_toy.yaml"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointrend_ext.visualization import encode_png, read_image_rgb, write_gif, write_image
+from pointrend_ext.data.reading import read_image_rgb
+from pointrend_ext.visualization import encode_png, write_gif, write_image
 
 
 @pytest.mark.parametrize("name", ["a.png", "new/deep folder/ä.PNG"])

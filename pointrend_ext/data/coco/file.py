@@ -44,6 +44,7 @@ class CocoSummary:
         class_names: in ascending order of the category ids, Detectron2's order.
         contiguous_ids: that order, by category id.
         findings: what was left out, changed or noted.
+        images: file name below the folder of the images and (H, W) of each.
     """
 
     path: str
@@ -51,6 +52,7 @@ class CocoSummary:
     class_names: tuple[str, ...]
     contiguous_ids: dict[Any, int]
     findings: Findings
+    images: tuple[tuple[str, tuple[int, int]], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +158,8 @@ def _read(path: str, version: list[Any]) -> CocoFile:
         raise ValueError(f"Annotation file {path!r} is not valid: {error}.") from error
     contiguous = {category_id: index for index, category_id in enumerate(class_names)}
     names = tuple(class_names.values())
-    summary = CocoSummary(path, findings.num_checked, names, contiguous, findings)
+    files = tuple((image.get("file_name", ""), sizes_hw[image["id"]]) for image in images)
+    summary = CocoSummary(path, findings.num_checked, names, contiguous, findings, files)
     return CocoFile(summary, images, categories, annotations, sizes_hw)
 
 

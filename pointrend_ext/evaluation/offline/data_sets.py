@@ -128,7 +128,7 @@ def data_set_of_annotations(
 def _semantic_data(name: str) -> SemanticData:
     metadata = MetadataCatalog.get(name)
     names, label_of_category = named_labels(metadata)
-    records = load_registered(name)
+    records, _ = load_registered(name)
     report = report_named(name, names, metadata.ignore_label, records)
     if report is not None and report.errors:
         raise ValueError(f"The data set {name!r} {report.errors[0]}")

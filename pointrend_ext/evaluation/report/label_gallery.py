@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.pixels import ANY_SIZE
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.offline.record import Evaluation, ImageExample
@@ -21,7 +23,6 @@ from pointrend_ext.visualization import (
     draw_label_map,
     mark_window,
     pick_zoom_window,
-    read_image_rgb,
     stack_rows,
     titled_columns,
 )
@@ -63,7 +64,7 @@ def _picture(
     example: ImageExample,
     colors: np.ndarray,
 ) -> np.ndarray:
-    image, shown = read_image_rgb(example.image_file), [true, *maps.values()]
+    image, shown = read_image_rgb(example.image_file, ANY_SIZE), [true, *maps.values()]
     masks = [labels == label for labels in shown]
     edge = max(16, round(_ZOOM_SHARE * min(true.shape)))
     window = pick_zoom_window(masks[1], masks[-1] if len(masks) > 2 else masks[0], masks[0], edge)

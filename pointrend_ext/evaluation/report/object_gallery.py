@@ -4,17 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pointrend_ext.data.pixels import ANY_SIZE
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.offline.record import Evaluation, FoundObject
 from pointrend_ext.evaluation.report.pictures import CELL_PX, GAP_PX, model_colors_rgb, window_row
 from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row, points_sentence
 from pointrend_ext.evaluation.report.shown_objects import ShownObject, shown_objects
-from pointrend_ext.visualization import (
-    mark_window,
-    pick_zoom_window,
-    read_image_rgb,
-    stack_rows,
-)
+from pointrend_ext.visualization import mark_window, pick_zoom_window, stack_rows
 
 __all__ = ["object_pictures"]
 
@@ -37,7 +34,7 @@ def object_pictures(
         if example.image_file is None:
             image = np.full((*shown.true.shape, 3), 128, np.uint8)
         else:
-            image = read_image_rgb(example.image_file)
+            image = read_image_rgb(example.image_file, ANY_SIZE)
         found = [f"{n} has score {f.score:.2f}" for n, f in example.models.items() if f is not None]
         caption = f"{example.class_name}, image {example.image_id}. "
         caption += f"{', '.join(found) or 'Not found'}. {points_sentence(example, points or {})}"

@@ -16,7 +16,7 @@ from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 from pointrend_ext.inference.prediction import Prediction, class_filter
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.visualization import read_image_rgb, titled_columns, write_image
+from pointrend_ext.visualization import titled_columns, write_image
 
 __all__ = ["DemoOptions", "DemoReport", "run_demo"]
 
@@ -83,8 +83,15 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     be read or processed are among the failures of the report.
 
     Raises:
-        ValueError: classes to keep that the model does not know.
+        ValueError: classes to keep that the model does not know, or models that read files of
+            pictures by different rules.
     """
+    rules = {predictor.image_rules for predictor in options.predictors.values()}
+    if len(rules) > 1:
+        raise ValueError(
+            "The models differ in INPUT.MAX_MEGAPIXELS or INPUT.WHITE_VALUE, but are shown the "
+            "same pictures: set these keys alike in their configurations."
+        )
     for predictor in options.predictors.values():
         class_filter(predictor.classes, options.classes)  # fails before the first image, if at all
     report = DemoReport()
@@ -100,13 +107,14 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
 
 
 def _pictures(pictures: Sequence[Input], options: DemoOptions, report: DemoReport) -> None:
+    reader = next(iter(options.predictors.values()))
     bar = tqdm(total=len(pictures), unit="image", disable=not (options.progress and pictures))
     with bar, logging_redirect_tqdm():  # messages do not tear the bar
         for first in range(0, len(pictures), options.batch_size):
             chunk, batch = pictures[first : first + options.batch_size], []
             for picture in chunk:
                 with report.noting_failure(picture):
-                    batch.append((picture, read_image_rgb(picture.path)))
+                    batch.append((picture, reader.read_image(picture.path)))
             _batch(batch, options, report)
             bar.update(len(chunk))
 
