@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pointrend_ext.data import check_datasets, check_num_classes, register_datasets
+from pointrend_ext.engine.checks import check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
@@ -21,7 +22,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
     sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
-    generated where there are none. Data sets are checked before a model is built.
+    generated where there are none. The configuration is checked before anything is written or
+    read, data sets before a model is built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``.
@@ -29,10 +31,11 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     Raises:
         FileNotFoundError: no such configuration, weights or description, or a data set without its
             files.
-        ValueError: an unknown key, a request that this machine cannot serve, a description that is
-            not valid, or a data set that does not fit the model.
+        ValueError: an unknown key, a value out of its range, a request that this machine cannot
+            serve, a description that is not valid, or a data set that does not fit the model.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
+    check_values(cfg, training=not args.eval_only)
     notes += use_cpu_if_needed(cfg)
     _check_num_gpus(args.num_gpus)
     check_weights(cfg.MODEL.WEIGHTS)
@@ -44,6 +47,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     logger = logging.getLogger(__name__)
     for note in notes:
         logger.info(note)
+    if not args.eval_only:
+        warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
     check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)

@@ -8,6 +8,7 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from pointrend_ext.config import add_pointrend_config
+from pointrend_ext.modeling.recording import Reads, RecordingNode
 
 __all__ = ["build_checked_model"]
 
@@ -52,8 +53,9 @@ def build_checked_model(
         ValueError: keys below ``MODEL`` that this package adds, differ from their default and were
             not read, with what to change.
     """
-    reads: set[str] = set()
-    model = build(_RecordingNode.of(cfg, reads.add))
+    recording = Reads()
+    model = build(RecordingNode.of(cfg, recording))
+    reads = recording.keys
     theirs, ours = get_cfg(), get_cfg()
     add_pointrend_config(ours)
     added = dict(_leaves(ours.MODEL))
@@ -71,29 +73,6 @@ def build_checked_model(
     if problems:
         raise ValueError("\n".join(problems))
     return model
-
-
-class _RecordingNode(CfgNode):
-    """A node that notes the full names of the keys read from it, or from a clone of it."""
-
-    @classmethod
-    def of(cls, node: CfgNode, note: Callable[[str], None], prefix: str = "") -> "_RecordingNode":
-        recording = cls()
-        for key, value in node.items():
-            is_node = isinstance(value, CfgNode)
-            value = cls.of(value, note, f"{prefix}{key}.") if is_node else value
-            dict.__setitem__(recording, key, value)
-        # a method of a set, which deepcopy leaves as it is: clones note into the same set
-        recording.__dict__.update(node.__dict__, _note=note, _prefix=prefix)
-        return recording
-
-    def __getitem__(self, key: str) -> Any:
-        self._note(self._prefix + key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._note(self._prefix + key)
-        return super().get(key, default)
 
 
 def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,83 @@
+"""Reading YAML and JSON that refuses what the usual loaders pass over: a key that is given twice.
+
+``yaml.safe_load`` and ``json.loads`` take the last of two equal keys and say nothing.
+"""
+
+import json
+from typing import Any
+
+import yaml
+
+__all__ = ["load_json", "load_yaml"]
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """Read one YAML document.
+
+    Args:
+        text: the content.
+        source: what messages begin with, such as ``"Config 'my.yaml'"``.
+
+    Raises:
+        ValueError: it is no YAML, or a key is repeated, or a tab stands where YAML has spaces; one
+            sentence with the line.
+    """
+    try:
+        # Of bytes, Reader would guess the encoding; a text may begin with a byte order mark.
+        return yaml.load(text, _StrictLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source}: {_sentence(error)}") from None
+    except RecursionError:
+        raise ValueError(f"{source}: it is nested too deeply to be read.") from None
+    except ValueError as error:  # of a date that does not exist, for example
+        raise ValueError(f"{source}: a value cannot be read: {error}.") from None
+
+
+def load_json(text: str, source: str) -> Any:
+    """Read JSON; see ``load_yaml``."""
+    try:
+        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Any, Any]:
+        # Before ``super`` merges "<<", whose keys may be replaced on purpose.
+        first_lines: dict[Any, int] = {}
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key_node, yaml.ScalarNode):
+                continue
+            is_merge = key_node.tag == "tag:yaml.org,2002:merge"
+            key = "<<" if is_merge else self.construct_object(key_node)
+            line = key_node.start_mark.line + 1
+            if key in first_lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key!r} is given twice, in line {first_lines[key]} and in "
+                    f"line {line}; only one of them could count. Take one out"
+                )
+            first_lines[key] = line
+        return super().construct_mapping(node, deep)
+
+
+def _sentence(error: yaml.YAMLError) -> str:
+    """Say in words of the file what YAML says of its scanner."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if problem is None:
+        return f"it is no text that YAML can hold: {' '.join(str(error).split())}."
+    if mark is None:
+        return f"{problem}."
+    where = f"line {mark.line + 1}, column {mark.column + 1}"
+    if "'\\t'" in problem:
+        return f"{where} holds a tab, but YAML is indented with spaces alone. Replace the tab."
+    context = getattr(error, "context", None)
+    return f"{where}: {problem}{f' ({context})' if context else ''}. Is it valid YAML?"
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {key!r} is given twice; only one could count. Take one out.")
+        result[key] = value
+    return result
