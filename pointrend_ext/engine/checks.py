@@ -138,7 +138,7 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
         steps = list(solver.STEPS)
         counted = [step for step in steps if step <= solver.MAX_ITER]
         if steps != sorted(set(steps)) or (steps and steps[0] < 1):
-            yield f"SOLVER.STEPS is {solver.STEPS}; iterations above 0 in ascending order are needed."
+            yield f"SOLVER.STEPS is {solver.STEPS}; it must be iterations in ascending order."
         elif solver.MAX_ITER in steps or len(counted) >= solver.MAX_ITER:
             yield (
                 f"SOLVER.STEPS is {solver.STEPS}, but the training ends after SOLVER.MAX_ITER "

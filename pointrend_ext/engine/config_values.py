@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = ["fitting_value"]
 
+_SHOWN = 200  # characters of a value in a message
 _YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MAY_BE_INFINITE = ("SOLVER.CLIP_GRADIENTS.NORM_TYPE",)
 _ANY_ITEMS = ("TEST.EXPECTED_RESULTS",)
@@ -47,8 +48,13 @@ def fitting_value(key: str, value: Any, default: Any, *, file: str = "") -> Any:
         written = _written(_suggestion(literal, example), in_file=bool(file))
         line = f"{key.split('.')[-1]}: {written}" if file else f"{key} {written}"
         raise ValueError(
-            f"{where}{key} is {value!r}, but {need} is needed. Write it like this: {line}"
+            f"{where}{key} is {_short(value)}, but {need} is needed. Write it like this: {line}"
         ) from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _literal(value: Any) -> Any:

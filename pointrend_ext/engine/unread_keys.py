@@ -34,15 +34,21 @@ NEVER_READ = {
 }
 READ_ELSEWHERE = {
     "VERSION": "when the file is read",
-    "OUTPUT_DIR": "by default_setup, from a dump",
-    "SEED": "by default_setup, from a dump",
     "CUDNN_BENCHMARK": "by default_setup, from a dump",
+    "MODEL.WEIGHTS": "when weights are loaded",
+    "DATASETS.DESCRIPTIONS": "by setup_cfg",
+    "DATASETS.TEST": "by setup_cfg",
     "INPUT.MAX_SIZE_TEST": "by the evaluation",
     "INPUT.MIN_SIZE_TEST": "by the evaluation",
     "TEST.AP_STAR_FILE": "by the evaluation",
     "TEST.BOUNDARY": "by the evaluation",
     "TEST.EXPECTED_RESULTS": "after the evaluation",
 }
+READ_WITH = {
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": "SOLVER.CLIP_GRADIENTS.CLIP_TYPE",
+    "SOLVER.CLIP_GRADIENTS.NORM_TYPE": "SOLVER.CLIP_GRADIENTS.CLIP_TYPE",
+}
+"""Keys that are read in the first iteration, by what was built when the other key was read."""
 _SWITCHES = {
     "DATALOADER.REPEAT": "DATALOADER.SAMPLER_TRAIN RepeatFactorTrainingSampler",
     "DATASETS.PRECOMPUTED": "MODEL.LOAD_PROPOSALS True",
@@ -99,6 +105,7 @@ def check_reads(cfg: CfgNode) -> None:
     if not isinstance(cfg, RecordingNode):
         return
     stated, read, defaults = cfg.reads.stated, set(cfg.reads.keys), _defaults()
+    read |= {key for key, other in READ_WITH.items() if other in read}
     unread = [key for key in stated if key in defaults and key not in {*read, *READ_ELSEWHERE}]
     in_model = [key for key in unread if key.startswith("MODEL.")]
     words = [key for key in unread if not stated[key] and key not in in_model]
