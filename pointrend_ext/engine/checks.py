@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
@@ -151,9 +152,27 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
             f"SOLVER.BASE_LR_END is {solver.BASE_LR_END}; it must be from 0 to SOLVER.BASE_LR, "
             f"which is {solver.BASE_LR}."
         )
+    yield from _batch_problems(cfg)
     sizes = cfg.INPUT.MIN_SIZE_TRAIN
     if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
         yield (
             f"INPUT.MIN_SIZE_TRAIN is {sizes}, but INPUT.MIN_SIZE_TRAIN_SAMPLING is 'range': the "
             "smallest and the largest size are needed."
+        )
+
+
+def _batch_problems(cfg: CfgNode) -> Iterator[str]:
+    node = cfg.MODEL.SEM_SEG_HEAD
+    names = (node.NAME, cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME)
+    name = names[1] if node.NAME == "PointRendSemanticHead" else names[0]
+    if name != "SFNetHead" or cfg.MODEL.META_ARCHITECTURE not in SEMANTIC_ARCHITECTURES:
+        return
+    batch = cfg.SOLVER.IMS_PER_BATCH
+    if node.NORM == "BN":
+        batch //= comm.get_world_size()
+    if batch == 1 and node.NORM.endswith("BN"):
+        yield (
+            f"SFNetHead normalises maps of one cell over the batch, but has one image for it "
+            f"(SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}, MODEL.SEM_SEG_HEAD.NORM "
+            f"{node.NORM}). Take two images per GPU or more, SyncBN on several GPUs, or NORM GN."
         )

@@ -20,6 +20,8 @@ from pointrend_ext.data import (
 from tests.data.builders import annotation, semantic, square, without
 
 BOXED = without(annotation(), "segmentation")
+PLAIN = ("MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead", "INPUT.MASK_FORMAT", "polygon")
+RUNS = annotation(segmentation={"size": [40, 60], "counts": [500, 100, 1800]})
 
 
 def train_items(cfg, data, mapper=None):
@@ -150,6 +152,11 @@ def test_workers_count_into_the_same_counter(cfg, coco):
         ([], (), r"test_set_0.*' has no image, or none with an annotation"),
         ([annotation(iscrowd=1)], (), r"test_set_0.*' has no image, or none with an annotation"),
         ([BOXED], (), r"no segmentation in any of 1 annot.* MODEL\.MASK_ON is True"),
+        (
+            [annotation(), RUNS, RUNS],
+            PLAIN,
+            "2 of 3 masks as run le.*FORMAT bitmask",
+        ),
         ([annotation()], ("MODEL.ROI_HEADS.NUM_CLASSES", 3), "CLASSES is 3, but .* has 2 classes"),
     ],
 )

@@ -96,6 +96,22 @@ def test_steps(steps, max_iter, words):
     return None
 
 
+@pytest.mark.parametrize(
+    ("batch", "norm", "is_right"),
+    [(2, "BN", True), (1, "BN", False), (1, "SyncBN", False), (1, "GN", True), (1, "", True)],
+)
+@pytest.mark.parametrize("config", ["Toy/pointrend_sfnet_toy.yaml", "Toy/sfnet_toy.yaml"])
+def test_one_image_for_the_statistics_of_sfnet(config, batch, norm, is_right):
+    opts = ["SOLVER.IMS_PER_BATCH", batch, "MODEL.SEM_SEG_HEAD.NORM", norm]
+    cfg = load_cfg(config, opts)
+    check_values(cfg, training=False)
+    if is_right:
+        return check_values(cfg, training=True)
+    with pytest.raises(ValueError, match=r"SFNetHead normalises .*IMS_PER_BATCH 1, .*two images"):
+        check_values(cfg, training=True)
+    return None
+
+
 def test_a_range_of_sizes_has_two_ends():
     opts = ["INPUT.MIN_SIZE_TRAIN_SAMPLING", "range", "INPUT.MIN_SIZE_TRAIN"]
     check_values(load_cfg(INSTANCE, [*opts, (64, 96)]), training=True)
