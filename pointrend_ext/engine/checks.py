@@ -1,7 +1,7 @@
 """Checks of the values of a configuration, before any data is read."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -10,59 +10,11 @@ from detectron2.utils import comm
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 from pointrend_ext.data.semantic_augmentation import check_crop
+from pointrend_ext.engine.value_ranges import ALWAYS, CHANNELS, TRAINING
 
 __all__ = ["check_values", "warn_of_schedule"]
 
 logger = logging.getLogger(__name__)
-
-_Rule = tuple[str, Callable[[Any], bool], str]
-_SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR", "WarmupPolyLR")
-
-
-def _at_least(number: float) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value >= number, f"at least {number}"
-
-
-def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in names, f"one of {', '.join(names)}"
-
-
-_ABOVE_0 = (lambda value: value > 0, "above 0")
-_SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
-_SIZES = (lambda value: len(value) > 0 and min(value) >= 1, "one size in pixels or more")
-_ALWAYS: tuple[_Rule, ...] = (
-    ("OUTPUT_DIR", *(lambda value: bool(value.strip()), "a folder")),
-    ("DATALOADER.NUM_WORKERS", *_at_least(0)),
-    ("INPUT.MASK_FORMAT", *_one_of("polygon", "bitmask")),
-    ("INPUT.MIN_SIZE_TEST", *(lambda value: value >= 0, "at least 1, or 0 to leave images be")),
-    ("INPUT.MAX_SIZE_TEST", *_at_least(1)),
-    ("TEST.DETECTIONS_PER_IMAGE", *_at_least(1)),
-    ("MODEL.PIXEL_STD", *(lambda value: all(v > 0 for v in value), "above 0 for every channel")),
-)
-_TRAINING: tuple[_Rule, ...] = (
-    ("DATASETS.TRAIN", *(lambda value: len(value) > 0, "one data set or more")),
-    ("SOLVER.MAX_ITER", *_at_least(1)),
-    ("SOLVER.IMS_PER_BATCH", *_at_least(1)),
-    ("SOLVER.BASE_LR", *_ABOVE_0),
-    ("SOLVER.GAMMA", *_ABOVE_0),
-    ("SOLVER.MOMENTUM", *(lambda value: 0 <= value < 1, "at least 0 and below 1")),
-    ("SOLVER.WEIGHT_DECAY", *_at_least(0)),
-    ("SOLVER.WEIGHT_DECAY_NORM", *_at_least(0)),
-    ("SOLVER.BIAS_LR_FACTOR", *_at_least(0)),
-    ("SOLVER.CHECKPOINT_PERIOD", *_at_least(1)),
-    ("SOLVER.LR_SCHEDULER_NAME", *_one_of(*_SCHEDULERS)),
-    ("SOLVER.WARMUP_METHOD", *_one_of("linear", "constant")),
-    ("SOLVER.WARMUP_ITERS", *_at_least(0)),
-    ("SOLVER.WARMUP_FACTOR", *_SHARE),
-    ("SOLVER.POLY_LR_CONSTANT_ENDING", *_SHARE),
-    ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", *_one_of("value", "norm")),
-    ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", *_ABOVE_0),
-    ("TEST.EVAL_PERIOD", *_at_least(0)),
-    ("INPUT.MIN_SIZE_TRAIN", *_SIZES),
-    ("INPUT.MAX_SIZE_TRAIN", *_at_least(1)),
-    ("INPUT.MIN_SIZE_TRAIN_SAMPLING", *_one_of("choice", "range")),
-    ("INPUT.RANDOM_FLIP", *_one_of("horizontal", "vertical", "none")),
-)
 
 
 def check_values(cfg: CfgNode, *, training: bool) -> None:
@@ -97,7 +49,7 @@ def warn_of_schedule(cfg: CfgNode) -> None:
 
 
 def _problems(cfg: CfgNode, training: bool) -> Iterator[str]:
-    for key, is_allowed, allowed in (*_ALWAYS, *(_TRAINING if training else ())):
+    for key, is_allowed, allowed in (*ALWAYS, *(TRAINING if training else ())):
         value: Any = cfg
         for part in key.split("."):
             value = dict.__getitem__(value, part)  # a check is no use of a key: nothing is noted
@@ -109,11 +61,25 @@ def _problems(cfg: CfgNode, training: bool) -> Iterator[str]:
             f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} numbers, but MODEL.PIXEL_STD has "
             f"{len(cfg.MODEL.PIXEL_STD)}: both need one per channel of INPUT.FORMAT."
         )
+    channels = CHANNELS[cfg.INPUT.FORMAT]
+    if channels not in (1, len(cfg.MODEL.PIXEL_MEAN)):  # one is repeated for all
+        yield (
+            f"INPUT.FORMAT {cfg.INPUT.FORMAT} has {channels} channels, but MODEL.PIXEL_MEAN and "
+            f"PIXEL_STD have {len(cfg.MODEL.PIXEL_MEAN)} numbers: they need one per channel."
+        )
     for split in ("TRAIN", "TEST"):
         names = list(cfg.DATASETS[split])
+        files = list(cfg.DATASETS[f"PROPOSAL_FILES_{split}"])
+        if cfg.MODEL.LOAD_PROPOSALS and len(files) != len(names):
+            yield (
+                f"MODEL.LOAD_PROPOSALS is True, but DATASETS.PROPOSAL_FILES_{split} names "
+                f"{len(files)} files for {len(names)} data sets: name one file per data set."
+            )
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice and (split == "TEST" or training):
             yield f"DATASETS.{split} names {twice!r} twice. Name it once."
+    if cfg.TEST.EXPECTED_RESULTS and not cfg.DATASETS.TEST:
+        yield "TEST.EXPECTED_RESULTS is set, but DATASETS.TEST is empty: name a data set."
     if training:
         yield from _schedule_problems(cfg)
     elif not cfg.DATASETS.TEST:
@@ -134,7 +100,12 @@ def _class_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
-    solver = cfg.SOLVER
+    solver, world = cfg.SOLVER, cfg.SOLVER.REFERENCE_WORLD_SIZE
+    if world < 0 or (world and solver.IMS_PER_BATCH % world):
+        yield (
+            f"SOLVER.REFERENCE_WORLD_SIZE is {world}; it must be 0, or a divisor of "
+            f"SOLVER.IMS_PER_BATCH, which is {solver.IMS_PER_BATCH}."
+        )
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         steps = list(solver.STEPS)
         counted = [step for step in steps if step <= solver.MAX_ITER]

@@ -41,7 +41,8 @@ class SemanticEvaluator(SemSegEvaluator):
 
     Raises:
         KeyError: A record has no label map.
-        ValueError: The metadata misses a key, an unknown metric, or labels without an id in the metadata.
+        ValueError: The metadata misses a key, an unknown metric, or labels without an id in the
+            metadata.
     """
 
     def __init__(

@@ -13,18 +13,19 @@ class Reads:
     """The keys that were read, by every clone of a configuration too.
 
     Attributes:
-        keys: dotted names of values, and of the sections on the way.
+        keys: dotted names of values, and of the sections on the way; the last one was read last.
         stated: names that a user stated, and the file; "" for the command line.
         outer: notes as well.
     """
 
-    keys: set[str] = field(default_factory=set)
+    keys: dict[str, None] = field(default_factory=dict)
     stated: dict[str, str] = field(default_factory=dict)
     outer: "Reads | None" = None
 
     def note(self, key: str) -> None:
         """Take down that a key was read."""
-        self.keys.add(key)
+        self.keys.pop(key, None)
+        self.keys[key] = None
         if self.outer is not None:
             self.outer.note(key)
 

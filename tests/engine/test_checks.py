@@ -32,10 +32,18 @@ TRAINING = [  # key, value, words of the message
     ("INPUT.RANDOM_FLIP", "both", "one of horizontal, vertical, none"),
     ("DATASETS.TRAIN", (), "one data set or more"),
     ("DATASETS.TRAIN", ("a", "b", "a"), "names 'a' twice"),
+    ("SOLVER.REFERENCE_WORLD_SIZE", 3, "0, or a divisor of SOLVER.IMS_PER_BATCH, which is 4"),
     ("SOLVER.BASE_LR_END", 1.0, "from 0 to SOLVER.BASE_LR, which is 0.015"),
 ]
 ALWAYS = [
     ("OUTPUT_DIR", " ", "a folder"),
+    ("MODEL.DEVICE", "gpu", "a device of this machine"),
+    ("MODEL.DEVICE", "cuda:x", "a device of this machine"),
+    ("INPUT.FORMAT", "GBR", "one of .*BGR, CMYK"),
+    ("INPUT.FORMAT", "RGBA", "has 4 channels, but MODEL.PIXEL_MEAN and PIXEL_STD have 3"),
+    ("TEST.EXPECTED_RESULTS", [5], r"a list of \[task, metric, value, tolerance\]"),
+    ("TEST.EXPECTED_RESULTS", [["bbox", "AP", "1", 1]], r"a list of \[task"),
+    ("MODEL.LOAD_PROPOSALS", True, "names 0 files for 1 data sets"),
     ("DATALOADER.NUM_WORKERS", -1, "at least 0"),
     ("INPUT.MASK_FORMAT", "rle", "one of polygon, bitmask"),
     ("INPUT.MIN_SIZE_TEST", -1, "at least 1, or 0"),
@@ -64,6 +72,27 @@ def test_values_of_an_evaluation(key, value, words):
 @pytest.mark.parametrize(("key", "value", "words"), TRAINING)
 def test_an_evaluation_does_not_mind_what_it_has_no_use_for(key, value, words):
     check_values(load_cfg(INSTANCE, [key, value]), training=False)
+
+
+@pytest.mark.parametrize(
+    "opts",
+    [
+        ["INPUT.FORMAT", "L"],  # is repeated for three channels
+        ["INPUT.FORMAT", "L", "MODEL.PIXEL_MEAN", [1], "MODEL.PIXEL_STD", [1]],
+        ["INPUT.FORMAT", "RGB", "INPUT.MIN_SIZE_TEST", 0, "SOLVER.REFERENCE_WORLD_SIZE", 2],
+        ["MODEL.DEVICE", "cpu", "TEST.EXPECTED_RESULTS", [["bbox", "AP", 38.5, 0.2]]],
+        ["SOLVER.WARMUP_ITERS", 0, "SOLVER.WEIGHT_DECAY_BIAS", 0.0, "SEED", -1],
+    ],
+)
+def test_values_that_are_right(opts):
+    for training in (True, False):
+        check_values(load_cfg(INSTANCE, opts), training=training)
+
+
+def test_what_is_expected_needs_a_data_set():
+    opts = ["TEST.EXPECTED_RESULTS", [["bbox", "AP", 1, 1]], "DATASETS.TEST", ()]
+    with pytest.raises(ValueError, match=r"EXPECTED_RESULTS is set, but DATASETS\.TEST is empty"):
+        check_values(load_cfg(INSTANCE, opts), training=True)
 
 
 def test_classes_of_semantic_models():

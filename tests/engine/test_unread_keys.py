@@ -61,7 +61,7 @@ def test_every_key_is_read_by_some_training_or_listed(fake_data, tmp_path):
     ]
     read = set()
     for config, opts in runs:
-        read |= built(config, [*opts, "OUTPUT_DIR", str(tmp_path)]).reads.keys
+        read |= {*built(config, [*opts, "OUTPUT_DIR", str(tmp_path)]).reads.keys}
     names = {name for name, _ in leaves(load_cfg()) if not name.startswith("MODEL.")}
     data = {name for name in names if "PROPOSAL" in name}  # read with the records, which are fake
     data.add("DATALOADER.FILTER_EMPTY_ANNOTATIONS")
