@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -34,11 +35,12 @@ _OTHER = (
 
 def training_settings(cfg: CfgNode) -> dict[str, Any]:
     """Return what decides the numbers of a training, by dotted name, as a checkpoint holds it."""
-    return {
+    settings = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in leaves(cfg)
         if not name.startswith(_OTHER) and not isinstance(value, dict)
     }
+    return {**settings, "number of processes": comm.get_world_size()}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
