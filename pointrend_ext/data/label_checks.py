@@ -101,7 +101,7 @@ def _records(name: str) -> list[dict[str, Any]]:
         return []
     if is_separated(name):
         return load_sem_seg(metadata.sem_seg_root, metadata.image_root)
-    records = load_registered(name)
+    records, _ = load_registered(name)
     return records if isinstance(records, list) else []  # a torch data set is read by its mapper
 
 

@@ -22,6 +22,7 @@ from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
+    POINTREND_MASK_HEADS,
     SEMANTIC_ARCHITECTURES,
     PointRendDatasetMapper,
     build_mapper,
@@ -217,6 +218,14 @@ def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> It
     if architecture not in ROI_ARCHITECTURES:
         return
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    segmentations = [a["segmentation"] for a in targets if a.get("segmentation")]
+    runs = sum(isinstance(segmentation, dict) for segmentation in segmentations)
+    as_bitmask = cfg.MODEL.ROI_MASK_HEAD.NAME in POINTREND_MASK_HEADS
+    if runs and cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon" and not as_bitmask:
+        yield (
+            f"has {runs} of {len(segmentations)} masks as run lengths (RLE), but INPUT.MASK_FORMAT "
+            "is 'polygon', which cannot hold them: set INPUT.MASK_FORMAT bitmask"
+        )
     ids = [annotation["category_id"] for annotation in targets]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     if ids and not 0 <= min(ids) <= max(ids) < number:

@@ -12,12 +12,20 @@ _CROP_TYPES = ("absolute", "absolute_range", "relative", "relative_range")
 def check_crop(cfg: CfgNode) -> None:
     """Raise ValueError when ``INPUT.CROP`` has a value that no crop can have."""
     crop, area = cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA"
+    if not crop.ENABLED:
+        return
     share = "the largest share of one class in a crop, above 0 and at most 1 (1 switches it off)"
+    if crop.TYPE.startswith("relative"):
+        is_size, size = all(0 < side <= 1 for side in crop.SIZE), "shares above 0 and at most 1"
+    else:
+        is_size = all(isinstance(side, int) and side > 0 for side in crop.SIZE)
+        size = "whole numbers of pixels above 0"
     for key, is_valid, needed in (
         ("TYPE", crop.TYPE in _CROP_TYPES, f"one of {', '.join(_CROP_TYPES)}"),
+        ("SIZE", len(crop.SIZE) == 2 and is_size, f"height and width, {size} ({crop.TYPE})"),
         (area, 0.0 < crop[area] <= 1.0, share),
     ):
-        if crop.ENABLED and not is_valid:
+        if not is_valid:
             raise ValueError(f"INPUT.CROP.{key} is {crop[key]!r}, but it must be {needed}.")
 
 

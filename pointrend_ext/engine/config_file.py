@@ -1,15 +1,19 @@
 """Reading a configuration: file, then ``KEY VALUE`` pairs, with messages a user can act on."""
 
 import difflib
+import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
 from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.engine.upgrade_config import leaves, upgrade_config
+from pointrend_ext.engine.config_values import fitting_value
+from pointrend_ext.engine.config_yaml import leaves, read_yaml
+from pointrend_ext.engine.unread_keys import never_read, record_reads
+from pointrend_ext.engine.upgrade_config import upgrade_config
 from pointrend_ext.model_zoo import get_config_file
 
 __all__ = ["find_config_file", "load_cfg", "read_cfg"]
@@ -36,26 +40,35 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
 
 
 def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[CfgNode, list[str]]:
-    """Do what ``load_cfg`` does, before there is a log: return the lines to log as well."""
+    """Do what ``load_cfg`` does, before there is a log: return the lines to log as well.
+
+    The configuration notes what is read from it: see ``check_reads``.
+    """
     cfg, notes = get_cfg(), []
     add_pointrend_config(cfg)
+    defaults = dict(leaves(cfg))
+    own: dict[str, str] = {}  # of the file itself, not of its bases, and of the command line
     if config_file:
-        path = find_config_file(config_file)
-        loaded, note = upgrade_config(_read_yaml(cfg, path), str(path))
-        _check_keys((name for name, _ in leaves(loaded)), cfg, source=str(path))
-        if note:
-            notes.append(note)
-            cfg.merge_from_other_cfg(CfgNode(loaded))
-        else:
-            cfg.merge_from_file(str(path))
-    if len(opts) % 2:
-        raise ValueError(
-            f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are "
-            "needed, an even number."
-        )
-    _check_keys(opts[::2], cfg, source="the command line")
-    cfg.merge_from_list(list(opts))
-    return cfg, notes
+        path = str(find_config_file(config_file))
+        content, files = read_yaml(path)
+        content, note = upgrade_config(content, path)
+        notes += [note] if note else []
+        stated = [(name, value, files.get(name, path)) for name, value in leaves(content)]
+        for file in dict.fromkeys(file for _, _, file in stated):
+            _check_keys((name for name, _, at in stated if at == file), defaults, source=file)
+        for name, value, file in stated:
+            _set(cfg, name, _checked(name, value, defaults, file))
+            own.update({name: path} if file == path else {})
+        _check_version(cfg, path)
+    _check_pairs(opts)
+    _check_keys(opts[::2], defaults, source="the command line")
+    for name, value in zip(opts[::2], opts[1::2], strict=True):
+        _set(cfg, name, _checked(name, value, defaults))
+    own.update(dict.fromkeys(opts[::2], ""))
+    problem = never_read(cfg, own)
+    if problem:
+        raise ValueError(problem)
+    return record_reads(cfg, own), notes
 
 
 def find_config_file(config_file: str | Path) -> Path:
@@ -74,31 +87,64 @@ def find_config_file(config_file: str | Path) -> Path:
     return Path(get_config_file(path.as_posix().removeprefix("configs/")))
 
 
-def _read_yaml(cfg: CfgNode, path: Path) -> dict[str, Any]:
-    """Read a file and its bases."""
-    try:
-        loaded = cfg.load_yaml_with_base(str(path))
-    except (AttributeError, TypeError):  # Detectron2 expects a mapping
-        loaded = None
-    if not isinstance(loaded, dict) or not loaded:
+def _check_version(cfg: CfgNode, path: str) -> None:
+    latest = get_cfg().VERSION
+    if latest != cfg.VERSION:
         raise ValueError(
-            f"{path} holds no configuration: a YAML mapping of keys to values is needed, such as "
-            "'MODEL:' with keys below it. Is it empty, or another kind of file?"
+            f"{path}: VERSION is {cfg.VERSION}, but only configurations of VERSION {latest} can be "
+            "read. Give its keys the names of today (the messages suggest them), and state "
+            f"VERSION: {latest}."
         )
-    return loaded
 
 
-def _check_keys(keys: Iterable[str], cfg: CfgNode, source: str) -> None:
-    known = [name for name, _ in leaves(cfg)]
-    nodes = {
-        name.rsplit(".", depth)[0] for name in known for depth in range(1, name.count(".") + 1)
-    }
-    unknown = [key for key in keys if key not in nodes and key not in known]
+def _check_pairs(opts: Sequence[Any]) -> None:
+    if len(opts) % 2 == 0:
+        return
+    joined = next((str(word) for word in opts if "=" in str(word)), "")
+    hint = f" Write {joined.replace('=', ' ', 1)!r} instead of {joined!r}." if joined else ""
+    raise ValueError(
+        f"The command line ends in {len(opts)} words, {list(opts)}; KEY VALUE pairs are needed, "
+        f"an even number.{hint}"
+    )
+
+
+def _check_keys(keys: Iterable[Any], defaults: Mapping[str, Any], source: str) -> None:
+    sections = _sections(defaults)
+    unknown = [str(key) for key in keys if key not in sections and key not in defaults]
     if unknown:
-        hints = [_hint(key, known) for key in unknown]
+        hints = [_hint(key, defaults) for key in unknown]
         raise ValueError(f"Unknown configuration key in {source}: " + "; ".join(hints))
 
 
-def _hint(key: str, known: Sequence[str]) -> str:
+def _checked(name: str, value: Any, defaults: Mapping[str, Any], file: str = "") -> Any:
+    """Return the value with the type of its key; None for a section without keys."""
+    if name in defaults:
+        return fitting_value(name, value, defaults[name], file=file)
+    if value == {}:
+        return None
+    below = next(key for key in defaults if key.startswith(f"{name}."))
+    raise ValueError(
+        f"{file or 'The command line'}: {name} is a section of the configuration, but is given "
+        f"{value!r}. State the keys below it, such as {below}, or leave {name} out."
+    )
+
+
+def _set(cfg: CfgNode, name: str, value: Any) -> None:
+    *path, leaf = name.split(".")
+    node = functools.reduce(getattr, path, cfg)
+    if not isinstance(node[leaf], CfgNode):
+        node[leaf] = value
+
+
+def _sections(names: Iterable[str]) -> set[str]:
+    return {name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)}
+
+
+def _hint(key: str, known: Mapping[str, Any]) -> str:
+    above = next((name for name in known if key.startswith(f"{name}.")), None)
+    if above:
+        return f"{key} ({above} is a value; no key can stand below it)"
+    if "=" in key and key.split("=")[0] in known:
+        return f"{key} (write KEY VALUE with a space: {key.replace('=', ' ', 1)})"
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"{key} (did you mean {nearest[0]}?)" if nearest else f"{key} (nothing similar exists)"

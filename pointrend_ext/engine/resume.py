@@ -37,6 +37,7 @@ class ExactResume(HookBase):
                 was drawn at random.
         """
         self.data_loader = data_loader
+        self._stated_seed = seed
         if seed < 0 and isinstance(data_loader, OrderedLoader):
             seed = data_loader.seed
         self.seed = seed if seed >= 0 else comm.shared_random_seed()
@@ -48,8 +49,10 @@ class ExactResume(HookBase):
         return {"seed": self.seed, "scalars": _recent_scalars(storage) if storage else {}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of the training that is resumed."""
+        """Take over the state of the training that is resumed, but for a seed that is stated."""
         self.seed, self._scalars = state_dict["seed"], state_dict["scalars"]
+        if self._stated_seed >= 0:
+            self.seed = self._stated_seed
 
     def before_train(self) -> None:
         """Go to the iteration at which the training starts."""

@@ -18,6 +18,7 @@ from pointrend_ext.data import (
     fit_ignore_value,
     register_datasets,
 )
+from pointrend_ext.engine.checks import check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 
 __all__ = ["setup_cfg"]
@@ -28,8 +29,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
     sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
-    generated where there are none. Data sets and their image files are checked before a model is
-    built.
+    generated where there are none. The configuration is checked before anything is written or
+    read, data sets and their files before a model is built.
 
     Args:
         args: from ``detectron2.engine.default_argument_parser``.
@@ -37,10 +38,11 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     Raises:
         FileNotFoundError: no such configuration, weights or description, or a data set without its
             files.
-        ValueError: an unknown key, a request that this machine cannot serve, a description that is
-            not valid, or a data set that does not fit the model.
+        ValueError: an unknown key, a value out of its range, a request that this machine cannot
+            serve, a description that is not valid, or a data set that does not fit the model.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
+    check_values(cfg, training=not args.eval_only)
     notes += use_cpu_if_needed(cfg)
     _check_num_gpus(args.num_gpus)
     check_weights(cfg.MODEL.WEIGHTS)
@@ -52,6 +54,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     logger = logging.getLogger(__name__)
     for note in notes:
         logger.info(note)
+    if not args.eval_only:
+        warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
     check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)

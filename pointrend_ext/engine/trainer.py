@@ -1,5 +1,6 @@
 """Detectron2's trainer with the data loaders, evaluators and solver of this package."""
 
+import logging
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -18,11 +19,15 @@ from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
+from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.solver import build_optimizer
+from pointrend_ext.engine.unread_keys import check_reads
 from pointrend_ext.evaluation import build_evaluator, check_evaluation, results_folder
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["Trainer"]
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
@@ -34,10 +39,15 @@ class Trainer(DefaultTrainer):
     checkpointer: Checkpointer
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
-        """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``."""
+        """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``.
+
+        Raises:
+            ValueError: the command line states keys that this training does not read, among others.
+        """
         self.load_options = load_options or LoadOptions()
         check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
+        check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
@@ -88,6 +98,42 @@ class Trainer(DefaultTrainer):
     ) -> lr_scheduler.LRScheduler:
         """Build the schedule; ``WarmupPolyLR`` is there beside Detectron2's own."""
         return build_deeplab_lr_scheduler(cfg, optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return Detectron2's, and the settings that the training has."""
+        return {**super().state_dict(), "settings": training_settings(self.cfg)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over all but the settings: those of the configuration hold, and it is said.
+
+        Raises:
+            ValueError: the configuration asks for another optimizer than the checkpoint's, or for
+                fewer iterations than it has behind it.
+        """
+        done = state_dict["iteration"] + 1
+        if done > self.max_iter:
+            raise ValueError(
+                f"The checkpoint to resume from has {done} iterations behind it, but "
+                f"SOLVER.MAX_ITER is {self.max_iter}. Set it higher, or start without --resume."
+            )
+        changed = changes(state_dict.get("settings", {}), training_settings(self.cfg))
+        settings = Settings(self.optimizer, self.scheduler)
+        try:
+            super().load_state_dict(state_dict)
+        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scaler
+            raise ValueError(
+                f"The checkpoint cannot be resumed with this configuration ({error}). What is "
+                f"new: {', '.join(changed) or 'not known, it is an older checkpoint'}. Set it as "
+                "it was, or start without --resume, with MODEL.WEIGHTS."
+            ) from error
+        of_optimizer = settings.restore()
+        changed = changed or of_optimizer
+        if changed:
+            logger.warning(
+                "Resuming after %d iterations with new settings, which hold from here on: %s",
+                done,
+                ", ".join(changed),
+            )
 
     def train(self) -> dict[str, Any]:
         """Train, and return the results of the last evaluation.

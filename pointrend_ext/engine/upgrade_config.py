@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["leaves", "upgrade_config"]
+from pointrend_ext.engine.config_yaml import leaves
+
+__all__ = ["upgrade_config"]
 
 THEIRS = "MODEL.POINT_HEAD"
 MASK_HEAD = "MODEL.ROI_MASK_HEAD"
@@ -146,15 +148,6 @@ def _problems(
                     f"{key} is {old[key]}, but {THEIRS}.{key.rsplit('.', 1)[1]}, which means the "
                     f"same, is {value}. Remove one of the two"
                 )
-
-
-def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, value); a node without keys counts as a value."""
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _nested(leaves: Mapping[str, Any]) -> dict[str, Any]:

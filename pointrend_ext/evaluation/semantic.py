@@ -40,16 +40,22 @@ class SemanticEvaluator(SemSegEvaluator):
         boundary: further metrics, out of ``BOUNDARY_METRICS``.
 
     Raises:
-        AttributeError: The metadata misses a key.
         KeyError: A record has no label map.
-        ValueError: An unknown metric, or labels without an id in the metadata.
+        ValueError: The metadata misses a key, an unknown metric, or labels without an id in the
+            metadata.
     """
 
     def __init__(
         self, dataset_name: str, output_dir: str | None = None, *, boundary: Sequence[str] = ()
     ) -> None:
+        metadata = MetadataCatalog.get(dataset_name)
+        names, label_of_category = named_labels(metadata)
+        if "ignore_label" not in metadata.as_dict():
+            raise ValueError(
+                f"The data set {dataset_name!r} does not say which label its pixels have that do "
+                "not count: register it with MetadataCatalog.get(name).set(ignore_label=255)."
+            )
         super().__init__(dataset_name, output_dir=output_dir)
-        names, label_of_category = named_labels(MetadataCatalog.get(dataset_name))
         self._category_ids = {label: own for own, label in label_of_category.items()}
         if output_dir and not self._category_ids.keys() >= set(range(len(names))):
             raise ValueError(

@@ -21,9 +21,15 @@ def named_labels(metadata: Metadata) -> tuple[list[str], dict[int, int]]:
             "background" and that name.
 
     Raises:
-        AttributeError: There are no ``stuff_classes``.
+        ValueError: There are no ``stuff_classes``.
     """
-    names = list(metadata.stuff_classes)
+    names = list(metadata.get("stuff_classes", None) or ())
+    if not names:
+        raise ValueError(
+            f"The data set {metadata.get('name', '')!r} names no classes of label maps, so that "
+            "predictions cannot be scored. Add classes to its description, or register it with "
+            "MetadataCatalog.get(name).set(stuff_classes=[...])."
+        )
     if len(names) == 1:
         return ["background", *names], {0: 0, 1: 1}
     same = {label: label for label in range(len(names))}

@@ -1,13 +1,16 @@
 """Building a model, and refusing switches of the configuration that no part of it has read."""
 
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
 from pointrend_ext.config import add_pointrend_config
+from pointrend_ext.modeling.recording import Reads, RecordingNode
 
 __all__ = ["build_checked_model"]
 
@@ -21,6 +24,16 @@ _PARTS = {
 """Keys, and of which node something must have been read, or the model has no such part at all: an
 instance model may leave semantic keys as they are."""
 
+# What constructors of Detectron2 raise for values that do not go together.
+_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+)
+_SUSPECTS = 4
 _HEADS = "Use SFNetHead or AlignSegHead"
 _HINTS = {
     "FPN.ALIGNMENT": "Set MODEL.FPN.ALIGNMENT.NAME to FAM, GatedFAM or CAB",
@@ -49,14 +62,24 @@ def build_checked_model(
         build: builds the model. It gets a copy of ``cfg`` that notes what is read.
 
     Raises:
-        ValueError: keys below ``MODEL`` that this package adds, differ from their default and were
-            not read, with what to change.
+        ValueError: the model cannot be built, with the keys that may be the reason; or keys below
+            ``MODEL`` that this package adds, differ from their default and were not read, with
+            what to change.
     """
-    reads: set[str] = set()
-    model = build(_RecordingNode.of(cfg, reads.add))
+    recording = Reads()
+    reads = recording.keys
     theirs, ours = get_cfg(), get_cfg()
     add_pointrend_config(ours)
     added = dict(_leaves(ours.MODEL))
+    try:
+        model = build(RecordingNode.of(cfg, recording))
+    except torch.OutOfMemoryError:
+        raise
+    except _FAILURES as error:
+        if isinstance(error, KeyError) and " " in str(error.args[0]):  # a registry says it well
+            raise
+        changed = {k: v for k, v in _leaves(cfg.MODEL) if k not in added or v != added[k]}
+        raise ValueError(_why_not_built(error, list(reads), changed)) from error
     for key, _ in _leaves(theirs.MODEL):
         del added[key]
     problems = [
@@ -73,27 +96,23 @@ def build_checked_model(
     return model
 
 
-class _RecordingNode(CfgNode):
-    """A node that notes the full names of the keys read from it, or from a clone of it."""
+def _why_not_built(error: Exception, reads: Sequence[str], changed: Mapping[str, Any]) -> str:
+    """Name what may be the reason: keys that hold what the error is about, or those read last."""
+    asked = [key.removeprefix("MODEL.") for key in reads if key.removeprefix("MODEL.") in changed]
+    about = [key for key in asked if isinstance(error, KeyError) and _holds(changed[key], error)]
+    suspects = about or asked[: -_SUSPECTS - 1 : -1]
+    shown = ", ".join(f"MODEL.{key} is {changed[key]!r}" for key in suspects)
+    *_, place = traceback.extract_tb(error.__traceback__)
+    file = "/".join(place.filename.split("/")[-2:])
+    return (
+        f"The model cannot be built from this configuration: {type(error).__name__} {error} in "
+        f"{file}, line {place.lineno}. Of what differs from the defaults, these keys "
+        f"{'hold that value' if about else 'were read last'}: {shown or 'none'}."
+    )
 
-    @classmethod
-    def of(cls, node: CfgNode, note: Callable[[str], None], prefix: str = "") -> "_RecordingNode":
-        recording = cls()
-        for key, value in node.items():
-            is_node = isinstance(value, CfgNode)
-            value = cls.of(value, note, f"{prefix}{key}.") if is_node else value
-            dict.__setitem__(recording, key, value)
-        # a method of a set, which deepcopy leaves as it is: clones note into the same set
-        recording.__dict__.update(node.__dict__, _note=note, _prefix=prefix)
-        return recording
 
-    def __getitem__(self, key: str) -> Any:
-        self._note(self._prefix + key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._note(self._prefix + key)
-        return super().get(key, default)
+def _holds(value: Any, error: KeyError) -> bool:
+    return error.args[0] == value or (isinstance(value, list | tuple) and error.args[0] in value)
 
 
 def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -104,7 +123,7 @@ def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + key, value
 
 
-def _has_part(key: str, reads: set[str]) -> bool:
+def _has_part(key: str, reads: Mapping[str, None]) -> bool:
     part = _look_up(_PARTS, key, default="")
     return any(read.startswith(f"MODEL.{part}.") for read in reads) if part else True
 

@@ -20,6 +20,8 @@ from pointrend_ext.data.coco import causes
 from tests.data.builders import annotation, semantic, square, without
 
 BOXED = without(annotation(), "segmentation")
+PLAIN = ("MODEL.ROI_MASK_HEAD.NAME", "MaskRCNNConvUpsampleHead", "INPUT.MASK_FORMAT", "polygon")
+RUNS = annotation(segmentation={"size": [40, 60], "counts": [500, 100, 1800]})
 
 
 def train_items(cfg, data, mapper=None):
@@ -157,6 +159,11 @@ def test_workers_count_into_the_same_counter(cfg, coco):
             [annotation(bbox=[0.2, 0.1, 0.4, 0.5], segmentation=[square(0.2, 0.1, 0.6, 0.6)])],
             (),
             r"no object to train on.*: 1 of 1 .* coordinates are shares of the image",
+        ),
+        (
+            [annotation(), RUNS, RUNS],
+            PLAIN,
+            "2 of 3 masks as run le.*FORMAT bitmask",
         ),
         ([annotation()], ("MODEL.ROI_HEADS.NUM_CLASSES", 3), "CLASSES is 3, but .* has 2 classes"),
     ],

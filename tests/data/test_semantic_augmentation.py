@@ -5,6 +5,7 @@ import pytest
 from detectron2.data import transforms as T
 
 from pointrend_ext.data import SSDColorAugmentation, build_mapper, build_semantic_augmentation
+from pointrend_ext.data.semantic_augmentation import check_crop
 from tests.data.builders import crop
 
 
@@ -70,6 +71,9 @@ def test_label_map_follows_the_image(semantic_cfg):
     [
         ("SINGLE_CATEGORY_MAX_AREA", 0.0, r"SINGLE_CATEGORY_MAX_AREA is 0\.0.* above 0"),
         ("SINGLE_CATEGORY_MAX_AREA", 1.5, r"SINGLE_CATEGORY_MAX_AREA is 1\.5.* at most 1"),
+        ("SIZE", [32], "SIZE is .32., but it must be height and width, whole numbers"),
+        ("SIZE", [0.5, 0.5], r"SIZE is \[0\.5.* whole numbers of pixels above 0 .absolute"),
+        ("SIZE", [0, 8], r"SIZE is \[0, 8\].* whole numbers of pixels above 0 .absolute"),
         ("TYPE", "absolut", r"INPUT\.CROP\.TYPE is 'absolut'.* absolute, .*relative_range"),
     ],
 )
@@ -78,3 +82,14 @@ def test_wrong_crop_keys(semantic_cfg, architecture, key, value, message):
     semantic_cfg.INPUT.CROP[key] = value
     with pytest.raises(ValueError, match=message):
         build_mapper(semantic_cfg, is_train=True)
+
+
+@pytest.mark.parametrize(("size", "is_right"), [([0.5, 1.0], True), ([0.5, 1.5], False)])
+def test_relative_sizes_are_shares(semantic_cfg, size, is_right):
+    crop = semantic_cfg.INPUT.CROP
+    crop.TYPE, crop.SIZE = "relative", size
+    if is_right:
+        return check_crop(semantic_cfg)
+    with pytest.raises(ValueError, match=r"SIZE is .*, but it must be .*shares above 0 and at"):
+        check_crop(semantic_cfg)
+    return None

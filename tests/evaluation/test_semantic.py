@@ -244,7 +244,10 @@ def test_bad_data_sets_are_named(register, tmp_path):
         SemanticEvaluator(name)
     MetadataCatalog.remove(name)
     DatasetCatalog.get(name)[0]["sem_seg_file_name"] = "truth_0.png"
-    with pytest.raises(AttributeError, match=f"'stuff_classes' does not exist .* '{name}'"):
+    with pytest.raises(ValueError, match=f"data set '{name}' names no classes of label maps"):
+        SemanticEvaluator(name)
+    MetadataCatalog.get(name).set(stuff_classes=["a", "b"])
+    with pytest.raises(ValueError, match=f"data set '{name}' does not say .*ignore_label=255"):
         SemanticEvaluator(name)
 
 

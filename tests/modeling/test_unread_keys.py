@@ -122,3 +122,37 @@ def test_a_part_of_the_user_is_believed_to_want_what_it_reads(look):
     message = r"^MODEL\.SEM_SEG_HEAD\.ASPP_POOLING is 'crop', but .*out\.$"
     with pytest.raises(ValueError, match=message):
         build_checked_model(make_cfg(SEMANTIC, f"{opts} POOLING"), build)
+
+
+FAILURES = {
+    "value": (["RESNETS.DEPTH", 51], "KeyError 51 in .*hold that value: MODEL.RESNETS.DEPTH is 51"),
+    "item": (
+        ["FPN.IN_FEATURES", ["res9"]],
+        r"KeyError 'res9' .*FPN.IN_FEATURES is \['res9",
+    ),
+    "which norm": (["FPN.NORM", "XX"], "KeyError 'XX' .*hold that value: MODEL.FPN.NORM is 'XX'.$"),
+    "assert": (
+        ["RESNETS.RES5_DILATION", 3],
+        r"AssertionError res5_dilation cannot be 3\. in backbone/resnet\.py, line \d+\. .*were "
+        r"read last: MODEL\.RESNETS\.RES5_DILATION is 3, MODEL",
+    ),
+    "a sentence": (["BACKBONE.NAME", "Foo"], "^.No object named 'Foo' found in 'BACKBONE'"),
+}
+
+
+@pytest.mark.parametrize(("opt", "message"), FAILURES.values(), ids=FAILURES)
+def test_a_model_that_cannot_be_built_names_the_keys(monkeypatch, opt, message):
+    monkeypatch.setitem(OPTS, "WRONG", opt)
+    with torch.device("meta"), pytest.raises((ValueError, KeyError), match=message):
+        Trainer.build_model(make_cfg(INSTANCE, "WRONG"))
+
+
+def test_an_error_of_a_part_keeps_its_cause():
+    def build(cfg):
+        raise IndexError(cfg.MODEL.ROI_MASK_HEAD.FC_DIM)
+
+    with pytest.raises(
+        ValueError, match=r"IndexError 8 in modeling/test_unread_keys\.py"
+    ) as caught:
+        build_checked_model(make_cfg(INSTANCE, "WIDTH"), build)
+    assert isinstance(caught.value.__cause__, IndexError)

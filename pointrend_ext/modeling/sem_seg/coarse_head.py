@@ -34,6 +34,11 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> Coa
             "AlignSegHead."
         )
     head = head_class(cfg, input_shape)
+    if not hasattr(head, "common_stride"):
+        raise ValueError(
+            f"{key} is {name!r}, whose instances have no common_stride: the number of pixels per "
+            "cell of their logits must be known. Set self.common_stride in its constructor."
+        )
     maps = {x: input_shape[x] for x in cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES if x in input_shape}
     if maps:
         # A head of Detectron2 does not check this itself; SemSegFPNHead may predict finer.

@@ -139,6 +139,10 @@ class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
         node = cfg.MODEL.SEM_SEG_HEAD
         arguments = _read_arguments(cfg, input_shape)
         finer = len(arguments["input_shape"]) - 1
+        channels = list(node.PROJECT_CHANNELS)
+        allowed = f"{finer} widths, one per map of IN_FEATURES but for the last: {node.IN_FEATURES}"
+        are_widths = len(channels) == finer and all(width >= 1 for width in channels)
+        check_values("MODEL.SEM_SEG_HEAD", ("PROJECT_CHANNELS", channels, are_widths, allowed))
         return {
             **arguments,
             "project_channels": node.PROJECT_CHANNELS,
@@ -149,6 +153,12 @@ class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
 def _read_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
     """Read the arguments that both heads have."""
     node = cfg.MODEL.SEM_SEG_HEAD
+    dilations = list(node.ASPP_DILATIONS)
+    are_three = len(dilations) == 3 and all(dilation >= 1 for dilation in dilations)
+    check_values(
+        "MODEL.SEM_SEG_HEAD",
+        ("ASPP_DILATIONS", dilations, are_three, "three dilations of at least 1"),
+    )
     return {
         **read_head_arguments(cfg, input_shape),
         "aspp_dilations": node.ASPP_DILATIONS,

@@ -112,3 +112,16 @@ def test_a_stride_that_is_no_power_of_two(semantic, stride):
 
 def test_the_ignored_label_is_that_of_the_coarse_head(semantic):
     assert build(semantic, SEM_SEG_HEAD__IGNORE_VALUE=11).ignore_value == 11
+
+
+def test_a_coarse_head_that_does_not_tell_its_stride(semantic, monkeypatch):
+    class Head(torch.nn.Module):
+        layers = losses = None
+
+        def __init__(self, cfg, input_shape):
+            super().__init__()
+
+    where = "pointrend_ext.modeling.sem_seg.coarse_head.registered"
+    monkeypatch.setattr(where, lambda *_: Head)
+    with pytest.raises(ValueError, match=r"'MyHead', whose instances have no common_stride"):
+        build(semantic, SEM_SEG_POINT_HEAD__COARSE_HEAD_NAME="MyHead")

@@ -182,13 +182,13 @@ MISTAKES = [
     (ALIGNED, {"IN_FEATURES": ["res5"]}, [], r"IN_FEATURES is \['res5'\]; .* two maps or more"),
     (ALIGNED, {"ALIGNMENT_COORDS": "corner"}, [], "{} .MODEL.SEM_SEG_HEAD.ALIGN.*COORDS.*'corner'"),
     ([V3_PLUS], {"COMMON_STRIDE": 16}, [], "Set COMMON_STRIDE to 4"),
-    ([V3_PLUS], {"PROJECT_CHANNELS": [4, 5]}, [], "Expected 1 project_channels"),
+    ([V3_PLUS], {"PROJECT_CHANNELS": [4, 5]}, [], r"CHANNELS is \[4, 5\]; it must be 1 w"),
     ([V3_PLUS], {"ASPP_POOLING": "crop"}, [], "ENABLED is False"),
     ([V3_PLUS], {}, [*crop_of(8, 64), *POOLED], "divisible"),
     ([V3], {}, [*crop_of(64, 90), *POOLED], "a multiple of 16"),
     ([V3], {}, [*crop_of(64, 64, kind="relative"), *POOLED], "TYPE is 'relative'"),
     ([V3], {"ASPP_POOLING": "image"}, [], "ASPP_POOLING is 'image'; it must be 'global'"),
-    ([V3], {"ASPP_DILATIONS": [6, 12]}, [], "ASPP expects 3 dilations, got 2"),
+    ([V3], {"ASPP_DILATIONS": [6, 12]}, [], r"DILATIONS is \[6, 12\]; it must be three"),
     ([V3], {"IN_FEATURES": ["res2", "res5"], "COMMON_STRIDE": 4}, [], "reads one feature map"),
 ]
 

@@ -1,0 +1,131 @@
+"""Reading a configuration file and its bases, with messages that name the file."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from detectron2.utils.file_io import PathManager
+
+from pointrend_ext.data.strict_yaml import load_yaml
+
+__all__ = ["leaves", "read_yaml"]
+
+BASE_KEY = "_BASE_"
+_MAX_DEPTH = 20  # of sections; deeper ones are aliases of YAML that hold themselves
+
+
+def read_yaml(
+    path: str | os.PathLike[str], chain: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a file and what it inherits from the files of ``_BASE_``.
+
+    Args:
+        path: a file, or an address.
+        chain: the files that inherit from it, the first one first.
+
+    Returns:
+        The content as one nested mapping, and for each dotted name of a value the file it is from.
+
+    Raises:
+        FileNotFoundError: a base does not exist.
+        ValueError: a file holds no mapping of names to values, is no YAML in UTF-8, repeats a key,
+            or bases go in a circle.
+    """
+    source = os.fspath(path)
+    places = [*map(_place, chain), _place(source)]
+    if places[-1] in places[:-1]:
+        circle = " -> ".join([*chain[places.index(places[-1]) :], source])
+        raise ValueError(
+            f"{source}: its bases go in a circle, {circle}. Take one of these {BASE_KEY} out."
+        )
+    content = load_yaml(_read_text(source), source)
+    if not isinstance(content, dict) or not content:
+        raise ValueError(
+            f"{source} holds no configuration: a YAML mapping of keys to values is needed, such as "
+            "'MODEL:' with keys below it. Is it empty, or another kind of file?"
+        )
+    merged: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    for base in _bases(content.pop(BASE_KEY, []), source):
+        inherited, their_files = read_yaml(base, (*chain, source))
+        _merge(inherited, merged, source)
+        files.update(their_files)
+    files.update((name, source) for name, _ in leaves(content, source=source))
+    _merge(content, merged, source)
+    return merged, files
+
+
+def leaves(
+    node: Mapping[str, Any], prefix: str = "", source: str = "the configuration"
+) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value); a section without keys counts as a value."""
+    for key, value in node.items():
+        if not isinstance(key, str):
+            where = f" below {prefix[:-1]}" if prefix else ""
+            raise ValueError(
+                f"{source}: the key {key!r}{where} is no text. YAML reads bare numbers, dates and "
+                "words such as on and yes as values; names of the configuration are none of these."
+            )
+        if prefix.count(".") >= _MAX_DEPTH:
+            raise ValueError(f"{source}: {prefix[:-1]} is nested too deeply, or holds itself.")
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.", source)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read_text(source: str) -> str:
+    if source.endswith(".py"):
+        raise ValueError(
+            f"{source} is a configuration in Python (Detectron2's LazyConfig); this package reads "
+            "YAML. Give a .yaml file."
+        )
+    with PathManager.open(source, "rb") as file:
+        data = file.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{source}: byte {error.start} (line {line}) is not UTF-8. Save the file as UTF-8."
+        ) from None
+
+
+def _bases(stated: Any, source: str) -> list[str]:
+    """Return the paths of the bases: relative ones start at the folder of the file."""
+    names = stated if isinstance(stated, list) else [stated]
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise ValueError(
+                f"{source}: {BASE_KEY} is {stated!r}; the path of a file is needed, or a list of "
+                "them, of which later ones win."
+            )
+    paths = [
+        name if "://" in name else os.path.join(os.path.dirname(source), os.path.expanduser(name))
+        for name in names
+    ]
+    for name, path in zip(names, paths, strict=True):
+        if "://" not in path and not os.path.isfile(path):
+            raise FileNotFoundError(
+                f"{source}: {BASE_KEY} is {name!r}, but there is no such file (looked for "
+                f"{os.path.abspath(path)}). A relative path starts at the folder of the file that "
+                "states it."
+            )
+    return paths
+
+
+def _merge(new: Mapping[str, Any], into: dict[str, Any], source: str, prefix: str = "") -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and key in into:
+            if not isinstance(into[key], dict):
+                raise ValueError(
+                    f"{source}: {prefix}{key} has keys below it, but in a base it is "
+                    f"{into[key]!r}. It can be a section or a value."
+                )
+            _merge(value, into[key], source, f"{prefix}{key}.")
+        else:
+            into[key] = value
+
+
+def _place(source: str) -> str:
+    return source if "://" in source else os.path.realpath(source)
