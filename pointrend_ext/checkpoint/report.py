@@ -141,6 +141,7 @@ def list_entries(
     changes: Iterable[Entry],
     missing: Collection[str],
     ignored: Iterable[str],
+    beside: Iterable[str] = (),
 ) -> list[Entry]:
     """List what happens to each tensor when a state dict is loaded.
 
@@ -150,6 +151,7 @@ def list_entries(
         changes: entries of the tensors that were fitted.
         missing: names of the model's tensors that nothing is loaded into.
         ignored: names in the file that no model needs.
+        beside: names in the file that are no part of the weights.
 
     Returns:
         An entry for each tensor of the model and of the file, the model's first.
@@ -167,4 +169,5 @@ def list_entries(
     for name in state:
         if name not in model_state:
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
+    entries += [Entry(name, UNEXPECTED, "beside the weights") for name in beside]
     return entries + [Entry(name, IGNORED) for name in ignored if name not in model_state]
