@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointrend_ext.checkpoint.errors import WeightsFileError
+from pointrend_ext.checkpoint.errors import WeightsFileError, printable, shown
 from pointrend_ext.checkpoint.name_tables import FORMATS
 
 __all__ = ["Located", "find_weights"]
@@ -34,7 +34,7 @@ AVERAGES = re.compile(
 )
 DEEPEST = 6  # containers in one another
 MOST_DOTS = 12  # of a name that may belong to a prefix
-SHOWN = 8
+MOST_PLACES = 8
 FOREIGN = [known for known in FORMATS if known.renames or known.partial_names]
 PATTERNS = sorted({pattern for known in FOREIGN for pattern in known.required})
 # No name fits two of them.
@@ -62,16 +62,16 @@ class Located:
     def log(self, source: str) -> None:
         """Say where the weights are, and what is not taken."""
         if self.place not in ("", *CONTAINERS):
-            logger.info("The weights in %s are taken from %r.", source, self.place)
+            logger.info("The weights in %s are taken from '%s'.", source, printable(self.place))
         if self.beside:
-            shown = ", ".join(self.beside[:SHOWN]) + (", ..." if len(self.beside) > SHOWN else "")
             text = "%d tensors in %s are no part of these weights: %s."
-            logger.info(text, len(self.beside), source, shown)
+            logger.info(text, len(self.beside), source, shown(self.beside))
         for place in self.others:
             logger.warning(
-                "%s also holds %s weights, under %r: they are not taken. To take them: "
+                "%s also holds %s weights, under '%s': they are not taken. To take them: "
                 "--weights-key %s (weights_key in Python).",
-                *(source, "averaged" if AVERAGES.search(place) else "other", place, place),
+                *(source, "averaged" if AVERAGES.search(place) else "other"),
+                *(printable(place), printable(place)),
             )
 
 
@@ -120,10 +120,10 @@ def find_weights(
     """
     mappings = _list_mappings(data)
     if not mappings:
-        keys = ", ".join(repr(key) for key in list(data)[:5]) if isinstance(data, Mapping) else ""
+        keys = shown(repr(key) for key in data) if isinstance(data, Mapping) else ""
         found = (keys or "no keys") if isinstance(data, Mapping) else f"a {type(data).__name__}"
         raise WeightsFileError(
-            f"{source} holds no tensors by name (found {found:.300}): give a file that holds "
+            f"{source} holds no tensors by name (found {found}): give a file that holds "
             "model.state_dict(), alone or under the key 'model'."
         )
     known = {end for name in model_names for end in _ends(name)} if complete_names else model_names
@@ -204,7 +204,7 @@ def _find_places(
     inside = [place for place in scores if place.is_in(key)]
     places: list[Place] = []
     for place in sorted(inside, key=lambda place: (-scores[place], len(place.prefix))):
-        if len(places) == SHOWN or scores[place] * 2 < scores[places[0] if places else place]:
+        if len(places) == MOST_PLACES or scores[place] * 2 < scores[places[0] if places else place]:
             break
         if not any(place.overlaps(other) for other in places):
             places.append(place)
@@ -216,7 +216,7 @@ def _choose(
 ) -> Place:
     """Return the place that is meant."""
     if not places:
-        held = ", ".join(repr(str(Place(path))) for path in [*mappings][:SHOWN])
+        held = shown(repr(str(Place(path))) for path in mappings)
         raise WeightsFileError(
             f"{source} holds no weights of a known kind under {key!r}, the weights key; it has "
             f"tensors under {held}. Correct the key, or leave it out."
@@ -228,7 +228,7 @@ def _choose(
     firsts = sorted(ranks.get(place.path[0] if place.path else "", len(ranks)) for place in plain)
     if firsts[0] < firsts[1]:
         return next(p for p in plain if p.path and ranks.get(p.path[0]) == firsts[0])
-    listed = ", ".join(sorted(repr(str(place)) for place in plain))
+    listed = shown(sorted(repr(str(place)) for place in plain))
     raise WeightsFileError(
         f"{source} holds weights that fit in several places, {listed}: choose one of them with "
         "--weights-key (weights_key in Python)."

@@ -43,7 +43,7 @@ def checked(value: Any, kinds: type | tuple[type, ...]) -> Any:
 
 # Kinds of containers and settings that training scripts store beside weights. They are read as
 # dictionaries of their items and attributes: nobody here needs more of them.
-MAPPINGS = (
+MAPPINGS = [
     "argparse.Namespace",
     "types.SimpleNamespace",
     "collections.Counter",
@@ -59,36 +59,61 @@ MAPPINGS = (
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.fabric.utilities.data.AttributeDict",
-)
-PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")
+]
+PATHS = [f"pathlib.{name}Path" for name in ("", "Posix", "Windows", "PurePosix", "PureWindows")]
 # Names that only say what something is: they stand in arguments and are not called.
-TEXTS = (
+TEXTS = [
     "builtins.object",
     "builtins.int",
+    "builtins.long",
     "builtins.float",
-    "builtins.str",
     "builtins.bool",
+    "builtins.str",
+    "builtins.unicode",
     "numpy.ndarray",
     "torch.Tensor",
     "torch.nn.parameter.Parameter",
     "torch.nn.parameter.Buffer",
-)
+]
+DTYPES = {f"torch.{name}": kind for name, kind in vars(torch).items() if type(kind) is torch.dtype}
+_STORAGES = [
+    "Float",
+    "float32",
+    "Double",
+    "float64",
+    "Half",
+    "float16",
+    "BFloat16",
+    "bfloat16",
+    "Long",
+    "int64",
+    "Int",
+    "int32",
+    "Short",
+    "int16",
+    "Char",
+    "int8",
+    "Byte",
+    "uint8",
+    "Bool",
+    "bool",
+    "ComplexFloat",
+    "complex64",
+    "ComplexDouble",
+    "complex128",
+]
 STORAGES = {
-    "Float": torch.float32,
-    "Double": torch.float64,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Bool": torch.bool,
-    "ComplexFloat": torch.complex64,
-    "ComplexDouble": torch.complex128,
+    f"torch.{n}Storage": getattr(torch, t)
+    for n, t in zip(_STORAGES[::2], _STORAGES[1::2], strict=True)
 }
-MAX_READS = 5_000_000  # each operation reads once or twice; 10 000 arrays need 500 000
-MAX_ITEMS = 5_000_000  # of containers that are copied
+OTHER_TENSORS = (
+    "torch._utils._rebuild_qtensor",
+    "torch._utils._rebuild_sparse_tensor",
+    "torch.serialization._get_layout",
+    *(f"torch.{name}Storage" for name in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")),
+)
+MAX_READS = 3_000_000  # each operation reads once or twice; 10 000 arrays need 500 000
+MAX_ITEMS = 3_000_000  # of containers that are copied
 # Numbers and tuples can be chosen so that dictionaries search them all; text cannot.
 MAX_KEYS = 1 << 15
 KEYS_OF_A_TUPLE = 8  # the same hash for all of them is easily found
@@ -129,7 +154,7 @@ class ValueBuilder:
             "collections.OrderedDict": self._ordered_dict,
             "collections.deque": lambda items=(), _most=None: list(self._items(items)),
             **dict.fromkeys(MAPPINGS, lambda items=None, *_: items if type(items) is dict else {}),
-            **dict.fromkeys((f"pathlib.{name}" for name in PATHS), _path),
+            **dict.fromkeys(PATHS, _path),
             **{text: text for text in TEXTS},
             "numpy._reconstruct": lambda _class, _shape, _code: np.empty(0, np.uint8),
             "numpy._frombuffer": self._from_buffer,
@@ -137,17 +162,15 @@ class ValueBuilder:
             "numpy.dtype": self._dtype,
             "torch.Size": lambda sizes: torch.Size(sizes_of(sizes)),
             "torch.device": lambda *names: tuple(checked(name, (str, int)) for name in names),
-            **{f"torch.{name}Storage": dtype for name, dtype in STORAGES.items()},
+            **STORAGES,
             "torch.storage.UntypedStorage": torch.uint8,
-            **{f"torch.{n}": kind for n, kind in vars(torch).items() if type(kind) is torch.dtype},
+            **DTYPES,
             "torch._utils._rebuild_tensor": self._tensor,
             "torch._utils._rebuild_tensor_v2": self._tensor,
             "torch._utils._rebuild_tensor_v3": self._typed_tensor,
             "torch._utils._rebuild_parameter": lambda data, *_rest: data,
             "torch._utils._rebuild_parameter_with_state": lambda data, *_rest: data,
             "torch._tensor._rebuild_from_type_v2": _rebuilt,
-            "torch._utils._rebuild_qtensor": _other_tensor,
-            "torch._utils._rebuild_sparse_tensor": _other_tensor,
         }
         if read_storage is not None:
             self._table["torch.storage._load_from_bytes"] = self._storage
@@ -161,6 +184,8 @@ class ValueBuilder:
         full_name = f"{MODULES.get(module, module)}.{name}"
         if full_name in self._table:
             return self._table[full_name]
+        if full_name in OTHER_TENSORS:
+            raise ValueError("quantised or sparse tensors; give the original weights")
         raise pickle.UnpicklingError(f"GLOBAL {module}.{name}")
 
     def key(self, key: Any) -> Any:
@@ -282,7 +307,3 @@ def _rebuilt(build: Any, _class: Any, arguments: Any, _attributes: Any) -> Any:
 
 def _path(*parts: Any) -> str:
     return "/".join(checked(part, str) for part in parts)
-
-
-def _other_tensor(*_parts: Any) -> Any:
-    raise ValueError("quantised or sparse tensors; give the original weights")

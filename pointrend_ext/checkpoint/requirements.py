@@ -9,7 +9,7 @@ import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
-from pointrend_ext.checkpoint.errors import IncompleteWeightsError, WeightsFileError
+from pointrend_ext.checkpoint.errors import IncompleteWeightsError, WeightsFileError, shown
 from pointrend_ext.checkpoint.report import (
     NOT_LOADED,
     PARTLY_NEW,
@@ -30,7 +30,6 @@ OTHER_HEADS = re.compile(
 # The stages of a backbone, such as res2; in a file they may stand without what is before them.
 STAGE = re.compile(r"backbone\.(?:bottom_up\.)?(?!fpn_|top_block)(\w+)\.")
 ANY_STAGE = re.compile(r"(?:backbone\.(?:bottom_up\.)?)?(\w+)\.")
-SHOWN = 5
 
 
 def check_values(state: Mapping[str, Tensor], model: Mapping[str, Tensor], source: str) -> None:
@@ -55,7 +54,7 @@ def check_values(state: Mapping[str, Tensor], model: Mapping[str, Tensor], sourc
         (large, "hold values too large for the model's type", "its training diverged"),
     ):
         if names:
-            found = ", ".join(f"{name} ({state[name].dtype})" for name in names[:SHOWN])
+            found = shown(f"{name} ({state[name].dtype})" for name in names)
             raise WeightsFileError(
                 f"{source}: {len(names)} tensors {fault}, such as {found}. The file is damaged, or "
                 f"{cause}."
@@ -110,13 +109,9 @@ def check_any_loaded(report: LoadReport, file_names: Sequence[str]) -> None:
     if not report.names(*TAKEN):
         raise IncompleteWeightsError(
             f"No tensor of the file fits the model: {report.source} holds {report.format} of "
-            f"{len(file_names)} tensors, {_shown(file_names)}. Check that the configuration is the "
+            f"{len(file_names)} tensors, {shown(file_names)}. Check that the configuration is the "
             "one these weights were trained with."
         )
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
 
 
 def check_loaded(report: LoadReport, model_names: Collection[str], *, warm_start: bool) -> None:
@@ -145,9 +140,9 @@ def check_loaded(report: LoadReport, model_names: Collection[str], *, warm_start
                 "(--map-classes)."
             )
         more = report.names(UNEXPECTED)
-        unused = f", with {len(more)} tensors of other names, {_shown(more)}" if more else ""
+        unused = f", with {len(more)} tensors of other names, {shown(more)}" if more else ""
         raise IncompleteWeightsError(
-            f"{reason}: {len(names)} tensors, {_shown(names)}. The file {report.source} holds "
+            f"{reason}: {len(names)} tensors, {shown(names)}. The file {report.source} holds "
             f"{report.format}{unused}. {remedy} To go on nevertheless, pass allow_missing=True "
             "(--allow-missing on the command line)."
         )

@@ -57,7 +57,7 @@ class _Storages:
 
 def _fill(data: torch.Tensor, file: Any) -> None:
     """Read exactly a vector of bytes (count,), without a second copy of all of it."""
-    view: Any = data.numpy()
+    view = memoryview(data.numpy())  # type: ignore[arg-type]
     for start in range(0, len(view), CHUNK):
         part = view[start : start + CHUNK]
         part[:] = file.read(len(part))  # fails if there is less

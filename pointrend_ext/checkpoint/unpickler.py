@@ -9,6 +9,7 @@ sets the state of objects without asking. In Python each operation is a method; 
 harm are replaced below.
 """
 
+import gc
 import mmap
 import pickle
 import struct
@@ -44,7 +45,13 @@ def restricted_load(file: BinaryIO | mmap.mmap, values: ValueBuilder, storages: 
         Exception: of any type, as damaged bytes make every operation fail in its own way.
     """
     unpickler = _Unpickler(file, values, storages)
-    result = unpickler.load()
+    collects = gc.isenabled()
+    gc.disable()  # nothing is thrown away here, and going through millions of values takes long
+    try:
+        result = unpickler.load()
+    finally:
+        if collects:
+            gc.enable()
     if unpickler.stack or unpickler.metastack:
         raise pickle.UnpicklingError("something is left over at the end of the pickle")
     return result
