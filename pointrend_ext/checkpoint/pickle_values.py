@@ -2,7 +2,6 @@
 
 import math
 import pickle
-import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,23 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["LEGACY_TORCH", "ValueBuilder", "checked", "sizes_of"]
+from pointrend_ext.checkpoint.pickle_names import (
+    LEGACY_TORCH,
+    MAPPINGS,
+    MODULES,
+    NATIVE,
+    OTHER_TENSORS,
+    PATHS,
+    PLAIN_DTYPE,
+    TEXTS,
+    TORCH_TYPES,
+)
 
-# How a file of torch before 1.6 begins, and a storage inside a pickle: its magic number.
-LEGACY_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, 2)
-# Numbers and booleans that torch has, and text; no objects, records or sub-arrays.
-PLAIN_DTYPE = re.compile(r"[=|]?(?:[iu][1248]|f[248]|c8|c16|b1|\?|[US]\d{1,5})")
-NATIVE = "<" if sys.byteorder == "little" else ">"
-# The same names by Python 2, NumPy 1 and NumPy 2.
-MODULES = {
-    "__builtin__": "builtins",
-    "numpy.core.multiarray": "numpy",
-    "numpy._core.multiarray": "numpy",
-    "numpy.core.numeric": "numpy",
-    "numpy._core.numeric": "numpy",
-    "copy_reg": "copyreg",
-    "pathlib._local": "pathlib",
-}
+__all__ = ["ValueBuilder", "checked", "sizes_of"]
 
 
 def checked(value: Any, kinds: type | tuple[type, ...]) -> Any:
@@ -41,82 +36,12 @@ def checked(value: Any, kinds: type | tuple[type, ...]) -> Any:
     return value
 
 
-# Kinds of containers and settings that training scripts store beside weights. They are read as
-# dictionaries of their items and attributes: nobody here needs more of them.
-MAPPINGS = [
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "collections.Counter",
-    "collections.defaultdict",
-    "builtins.dict",
-    "yacs.config.CfgNode",
-    "fvcore.common.config.CfgNode",
-    "detectron2.config.config.CfgNode",
-    "mmcv.utils.config.ConfigDict",
-    "mmengine.config.config.ConfigDict",
-    "addict.addict.Dict",
-    "easydict.EasyDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "lightning.fabric.utilities.data.AttributeDict",
-]
-PATHS = [f"pathlib.{name}Path" for name in ("", "Posix", "Windows", "PurePosix", "PureWindows")]
-# Names that only say what something is: they stand in arguments and are not called.
-TEXTS = [
-    "builtins.object",
-    "builtins.int",
-    "builtins.long",
-    "builtins.float",
-    "builtins.bool",
-    "builtins.str",
-    "builtins.unicode",
-    "numpy.ndarray",
-    "torch.Tensor",
-    "torch.nn.parameter.Parameter",
-    "torch.nn.parameter.Buffer",
-]
-DTYPES = {f"torch.{name}": kind for name, kind in vars(torch).items() if type(kind) is torch.dtype}
-_STORAGES = [
-    "Float",
-    "float32",
-    "Double",
-    "float64",
-    "Half",
-    "float16",
-    "BFloat16",
-    "bfloat16",
-    "Long",
-    "int64",
-    "Int",
-    "int32",
-    "Short",
-    "int16",
-    "Char",
-    "int8",
-    "Byte",
-    "uint8",
-    "Bool",
-    "bool",
-    "ComplexFloat",
-    "complex64",
-    "ComplexDouble",
-    "complex128",
-]
-STORAGES = {
-    f"torch.{n}Storage": getattr(torch, t)
-    for n, t in zip(_STORAGES[::2], _STORAGES[1::2], strict=True)
-}
-OTHER_TENSORS = (
-    "torch._utils._rebuild_qtensor",
-    "torch._utils._rebuild_sparse_tensor",
-    "torch.serialization._get_layout",
-    *(f"torch.{name}Storage" for name in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")),
-)
 MAX_READS = 3_000_000  # each operation reads once or twice; 10 000 arrays need 500 000
 MAX_ITEMS = 3_000_000  # of containers that are copied
 # Numbers and tuples can be chosen so that dictionaries search them all; text cannot.
 MAX_KEYS = 1 << 15
 KEYS_OF_A_TUPLE = 8  # the same hash for all of them is easily found
+KEYS = (str, bytes, int, float, np.integer, np.floating, type(None))
 
 ReadStorage = Callable[[bytes, "ValueBuilder"], torch.Tensor]
 
@@ -162,9 +87,7 @@ class ValueBuilder:
             "numpy.dtype": self._dtype,
             "torch.Size": lambda sizes: torch.Size(sizes_of(sizes)),
             "torch.device": lambda *names: tuple(checked(name, (str, int)) for name in names),
-            **STORAGES,
-            "torch.storage.UntypedStorage": torch.uint8,
-            **DTYPES,
+            **TORCH_TYPES,
             "torch._utils._rebuild_tensor": self._tensor,
             "torch._utils._rebuild_tensor_v2": self._tensor,
             "torch._utils._rebuild_tensor_v3": self._typed_tensor,
@@ -199,8 +122,9 @@ class ValueBuilder:
         parts = key if type(key) is tuple else (key,)
         self.spend("keys", len(parts) * KEYS_OF_A_TUPLE if parts is key else 1)
         for part in parts:
-            is_long = isinstance(part, int) and abs(part) >= sys.hash_info.modulus
-            checked(part, () if is_long else (str, bytes, int, float, type(None)))
+            is_number = isinstance(part, int | np.integer)
+            is_long = is_number and abs(int(part)) >= sys.hash_info.modulus
+            checked(part, () if is_long else KEYS)
         return key
 
     def set_state(self, target: Any, state: Any) -> None:

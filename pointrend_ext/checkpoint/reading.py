@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from pointrend_ext.checkpoint.errors import UnsafeWeightsError, WeightsFileError
-from pointrend_ext.checkpoint.pickle_values import LEGACY_TORCH, ValueBuilder
+from pointrend_ext.checkpoint.pickle_names import LEGACY_TORCH
+from pointrend_ext.checkpoint.pickle_values import ValueBuilder
 from pointrend_ext.checkpoint.torch_files import (
     read_archive,
     read_legacy_file,

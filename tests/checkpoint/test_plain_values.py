@@ -6,6 +6,7 @@ import io
 import pathlib
 import pickle
 import types
+import zipfile
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ INERT = {  # what is saved, what is read
     "deque": (collections.deque([1, 2], maxlen=5), [1, 2]),
     "OrderedDict": (collections.OrderedDict(b=1, a=2), collections.OrderedDict(b=1, a=2)),
     "keys": ({(0, 1): 2, 3: 4, None: 5, 1.5: 6}, {(0, 1): 2, 3: 4, None: 5, 1.5: 6}),
+    "keys of NumPy": ({np.int64(1): 2, np.float32(0.5): 3}, {1: 2, 0.5: 3}),
     "sets": ({1, "a", (1, 2)}, {1, "a", (1, 2)}),
     "device": (torch.device("cuda:1"), ("cuda", 1)),
     "dtype": (torch.bfloat16, torch.bfloat16),
@@ -133,8 +135,6 @@ def test_numbers_of_another_machine_are_refused(tmp_path):
     torch.save({"w": TENSOR}, buffer)
     content = buffer.getvalue()
     assert content.count(b"little") == 1
-    import zipfile
-
     with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(tmp_path / "w", "w") as new:
         for name in old.namelist():
             data = old.read(name)
