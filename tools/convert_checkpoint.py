@@ -41,7 +41,7 @@ def convert(args: argparse.Namespace) -> None:
         args.source,
         args.target,
         class_names=find_class_names(cfg, names),
-        config=cfg.dump(),
+        cfg=cfg,
         **vars(load_options(args)),
     )
     print(f"{report.table()}\n{report.summary()}\nWritten to {args.target}")

@@ -9,7 +9,8 @@ from pointrend_ext.checkpoint.errors import (
     UnsafeWeightsError,
     WeightsFileError,
 )
-from pointrend_ext.checkpoint.formats import Conversion, to_detectron2_names, unwrap_state_dict
+from pointrend_ext.checkpoint.formats import Conversion, to_detectron2_names
+from pointrend_ext.checkpoint.locating import Located, find_weights
 from pointrend_ext.checkpoint.reading import read_weights_file
 from pointrend_ext.checkpoint.report import Entry, LoadReport
 from pointrend_ext.checkpoint.surgery import adapt_classes
@@ -22,14 +23,15 @@ __all__ = [
     "Entry",
     "IncompleteWeightsError",
     "LoadReport",
+    "Located",
     "PointRendCheckpointer",
     "UnsafeWeightsError",
     "WeightsFileError",
     "adapt_classes",
     "convert_weights",
+    "find_weights",
     "known_class_names",
     "map_by_name",
     "read_weights_file",
     "to_detectron2_names",
-    "unwrap_state_dict",
 ]

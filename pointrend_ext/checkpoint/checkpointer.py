@@ -7,16 +7,24 @@ from urllib.parse import urlparse
 
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
 from fvcore.common.checkpoint import _filter_reused_missing_keys
 from torch import Tensor, nn
 
-from pointrend_ext.checkpoint.class_names import find_class_maps
+from pointrend_ext.checkpoint.class_names import find_class_maps, names_by_kind
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
-from pointrend_ext.checkpoint.formats import to_detectron2_names, unwrap_state_dict
+from pointrend_ext.checkpoint.formats import to_detectron2_names
+from pointrend_ext.checkpoint.locating import Located, find_weights
 from pointrend_ext.checkpoint.reading import read_weights_file
 from pointrend_ext.checkpoint.report import TAKEN, LoadReport, list_entries
-from pointrend_ext.checkpoint.requirements import check_loaded, check_values
+from pointrend_ext.checkpoint.requirements import (
+    check_any_loaded,
+    check_loaded,
+    check_values,
+    compare_input,
+)
 from pointrend_ext.checkpoint.surgery import adapt_classes
+from pointrend_ext.checkpoint.weights_format import TORCHVISION_INPUT
 
 __all__ = ["PointRendCheckpointer"]
 
@@ -41,6 +49,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         map_classes: bool = False,
         allow_missing: bool = False,
         allow_code: bool = False,
+        weights_key: str = "",
+        cfg: CfgNode | None = None,
         **checkpointables: Any,
     ) -> None:
         """Wrap a freshly built model.
@@ -60,6 +70,9 @@ class PointRendCheckpointer(DetectionCheckpointer):
             allow_missing: load what there is, whatever is missing.
             allow_code: read files that need more than arrays and plain containers, which may run
                 code in them.
+            weights_key: where in a file the weights are, such as "ema" for the averaged ones; "" to
+                find them. A training that is resumed has its own.
+            cfg: the model's configuration, with which that of the weights is compared.
             **checkpointables: objects with a state, such as the trainer.
         """
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
@@ -69,9 +82,10 @@ class PointRendCheckpointer(DetectionCheckpointer):
         self.map_classes = map_classes
         self.allow_missing = allow_missing
         self.allow_code = allow_code
+        self.weights_key, self.cfg = weights_key, cfg
         self.report: LoadReport | None = None
         self._source = ""
-        self._is_warm_start = False
+        self._is_warm_start = self._is_resumed = False
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         """Load weights, and the state of checkpointables, as Detectron2's does.
@@ -85,7 +99,9 @@ class PointRendCheckpointer(DetectionCheckpointer):
         if not path:
             return super().load(path, checkpointables)
         fetch(path, self.path_manager)
-        self._source, self._is_warm_start = path, self.for_training and checkpointables is not None
+        self._source = path
+        self._is_warm_start = self.for_training and checkpointables is not None
+        self._is_resumed = self.for_training and checkpointables is None
         try:
             return super().load(path, checkpointables)
         finally:
@@ -98,31 +114,47 @@ class PointRendCheckpointer(DetectionCheckpointer):
         super().save(name, **kwargs)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
-        data = read_weights_file(filename, allow_code=self.allow_code)
-        state, extras = unwrap_state_dict(data, self._source)
         query = urlparse(self._source).query
         if query not in ("", "matching_heuristics=True"):
             raise ValueError(
                 f"{self._source} has the query {query!r}; only matching_heuristics=True is known. "
                 "Correct MODEL.WEIGHTS."
             )
-        return {**extras, **({"matching_heuristics": True} if query else {}), "model": state}
+        data = read_weights_file(filename, allow_code=self.allow_code)
+        is_flagged = isinstance(data, Mapping) and bool(data.get("matching_heuristics"))
+        located = find_weights(
+            data,
+            self._source,
+            self.model.state_dict(),
+            key="" if self._is_resumed else self.weights_key,
+            complete_names=bool(query) or is_flagged,
+        )
+        located.log(self._source)
+        heuristics = {"matching_heuristics": True} if query else {}
+        return {**located.extras, **heuristics, "model": located}
 
     def _load_model(self, checkpoint: dict[str, Any]) -> None:
         model_state = self.model.state_dict()
+        located: Located = checkpoint.pop("model")
         conversion = to_detectron2_names(
-            checkpoint.pop("model"),
+            located.state,
             model_state,
             complete_names=bool(checkpoint.get("matching_heuristics")),
         )
-        for note in conversion.notes:
+        expects = conversion.expects
+        if checkpoint.get("__author__") == "torchvision":  # converted by Detectron2's script
+            expects = TORCHVISION_INPUT
+        for note in (*compare_input(expects, self.cfg), *conversion.notes):
             logger.warning(note)
+        stored = names_by_kind(checkpoint.pop("class_names", None), conversion.state_dict)
+        if stored:
+            checkpoint["class_names"] = stored
         self._compare_pixel_statistics(conversion.state_dict)
         class_map = {}
-        if self._is_warm_start or not self.for_training:  # else it has the classes that it had
+        if not self._is_resumed:  # else it has the classes that it had
             class_map = find_class_maps(
                 conversion.state_dict,
-                checkpoint.get("class_names"),
+                stored,
                 model_state,
                 self.class_names,
                 by_name=self.map_classes,
@@ -136,11 +168,13 @@ class PointRendCheckpointer(DetectionCheckpointer):
             changes=changes,
             missing=set(_filter_reused_missing_keys(self.model, missing)),
             ignored=conversion.ignored,
+            beside=located.beside,
         )
         report = self.report = LoadReport(self._source, conversion.format, entries)
         logger.info("%s\n%s", report.summary(), report.table())
+        check_any_loaded(report, [*located.state, *located.beside])
         if not self.allow_missing:
-            check_loaded(report, warm_start=self._is_warm_start)
+            check_loaded(report, model_state, warm_start=self._is_warm_start)
         fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
         self.model.load_state_dict(fitting, strict=False)
 

@@ -79,9 +79,37 @@ def _by_name(names: Sequence[str], owner: str) -> Mapping[str, int]:
     return indices
 
 
+def names_by_kind(stored: Any, state: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Return the class names of a file by ``INSTANCE`` and ``SEMANTIC``.
+
+    Args:
+        stored: what the file holds as class names, if anything: lists by kind, or one list (or
+            names by number) of the heads with as many classes. What is neither is left out, with a
+            warning.
+        state: the file's weights, under Detectron2's names.
+    """
+    by_kind = stored
+    if not isinstance(stored, Mapping) or not stored.keys() & {INSTANCE, SEMANTIC}:
+        if isinstance(stored, Mapping) and stored.keys() == {*range(len(stored))}:
+            stored = [stored[number] for number in range(len(stored))]
+        is_list = isinstance(stored, list | tuple)
+        kinds = [
+            k for k in (INSTANCE, SEMANTIC) if is_list and count_classes(state, k) == len(stored)
+        ]
+        by_kind = dict.fromkeys(kinds, stored)
+    names = {
+        kind: [*by_kind[kind]]
+        for kind in (INSTANCE, SEMANTIC)
+        if isinstance(by_kind.get(kind), list | tuple) and {*map(type, by_kind[kind])} == {str}
+    }
+    if stored and not names:
+        logger.warning("The file's class names fit none of its heads, and are not used.")
+    return names
+
+
 def find_class_maps(
     state: Mapping[str, Tensor],
-    stored: Any,
+    stored: Mapping[str, Sequence[str]],
     model_state: Mapping[str, Tensor],
     model_names: Mapping[str, Sequence[str]],
     *,
@@ -91,7 +119,7 @@ def find_class_maps(
 
     Args:
         state: the checkpoint's, under Detectron2's names.
-        stored: what the checkpoint's file holds as class names, if anything.
+        stored: the class names in the checkpoint's file, by ``INSTANCE`` and ``SEMANTIC``.
         model_state: the model's.
         model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
         by_name: whether to map by name. If not, the result is empty.
@@ -104,7 +132,9 @@ def find_class_maps(
         old_count, new_count = count_classes(state, kind), count_classes(model_state, kind)
         if old_count is None or new_count is None:
             continue
-        old, new = _old_names(stored, kind, old_count), model_names.get(kind)
+        old, new = stored.get(kind), model_names.get(kind)
+        if old is None or len(old) != old_count:
+            old = known_class_names(kind, old_count)
         # A class-agnostic model has one class and many names, and a binary one two names.
         if new is not None and new_count > 1 and len(new) != new_count:
             raise ValueError(
@@ -125,20 +155,16 @@ def find_class_maps(
             text = "%d of %d %s classes are found by name in the weights; new: %s."
             shown = _shown(absent) or "none"
             logger.info(text, len(new) - len(absent), len(new), kind, shown)
-        elif old and new and old_count == new_count and not _are_equal(old, new):
+        elif old and new and old_count == new_count and list(old) != list(new):
+            if _are_equal(old, new):
+                map_by_name(old, new)  # refuses names that differ in case alone: "A" is not "a"
+                continue
             logger.warning(
                 "The weights' %s classes are %s, the model's %s: they are taken in this order. To "
                 "find them by name, map classes (--map-classes).",
                 *(kind, _shown(old), _shown(new)),
             )
     return maps
-
-
-def _old_names(stored: Any, kind: str, count: int) -> Sequence[str] | None:
-    names = stored.get(kind) if isinstance(stored, Mapping) else None
-    if isinstance(names, list) and len(names) == count and {*map(type, names)} == {str}:
-        return names
-    return known_class_names(kind, count)
 
 
 def _are_equal(old: Sequence[str], new: Sequence[str]) -> bool:

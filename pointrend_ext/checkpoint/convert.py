@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
@@ -23,7 +24,7 @@ def convert_weights(
     target: str | Path,
     *,
     class_names: Mapping[str, Sequence[str]] | None = None,
-    config: str = "",
+    cfg: CfgNode | None = None,
     **options: Any,
 ) -> LoadReport:
     """Load weights into a model and write those that were loaded under the model's names.
@@ -35,9 +36,10 @@ def convert_weights(
             metadata); it is complete or not there.
         class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored where the
             checkpointer finds them.
-        config: the model's configuration as text, to be stored.
-        **options: ``map_classes``, ``allow_missing`` (for a backbone alone, say) and ``allow_code``
-            of ``PointRendCheckpointer``. What the source does not have is not written.
+        cfg: the model's configuration; its text is stored.
+        **options: ``map_classes``, ``allow_missing`` (for a backbone alone, say), ``allow_code``
+            and ``weights_key`` of ``PointRendCheckpointer``. What the source does not have is not
+            written.
 
     Returns:
         What became of each tensor.
@@ -57,12 +59,12 @@ def convert_weights(
         )
     if target.suffix == ".safetensors":
         from safetensors.torch import save  # says so first if it is not installed
-    checkpointer = PointRendCheckpointer(model, class_names=class_names, **options)
+    checkpointer = PointRendCheckpointer(model, class_names=class_names, cfg=cfg, **options)
     checkpointer.load(source)
     report, state = checkpointer.report, model.state_dict()
     assert report is not None
     tensors = {n: state[n].detach().cpu().contiguous() for n in report.names(*TAKEN)}
-    names = checkpointer.class_names
+    names, config = checkpointer.class_names, "" if cfg is None else cfg.dump()
     with open_atomically(target) as file:
         if target.suffix == ".safetensors":
             extras = {"class_names": json.dumps(names), "config": config}

@@ -7,6 +7,7 @@ is often counted there, by torch.nn.Sequential.
 from pointrend_ext.checkpoint.weights_format import (
     DEEP_STEM,
     RESNET,
+    TORCHVISION_INPUT,
     Rename,
     State,
     WeightsFormat,
@@ -52,11 +53,7 @@ SFNET = WeightsFormat(
         *RESNET,
         _BACKBONE,
     ),
-    notes=(
-        "SFNet's weights expect the configurations sfnet_R_50_cityscapes or pointrend_sfnet_R_50_"
-        "cityscapes with MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS sfnet, and MODEL.RESNETS.DEPTH 101 "
-        "for ResNet-101.",
-    ),
+    expects={"MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS": "sfnet", **TORCHVISION_INPUT},
 )
 ALIGNSEG = WeightsFormat(
     name="AlignSeg",
@@ -82,10 +79,12 @@ ALIGNSEG = WeightsFormat(
         _BACKBONE,
     ),
     convert=_without_inplace_abn,
-    notes=(
-        "AlignSeg's weights expect the configurations alignseg_R_50_cityscapes or pointrend_"
-        "alignseg_R_50_cityscapes with MODEL.RESNETS.DEPTH 101, MODEL.SEM_SEG_HEAD."
-        "ALIGNMENT_COORDS alignseg, INPUT.FORMAT BGR, MODEL.PIXEL_MEAN [104.007, 116.669, 122.679] "
-        "and MODEL.PIXEL_STD [1.0, 1.0, 1.0]. Its max-pooling rounds sizes up, ours down.",
-    ),
+    expects={
+        "MODEL.SEM_SEG_HEAD.ALIGNMENT_COORDS": "alignseg",
+        "INPUT.FORMAT": "BGR",
+        "MODEL.PIXEL_MEAN": [104.007, 116.669, 122.679],
+        "MODEL.PIXEL_STD": [1.0, 1.0, 1.0],
+        "MODEL.RESNETS.STRIDE_IN_1X1": False,
+    },
+    notes=("AlignSeg's max-pooling rounds sizes up, ours down.",),
 )

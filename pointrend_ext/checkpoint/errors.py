@@ -1,6 +1,24 @@
 """What can be wrong with a weights file, as exceptions that a user can act on."""
 
-__all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError"]
+from collections.abc import Iterable
+from itertools import islice
+
+__all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError", "printable", "shown"]
+
+SHOWN, LONGEST = 5, 100
+
+
+def shown(names: Iterable[str]) -> str:
+    """List the first names, each on one line of a terminal whatever a file holds as a name."""
+    first = list(islice(names, SHOWN + 1))
+    rest = ", ..." if len(first) > SHOWN else ""
+    return ", ".join(map(printable, first[:SHOWN])) + rest
+
+
+def printable(name: str) -> str:
+    """Cut a name that is too long, and escape what would move a terminal's cursor."""
+    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 class WeightsFileError(ValueError):

@@ -5,23 +5,17 @@ The formats are a table (``name_tables``); everything here is a pure function of
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN
 
-__all__ = ["Conversion", "to_detectron2_names", "unwrap_state_dict"]
+__all__ = ["Conversion", "to_detectron2_names"]
 
-# Where training frameworks keep the weights inside what they save, first match first; "blobs" is
-# Detectron's, "model_state" that of pycls.
-CONTAINERS = ("model", "state_dict", "model_state_dict", "model_state", "blobs", "weights")
-WRAPPERS = ("module.", "_orig_mod.", "model.")  # data-parallel, compiled, Lightning
-DEEPEST = 4  # containers in one another: more is no file of weights, and may have no end
 COARSE_PREFIX = "sem_seg_head.coarse_sem_seg_head."
 # Class frequencies of the training set (federated loss): a model has those of its own data.
 OF_THE_DATA = (r".*\.fed_loss_cls_weights$",)
@@ -36,49 +30,15 @@ class Conversion:
         format: whose weights they are, in words.
         ignored: names in the file that no model needs (optimizer momentum, a classifier), or that
             depend on the data alone.
-        notes: what a user of this format should know.
+        expects: what these weights need of the configuration, value by key.
+        notes: what else a user of this format should know.
     """
 
     state_dict: dict[str, Tensor]
     format: str
     ignored: tuple[str, ...] = ()
+    expects: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def unwrap_state_dict(data: Any, source: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Find the weights in what ``read_weights_file`` returned of the file ``source``.
-
-    Returns:
-        The weights as tensors, without wrappers' prefixes, and what else the outermost dictionary
-        held.
-
-    Raises:
-        WeightsFileError: there are none.
-    """
-    inner, extras = data if isinstance(data, Mapping) else {}, None
-    for _ in range(DEEPEST):
-        container = next((key for key in CONTAINERS if isinstance(inner.get(key), Mapping)), None)
-        if container is not None:
-            rest = {key: value for key, value in inner.items() if key != container}
-            inner, extras = inner[container], rest if extras is None else extras
-    state = {
-        name: value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.asarray(value))
-        for name, value in inner.items()
-        if isinstance(name, str) and isinstance(value, Tensor | np.ndarray | np.generic)
-    }
-    if not state:
-        keys = ", ".join(repr(key) for key in list(inner)[:5]) or "no keys"
-        found = keys if isinstance(data, Mapping) else f"a {type(data).__name__}"
-        raise WeightsFileError(
-            f"{source} holds no tensors by name (found {found}): give a file that holds "
-            "model.state_dict(), alone or under the key 'model'."
-        )
-    if extras is None:
-        extras = {key: value for key, value in inner.items() if key not in state}
-    for prefix in WRAPPERS:
-        if all(name.startswith(prefix) for name in state):
-            state = {name[len(prefix) :]: value for name, value in state.items()}
-    return state, extras
 
 
 def to_detectron2_names(
@@ -90,7 +50,7 @@ def to_detectron2_names(
     """Give weights of a known format the names of a Detectron2 model.
 
     Args:
-        state_dict: from ``unwrap_state_dict``; not changed.
+        state_dict: from ``find_weights``; not changed.
         model_names: names of the model's own state dict. They say where a backbone belongs, and
             whether the semantic head is wrapped by PointRend.
         complete_names: whether names are the ends of the model's names (the flag
@@ -118,7 +78,9 @@ def to_detectron2_names(
     state = {renames.get(name, name): value for name, value in state.items()}
     if weights_format.fused_norms:
         state.update(_neutral_statistics(state, model_names))
-    return Conversion(state, weights_format.name, ignored, weights_format.notes)
+    return Conversion(
+        state, weights_format.name, ignored, weights_format.expects, weights_format.notes
+    )
 
 
 def _wrap_semantic_head(state: Collection[str], model_names: Collection[str]) -> dict[str, str]:

@@ -4,7 +4,14 @@ from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 
 from pointrend_ext.checkpoint.decoder_names import ALIGNSEG, SFNET
-from pointrend_ext.checkpoint.weights_format import DEEP_STEM, RESNET, State, WeightsFormat, counted
+from pointrend_ext.checkpoint.weights_format import (
+    DEEP_STEM,
+    RESNET,
+    TORCHVISION_INPUT,
+    State,
+    WeightsFormat,
+    counted,
+)
 
 __all__ = ["FORMATS", "PLAIN"]
 
@@ -29,10 +36,6 @@ def _background_last(state: State) -> State:
     return state
 
 
-TORCHVISION_INPUT = (
-    "torchvision's weights expect INPUT.FORMAT RGB, MODEL.PIXEL_MEAN [123.675, 116.28, 103.53], "
-    "MODEL.PIXEL_STD [58.395, 57.12, 57.375] and MODEL.RESNETS.STRIDE_IN_1X1 False."
-)
 FORMATS = (
     WeightsFormat(
         name="PointRend, with the names of before November 2020",
@@ -69,8 +72,8 @@ FORMATS = (
             (r"^roi_heads\.mask_predictor\.mask_fcn_logits\.", "roi_heads.mask_head.predictor."),
         ),
         convert=_background_last,
+        expects=TORCHVISION_INPUT,
         notes=(
-            TORCHVISION_INPUT,
             "torchvision pools regions half a cell off Detectron2's place: fine-tune before use.",
         ),
     ),
@@ -90,7 +93,7 @@ FORMATS = (
         renames=(*DEEP_STEM, *RESNET),
         dropped=(r"fc\.(weight|bias)$",),
         partial_names=True,
-        notes=(TORCHVISION_INPUT,),
+        expects=TORCHVISION_INPUT,
     ),
     WeightsFormat(
         name="torchvision ResNet",
@@ -98,7 +101,7 @@ FORMATS = (
         renames=RESNET,
         dropped=(r"fc\.(weight|bias)$",),
         partial_names=True,
-        notes=(TORCHVISION_INPUT,),
+        expects=TORCHVISION_INPUT,
     ),
     WeightsFormat(
         name="a backbone with Detectron2's names",

@@ -12,7 +12,13 @@ from typing import Any
 import torch
 
 from pointrend_ext.checkpoint.errors import UnsafeWeightsError, WeightsFileError
-from pointrend_ext.checkpoint.pickle_values import LEGACY_TORCH
+from pointrend_ext.checkpoint.pickle_names import LEGACY_TORCH
+from pointrend_ext.checkpoint.pickle_values import ValueBuilder
+from pointrend_ext.checkpoint.torch_files import (
+    read_archive,
+    read_legacy_file,
+    read_packed_storage,
+)
 from pointrend_ext.checkpoint.unpickler import restricted_load
 
 __all__ = ["read_weights_file"]
@@ -90,26 +96,23 @@ def _read_pickle(path: Path, allow_code: bool) -> Any:
         if allow_code:
             return pickle.load(file, encoding="latin1")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return restricted_load(mapped, len(mapped))
+            result = restricted_load(mapped, ValueBuilder(len(mapped), read_packed_storage))
+            if mapped.tell() != len(mapped):
+                raise ValueError("something is left over behind the end of the pickle")
+            return result
 
 
 def _read_zip(path: Path, allow_code: bool) -> Any:
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        unpacked = sum(entry.file_size for entry in entries)
-        if unpacked > 20 * path.stat().st_size:
-            raise ValueError(f"unpacks to {unpacked} bytes")
-        # torch writes checksums and does not read them; zeros where they were switched off
-        # (torch.serialization.set_crc32_options).
-        wrong = archive.testzip() if any(entry.CRC for entry in entries) else None
-        if wrong is not None:
-            raise ValueError(f"wrong checksum of {wrong}")
-    return _read_torch(path, allow_code)
+    return _read_with_code(path) if allow_code else read_archive(path)
 
 
 def _read_torch(path: Path, allow_code: bool) -> Any:
+    return _read_with_code(path) if allow_code else read_legacy_file(path)
+
+
+def _read_with_code(path: Path) -> Any:
     with path.open("rb") as file:  # of a path torch would judge the extension
-        return torch.load(file, map_location="cpu", weights_only=not allow_code)
+        return torch.load(file, map_location="cpu", weights_only=False)
 
 
 def _read_safetensors(path: Path, _allow_code: bool) -> Any:

@@ -4,9 +4,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from tabulate import tabulate
 from torch import Tensor
+
+from pointrend_ext.checkpoint.errors import printable
 
 __all__ = [
     "IGNORED",
@@ -37,6 +40,7 @@ OLD_BUFFERS = re.compile(
 )
 # Buffers that need no file: one counts batches, for nobody; the other is computed from the data.
 REBUILT_BUFFERS = re.compile(r"\.(num_batches_tracked|fed_loss_cls_weights)$")
+MOST_ROWS = 500
 TAKEN = (LOADED, MAPPED, PARTLY_NEW)
 NOT_LOADED = (MISSING, SHAPE_MISMATCH)
 
@@ -128,9 +132,11 @@ class LoadReport:
                 module, _, leaf = entry.name.rpartition(".")
                 groups.setdefault((entry.status, module, entry.detail), []).append(leaf)
         rows = []
-        for (status, module, detail), leaves in groups.items():
-            shown = leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
-            rows.append((status, f"{module}.{shown}" if module else shown, detail))
+        for (status, module, detail), leaves in islice(groups.items(), MOST_ROWS):
+            leaf = leaves[0] if len(leaves) == 1 else "{" + ", ".join(leaves) + "}"
+            rows.append((status, printable(f"{module}.{leaf}" if module else leaf), detail))
+        if len(groups) > MOST_ROWS:
+            rows.append(("", f"{len(groups) - MOST_ROWS} more rows", ""))
         return tabulate(rows, headers=["status", "tensor", "detail"], tablefmt="simple")
 
 
@@ -141,6 +147,7 @@ def list_entries(
     changes: Iterable[Entry],
     missing: Collection[str],
     ignored: Iterable[str],
+    beside: Iterable[str] = (),
 ) -> list[Entry]:
     """List what happens to each tensor when a state dict is loaded.
 
@@ -150,6 +157,7 @@ def list_entries(
         changes: entries of the tensors that were fitted.
         missing: names of the model's tensors that nothing is loaded into.
         ignored: names in the file that no model needs.
+        beside: names in the file that are no part of the weights.
 
     Returns:
         An entry for each tensor of the model and of the file, the model's first.
@@ -167,4 +175,5 @@ def list_entries(
     for name in state:
         if name not in model_state:
             entries.append(Entry(name, IGNORED if OLD_BUFFERS.search(name) else UNEXPECTED))
+    entries += [Entry(name, UNEXPECTED, "beside the weights") for name in beside]
     return entries + [Entry(name, IGNORED) for name in ignored if name not in model_state]

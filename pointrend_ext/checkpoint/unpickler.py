@@ -9,31 +9,32 @@ sets the state of objects without asking. In Python each operation is a method; 
 harm are replaced below.
 """
 
+import gc
 import mmap
 import pickle
 import struct
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
-from pointrend_ext.checkpoint.pickle_values import ValueBuilder, as_key, checked
+from pointrend_ext.checkpoint.pickle_values import ValueBuilder, checked
 
 __all__ = ["restricted_load"]
 
-MAX_READS = 5_000_000  # each operation reads once or twice; 10 000 arrays need 500 000
 # No weights need these: registered extensions, keyword arguments, buffers beside the file.
 UNUSED = (pickle.EXT1 + pickle.EXT2 + pickle.EXT4) + (
     pickle.NEWOBJ_EX + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
 )
 
 
-def restricted_load(file: mmap.mmap, size: int) -> Any:
+def restricted_load(file: BinaryIO | mmap.mmap, values: ValueBuilder, storages: Any = None) -> Any:
     """Read one pickle.
 
     Args:
-        file: positioned at the pickle's start; ``read(n)`` must not allocate more than is there,
-            as a memory map does not.
-        size: bytes in the file; also the limit of the bytes of all arrays together, so that a small
-            file cannot ask for much memory.
+        file: positioned at the pickle's start, and behind it afterwards; ``read(n)`` must not
+            allocate more than is there, as memory and a memory map do not.
+        values: builds what the pickle holds.
+        storages: gives the tensor (count,) of what torch saves in place of a storage; None for a
+            pickle that may have none.
 
     Returns:
         Plain containers, numbers, strings, NumPy arrays and torch tensors.
@@ -43,24 +44,30 @@ def restricted_load(file: mmap.mmap, size: int) -> Any:
             function that is not in the table.
         Exception: of any type, as damaged bytes make every operation fail in its own way.
     """
-    unpickler = _Unpickler(file, size)
-    result = unpickler.load()
-    if unpickler.stack or unpickler.metastack or file.tell() != size:
-        raise pickle.UnpicklingError("something is left over behind the end of the pickle")
+    unpickler = _Unpickler(file, values, storages)
+    collects = gc.isenabled()
+    gc.disable()  # nothing is thrown away here, and going through millions of values takes long
+    try:
+        result = unpickler.load()
+    finally:
+        if collects:
+            gc.enable()
+    if unpickler.stack or unpickler.metastack:
+        raise pickle.UnpicklingError("something is left over at the end of the pickle")
     return result
 
 
 class _Source:
     """A file that is not read without end."""
 
-    def __init__(self, file: mmap.mmap) -> None:
+    def __init__(self, file: BinaryIO | mmap.mmap, values: ValueBuilder) -> None:
         self.readline = file.readline
-        self._read, self._reads_left = file.read, MAX_READS
+        self._read, self._values = file.read, values
 
     def read(self, count: int) -> bytes:
-        self._reads_left -= 1
-        if self._reads_left < 0:
-            raise pickle.UnpicklingError(f"more than {MAX_READS} operations")
+        self._values.reads_left -= 1
+        if self._values.reads_left < 0:
+            raise pickle.UnpicklingError("more operations than weights need")
         return self._read(count)
 
 
@@ -70,9 +77,14 @@ class _Unpickler(pickle._Unpickler):
     read: Callable[[int], bytes]
     pop_mark: Callable[[], list[Any]]
 
-    def __init__(self, file: mmap.mmap, size: int) -> None:
-        super().__init__(_Source(file), encoding="latin1")
-        self.values = ValueBuilder(size)
+    def __init__(self, file: BinaryIO | mmap.mmap, values: ValueBuilder, storages: Any) -> None:
+        super().__init__(_Source(file, values), encoding="latin1")
+        self.values, self.storages = values, storages
+
+    def persistent_load(self, pid: Any) -> Any:
+        if self.storages is None:
+            raise pickle.UnpicklingError("a reference to something outside of the pickle")
+        return self.storages(pid)
 
     def find_class(self, module: str, name: str) -> Any:
         return self.values.look_up(module, name)
@@ -106,16 +118,16 @@ class _Unpickler(pickle._Unpickler):
 
     def load_additems(self) -> None:
         items = self.pop_mark()
-        checked(self.stack[-1], set).update(map(as_key, items))
+        checked(self.stack[-1], set).update(map(self.values.key, items))
 
     def load_frozenset(self) -> None:
         items = self.pop_mark()
-        self.stack.append(frozenset(map(as_key, items)))
+        self.stack.append(frozenset(map(self.values.key, items)))
 
     def _set_items(self, items: list[Any]) -> None:
         target = checked(self.stack[-1], dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if as_key(key) in target:
+            if self.values.key(key) in target:
                 raise pickle.UnpicklingError(f"the key {key!r} occurs twice")
             target[key] = value
 

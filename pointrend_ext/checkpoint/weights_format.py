@@ -1,13 +1,30 @@
 """What the tables of known weights are made of, and the names that several of them share."""
 
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-__all__ = ["DEEP_STEM", "RESNET", "Rename", "State", "WeightsFormat", "conv_norm", "counted"]
+__all__ = [
+    "DEEP_STEM",
+    "RESNET",
+    "TORCHVISION_INPUT",
+    "Rename",
+    "State",
+    "WeightsFormat",
+    "conv_norm",
+    "counted",
+]
 
+# What ResNets trained with torchvision's transforms and layers need; also those of SFNet.
+TORCHVISION_INPUT: Mapping[str, Any] = {
+    "INPUT.FORMAT": "RGB",
+    "MODEL.PIXEL_MEAN": [123.675, 116.28, 103.53],
+    "MODEL.PIXEL_STD": [58.395, 57.12, 57.375],
+    "MODEL.RESNETS.STRIDE_IN_1X1": False,
+}
 State = dict[str, Tensor]
 Rename = tuple[str, "str | Callable[[re.Match[str]], str]"]
 
@@ -24,7 +41,8 @@ class WeightsFormat:
         convert: changes tensors too, after the renames.
         partial_names: names lack the beginning that the model's have.
         fused_norms: normalisations were fused into scale and shift, so their statistics are 0, 1.
-        notes: sentences for the user.
+        expects: what the weights need of the configuration, value by key.
+        notes: what else the user should know, in sentences.
     """
 
     name: str
@@ -34,6 +52,7 @@ class WeightsFormat:
     convert: Callable[[State], State] | None = None
     partial_names: bool = False
     fused_norms: bool = False
+    expects: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def fits(self, names: Collection[str]) -> bool:

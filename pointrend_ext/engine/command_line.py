@@ -55,11 +55,14 @@ def add_load_arguments(parser: argparse.ArgumentParser) -> None:
         ("--allow-code", "read files that may run code; only from authors you trust"),
     ):
         group.add_argument(flag, action="store_true", help=text)
+    text = "which weights of a file that holds several, such as ema (default: not the averaged)"
+    group.add_argument("--weights-key", metavar="KEY", default="", help=text)
 
 
 def load_options(args: argparse.Namespace) -> LoadOptions:
     """Read the flags of ``add_load_arguments``; those that are not there are off."""
-    return LoadOptions(**{k: getattr(args, k, False) for k in LoadOptions.__dataclass_fields__})
+    defaults = vars(LoadOptions())
+    return LoadOptions(**{key: getattr(args, key, value) for key, value in defaults.items()})
 
 
 def named_value(word: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ class LoadOptions:
     allow_code: bool = False
     allow_missing: bool = False
     map_classes: bool = False
+    weights_key: str = ""
 
 
 def build_checkpointer(
@@ -32,7 +33,7 @@ def build_checkpointer(
     """Build the checkpointer of a run.
 
     Args:
-        cfg: ``OUTPUT_DIR`` and ``DATASETS`` are read.
+        cfg: ``OUTPUT_DIR`` and ``DATASETS`` are read, and what its weights need is compared.
         model: may be wrapped for distributed training.
         options: what the user asked for.
         for_training: see ``PointRendCheckpointer``.
@@ -44,6 +45,7 @@ def build_checkpointer(
         cfg.OUTPUT_DIR,
         for_training=for_training,
         class_names=find_class_names(cfg, names),
+        cfg=cfg,
         **vars(options or LoadOptions()),
         **checkpointables,
     )

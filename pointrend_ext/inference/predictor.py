@@ -110,7 +110,10 @@ class Predictor:
         _complete(cfg, weights, device, confidence)
         model = build_checked_model(cfg)
         checkpointer = PointRendCheckpointer(
-            model, class_names=find_classes(cfg).by_kind(), **vars(load_options or LoadOptions())
+            model,
+            class_names=find_classes(cfg).by_kind(),
+            cfg=cfg,
+            **vars(load_options or LoadOptions()),
         )
         stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
         return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)

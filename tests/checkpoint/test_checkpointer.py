@@ -37,7 +37,6 @@ FOUR = ["person", "car", "dog", "cat"]
             lambda s: {n.replace("mask_head.", "mask_foo_head."): v for n, v in s.items()},
             "beside one of unknown names",
         ),
-        (lambda s: {f"x.{name}": value for name, value in s.items()}, "No tensor of the file"),
     ],
 )
 def test_mixtures_do_not_train(make_model, files, load, change, text):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from detectron2.config import CfgNode
 
 from pointrend_ext.checkpoint import (
     IncompleteWeightsError,
@@ -25,7 +26,7 @@ def test_old_names_become_new_ones(make_model, files, ending):
     source, again = make_model("point_rend", seed=1).state_dict(), make_model("point_rend")
     path, target = files.zoo(with_old_names(source)), files.folder / f"new{ending}"
     report = convert_weights(
-        make_model("point_rend"), path, target, class_names=NAMES, config="VERSION: 2\n"
+        make_model("point_rend"), path, target, class_names=NAMES, cfg=CfgNode({"VERSION": 2})
     )
     assert not report.new_parts()
     rest = PointRendCheckpointer(again).load(str(target))

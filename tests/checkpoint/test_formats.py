@@ -11,7 +11,7 @@ from detectron2.config import get_cfg
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 from detectron2.modeling import build_model
 
-from pointrend_ext.checkpoint import WeightsFileError, to_detectron2_names, unwrap_state_dict
+from pointrend_ext.checkpoint import WeightsFileError, to_detectron2_names
 from pointrend_ext.model_zoo import get_config_file
 from tests.checkpoint.helpers import assert_same, with_old_names
 
@@ -51,26 +51,6 @@ def test_other_pixel_statistics_are_reported(make_model, files, load, caplog):
     state = {**model.state_dict(), "pixel_std": torch.tensor([58.0, 57.0, 57.0])}
     load(model, files.pth(state))
     assert "trained with MODEL.PIXEL_STD [58.0, 57.0, 57.0]" in caplog.text
-
-
-@pytest.mark.parametrize("wrapper", ["module.", "model.", "module.model."])
-@pytest.mark.parametrize("container", [None, "state_dict", "model_state"])
-def test_wrappers_are_removed(wrapper, container):
-    state = {f"{wrapper}{name}": torch.full((2,), i) for i, name in enumerate("ab")}
-    data = {container: state, "epoch": 3} if container else state
-    got, extras = unwrap_state_dict(data, "file")
-    assert_same(got, {"a": torch.full((2,), 0), "b": torch.full((2,), 1)})
-    assert extras == ({"epoch": 3} if container else {})
-
-
-ENDLESS: dict = {"epoch": 3}
-ENDLESS["model"] = ENDLESS
-
-
-@pytest.mark.parametrize("data", [[1], {}, {"epoch": 3}, {"model": {}}, {"model": 3}, ENDLESS])
-def test_files_without_weights_are_refused(data):
-    with pytest.raises(WeightsFileError, match="file holds"):
-        unwrap_state_dict(data, "file")
 
 
 def test_semantic_head_is_wrapped_and_unwrapped(make_model, files, load):
@@ -203,7 +183,7 @@ def test_torchvision_resnet(torchvision_detector, detectron2_names):
     got = to_detectron2_names(resnet, detectron2_names)
     assert got.format == "torchvision ResNet"
     assert got.ignored == ("fc.weight",)
-    assert "INPUT.FORMAT RGB" in got.notes[0]
+    assert got.expects["INPUT.FORMAT"] == "RGB"
     state = {k: v for k, v in got.state_dict.items() if not k.endswith("num_batches_tracked")}
     body = {k: v for k, v in detectron2_names.items() if k.startswith("backbone.bottom_up.")}
     assert {name: value.shape for name, value in state.items()} == body

@@ -1,6 +1,7 @@
 """Files are recognised by content; what is no weights file is refused with what it is."""
 
 import pickle
+import random
 import sys
 import zipfile
 
@@ -75,6 +76,27 @@ def test_a_flipped_bit_in_torch_files_is_found(tmp_path):
     assert not torch.equal(torch.load(path)["model"]["w"], WEIGHTS["model"]["w"])
     with pytest.raises(WeightsFileError, match="checksum"):
         read_weights_file(path)
+
+
+def test_a_flipped_bit_anywhere_in_an_archive_changes_no_number(tmp_path):
+    """Its list of parts has no checksum, and torch and zipfile read a damaged one otherwise."""
+    path = save(tmp_path / "w.pth", "zip")
+    content, refused = path.read_bytes(), 0
+    rng = random.Random(0)
+    start = content.index(b"PK\x01\x02")
+    assert start > 500
+    for place in (*range(start, len(content)), *rng.sample(range(start), 200)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            got = read_weights_file(path)
+        except WeightsFileError:
+            refused += 1
+        else:
+            assert_same(got["model"]["w"], WEIGHTS["model"]["w"])
+            assert got["iteration"] == 7
+    assert refused > 200
 
 
 def test_torch_files_without_checksums_are_read(tmp_path):

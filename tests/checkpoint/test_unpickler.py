@@ -149,7 +149,6 @@ def attacks(target):
         "torch parameter": Call(torch._utils._rebuild_parameter, evil, False, {}),
         "torch type": Call(torch._utils._import_dotted_name, "os.system"),
         "ordered dictionary": Call(collections.OrderedDict, [("a", evil)]),
-        "defaultdict": collections.defaultdict(int),
         "numpy.load": Call(np.load, target),
     }
     return {name: pickle.dumps(value) for name, value in objects.items()} | {
@@ -263,7 +262,7 @@ BOMBS = {
         Call(torch.storage._load_from_bytes, torch_file(STORAGE, zipped=True))
     ),
     "repeated number": pickle.dumps(
-        Call(torch._utils._rebuild_tensor_v2, STORAGE, 0, (9,), (0,), 0, {})
+        Call(torch._utils._rebuild_tensor_v2, STORAGE, 0, (1 << 30,), (0,), 0, {})
     ),
     "many operations": b"\x80\x02" + b"N0" * 2_600_000 + b"}.",
 }
@@ -305,7 +304,7 @@ def test_one_content_cannot_be_copied_without_end(read, name, arguments):
     call = b"h\x01" + arguments + b"R"
     start = b"\x80\x02](" + content + b"q\x00c" + name.encode() + b"\nq\x01"
     assert len(read(start + call + b"e.")) == 3
-    with pytest.raises(WeightsFileError, match="the copies are larger than the file"):
+    with pytest.raises(WeightsFileError, match=r"the (copies|items) are larger than the file"):
         read(start + call * 1000 + b"e.")
 
 
