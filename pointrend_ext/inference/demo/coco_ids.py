@@ -63,6 +63,8 @@ class CocoIds:
         Raises:
             ValueError: a class is not among the categories.
         """
+        if not self.categories:  # a list of images alone
+            return classes
         missing = [name for name in classes.things if name not in self.categories]
         if missing or not classes.things:
             found = f"no category {missing[0]!r}" if missing else "categories, the model no names"
