@@ -179,10 +179,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def cases(arguments: argparse.Namespace) -> list[Case]:
     """Return each model in both demos, the original in one and ours in the other, and drawing."""
-    inputs, problems = find_inputs(arguments.input)
-    inputs = [x for x in inputs if not x.is_video][: arguments.max_images]
-    if problems or not inputs:
-        raise FileNotFoundError(" ".join(problems) or f"{arguments.input} has no picture.")
+    found_inputs = find_inputs(arguments.input)
+    inputs = [x for x in found_inputs.inputs if not x.is_video][: arguments.max_images]
+    if found_inputs.problems or not inputs:
+        raise FileNotFoundError(
+            " ".join(found_inputs.problems) or f"{arguments.input} has no picture."
+        )
     found = []
     for names in ([ORIGINAL], [OURS], [ORIGINAL, OURS]):
         name = f"{' / '.join(names)}: {len(inputs)} pictures"

@@ -6,7 +6,6 @@ Example: python tools/demo.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
 """
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from pointrend_ext.engine.command_line import add_model_arguments, run_tool
 from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
+    CocoIds,
     DemoOptions,
     Input,
     OutputWriter,
@@ -38,8 +38,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
     add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
-    add("--classes", **several, help="names or ids of the classes to keep")
-    add("--image-ids", type=Path, help="COCO annotations that give images their ids, for json")
+    add("--classes", **several, help="classes to keep: names, or places from 0")
+    add("--image-ids", type=Path, help="COCO annotations with the ids for json")
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--boxes", action="store_true", help="draw boxes, too")
     add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
@@ -71,24 +71,21 @@ def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
     }
 
 
-def read_image_ids(path: Path | None) -> dict[str, int] | None:
-    """Read ids by file name."""
-    if path is None:
-        return None
-    return {Path(x["file_name"]).name: x["id"] for x in json.loads(path.read_text())["images"]}
-
-
 def show(args: argparse.Namespace) -> int:
     """Run the demo; return 1 if an input failed."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    inputs, problems = find_inputs(args.input)
+    found = find_inputs(args.input)
+    inputs = found.inputs
     if args.webcam is not None:
         inputs.append(Input.of_camera(args.webcam))
     if not inputs:
-        raise ValueError("\n".join(problems) or "Nothing to do: pass --input or --webcam.")
+        raise ValueError(
+            "\n".join([*found.problems, *found.notes]) or "Nothing to do: pass --input or --webcam."
+        )
+    ids = CocoIds.read(args.image_ids) if args.image_ids else None
     options = DemoOptions(
         predictors=build_predictors(args),
-        writer=OutputWriter(args.output, args.save or ["overlay"], read_image_ids(args.image_ids)),
+        writer=OutputWriter(args.output, args.save or ["overlay"], ids, inputs),
         classes=args.classes,
         color_by_class=args.color_by_class,
         show_boxes=args.boxes,
@@ -103,7 +100,8 @@ def show(args: argparse.Namespace) -> int:
         f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
         f"({done / seconds:.2f} per second), results in {args.output}"
     )
-    failures = [*problems, *report.failures]
+    print(*found.notes, sep="\n", end="\n" if found.notes else "")
+    failures = [*found.problems, *report.failures]
     if failures:
         print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
     return int(bool(failures))

@@ -18,6 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data-root",
+        "--root",
         default=os.environ.get("DETECTRON2_DATASETS", "datasets"),
         help="Detectron2's data root ($DETECTRON2_DATASETS); the data go to DATA_ROOT/toy",
     )

@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from pointrend_ext.checkpoint import INSTANCE, SEMANTIC
 from pointrend_ext.data import class_names_of, register_datasets
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
+from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 
 __all__ = ["Classes", "find_class_names", "find_classes"]
@@ -49,16 +50,27 @@ class Classes:
         """Return the name of a class of label maps, "class 3" where it is not known."""
         return self.stuff[class_id] if class_id < len(self.stuff) else f"class {class_id}"
 
-    def category_id(self, class_id: int) -> int:
-        """Return an instance class' id in COCO's format; where it is not known, the next number."""
-        return self.thing_ids[class_id] if self.thing_ids else class_id + 1
+    def category_ids(self) -> tuple[int, ...]:
+        """Return the ids of the instance classes in COCO's format.
+
+        Raises:
+            ValueError: they are not known: a number of our own would be another class elsewhere.
+        """
+        if not self.thing_ids:
+            raise ValueError(
+                "The ids that the data set gives its categories are not known. Name it in "
+                "DATASETS.TEST, with its annotation file in place, or pass that file to the demo "
+                "with --image-ids."
+            )
+        return self.thing_ids
 
 
 def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None = None) -> Classes:
     """Look for class names in a checkpoint, then in the data sets of the configuration.
 
-    No file of the data sets is read. Names whose number is not that of the model's classes are
-    passed over. ``stored_names`` are those of the checkpoint, by ``INSTANCE`` and ``SEMANTIC``.
+    An annotation file is read only where its data set is registered without the names or the ids
+    of its classes. Names whose number is not that of the model's classes are passed over.
+    ``stored_names`` are those of the checkpoint, by ``INSTANCE`` and ``SEMANTIC``.
     """
     names = [*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN]
     for descriptions in ((), *((d,) for d in cfg.DATASETS.DESCRIPTIONS)):
@@ -75,11 +87,12 @@ def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None 
     found: dict[str, Any] = {}
     if INSTANCE in numbers:
         number = numbers[INSTANCE]
-        found["things"] = find("thing_classes", number, stored.get(INSTANCE))
-        for metadata in known:
-            ids = metadata.get("thing_dataset_id_to_contiguous_id", {})
-            if found["things"] == tuple(metadata.get("thing_classes", ())) and len(ids) == number:
-                found["thing_ids"] = tuple(sorted(ids, key=ids.get))
+        ids_by_name = [_category_ids(name) for name in names if name in DatasetCatalog]
+        named = (tuple(ids) for ids in ids_by_name)
+        found["things"] = find("thing_classes", number, stored.get(INSTANCE), *named)
+        for ids in ids_by_name:
+            if found["things"] and found["things"] == tuple(ids):
+                found["thing_ids"] = tuple(ids.values())
                 break
     if SEMANTIC in numbers:
         # A binary model has one class, but a label map of it has the background as well.
@@ -102,6 +115,24 @@ def find_class_names(cfg: CfgNode, dataset_names: Sequence[str]) -> dict[str, li
         for kind, number in _numbers_of_classes(cfg).items()
     }
     return {kind: list(names) for kind, names in found.items() if names}
+
+
+def _category_ids(name: str) -> dict[str, Any]:
+    """Return the ids of a data set's categories by their names, in the order of the classes."""
+    metadata = MetadataCatalog.get(name)
+    classes = metadata.get("thing_classes", None)
+    ids = metadata.get("thing_dataset_id_to_contiguous_id", None)
+    if classes is None or ids is None:
+        try:
+            audit = audit_dataset(name)
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("Ids of classes cannot be read: %s", error)
+            audit = None
+        if audit is None:
+            return {}
+        classes, ids = audit.class_names, audit.contiguous_ids
+    places = {place: number for number, place in ids.items()}
+    return {name: places[place] for place, name in enumerate(classes) if place in places}
 
 
 def _numbers_of_classes(cfg: CfgNode) -> dict[str, int]:

@@ -107,7 +107,7 @@ def run_tool(
         if isinstance(error, KeyError) and not _is_sentence(error):
             raise
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        sys.stderr.write(f"{parser.prog}: error: {' '.join(text.split())}\n")
+        sys.stderr.write(f"{parser.prog}: Error: {' '.join(text.split())}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted\n")

@@ -39,10 +39,29 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
     )
 
 
-def with_labels(base: Prediction, output: Tensor, num_classes: int) -> Prediction:
-    """Add a label map, of ``resized_labels``; more than 255 classes need 16 bits."""
+def with_labels(
+    base: Prediction, output: Tensor, *, num_classes: int, probabilities: bool = False
+) -> Prediction:
+    """Add a label map, of ``resized_labels``; more than 255 classes need 16 bits.
+
+    Args:
+        base: what it is added to.
+        output: as of ``resized_labels``; logits, where ``probabilities`` are wanted.
+        num_classes: of the model.
+        probabilities: whether ``label_probabilities`` are added, too.
+    """
     labels = resized_labels(output, base.size_hw).cpu().numpy()
-    return replace(base, label_map=labels.astype(np.uint8 if num_classes <= 255 else np.uint16))
+    labels = labels.astype(np.uint8 if num_classes <= 255 else np.uint16)
+    shares = _probabilities(output, base.size_hw).cpu().numpy() if probabilities else None
+    return replace(base, label_map=labels, label_probabilities=shares)
+
+
+def _probabilities(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return (C, H, W) float32, a sigmoid of one class and a soft-max of more."""
+    logits = logits[None].float()
+    if logits.shape[-2:] != size_hw:
+        logits = F.interpolate(logits, size_hw, mode="bilinear", align_corners=False)
+    return two_class_logits(logits, dim=1)[0].softmax(dim=0)
 
 
 def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:

@@ -1,5 +1,6 @@
 """What a model predicts for one image, ready to look at and to write down."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ class Prediction:
             ``np.asarray(masks)`` is (R, H, W). Or None.
         label_map: (H, W) class ids, uint8 for up to 255 classes and uint16 beyond, or None.
         panoptic: or None.
+        label_probabilities: (C, H, W) float32, of every class at every pixel, where the predictor
+            was asked for them.
     """
 
     image: np.ndarray
@@ -68,6 +71,7 @@ class Prediction:
     masks: PastedMasks | None = None
     label_map: np.ndarray | None = None
     panoptic: Panoptic | None = None
+    label_probabilities: np.ndarray | None = None
 
     @property
     def objects(self) -> Objects:
@@ -183,16 +187,19 @@ class Prediction:
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Return the instances in COCO's format of results.
 
-        They have the data set's own category ids, where these are known, and compressed RLE.
+        They have the data set's own category ids, and compressed RLE.
+
+        Raises:
+            ValueError: those ids are not known.
         """
-        results = []
+        results, category_ids = [], self.class_info.category_ids()
         for box, score, class_id, mask in zip(*self.objects, strict=True):
             rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
             x0, y0, x1, y1 = box.tolist()
             results.append(
                 {
                     "image_id": image_id,
-                    "category_id": self.class_info.category_id(int(class_id)),
+                    "category_id": category_ids[int(class_id)],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": float(score),
                     "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
@@ -232,17 +239,22 @@ def class_filter(
 
     Args:
         info: the known names.
-        classes: the wanted names or ids; None for all.
+        classes: the wanted names, or places in the order of the model's classes, from 0, which
+            need not be the ids of a data set; None for all.
 
     Raises:
-        ValueError: a name that the model does not know.
+        ValueError: a name or a place that the model does not have.
     """
     if classes is None:
         return lambda name, number: True
     known = [*info.things, *info.stuff]
+    places = max(len(info.things), len(info.stuff))
     words = {str(c) for c in classes}
-    unknown = sorted(w for w in words if w not in known and not w.isdecimal())
+    unknown = sorted(
+        w for w in words if w not in known and not (w.isdecimal() and int(w) < (places or math.inf))
+    )
     if unknown:
-        listed = ", ".join(dict.fromkeys(known)) or "none by name; use ids"
-        raise ValueError(f"The model knows no class {unknown}. It knows: {listed}.")
+        numbers = f", by name or by place, from 0 to {places - 1}" if places else ""
+        listed = ", ".join(dict.fromkeys(known)) or "none by name; use places from 0"
+        raise ValueError(f"The model knows no class {unknown}. It knows{numbers}: {listed}.")
     return lambda name, number: name in words or str(number) in words

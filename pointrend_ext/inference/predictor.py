@@ -2,7 +2,9 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
@@ -11,7 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
@@ -34,6 +36,8 @@ __all__ = ["ImageLike", "Predictor", "build_predictor"]
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
 
+_ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image)
+
 
 class Predictor:
     """Runs a trained model on pictures: instances, semantics, or both.
@@ -49,20 +53,35 @@ class Predictor:
     """
 
     def __init__(
-        self, model: nn.Module, cfg: CfgNode, *, classes: Classes | None = None, batch_size: int = 1
+        self,
+        model: nn.Module,
+        cfg: CfgNode,
+        *,
+        classes: Classes | None = None,
+        batch_size: int = 1,
+        probabilities: bool = False,
     ) -> None:
         """Wrap a model that is built and loaded.
+
+        A call leaves nothing behind in the model, so threads can share a predictor.
 
         Args:
             model: with instance masks, a label map, or both; put into evaluation mode.
             cfg: its configuration; ``INPUT`` tells how images are resized.
             classes: what its classes are called.
-            batch_size: images of a list that go through the model together. A batch is padded to
-                its largest image, which changes predictions by rounding, and at padded borders.
+            batch_size: images that are read at a time. Those that the model sees in one size go
+                through it together, so that none is padded for another; a batch changes
+                predictions by rounding alone.
+            probabilities: whether label maps come with ``label_probabilities``.
 
         Raises:
-            ValueError: a model without masks.
+            ValueError: a model without masks, or wrapped by another one.
         """
+        inner = next((x for x in ("module", "_orig_mod") if hasattr(model, x)), None)
+        if inner is not None:
+            raise ValueError(
+                f"The model is wrapped in a {type(model).__name__}: pass model.{inner} instead."
+            )
         if not isinstance(model, (GeneralizedRCNN, SemanticSegmentor)) or (
             isinstance(model, GeneralizedRCNN) and not cfg.MODEL.MASK_ON
         ):
@@ -73,6 +92,7 @@ class Predictor:
             )
         check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
         self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
+        self.probabilities = probabilities
         self.classes = classes or Classes()
         self.image_rules = ImageRules.from_cfg(cfg)
         self._augmentations = build_mapper(cfg, is_train=False).augmentations
@@ -83,11 +103,11 @@ class Predictor:
         config_file: str | os.PathLike[str],
         weights: str | os.PathLike[str] | None = None,
         *,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         opts: Sequence[Any] = (),
         confidence: float | None = 0.5,
-        batch_size: int = 1,
         load_options: LoadOptions | None = None,
+        **options: Any,
     ) -> "Predictor":
         """Build and load a model.
 
@@ -99,8 +119,8 @@ class Predictor:
             opts: alternating keys and values that change the configuration.
             confidence: instances of a lower score are left out; None keeps the threshold of the
                 configuration (``MODEL.ROI_HEADS.SCORE_THRESH_TEST``), with which it is evaluated.
-            batch_size: see the constructor.
             load_options: how the weights are loaded.
+            options: ``batch_size`` and ``probabilities`` of the constructor.
 
         Raises:
             FileNotFoundError: no such configuration or weights.
@@ -116,7 +136,7 @@ class Predictor:
             **vars(load_options or LoadOptions()),
         )
         stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
-        return cls(model, cfg, classes=find_classes(cfg, stored), batch_size=batch_size)
+        return cls(model, cfg, classes=find_classes(cfg, stored), **options)
 
     @overload  # a file name is a sequence, too: of file names
     def __call__(self, images: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
@@ -135,14 +155,34 @@ class Predictor:
 
         Raises:
             OSError: no such file.
-            ValueError: no picture, another array, or a picture too thin to be resized.
+            ValueError: no picture, another array, a picture too thin to be resized, or a model
+                that was put into training mode.
         """
-        if isinstance(images, (str, os.PathLike, np.ndarray, Image.Image)):
-            return self([images])[0]
-        predictions = []
-        for first in range(0, len(images), self.batch_size):
-            predictions += self._predict(images[first : first + self.batch_size])
-        return predictions
+        if isinstance(images, (*_ONE_IMAGE, Tensor, type(None))):
+            return next(self.stream([images]))
+        if not isinstance(images, Sequence):
+            raise ValueError(
+                f"Predictor was given a {type(images).__name__}, not an image or a list of images. "
+                "What can be gone through once, or is too long to keep, goes to "
+                "Predictor.stream(images)."
+            )
+        return list(self.stream(images))
+
+    def stream(self, images: Iterable[ImageLike]) -> Iterator[Prediction]:
+        """Predict images one after the other; none is kept.
+
+        Args:
+            images: as of a call, any number of them, such as a generator.
+
+        Yields:
+            Predictions in the same order.
+
+        Raises:
+            OSError, ValueError: as of a call.
+        """
+        iterator = iter(images)
+        while chunk := list(islice(iterator, self.batch_size)):
+            yield from self._predict(chunk)
 
     def read_image(self, file_name: str | os.PathLike[str]) -> np.ndarray:
         """Read a file as a training with this configuration does: (H, W, 3) uint8 RGB, upright.
@@ -178,31 +218,70 @@ class Predictor:
             return self.read_image(image), os.fspath(image)
         if isinstance(image, Image.Image):
             return pillow_to_rgb(image, self.image_rules), getattr(image, "filename", "")
+        if isinstance(image, Tensor):
+            raise ValueError(
+                f"Predictor takes no tensor (here {tuple(image.shape)}, {image.dtype}): pass a "
+                "NumPy array (H, W, 3) of uint8 in RGB, such as "
+                "tensor.permute(1, 2, 0).byte().cpu().numpy()."
+            )
+        if not isinstance(image, np.ndarray):
+            what = type(image).__name__
+            raise ValueError(
+                f"Predictor takes a file name, an array or a Pillow image, not a {what}."
+            )
         check_image(image, "Predictor")
         return image, ""
 
+    @property
+    def has_instances(self) -> bool:
+        """Whether predictions hold instances."""
+        return isinstance(self.model, GeneralizedRCNN)
+
     @torch.no_grad()
     def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
+        if self.model.training:
+            raise ValueError(
+                "The model of the Predictor is in training mode, in which it predicts nothing: "
+                "call predictor.model.eval() first."
+            )
         bases = [Prediction(*self._load(image), self.classes) for image in images]
         inputs = [self.model_input(base.image) for base in bases]
-        num_classes = self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
+        by_size: dict[torch.Size, list[int]] = {}
+        for number, x in enumerate(inputs):
+            by_size.setdefault(x["image"].shape, []).append(number)
+        predictions: dict[int, Prediction] = {}
+        for numbers in by_size.values():
+            outputs = self._run([bases[n] for n in numbers], [inputs[n] for n in numbers])
+            predictions |= zip(numbers, outputs, strict=True)
+        return [predictions[number] for number in range(len(bases))]
+
+    def _run(
+        self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]
+    ) -> Iterator[Prediction]:
+        """Predict images of one size."""
+        with_stuff = partial(
+            with_labels,
+            num_classes=self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
+            probabilities=self.probabilities,
+        )
         if isinstance(self.model, SemanticSegmentor):
             if isinstance(self.model, PointRendSemanticSegmentor):
                 # Labels cost less than logits, but cannot be resized.
-                sizes = zip(inputs, bases, strict=True)
-                fits = all(x["image"].shape[1:] == base.size_hw for x, base in sizes)
-                self.model.output = "labels" if fits else "logits"
-            outputs = [output["sem_seg"] for output in self.model(inputs)]
-            return [with_labels(*x, num_classes) for x in zip(bases, outputs, strict=True)]
+                fits = all(x.size_hw == inputs[0]["image"].shape[1:] for x in bases)
+                output = "labels" if fits and not self.probabilities else "logits"
+                raw = self.model.predict(inputs, output)
+            else:
+                raw = self.model(inputs)
+            yield from (with_stuff(base, x["sem_seg"]) for base, x in zip(bases, raw, strict=True))
+            return
         raw = self.model.inference(inputs, do_postprocess=False)
         if not isinstance(self.model, PanopticFPN):
-            return [with_instances(*x) for x in zip(bases, raw, strict=True)]
-        predictions = []
+            yield from (with_instances(base, x) for base, x in zip(bases, raw, strict=True))
+            return
         for base, instances, logits in zip(bases, *raw, strict=True):
             rows, columns = instances.image_size
-            labelled = with_labels(base, logits[:, :rows, :columns], num_classes)
-            predictions.append(with_segments(with_instances(labelled, instances), self.model))
-        return predictions
+            labelled = with_stuff(base, logits[:, :rows, :columns])
+            yield with_segments(with_instances(labelled, instances), self.model)
 
 
 def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
@@ -214,7 +293,7 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
 def _complete(
     cfg: CfgNode,
     weights: str | os.PathLike[str] | None,
-    device: str | None,
+    device: str | torch.device | None,
     confidence: float | None,
 ) -> None:
     """Put what the user chose into a configuration that has just been read, and freeze it."""
@@ -227,7 +306,7 @@ def _complete(
         )
     check_weights(cfg.MODEL.WEIGHTS)
     if device is not None:
-        cfg.MODEL.DEVICE = device
+        cfg.MODEL.DEVICE = str(device)
     else:
         use_cpu_if_needed(cfg)
     if confidence is not None:

@@ -1,6 +1,7 @@
 """The demo on odd files: the right picture, or a message; and the rest goes on."""
 
 import io
+import json
 from functools import partial
 from pathlib import Path
 
@@ -118,11 +119,11 @@ def bad_files() -> dict[str, bytes]:
 @pytest.fixture
 def demo(tmp_path, predictors):
     def run(inputs, kind="instance", *, save=("overlay",), titles=("one",), **options):
-        found, problems = find_inputs([str(x) for x in inputs])
-        writer = OutputWriter(tmp_path / "out", save)
+        found = find_inputs([str(x) for x in inputs])
+        writer = OutputWriter(tmp_path / "out", save, inputs=found.inputs)
         models = {title: predictors(kind) for title in titles}
         options = DemoOptions(models, writer, progress=False, **options)
-        return run_demo(found, options), problems, tmp_path / "out"
+        return run_demo(found.inputs, options), found.problems, tmp_path / "out"
 
     return run
 
@@ -172,7 +173,7 @@ def test_a_batch_with_a_bad_picture_is_taken_apart(tmp_path, demo, predictors, m
     report, _, out = demo([tmp_path])
     assert report.num_images == 2
     assert len(report.failures) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["a.png", "c.png"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.png", "c.png"]
 
 
 @pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
@@ -217,6 +218,23 @@ def test_video_goes_through(tmp_path, demo, predictors, make_picture):
         assert frame.shape == (120, 170, 3)
         assert np.abs(frame.astype(int) - expected).mean() < 8
         assert np.abs(frame.astype(int) - source).mean() > 12
+
+
+def test_a_video_gives_what_was_asked_for_and_nothing_else(tmp_path, demo, make_picture):
+    pytest.importorskip("av")
+    write_video(tmp_path / "v.mp4", 5, (make_picture(seed=seed) for seed in range(3)))
+    report, _, out = demo([tmp_path / "v.mp4"], save=["json", "masks"])
+    assert (report.num_frames, report.failures) == (3, [])
+    described = json.loads((out / "coco_images.json").read_text())
+    assert [(x["id"], x["file_name"]) for x in described["images"]] == [
+        (1, "v/000000"), (2, "v/000001"), (3, "v/000002"),
+    ]  # fmt: skip
+    results = json.loads((out / "coco_results.json").read_text())
+    masks = sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png"))
+    assert len(masks) == len(results) > 3
+    assert masks[0].startswith("masks/v/000000_00_")
+    assert {r["image_id"] for r in results} == {1, 2, 3}
+    assert not list(out.rglob("*.mp4"))
 
 
 def test_camera_goes_on_until_it_is_interrupted(tmp_path, predictors, make_picture, monkeypatch):

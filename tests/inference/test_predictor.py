@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -46,7 +48,7 @@ def test_instances_are_those_of_an_evaluation(predictors, saved):
     np.testing.assert_array_equal(got.masks[-1], masks[-1])
     assert got.label_map is got.panoptic is None
     assert set(got.class_names) <= {"blob", "star", "gear", "ring", "letter", "plate"}
-    assert got.class_info.category_id(0) == 1
+    assert got.class_info.category_ids()[0] == 1
 
 
 @pytest.mark.parametrize("output", ["logits", "labels"])
@@ -127,8 +129,9 @@ def test_filter_keeps_classes_and_scores(predictors, make_picture):
     kept = prediction.filter([prediction.class_info.stuff_name(stuff)]).label_map
     np.testing.assert_array_equal(kept == stuff, prediction.label_map == stuff)
     assert set(np.unique(kept)) <= {stuff, prediction.void_label}
-    with pytest.raises(ValueError, match=r"no class \['ster'\].*star"):
-        prediction.filter(["ster"])
+    for unknown in ("ster", 999):
+        with pytest.raises(ValueError, match=rf"no class \['{unknown}'\].*from 0 to 5.*star"):
+            prediction.filter([unknown])
 
 
 @pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
@@ -143,13 +146,79 @@ def test_drawing_and_notebook(predictors, make_picture, kind):
     np.testing.assert_array_equal(nothing.draw(), prediction.image)
 
 
-def test_batches_give_the_same_objects(predictors, make_picture):
+@pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
+def test_batches_of_mixed_sizes_give_what_single_images_give(predictors, make_picture, kind):
+    predictor = predictors(kind)
+    sizes = [(120, 170), (96, 128), (120, 170), (170, 120), (96, 128)]
+    pictures = [make_picture(*size, seed=n) for n, size in enumerate(sizes)]
+    together = Predictor(predictor.model, predictor.cfg, batch_size=4)(pictures)
+    alone = predictor(pictures)
+    assert kind == "semantic" or sum(len(one.boxes) for one in alone) > 3
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        if one.boxes is not None:
+            np.testing.assert_allclose(one.boxes, other.boxes, atol=0.1)
+            differ = np.asarray(one.masks) != np.asarray(other.masks)
+            assert differ.sum() <= 0.001 * differ.size
+        if one.label_map is not None:
+            assert (one.label_map != other.label_map).mean() < 0.001
+
+
+def test_a_stream_reads_no_further_than_it_must(predictors, make_picture):
     predictor = predictors("instance")
-    pictures = [make_picture(seed=n) for n in range(3)]
-    together = Predictor(predictor.model, predictor.cfg, batch_size=2)(pictures)
-    for one, other in zip(predictor(pictures), together, strict=True):
-        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.01)
-        assert (np.asarray(one.masks) != np.asarray(other.masks)).mean() < 0.001
+    read = []
+
+    def pictures():
+        for number in range(4):
+            read.append(number)
+            yield make_picture(seed=number)
+
+    stream = predictor.stream(pictures())
+    first = next(stream)
+    assert read == [0]
+    np.testing.assert_array_equal(first.boxes, predictor(make_picture(seed=0)).boxes)
+    assert len(list(stream)) == 3
+
+
+def test_threads_share_a_predictor(predictors, make_picture):
+    predictor = predictors("semantic")
+    pictures = [make_picture(96, 128), make_picture(120, 170)]  # labels, and resized logits
+    right = [predictor(picture).label_map for picture in pictures]
+    entered = threading.Barrier(2, timeout=30)
+    inner = predictor.model.backbone.forward
+
+    def together(*args):
+        entered.wait()  # both calls have begun before either goes on
+        return inner(*args)
+
+    predictor.model.backbone.forward = together
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(3):
+                found = list(pool.map(predictor, pictures))
+                for expected, prediction in zip(right, found, strict=True):
+                    np.testing.assert_array_equal(prediction.label_map, expected)
+    finally:
+        del predictor.model.backbone.forward
+
+
+@pytest.mark.parametrize("size", [(96, 128), (120, 170)], ids=["same size", "resized"])
+def test_probabilities_of_label_maps(predictors, make_picture, size):
+    predictor = predictors("semantic")
+    picture = make_picture(*size)
+    plain = predictor(picture)
+    assert plain.label_probabilities is None
+    got = Predictor(predictor.model, predictor.cfg, probabilities=True)(picture)
+    assert got.label_probabilities.shape == (10, *size)
+    np.testing.assert_allclose(got.label_probabilities.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(got.label_probabilities.argmax(axis=0), got.label_map)
+    assert (got.label_map != plain.label_map).mean() < 0.001
+    with torch.no_grad():
+        (found,) = predictor.model.predict([predictor.model_input(picture)], "logits")
+    logits = found["sem_seg"]
+    if size == (96, 128):
+        expected = logits.softmax(dim=0).numpy()
+        np.testing.assert_allclose(got.label_probabilities, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +239,24 @@ def test_wrong_arrays_and_models(predictors):
     for shape, message in (((5, 6), r"\(5, 6\).*RGB"), ((3, 20000, 3), r"3 x 20000.*Cut it")):
         with pytest.raises(ValueError, match=message):
             predictor(np.zeros(shape, np.uint8))
+    for images, message in (
+        (None, "NoneType"),
+        (iter([]), r"Predictor\.stream"),
+        (torch.zeros(3, 8, 8), r"no tensor .*\(3, 8, 8\).*permute"),
+        ([torch.zeros(3, 8, 8)], "no tensor"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predictor(images)
+    predictor.model.train()
+    with pytest.raises(ValueError, match="training mode"):
+        predictor(np.zeros((32, 32, 3), np.uint8))
+    predictor.model.eval()
+    for wrapped, name in (
+        (torch.nn.DataParallel(predictor.model), "module"),
+        (torch.compile(predictor.model), "_orig_mod"),
+    ):
+        with pytest.raises(ValueError, match=rf"pass model\.{name}"):
+            Predictor(wrapped, predictor.cfg)
     cfg = predictor.cfg.clone()
     cfg.defrost()
     cfg.MODEL.MASK_ON = False

@@ -1,14 +1,17 @@
 """Running models on pictures and videos and writing what they see; ``tools/demo.py`` calls it."""
 
-from pointrend_ext.inference.demo.inputs import Input, find_inputs
+from pointrend_ext.inference.demo.coco_ids import CocoIds
+from pointrend_ext.inference.demo.inputs import Found, Input, find_inputs
 from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
 from pointrend_ext.inference.demo.run import DemoOptions, DemoReport, run_demo
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 
 __all__ = [
     "OUTPUT_KINDS",
+    "CocoIds",
     "DemoOptions",
     "DemoReport",
+    "Found",
     "Input",
     "OutputWriter",
     "find_inputs",

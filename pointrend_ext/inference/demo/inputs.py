@@ -1,12 +1,15 @@
 """From what the user typed to pictures and videos."""
 
 import glob
+import itertools
+import os
 import re
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["Input", "find_inputs"]
+__all__ = ["Found", "Input", "find_inputs", "printable"]
 
 # fmt: off
 IMAGE_SUFFIXES = (
@@ -18,6 +21,8 @@ VIDEO_SUFFIXES = (
     ".webm", ".wmv",
 )
 # fmt: on
+_SUFFIXES = IMAGE_SUFFIXES + VIDEO_SUFFIXES
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CONFIG_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
 
@@ -26,13 +31,16 @@ class Input:
     """One picture, video or camera.
 
     Attributes:
-        path: the file; what to call a camera in messages.
+        path: the file, absolute, links not followed; what to call a camera in messages.
         name: relative path, without suffix, that outputs are named after; no other input has it.
+        file_name: what results call it: as below the folder or pattern that was given; where two
+            inputs would be called alike, the path as given.
         camera: number of the camera, None for a file.
     """
 
     path: Path
     name: Path
+    file_name: str = ""
     camera: int | None = None
 
     @property
@@ -43,47 +51,99 @@ class Input:
     @classmethod
     def of_camera(cls, number: int) -> "Input":
         """Take a camera as an input."""
-        return cls(Path(f"camera {number}"), Path(f"camera_{number}"), number)
+        return cls(Path(f"camera {number}"), Path(f"camera_{number}"), f"camera_{number}", number)
+
+    def frame(self, number: int) -> "Input":
+        """Return what results call a frame of a video, counted from 0."""
+        name = self.name / f"{number:06d}"
+        return replace(self, name=name, file_name=name.as_posix())
 
 
-def find_inputs(patterns: Sequence[str]) -> tuple[list[Input], list[str]]:
+@dataclass(frozen=True)
+class Found:
+    """What patterns gave.
+
+    Attributes:
+        inputs: each file once.
+        problems: a message for each pattern that gives nothing.
+        notes: a message for each folder with files that were passed over.
+    """
+
+    inputs: list[Input]
+    problems: list[str]
+    notes: list[str]
+
+
+def find_inputs(patterns: Sequence[str]) -> Found:
     """Find files, in the order of the patterns and by name.
 
     Args:
         patterns: files; folders, of which all pictures and videos are taken, those of sub-folders
-            too; and patterns such as ``photos/*.jpg`` or ``photos/**/*.jpg``.
-
-    Returns:
-        The inputs, each file once; and a message for each pattern that gives none.
+            too; and patterns such as ``photos/*.jpg`` or ``photos/**/*.jpg``. Links to files keep
+            their own names.
     """
-    found: dict[Path, Path] = {}
-    problems = []
+    found: dict[tuple[str, str], Input] = {}
+    problems, notes = [], []
     for pattern in patterns:
-        files = list(_files_of(pattern))
+        files, passed_over = _files_of(pattern)
         if not files:
             problems.append(_nothing_found(pattern))
-        for file, name in files:
-            found.setdefault(file.resolve(), name)
+        if passed_over:
+            notes.append(_passed_over(pattern, passed_over))
+        for file, below in files:
+            # A circle of linked folders leads to the same file by many paths.
+            place = os.path.realpath(file.parent), file.name
+            path = Path(os.path.abspath(file))
+            found.setdefault(place, Input(path, below.with_suffix(""), below.as_posix()))
+    times = Counter(x.file_name for x in found.values())
     inputs: dict[Path, Input] = {}
-    for file, name in found.items():
-        name = _free_name(name, inputs)
-        inputs[name] = Input(file, name)
-    return list(inputs.values()), problems
+    for x in found.values():
+        name = _free_name(x.name, inputs)
+        file_name = x.file_name if times[x.file_name] == 1 else os.path.relpath(x.path)
+        inputs[name] = replace(x, name=name, file_name=Path(file_name).as_posix())
+    return Found(list(inputs.values()), problems, notes)
 
 
-def _files_of(pattern: str) -> Iterator[tuple[Path, Path]]:
-    """Yield files, each with the name of its outputs."""
+def printable(text: str) -> str:
+    """Escape what a file name could do to a terminal: control characters and line breaks."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _files_of(pattern: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return files, each with its path below what was given, and files of no known suffix."""
     path = Path(pattern)
     if path.is_file():
-        yield path, Path(path.stem)
-    elif path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in IMAGE_SUFFIXES + VIDEO_SUFFIXES and file.is_file():
-                yield file, file.relative_to(path).with_suffix("")
-    else:
-        for match in sorted(glob.glob(pattern, recursive=True)):
-            if Path(match).is_file():
-                yield Path(match), Path(Path(match).stem)
+        return [(path, Path(path.name))], []
+    if path.is_dir():
+        files = sorted(_walk(path))
+        taken = [(f, f.relative_to(path)) for f in files if f.suffix.lower() in _SUFFIXES]
+        others = [f for f in files if f.suffix.lower() not in _SUFFIXES]
+        return taken, [f for f in others if not f.name.startswith(".")]
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    matches = (Path(match) for match in sorted(glob.glob(pattern, recursive=True)))
+    return [(match, match.relative_to(root)) for match in matches if match.is_file()], []
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, also of linked folders, of each folder once."""
+    known = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        place = os.path.realpath(root)
+        if place in known:  # links in a circle
+            folders.clear()
+            continue
+        known.add(place)
+        yield from (Path(root, name) for name in names if Path(root, name).is_file())
+
+
+def _passed_over(folder: str, files: Sequence[Path]) -> str:
+    suffixes = Counter(file.suffix or "no suffix" for file in files)
+    listed = ", ".join(f"{number} {suffix}" for suffix, number in suffixes.most_common())
+    number = f"{len(files)} file" + ("s" if len(files) > 1 else "")
+    return printable(
+        f"{folder}: {number} passed over that no picture or video is known by ({listed}), such as "
+        f"{files[0].name!r}. Convert them, or name them one by one."
+    )
 
 
 def _free_name(name: Path, taken: Container[Path]) -> Path:
@@ -97,8 +157,10 @@ def _free_name(name: Path, taken: Container[Path]) -> Path:
 
 def _nothing_found(pattern: str) -> str:
     if Path(pattern).is_dir():
-        listed = " ".join(sorted(IMAGE_SUFFIXES + VIDEO_SUFFIXES))
+        listed = " ".join(sorted(_SUFFIXES))
         return f"{pattern}: the folder has no file that ends in one of {listed}."
+    if _ADDRESS.match(pattern):
+        return f"{pattern}: addresses are not read. Save the picture or the stream to a file first."
     if _CONFIG_KEY.fullmatch(pattern):
         return (
             f"{pattern}: there is no such file. It looks like a configuration key: put KEY VALUE "

@@ -2,13 +2,17 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.demo.coco_ids import CocoIds
 from pointrend_ext.inference.demo.inputs import Input
+from pointrend_ext.inference.demo.output_folder import OutputFolder
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization import MaskCrop, encode_png
 from pointrend_ext.visualization.shapes import window_of
@@ -17,7 +21,7 @@ __all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
 
 OUTPUT_KINDS = {
     "overlay": "the prediction drawn over the image",
-    "json": "coco_results.json, and coco_images.json with the ids of images and categories",
+    "json": "coco_results.json, and coco_images.json with the ids of images, frames and categories",
     "masks": "masks/: a PNG per instance, label map or panoptic map",
     "cutouts": "cutouts/: a PNG per instance with a transparent background",
 }
@@ -29,34 +33,43 @@ class OutputWriter:
     """Writes below one folder; COCO's files are complete after ``close``."""
 
     def __init__(
-        self, folder: Path, kinds: Collection[str], image_ids: Mapping[str, int] | None = None
+        self,
+        folder: Path,
+        kinds: Collection[str],
+        ids: CocoIds | None = None,
+        inputs: Sequence[Input] = (),
     ) -> None:
-        """Choose what to write.
+        """Choose what to write, and remove what the last run into this folder has written.
 
         Args:
             folder: made when something is written.
             kinds: some of ``OUTPUT_KINDS``.
-            image_ids: ids by file name, for evaluating the results; by default images are numbered
-                from 1.
+            ids: of a data set's images and categories, for evaluating the results; by default
+                images are numbered from 1.
+            inputs: what must not be overwritten.
         """
-        self.folder, self.kinds, self._image_ids = folder, set(kinds), image_ids
+        self.kinds, self._ids = set(kinds), ids
+        self._folder = OutputFolder(folder, [x.path for x in inputs])
+        self._folder.clear()
         self._results: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._categories: list[dict[str, Any]] = []
+
+    def check_classes(self, classes: Classes) -> None:
+        """Raise ValueError where the ids of the classes, which results need, are not known."""
+        if "json" in self.kinds:
+            self._with_ids(classes).category_ids()
 
     def overlay_path(self, source: Input) -> Path:
         """Return where an overlay goes: MP4 of a video; of a picture its own format, or PNG.
 
         Raises:
-            ValueError: it would overwrite its source.
+            ValueError: it would overwrite an input.
         """
         suffix = ".mp4" if source.is_video else source.path.suffix
         if not source.is_video and suffix.lower() not in _OVERLAY_SUFFIXES:
             suffix = ".png"
-        path = self.folder / source.name.with_name(source.name.name + suffix)
-        if source.path.exists() and path.exists() and path.samefile(source.path):
-            raise ValueError(f"{source.path} would be overwritten: choose another --output.")
-        return path
+        return self._folder.path(source.name.with_name(source.name.name + suffix))
 
     def write(self, prediction: Prediction, source: Input) -> None:
         """Write everything but the overlay.
@@ -65,51 +78,53 @@ class OutputWriter:
             ValueError: an image without an id.
         """
         if "json" in self.kinds:
-            self._add_results(prediction, source.path.name)
+            self._add_results(prediction, source.file_name)
         if "masks" in self.kinds:
-            self._write_masks(prediction, self.folder / "masks" / source.name)
+            self._write_masks(prediction, "masks" / source.name)
         if "cutouts" in self.kinds:
             masks = prediction.objects.masks
             for number, class_name in enumerate(prediction.class_names):
-                path = _numbered(self.folder / "cutouts" / source.name, number, class_name)
+                path = _numbered("cutouts" / source.name, number, class_name)
                 cut = cut_out(prediction.image, masks.probability_crop(number))
-                _write(path, encode_png(cut))
+                self._folder.write(path, encode_png(cut))
 
     def close(self) -> None:
         """Write COCO's files."""
         if "json" in self.kinds:
             described = {"images": self._images, "categories": self._categories}
-            _write(self.folder / "coco_results.json", json.dumps(self._results).encode())
-            _write(self.folder / "coco_images.json", json.dumps(described).encode())
+            self._folder.write(Path("coco_results.json"), json.dumps(self._results).encode())
+            self._folder.write(Path("coco_images.json"), json.dumps(described).encode())
 
     def _add_results(self, prediction: Prediction, file_name: str) -> None:
-        image_id = len(self._images) + 1
-        if self._image_ids is not None:
-            if file_name not in self._image_ids:
-                raise ValueError(f"{file_name} has no id: it is not in the file of image ids.")
-            image_id = self._image_ids[file_name]
+        image_id = len(self._images) + 1 if self._ids is None else self._ids.image_id(file_name)
         height, width = prediction.size_hw
         self._images.append(
             {"id": image_id, "file_name": file_name, "height": height, "width": width}
         )
-        info = prediction.class_info
+        if prediction.boxes is None:
+            return
+        info = self._with_ids(prediction.class_info)
+        self._results += replace(prediction, class_info=info).to_coco(image_id)
         self._categories = [
-            {"id": info.category_id(k), "name": name} for k, name in enumerate(info.things)
+            {"id": number, "name": name}
+            for number, name in zip(info.category_ids(), info.things, strict=False)
         ]
-        self._results += prediction.to_coco(image_id)
+
+    def _with_ids(self, classes: Classes) -> Classes:
+        return classes if self._ids is None else self._ids.of_classes(classes)
 
     def _write_masks(self, prediction: Prediction, base: Path) -> None:
         if prediction.panoptic is not None:
             path = base.with_name(f"{base.name}_panoptic.png")
-            _write(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
+            self._folder.write(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
             segments = json.dumps(prediction.panoptic.segments)
-            _write(path.with_suffix(".json"), segments.encode())
+            self._folder.write(path.with_suffix(".json"), segments.encode())
         if prediction.label_map is not None:
             path = base.with_name(f"{base.name}_labels.png")
-            _write(path, encode_png(prediction.label_map))
+            self._folder.write(path, encode_png(prediction.label_map))
         for number, class_name in enumerate(prediction.class_names):
             mask = 255 * prediction.objects.masks[number].astype(np.uint8)
-            _write(_numbered(base, number, class_name), encode_png(mask))
+            self._folder.write(_numbered(base, number, class_name), encode_png(mask))
 
 
 def cut_out(image_rgb: np.ndarray, probability: MaskCrop) -> np.ndarray:
@@ -144,8 +159,3 @@ def panoptic_picture(ids: np.ndarray) -> np.ndarray:
 def _numbered(base: Path, number: int, class_name: str) -> Path:
     plain = re.sub(r"[^\w-]+", "-", class_name)
     return base.with_name(f"{base.name}_{number:02d}_{plain}.png")
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pointrend_ext.inference.demo.inputs import Input
+from pointrend_ext.inference.demo.inputs import Input, printable
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
@@ -72,6 +72,7 @@ class DemoReport:
                 message = f"{type(error).__name__}: {message}"
             if str(source.path) not in message:
                 message = f"{source.path}: {message}"
+            message = printable(message)
             self.failures.append(message)
             logger.error("FAILED %s", message)
 
@@ -93,7 +94,10 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
             "same pictures: set these keys alike in their configurations."
         )
     for predictor in options.predictors.values():
-        class_filter(predictor.classes, options.classes)  # fails before the first image, if at all
+        # These fail before the first image, if at all.
+        class_filter(predictor.classes, options.classes)
+        if predictor.has_instances:
+            options.writer.check_classes(predictor.classes)
     report = DemoReport()
     try:
         _pictures([x for x in inputs if not x.is_video], options, report)
@@ -140,30 +144,37 @@ def _batch(
 
 
 def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
-    path = options.writer.overlay_path(source)
     video = open_video(source.path) if source.camera is None else open_camera(source.camera)
     total = min(filter(None, (video.num_frames, options.max_frames)), default=0)
-    bar = tqdm(total=total or None, unit="frame", desc=path.stem, disable=not options.progress)
+    bar = tqdm(
+        total=total or None, unit="frame", desc=source.name.name, disable=not options.progress
+    )
     frames, colors = islice(video.frames, options.max_frames), ObjectColors()
     before = report.num_frames
 
-    def drawn() -> Iterator[np.ndarray]:
+    def done() -> Iterator[list[Prediction]]:
         while chunk := list(islice(frames, options.batch_size)):
             for of_models in _predict(chunk, options):
-                yield _draw(of_models, options, colors)
+                options.writer.write(of_models[0], source.frame(report.num_frames - before))
+                yield of_models
                 report.num_frames += 1
                 bar.update()
 
     with bar:
         try:
-            write_video(path, video.fps, drawn())
+            if "overlay" in options.writer.kinds:
+                drawn = (_draw(of_models, options, colors) for of_models in done())
+                write_video(options.writer.overlay_path(source), video.fps, drawn)
+            else:
+                for _ in done():
+                    pass
         except KeyboardInterrupt:  # how a camera is ended
             if source.camera is None:
                 raise
-    done = report.num_frames - before
-    if video.num_frames and done < total:
+    number = report.num_frames - before
+    if video.num_frames and number < total:
         # Frame counts are estimates in some formats, so this is no failure.
-        logger.warning("%s: %d of %d stated frames could be read.", source.path, done, total)
+        logger.warning("%s: %d of %d stated frames could be read.", source.path, number, total)
 
 
 def _predict(images: list[np.ndarray], options: DemoOptions) -> list[list[Prediction]]:

@@ -68,6 +68,10 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         """
         if self.training:
             return super().forward(batched_inputs)
+        return self.predict(batched_inputs, self.output)
+
+    def predict(self, batched_inputs: list[dict[str, Any]], output: str) -> list[dict[str, Tensor]]:
+        """Return predictions as ``forward`` does, of an ``output`` that this call alone has."""
         pixels = [x["image"].to(self.device) for x in batched_inputs]
         images = ImageList.from_tensors(
             [(image - self.pixel_mean) / self.pixel_std for image in pixels],
@@ -80,7 +84,7 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         ]
         features = self.backbone(images.tensor)
         image_sizes = [tuple(size) for size in images.image_sizes]
-        wants_labels = self.output == "labels"
+        wants_labels = output == "labels"
         if wants_labels and image_sizes == sizes_hw:
             maps = self.sem_seg_head.labels(features, image_sizes=image_sizes)
             wants_labels = False

@@ -1,0 +1,82 @@
+"""Ids of a data set's own file, for results that are scored against it."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pointrend_ext.engine.classes import Classes
+
+__all__ = ["CocoIds"]
+
+
+@dataclass(frozen=True)
+class CocoIds:
+    """Ids of images by their file names in the file, and of categories by their names."""
+
+    source: str
+    images: dict[str, int]
+    categories: dict[str, int]
+
+    @classmethod
+    def read(cls, path: Path) -> "CocoIds":
+        """Read annotations in COCO's format.
+
+        Raises:
+            ValueError: it is not in this format, or names an image or a category twice.
+        """
+        try:
+            content = json.loads(path.read_text("utf-8-sig"))
+            images = [(str(x["file_name"]), x["id"]) for x in content["images"]]
+            categories = [(str(x["name"]), x["id"]) for x in content.get("categories", [])]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: no annotations in COCO's format, with 'id' and 'file_name' of every "
+                f"image ({type(error).__name__}: {error})."
+            ) from error
+        for what, pairs in (("image", images), ("category", categories)):
+            name, times = Counter(n for n, _ in pairs).most_common(1)[0] if pairs else ("", 0)
+            if times > 1:
+                raise ValueError(f"{path}: the {what} {name!r} is listed {times} times.")
+        return cls(str(path), dict(images), dict(categories))
+
+    def image_id(self, file_name: str) -> int:
+        """Return the id of an image by its path, as far as both paths go, from the end.
+
+        Raises:
+            ValueError: no image, or several, are called so.
+        """
+        found = [n for n in self.images if _same_end(n, file_name)]
+        found = [file_name] if file_name in self.images else found
+        if len(found) > 1:
+            raise ValueError(
+                f"{file_name} may be {found[0]!r} or {found[1]!r} of {self.source}: give the "
+                "folder that holds them as --input, so that paths tell them apart."
+            )
+        if not found:
+            raise ValueError(f"{file_name} has no id: it is not in {self.source}.")
+        return self.images[found[0]]
+
+    def of_classes(self, classes: Classes) -> Classes:
+        """Return the classes with the ids of the categories of their names.
+
+        Raises:
+            ValueError: a class is not among the categories.
+        """
+        if not self.categories:  # a list of images alone
+            return classes
+        missing = [name for name in classes.things if name not in self.categories]
+        if missing or not classes.things:
+            found = f"no category {missing[0]!r}" if missing else "categories, the model no names"
+            raise ValueError(
+                f"{self.source} has {found}: the ids of results would be wrong. Pass the "
+                "annotations of the model's own data set, and name that in DATASETS.TEST."
+            )
+        return replace(classes, thing_ids=tuple(self.categories[n] for n in classes.things))
+
+
+def _same_end(first: str, second: str) -> bool:
+    first_parts, second_parts = (
+        name.replace("\\", "/").split("/")[::-1] for name in (first, second)
+    )
+    return all(a == b for a, b in zip(first_parts, second_parts, strict=False))
