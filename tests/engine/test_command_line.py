@@ -59,8 +59,8 @@ def _raising(error):
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (ValueError("Set A\n  to 1."), 2, "tool.py: error: Set A to 1.\n"),
-        (ImportError("pip install av"), 2, "tool.py: error: pip install av\n"),
+        (ValueError("Set A\n  to 1."), 2, "tool.py: Error: Set A to 1.\n"),
+        (ImportError("pip install av"), 2, "tool.py: Error: pip install av\n"),
         (FileNotFoundError(2, "No such file", "a.png"), 2, None),
         (KeyError("Dataset 'x' is not registered!"), 2, None),
         (KeyboardInterrupt(), 130, "tool.py: interrupted\n"),
@@ -70,7 +70,7 @@ def test_a_users_mistake_is_one_line(error, code, line, capsys):
     assert run_tool(argparse.ArgumentParser("tool.py"), _raising(error), []) == code
     printed = capsys.readouterr()
     assert printed.out == ""
-    expected = f"tool.py: error: {error.args[0] if len(error.args) == 1 else error}\n"
+    expected = f"tool.py: Error: {error.args[0] if len(error.args) == 1 else error}\n"
     assert printed.err == (line or expected)
 
 

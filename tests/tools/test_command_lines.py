@@ -47,7 +47,7 @@ def test_a_mistake_is_one_line(name, call_tool, capsys, tmp_path, monkeypatch):
     words, reason = MISTAKES[name]
     assert call_tool(name, *words) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"{name}.py: error: ")
+    assert error.startswith(f"{name}.py: Error: ")
     assert reason in error
     assert error.count("\n") == 1
     assert not any(path.suffix in (".png", ".pth", ".html") for path in tmp_path.rglob("*"))
