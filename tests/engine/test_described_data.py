@@ -10,7 +10,8 @@ import pytest
 import yaml
 from detectron2.data import MetadataCatalog
 
-from pointrend_ext.data import build_test_loader, checks, coco_audit
+from pointrend_ext.data import build_test_loader, checks
+from pointrend_ext.data.coco import file as coco_file
 from pointrend_ext.engine import Trainer, setup_cfg
 
 
@@ -35,7 +36,8 @@ def described(toy_root, tmp_path):
 @pytest.mark.parametrize("words", [[], ["--eval-only"]])
 def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, words, monkeypatch):
     calls = Counter()
-    monkeypatch.setattr(coco_audit, "_known", {})  # as in a new process
+    for memory in (coco_file._summaries, coco_file._kept, coco_file._alive):
+        memory.clear()  # as in a new process
 
     def count(module, name, of):
         function = getattr(module, name)
@@ -46,8 +48,8 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
 
         monkeypatch.setattr(module, name, counting)
 
-    count(json, "load", lambda args: Path(args[0].name).name)
-    count(coco_audit, "_audit", lambda args: "audit of " + Path(args[1]).name)
+    count(coco_file, "read_json", lambda args: Path(args[0]).name)
+    count(coco_file, "_read", lambda args: "check of " + Path(args[0]).name)
     count(checks, "_check_registered", lambda args: f"{args[0]} registered?")
     count(checks, "_check_path", lambda args: f"{args[0]} {args[1]}")
     cfg = setup_cfg(tiny_run(*words, opts=described()))
@@ -61,7 +63,7 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
         **{f"{name} registered?": 1 for name in checked},
         **{f"{name} {key}": 1 for name in checked for key in ("json_file", "image_root")},
         **dict.fromkeys(files, 1),
-        **{f"audit of {file}": 1 for file in files},
+        **{f"check of {file}": 1 for file in files},
     }
 
 
@@ -130,5 +132,7 @@ def test_how_a_training_ends(tiny_run, described, toy_root, tmp_path, ending):
         assert set(results) == {"bbox", "segm"}
         assert math.isfinite(results["segm"]["AP"])
     log = Path(trainer.cfg.OUTPUT_DIR, "log.txt").read_text()
-    (line,) = (text for text in log.splitlines() if "counted once per reading" in text)
-    assert line.count(f"{2 * steps} x annotation dropped: its box has a NaN") == 1
+    number = len(content["annotations"])
+    left_out = f"8 of {number} ({8 / number:.1%}) left out: objects whose box has a NaN"
+    assert log.count("'mine_train', as trained on: " + left_out) == 1
+    assert log.count(left_out) == 2  # at the start and at the end

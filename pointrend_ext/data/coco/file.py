@@ -40,6 +40,7 @@ class CocoSummary:
 
     Attributes:
         path: of the file.
+        version: ``file_version`` of it when it was read.
         num_annotations: all of them.
         class_names: in ascending order of the category ids, Detectron2's order.
         contiguous_ids: that order, by category id.
@@ -48,6 +49,7 @@ class CocoSummary:
     """
 
     path: str
+    version: list[Any]
     num_annotations: int
     class_names: tuple[str, ...]
     contiguous_ids: dict[Any, int]
@@ -82,7 +84,7 @@ class CocoFile:
         return {**dataset, "annotations": self.annotations} if has_annotations else dataset
 
 
-_summaries: dict[str, tuple[list[Any], CocoSummary]] = {}  # by path, with the version of the file
+_summaries: dict[str, CocoSummary] = {}  # by path, as the next two
 _alive: "weakref.WeakValueDictionary[str, CocoFile]" = weakref.WeakValueDictionary()
 _kept: dict[str, CocoFile] = {}
 
@@ -103,11 +105,11 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     """
     version = file_version(path)
     file = _alive.get(path)
-    if file is None or _summaries[path][0] != version:
+    if file is None or file.summary.version != version:
         with without_garbage_collection():
             file = _read(path, version)
         _alive[path] = file
-        _summaries[path] = version, file.summary
+        _summaries[path] = file.summary
     if keep:
         _kept[path] = file
     return file
@@ -115,8 +117,8 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
 
 def summarize_coco_file(path: str, *, keep: bool = False) -> CocoSummary:
     """Check a file, see ``read_coco_file``, where it has not been checked since it changed."""
-    version, summary = _summaries.get(path, (None, None))
-    if summary is None or version != file_version(path) or (keep and path not in _alive):
+    summary = _summaries.get(path)
+    if summary is None or summary.version != file_version(path) or keep:
         return read_coco_file(path, keep=keep).summary
     return summary
 
@@ -159,7 +161,7 @@ def _read(path: str, version: list[Any]) -> CocoFile:
     contiguous = {category_id: index for index, category_id in enumerate(class_names)}
     names = tuple(class_names.values())
     files = tuple((image.get("file_name", ""), sizes_hw[image["id"]]) for image in images)
-    summary = CocoSummary(path, findings.num_checked, names, contiguous, findings, files)
+    summary = CocoSummary(path, version, findings.num_checked, names, contiguous, findings, files)
     return CocoFile(summary, images, categories, annotations, sizes_hw)
 
 
