@@ -83,7 +83,7 @@ def _read_text(source: str) -> str:
     with PathManager.open(source, "rb") as file:
         data = file.read()
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(

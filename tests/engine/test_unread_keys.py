@@ -111,6 +111,13 @@ def test_what_this_training_does_not_read(config, opts, message, fake_data, tmp_
         built(config, [*opts, "OUTPUT_DIR", str(tmp_path)])
 
 
+def test_what_is_read_in_the_first_iteration(fake_data, tmp_path):
+    opts = ["SOLVER.CLIP_GRADIENTS.CLIP_VALUE", 0.5, "OUTPUT_DIR", str(tmp_path)]
+    built(INSTANCE, ["SOLVER.CLIP_GRADIENTS.ENABLED", True, *opts])
+    with pytest.raises(ValueError, match=r"CLIP_VALUE \(it needs SOLVER.CLIP_GRADIENTS.ENABLED"):
+        built(INSTANCE, opts)
+
+
 def test_what_a_file_states_in_vain_is_one_warning(fake_data, tmp_path, caplog):
     path = tmp_path / "my.yaml"
     text = "SOLVER: {GAMMA: 0.5, NUM_DECAYS: 3}\nMODEL: {ROI_MASK_HEAD: {NUM_CONV: 4}}\n"
