@@ -1,6 +1,6 @@
 """The start of a training on a file as large as COCO's: Detectron2's loader against ours.
 
-Ours checks every annotation, and "with pictures" also all that ``check_datasets`` looks at;
+Ours checks every annotation, and "with pictures" opens every picture, too, as the tools do;
 Detectron2's checks neither. A second start finds what the first one kept.
 """
 
@@ -26,7 +26,7 @@ from detectron2.data.datasets import register_coco_instances
 from benchmarks.annotation_file import COCO_IMAGES, write_annotation_file, write_pictures
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
-from pointrend_ext.data import check_datasets, load_dataset_dicts
+from pointrend_ext.data import check_datasets, check_images, load_dataset_dicts
 from pointrend_ext.engine import load_cfg
 
 __all__ = ["Start", "add_arguments", "cases"]
@@ -71,6 +71,7 @@ class Start:
         with self._registered() as name:
             if self._is_whole:
                 check_datasets(cfg, [name], keep=[name])
+                check_images(cfg, [name])
             return load_dataset_dicts(cfg, [name], is_train=True)
 
     @contextlib.contextmanager

@@ -60,6 +60,13 @@ def test_both_load_the_same_and_a_difference_is_seen(folder, monkeypatch, is_sec
         start.check({})
 
 
+def test_a_start_with_pictures_opens_them(folder):
+    (folder / "pictures" / "000000000002.jpg").unlink()
+    assert len(Start(folder, is_second=False, is_whole=False).ours()) == 5
+    with pytest.raises(FileNotFoundError, match="000000000002"):
+        Start(folder, is_second=False, is_whole=True).ours()
+
+
 def test_a_second_start_finds_what_the_first_kept(folder, monkeypatch):
     def ours(self):
         key = "startup"
