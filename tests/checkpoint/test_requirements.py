@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from pointrend_ext.checkpoint import INSTANCE, SEMANTIC, IncompleteWeightsError, WeightsFileError
+from pointrend_ext.checkpoint import (
+    INSTANCE,
+    SEMANTIC,
+    IncompleteWeightsError,
+    PointRendCheckpointer,
+    WeightsFileError,
+)
 from pointrend_ext.checkpoint.class_names import names_by_kind
 from pointrend_ext.checkpoint.name_tables import FORMATS
 from pointrend_ext.checkpoint.requirements import compare_input
@@ -208,3 +214,30 @@ def test_names_that_differ_in_case_alone_are_refused(make_model, files, load, ma
     with pytest.raises(ValueError, match="Classes 'A' and 'a' of the checkpoint have the same"):
         load(model, path, map_classes=map_classes, class_names={INSTANCE: ["a", "b", "A", "c"]})
     load(model, path, class_names={INSTANCE: ["A", "b", "a", "c"]})
+
+
+# ---- names of any kind, and a training that is resumed
+
+
+def test_names_in_messages_are_short_and_move_no_cursor(make_model, files, load):
+    state = make_model("mask_rcnn", seed=2).state_dict()
+    names = ["evil\x1b[2J\nname", "long" * 10_000]
+    report = load(make_model("mask_rcnn"), files.pth(state | dict.fromkeys(names, torch.ones(1))))
+    assert report.names("unexpected") == names
+    lines = report.table().splitlines()
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+    assert r"evil\x1b[2J\nname" in report.table()
+    with pytest.raises(IncompleteWeightsError, match=r"evil\\x1b\[2J\\nname, longlong") as error:
+        load(make_model("mask_rcnn"), files.pth(dict.fromkeys(names, torch.ones(1))))
+    assert len(str(error.value)) < 600
+
+
+def test_a_resumed_training_has_its_own_weights(tmp_path):
+    options = {"for_training": True, "weights_key": "ema"}
+    checkpointer = PointRendCheckpointer(nn.Linear(2, 1), str(tmp_path), **options)
+    checkpointer.save("model_1", iteration=1)
+    again = PointRendCheckpointer(nn.Linear(2, 1), str(tmp_path), **options)
+    assert again.resume_or_load("", resume=True)["iteration"] == 1
+    assert torch.equal(again.model.weight, checkpointer.model.weight)
+    with pytest.raises(WeightsFileError, match="no weights of a known kind under 'ema'"):
+        again.resume_or_load(str(tmp_path / "model_1.pth"), resume=False)
