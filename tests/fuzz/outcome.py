@@ -22,7 +22,8 @@ _MEMORY = 6 << 30  # more than a process that has imported everything has mapped
 GOOD = ("same", "same, with a notice", "other, with a notice", "means something else", "refused")
 BAD = ("other, silently", "traceback", "refused, but not clearly", "hang", "crash")
 _LONGEST = 1000  # characters of a sentence that somebody reads
-_KEY = re.compile(r"\b[A-Z_]{3,}(\.[A-Z_]+)+\b")  # of a configuration
+_KEY = re.compile(r"\b([A-Z]+[._])+[A-Z]+\b|\bSEED\b")  # of a configuration
+_FILE = re.compile(r"'[^']+\.(yaml|json|png|pth)'")
 _TOTAL = re.compile(r" of \d+ \([\d.]+ ?%\)")
 _DATA_SETS = ("fuzz_train", "fuzz_val", "'val'")
 _FOLDERS = ("train", "val", "train_labels", "val_labels", "predicted")
@@ -151,7 +152,8 @@ class Fuzzer:
             return f"traceback: {failure.text} ({failure.place})"
         files = [path.name for path in self.right.rglob("*") if path.is_file()]
         names = [*files, *_DATA_SETS, *(str(self.project / file) for file in _FOLDERS)]
-        is_placed = any(name in failure.text for name in names) or _KEY.search(failure.text)
+        is_placed = any(name in failure.text for name in names)
+        is_placed |= bool(_KEY.search(failure.text) or _FILE.search(failure.text))
         is_clear = is_placed and len(failure.text) < _LONGEST
         return f"{'refused' if is_clear else 'refused, but not clearly'}: {failure.text}"
 
