@@ -25,7 +25,7 @@ _LONGEST = 1000  # characters of a sentence that somebody reads
 _KEY = re.compile(r"\b([A-Z]+[._])+[A-Z]+\b|\bSEED\b")  # of a configuration
 _FILE = re.compile(r"'[^']+\.(yaml|json|png|pth)'")
 _TOTAL = re.compile(r" of \d+ \([\d.]+ ?%\)")
-_DATA_SETS = ("fuzz_train", "fuzz_val", "'val'")
+_DATA_SETS = ("fuzz_train", "fuzz_val", "'val'", "'predictions'")
 _FOLDERS = ("train", "val", "train_labels", "val_labels", "predicted")
 
 
