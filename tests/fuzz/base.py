@@ -16,6 +16,8 @@ SPLITS = {"train": [11, 12, 13, 14], "val": [51, 52]}
 """Ids of the images."""
 CATEGORIES = {3: "disc", 5: "box", 9: "tri"}
 NUM_LABELS, IGNORED = 3, 255
+COLORS = [[0, 0, 0], [200, 0, 0], [0, 0, 200]]
+"""Of the labels."""
 
 
 def build_project(folder: Path) -> None:
@@ -140,7 +142,7 @@ def _settings(task: str) -> dict[str, dict]:
     key, ending = ("annotations", ".json") if is_instance else ("labels", "_labels")
     splits = {split: {"images": split, key: f"{split}{ending}"} for split in SPLITS}
     names = {"name": "fuzz", "task": task, "root": ".", "classes": [*CATEGORIES.values()]}
-    values = {"ignore_value": IGNORED, "colors": [[0, 0, 0], [200, 0, 0], [0, 0, 200]]}
+    values = {"ignore_value": IGNORED, "colors": COLORS}
     model: dict[str, dict] = {"WEIGHTS": "", "DEVICE": "cpu"}
     for key, value in zip(WIDTHS[::2], WIDTHS[1::2], strict=True):
         _, node, leaf = key.split(".")

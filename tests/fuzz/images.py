@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from tests.fuzz.base import HEIGHT, IGNORED, NUM_LABELS, WIDTH
+from tests.fuzz.base import COLORS, HEIGHT, IGNORED, NUM_LABELS, WIDTH
 from tests.fuzz.trees import Mutator, flipped
 
 ORIENTATION = 274
@@ -169,7 +169,7 @@ def are_plausible(folder: Path) -> bool:
 
 def are_plausible_labels(folder: Path, *, are_true: bool = True) -> bool:
     """Tell it of label maps: true ones have pixels of all classes, predicted ones none ignored."""
-    values = [_values(file, ("1", "L", "P", "I;16")) for file in folder.iterdir()]
+    values = [_values(file, ("1", "L", "P", "I;16", "RGB")) for file in folder.iterdir()]
     found, classes = set().union(*(v or {-1} for v in values)), set(range(NUM_LABELS))
     return found - {IGNORED} == classes if are_true else found <= classes
 
@@ -178,8 +178,13 @@ def _values(file: Path, modes: tuple[str, ...]) -> set[int] | None:
     """Return the values of a picture that is what it should be, else None."""
     with Image.open(file) as image:
         is_turned = image.getexif().get(ORIENTATION, 1) != 1
-        is_lossy_id = "P" in modes and image.format == "JPEG"
+        is_label = "P" in modes
+        is_lossy_id = is_label and image.format == "JPEG"
         is_one = image.mode in modes and getattr(image, "n_frames", 1) == 1
         if is_turned or is_lossy_id or not is_one or image.size != (WIDTH, HEIGHT):
             return None
-        return set(np.unique(np.asarray(image)).tolist())
+        values = np.asarray(image)
+        if is_label and image.mode == "RGB":
+            colors = np.unique(values.reshape(-1, 3), axis=0).tolist()
+            return {COLORS.index(c) if c in COLORS else -1 for c in colors}
+        return set(np.unique(values).tolist())
