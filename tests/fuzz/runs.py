@@ -31,6 +31,7 @@ def start(config_file: str) -> tuple[Trainer, Result]:
     """Do what ``tools/train_net.py`` does before its first iteration."""
     cfg = setup_cfg(default_argument_parser().parse_args(["--config-file", config_file]))
     trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=False)
     return trainer, {name: value for name, value in leaves(cfg) if name != "VERSION"}
 
 
