@@ -76,7 +76,7 @@ def score(*words: str) -> Result:
     with contextlib.redirect_stderr(errors):
         code = run_tool(tool.build_parser(), tool.evaluate, words)
     if code:
-        raise ValueError(errors.getvalue().partition("error: ")[2])
+        raise ValueError(errors.getvalue().partition("rror: ")[2])
     found = json.loads(Path("scored/evaluation.json").read_text(encoding="utf-8"))
     for notice in found.get("notices", ()):
         logging.getLogger("pointrend_ext").warning(notice)
