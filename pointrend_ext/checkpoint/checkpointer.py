@@ -183,6 +183,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
         for name in ("pixel_mean", "pixel_std"):
             if name in state and hasattr(self.model, name):
                 theirs, ours = state[name].flatten(), getattr(self.model, name).flatten()
-                if not np.allclose(theirs, ours.cpu(), atol=0.01):
+                same_number = len(theirs) == len(ours)
+                if not (same_number and np.allclose(theirs, ours.cpu(), atol=0.01)):
                     text = "The weights were trained with MODEL.%s %s, the configuration has %s."
                     logger.warning(text, name.upper(), theirs.tolist(), ours.tolist())

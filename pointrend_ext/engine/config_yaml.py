@@ -116,13 +116,15 @@ def _bases(stated: Any, source: str) -> list[str]:
 
 def _merge(new: Mapping[str, Any], into: dict[str, Any], source: str, prefix: str = "") -> None:
     for key, value in new.items():
-        if isinstance(value, dict) and key in into:
-            if not isinstance(into[key], dict):
+        if isinstance(value, dict):
+            # Never the mapping itself: by an anchor of YAML it may be another section as well.
+            below = into.setdefault(key, {})
+            if not isinstance(below, dict):
                 raise ValueError(
-                    f"{source}: {prefix}{key} has keys below it, but in a base it is "
-                    f"{into[key]!r}. It can be a section or a value."
+                    f"{source}: {prefix}{key} has keys below it, but in a base it is {below!r}. It "
+                    "can be a section or a value."
                 )
-            _merge(value, into[key], source, f"{prefix}{key}.")
+            _merge(value, below, source, f"{prefix}{key}.")
         else:
             into[key] = value
 

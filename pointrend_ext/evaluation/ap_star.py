@@ -60,8 +60,10 @@ class ApStar:
         max_detections: int = MAX_LVIS_DETECTIONS,
     ) -> None:
         self.path = os.fspath(json_file)
+        own = CocoTruth.load_any(self.path, keep=True)
+        self.findings = own.findings
         with imported_lvis() as lvis:
-            self._lvis_truth = checked_lvis(lvis.LVIS, self.path)
+            self._lvis_truth = checked_lvis(lvis.LVIS, own)
         self._truth, self._max_detections = truth, max_detections
         self._check_format()
         self._file_ids = self._match_classes()

@@ -155,8 +155,9 @@ def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
         raise ValueError(f"TEST.BOUNDARY contains {unknown}; known are {list(known)}.")
     # The configuration may be used with data sets of several kinds.
     names = dict.fromkeys((dataset_name, *cfg.DATASETS.TEST))
-    computed = {metric for name in names for part in _parts(cfg, name) for metric in part.metrics}
-    kinds = {name: MetadataCatalog.get(name).evaluator_type for name in names}
+    kinds = {name: MetadataCatalog.get(name).get("evaluator_type", None) for name in names}
+    ours = [name for name in names if kinds[name] in _PARTS]  # others have the user's evaluators
+    computed = {metric for name in ours for part in _parts(cfg, name) for metric in part.metrics}
     asked = {f"{name!r} of TEST.BOUNDARY": name for name in cfg.TEST.BOUNDARY}
     asked |= {"AP* (TEST.AP_STAR_FILE)": _AP_STAR} if cfg.TEST.AP_STAR_FILE else {}
     for words, metric in asked.items():

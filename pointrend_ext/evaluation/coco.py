@@ -24,6 +24,7 @@ from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, fin
 __all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
+_logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times
 
 
 class _CheckedCoco(COCO):
@@ -31,10 +32,10 @@ class _CheckedCoco(COCO):
 
     def __init__(self, json_file: str) -> None:
         super().__init__()
-        self.truth = CocoTruth.load_any(json_file)
-        if self.truth.dataset.get("annotations"):
-            self.truth = CocoTruth.load(json_file)
+        self.truth = CocoTruth.load_any(json_file, keep=True)
         self.dataset = self.truth.dataset
+        if self.dataset.get("annotations"):
+            self.truth.check_objects()
         self.createIndex()
 
 
@@ -94,6 +95,7 @@ class InstanceEvaluator(COCOEvaluator):
         with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
             super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
         self._truth = truth = self._coco_api.truth
+        _log_once(truth.findings, f"Annotation file {truth.source!r}")
         if "segm" in chosen and not truth.has_masks:
             self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
@@ -106,8 +108,9 @@ class InstanceEvaluator(COCOEvaluator):
             self._lvis = ApStar(truth.source, truth, for_lvis) if self._do_evaluation else None
         elif ap_star_file:
             self._ap_star = ApStar(ap_star_file, truth, for_lvis)
+            _log_once(self._ap_star.findings, f"Annotation file {ap_star_file!r}")
         unfindable = find_unfindable(truth.dataset.get("annotations", ()), self._limit)
-        unfindable.log(_LOGGER, f"Annotations {truth.source!r}")
+        _log_once(unfindable, f"Annotations {truth.source!r}")
 
     def _leave_masks_out(self, needs_masks: bool) -> None:
         """Score boxes alone, or raise ValueError, where the annotations have no mask."""
@@ -180,3 +183,10 @@ class InstanceEvaluator(COCOEvaluator):
                 f"{len(to_dataset)} classes, numbered from 0. Set the number of classes of the "
                 "model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
             ) from error
+
+
+def _log_once(findings: Findings, what: str) -> None:
+    key = (what, *findings.lines())
+    if key not in _logged:
+        _logged.add(key)
+        findings.log(_LOGGER, what)

@@ -1,19 +1,15 @@
 """The ground truth that predictions of instances are checked and scored against."""
 
-import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pointrend_ext.data.coco import fill_areas, in_order, read_coco_file
+from pointrend_ext.data.coco import CocoFile, fill_areas, in_order, read_coco_file
 from pointrend_ext.data.findings import Findings
 
 __all__ = ["CocoTruth"]
-
-_LOGGER = logging.getLogger(__name__)
-_logged: set[str] = set()  # a training evaluates many times
 
 
 @dataclass(frozen=True)
@@ -25,58 +21,58 @@ class CocoTruth:
             nothing here changes it.
         source: the file, for messages.
         findings: what the check of the file left out, changed or noted.
+        file: what all this is from; as long as it is held here, nobody parses it again.
     """
 
     dataset: dict[str, Any]
     source: str
     findings: Findings = field(default_factory=Findings)
+    file: CocoFile | None = None
 
     @classmethod
-    def load(cls, json_file: str | os.PathLike[str], *, log: bool = True) -> "CocoTruth":
-        """Read and check an annotation file on this machine, and log what is found, once.
-
-        Args:
-            json_file: in COCO's or LVIS's format.
-            log: False where the caller shows ``findings``.
+    def load(cls, json_file: str | os.PathLike[str]) -> "CocoTruth":
+        """Read and check an annotation file in COCO's or LVIS's format on this machine.
 
         Raises:
             FileNotFoundError: no such file.
             ValueError: not JSON, not in COCO's format, inconsistent, without annotations, or with
                 none that is to be found.
         """
-        path = os.fspath(json_file)
-        truth = cls.load_any(path, log=log)
-        if "annotations" not in truth.dataset:
-            raise ValueError(
-                f"Annotation file {path!r} has no 'annotations' (a test set?): nothing can be "
-                "scored against it."
-            )
-        if all(a.get("iscrowd", 0) for a in truth.dataset["annotations"]):
-            found = "\n  ".join(truth.findings.lines()) or "it is empty"
-            raise ValueError(
-                f"Nothing can be scored against annotation file {path!r}: of its "
-                f"{truth.findings.num_checked} annotations none is an object to be found: {found}"
-            )
+        truth = cls.load_any(os.fspath(json_file))
+        truth.check_objects()
         return truth
 
     @classmethod
-    def load_any(cls, path: str, *, log: bool = True) -> "CocoTruth":
-        """Read and check a file, which may have no annotations; errors are those of ``load``."""
-        file = read_coco_file(path)
-        truth = cls(file.dataset, path, file.summary.findings)
+    def load_any(cls, path: str, *, keep: bool = False) -> "CocoTruth":
+        """Read and check a file, which may have no annotations.
+
+        Args:
+            path: of the file; errors are those of ``load``.
+            keep: also for the next evaluation of this process.
+        """
+        file = read_coco_file(path, keep=keep)
         fill_areas(file.annotations or [], file.sizes_hw)
-        message = "\n".join((path, *truth.findings.lines()))
-        if message not in _logged:
-            _logged.add(message)
-            if log:
-                truth.findings.log(_LOGGER, f"Annotation file {path!r}")
-        return truth
+        return cls(file.dataset, path, file.summary.findings, file)
+
+    def check_objects(self) -> None:
+        """Raise ValueError where nothing is to be found."""
+        if "annotations" not in self.dataset:
+            raise ValueError(
+                f"Annotation file {self.source!r} has no 'annotations' (a test set?): nothing can "
+                "be scored against it."
+            )
+        if all(a.get("iscrowd", 0) for a in self.dataset["annotations"]):
+            found = "\n  ".join(self.findings.lines()) or "it is empty"
+            raise ValueError(
+                f"Nothing can be scored against annotation file {self.source!r}: of its "
+                f"{self.findings.num_checked} annotations none is an object to be found: {found}"
+            )
 
     def of_images(self, image_ids: Iterable[int]) -> "CocoTruth":
         """Return the part with some of the images."""
         wanted = set(image_ids)
         images = [image for image in self.dataset["images"] if image["id"] in wanted]
-        return CocoTruth({**self.dataset, "images": images}, self.source, self.findings)
+        return replace(self, dataset={**self.dataset, "images": images})
 
     @cached_property
     def sizes_hw(self) -> dict[Any, tuple[int, int]]:

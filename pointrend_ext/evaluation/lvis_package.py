@@ -59,19 +59,18 @@ def imported_lvis() -> Iterator[ModuleType]:
         yield lvis
 
 
-def checked_lvis(lvis_class: type, json_file: str) -> Any:
+def checked_lvis(lvis_class: type, truth: CocoTruth) -> Any:
     """Return a checked annotation file as an ``lvis.LVIS``, not parsed again.
 
     Annotations are numbered from 1: lvis takes the id 0 for "not found". It writes into them.
     """
-    truth = CocoTruth.load_any(json_file)
     annotations = [
         {**annotation, "id": number}
         for number, annotation in enumerate(truth.dataset.get("annotations", ()), start=1)
     ]
     dataset = {**truth.dataset, "annotations": annotations}
     with mock.patch.object(lvis_class, "_load_json", return_value=dataset):
-        return lvis_class(json_file)
+        return lvis_class(truth.source)
 
 
 def lvis_evaluation(

@@ -46,11 +46,11 @@ def test_legacy_names_fill_the_model(make_model, files, load, caplog):
     assert "PIXEL_MEAN" not in caplog.text
 
 
-def test_other_pixel_statistics_are_reported(make_model, files, load, caplog):
+@pytest.mark.parametrize("theirs", [[58.0, 57.0, 57.0], [58.0, 57.0, 57.0, 1.0]])
+def test_other_pixel_statistics_are_reported(make_model, files, load, caplog, theirs):
     model = make_model("point_rend")
-    state = {**model.state_dict(), "pixel_std": torch.tensor([58.0, 57.0, 57.0])}
-    load(model, files.pth(state))
-    assert "trained with MODEL.PIXEL_STD [58.0, 57.0, 57.0]" in caplog.text
+    load(model, files.pth({**model.state_dict(), "pixel_std": torch.tensor(theirs)}))
+    assert f"trained with MODEL.PIXEL_STD {theirs}" in caplog.text
 
 
 def test_semantic_head_is_wrapped_and_unwrapped(make_model, files, load):

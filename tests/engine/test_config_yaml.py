@@ -46,6 +46,12 @@ def test_one_base_of_two_others_is_no_circle(write):
     assert read_yaml(write("own.yaml", "_BASE_: [a.yaml, b.yaml]\n"))[0] == {"A": 1}
 
 
+def test_an_anchor_of_a_base_is_not_changed_with_its_copy(write):
+    write("base.yaml", "A: &a {X: {Z: 1}}\nB: *a\n")
+    content, _ = read_yaml(write("own.yaml", "_BASE_: base.yaml\nB: {X: {Z: 2}}\n"))
+    assert content == {"A": {"X": {"Z": 1}}, "B": {"X": {"Z": 2}}}
+
+
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbfSEED: 5\n", b"SEED: 5\r\nVERSION: 2\r\n"])
 def test_byte_order_mark_and_windows_lines(write, content):
     assert load_cfg(write("my.yaml", content)).SEED == 5

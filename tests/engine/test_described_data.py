@@ -13,6 +13,7 @@ from detectron2.data import MetadataCatalog
 from pointrend_ext.data import build_test_loader, checks
 from pointrend_ext.data.coco import file as coco_file
 from pointrend_ext.engine import Trainer, setup_cfg
+from tests.toy_instances import as_lvis
 
 
 @pytest.fixture
@@ -33,11 +34,12 @@ def described(toy_root, tmp_path):
     return options
 
 
-@pytest.mark.parametrize("words", [[], ["--eval-only"]])
-def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, words, monkeypatch):
-    calls = Counter()
+@pytest.fixture
+def calls(monkeypatch):
+    """A factory of counters of calls, in a process that has read nothing."""
     for memory in (coco_file._summaries, coco_file._kept, coco_file._alive):
-        memory.clear()  # as in a new process
+        memory.clear()
+    calls = Counter()
 
     def count(module, name, of):
         function = getattr(module, name)
@@ -47,11 +49,17 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
             return function(*args, **options)
 
         monkeypatch.setattr(module, name, counting)
+        return calls
 
-    count(coco_file, "read_json", lambda args: Path(args[0]).name)
-    count(coco_file, "_read", lambda args: "check of " + Path(args[0]).name)
-    count(checks, "_check_registered", lambda args: f"{args[0]} registered?")
-    count(checks, "_check_path", lambda args: f"{args[0]} {args[1]}")
+    return count
+
+
+@pytest.mark.parametrize("words", [[], ["--eval-only"]])
+def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, words, calls):
+    calls(coco_file, "read_json", lambda args: Path(args[0]).name)
+    calls(coco_file, "_read", lambda args: "check of " + Path(args[0]).name)
+    calls(checks, "_check_registered", lambda args: f"{args[0]} registered?")
+    calls = calls(checks, "_check_path", lambda args: f"{args[0]} {args[1]}")
     cfg = setup_cfg(tiny_run(*words, opts=described()))
     if words:
         build_test_loader(cfg, "mine_val")
@@ -65,6 +73,20 @@ def test_a_start_checks_once_and_parses_once(tiny_run, described, toy_root, word
         **dict.fromkeys(files, 1),
         **{f"check of {file}": 1 for file in files},
     }
+
+
+def test_a_training_with_many_evaluations_parses_once(tiny_run, described, toy_root, calls):
+    calls = calls(coco_file, "read_json", lambda args: Path(args[0]).name)
+    lvis = as_lvis(json.loads((toy_root / "toy/annotations/instances_val.json").read_text()))
+    (toy_root / "lvis.json").write_text(json.dumps(lvis))
+    several = ["TEST.EVAL_PERIOD", 1, "TEST.AP_STAR_FILE", str(toy_root / "lvis.json")]
+    trainer = Trainer(setup_cfg(tiny_run(opts=[*described(), *several])))
+    evaluations = []
+    trainer.test = lambda cfg, model: evaluations.append(Trainer.test(cfg, model)) or {}
+    trainer.train()
+    assert [sorted(results) for results in evaluations] == [["ap_star", "bbox", "segm"]] * 4
+    files = ("instances_train.json", "instances_val.json", "lvis.json")
+    assert calls == dict.fromkeys(files, 1)
 
 
 @pytest.mark.parametrize(

@@ -181,10 +181,13 @@ def test_every_metric_is_computed_or_refused(
         assert evaluator.metrics.boundary == (metric,)
 
 
-def test_unknown_type_and_unknown_name(own_catalogs, tmp_path):
+def test_unknown_type_and_unknown_name(own_catalogs, tmp_path, toy_root):
     DatasetCatalog.register("odd_type", list)
     MetadataCatalog.get("odd_type").evaluator_type = "odd"
     with pytest.raises(ValueError, match=r"'odd_type': its evaluator_type is 'odd'.*'coco'"):
         build_evaluator(load_cfg(), "odd_type", str(tmp_path))
+    cfg = load_cfg(None, ["DATASETS.TEST", ("odd_type", "toy_val")])  # the user evaluates "odd"
+    register_toy_datasets(toy_root)
+    assert isinstance(build_evaluator(cfg, "toy_val", str(tmp_path)), InstanceEvaluator)
     with pytest.raises(ValueError, match=r"'toy_vla': .* Is the data set registered"):
         build_evaluator(load_cfg(), "toy_vla", str(tmp_path))

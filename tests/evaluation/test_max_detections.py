@@ -20,7 +20,7 @@ from pointrend_ext.evaluation.offline import (
     evaluate_files,
 )
 from tests.evaluation.oracles import official_precision
-from tests.toy_instances import ap, ap_array, as_instances, as_lvis
+from tests.toy_instances import ap, ap_array, as_instances, as_lvis, columns
 
 SIZE_HW = (120, 150)
 
@@ -165,3 +165,15 @@ def test_offline_with_lvis_rules(crowded, write_json):
     fewer = evaluate_files(data, files, EvaluationOptions(num_draws=3, max_detections=140))
     assert fewer.models[0].scores["segm"]["AP-few"].value == pytest.approx(100 * 51 / 101)
     assert sum("10 of 150 (6.7%)" in n and "140 of an image that" in n for n in fewer.notices) == 2
+
+
+def test_what_is_odd_about_the_truth_is_said_by_the_first_of_many_evaluators(
+    instances, write_json, own_catalogs, caplog
+):
+    content = instances.truth([(20, 100)], [(0, 0, columns(50), i) for i in (0, 1)]).dataset
+    DatasetCatalog.register("with_crowd", list)
+    MetadataCatalog.get("with_crowd").set(json_file=str(write_json(content)))
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            InstanceEvaluator("with_crowd", ("bbox", "segm"))
+    assert sum("1 of 2 (50.0%)" in m and "crowd" in m for m in caplog.messages) == 1

@@ -97,7 +97,7 @@ def find_data_set(name: str) -> InstanceData | SemanticData:
     metadata = MetadataCatalog.get(name)
     kind = metadata.get("evaluator_type", None)
     if kind in _INSTANCE_TYPES:
-        truth = CocoTruth.load(PathManager.get_local_path(metadata.json_file), log=False)
+        truth = CocoTruth.load(PathManager.get_local_path(metadata.json_file))
         return InstanceData(name, truth, metadata.get("image_root", None), kind == "lvis")
     if kind == "sem_seg":
         return _semantic_data(name)
@@ -118,7 +118,7 @@ def data_set_of_annotations(
         json_file: in COCO's format, or LVIS's if its images have ``neg_category_ids``.
         image_root: folder of the images, for pictures.
     """
-    truth = CocoTruth.load(json_file, log=False)
+    truth = CocoTruth.load(json_file)
     images = truth.dataset["images"]
     name = os.path.splitext(os.path.basename(truth.source))[0]
     is_lvis = bool(images) and "neg_category_ids" in images[0]

@@ -84,6 +84,8 @@ def score_instance_files(
                 reliability = _reliability(matches)
         models.append(ModelScores(name, files[name], len(predictions), scores, reliability))
     examples = compare_objects(evaluations, data) if evaluations else ()
+    if star is not None:
+        found[f"annotations of AP* {star.path!r}"] = star.findings
     return models, examples, [*_notices(data, options, limit, found), *not_scored]
 
 
