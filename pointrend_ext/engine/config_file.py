@@ -11,10 +11,11 @@ from detectron2.config import CfgNode, get_cfg
 
 from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.engine.config_values import fitting_value
-from pointrend_ext.engine.config_yaml import leaves, read_yaml
+from pointrend_ext.engine.config_yaml import read_yaml
 from pointrend_ext.engine.unread_keys import never_read, record_reads
 from pointrend_ext.engine.upgrade_config import upgrade_config
 from pointrend_ext.model_zoo import get_config_file
+from pointrend_ext.modeling.recording import default_values, leaves
 
 __all__ = ["find_config_file", "load_cfg", "read_cfg"]
 
@@ -44,9 +45,8 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
 
     The configuration notes what is read from it: see ``check_reads``.
     """
-    cfg, notes = get_cfg(), []
+    cfg, notes, defaults = get_cfg(), [], default_values()
     add_pointrend_config(cfg)
-    defaults = dict(leaves(cfg))
     own: dict[str, str] = {}  # of the file itself, not of its bases, and of the command line
     if config_file:
         path = str(find_config_file(config_file))

@@ -17,6 +17,15 @@ _ANCHORS = "MODEL.ANCHOR_GENERATOR."
 _EXAMPLES: dict[str, Any] = {"SOLVER.WEIGHT_DECAY_BIAS": 0.0, "TEST.KEYPOINT_OKS_SIGMAS": [0.1]}
 
 
+# What a kind of value is called, alone and in a list.
+_WORDS = {
+    bool: ("True or False", "True and False"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("text", "texts"),
+}
+
+
 class _Misfit(Exception):
     pass
 
@@ -26,12 +35,7 @@ def fitting_value(key: str, value: Any, default: Any, *, file: str = "") -> Any:
 
     Texts are read as Python's literals, as Detectron2 does: ``"(1, 2)"`` is a tuple. Only what
     means the same is converted: 1 to 1.0, 1e4 to 10000, a list to a tuple, "false" to False.
-
-    Args:
-        key: dotted name.
-        value: from a file, the command line or Python.
-        default: of the key.
-        file: where the value stands; empty for the command line.
+    ``file`` is where the value stands; empty for the command line.
 
     Raises:
         ValueError: the value is of another type; the message says how to write it.
@@ -43,18 +47,14 @@ def fitting_value(key: str, value: Any, default: Any, *, file: str = "") -> Any:
     try:
         return _convert(key, value, literal, example)
     except _Misfit:
-        where = f"{file}: " if file else ""
-        need = _need(key, example)
         written = _written(_suggestion(literal, example), in_file=bool(file))
         line = f"{key.split('.')[-1]}: {written}" if file else f"{key} {written}"
+        found = repr(value)
+        found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
         raise ValueError(
-            f"{where}{key} is {_short(value)}, but {need} is needed. Write it like this: {line}"
+            f"{f'{file}: ' if file else ''}{key} is {found}, but {_need(key, example)} is needed. "
+            f"Write it like this: {line}"
         ) from None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _literal(value: Any) -> Any:
@@ -67,82 +67,63 @@ def _literal(value: Any) -> Any:
 
 
 def _convert(key: str, value: Any, literal: Any, example: Any) -> Any:
-    if isinstance(example, bool):
-        literal = _YES_NO.get(literal.lower(), literal) if isinstance(literal, str) else literal
-        return _of_type(literal, bool)
-    if isinstance(example, int):
-        return _whole(literal)
-    if isinstance(example, float):
-        return _number(literal, infinite=key in _MAY_BE_INFINITE)
-    if isinstance(example, str):
-        if isinstance(value, str) and literal is not None and not isinstance(literal, str):
-            return value  # a folder that is called 2024
-        return _of_type(literal, str)
+    kind = type(example)
+    if kind is bool and isinstance(literal, str):
+        literal = _YES_NO.get(literal.lower(), literal)
+    if kind is str and isinstance(value, str) and not isinstance(literal, str | None):
+        return value  # a folder that is called 2024
     if isinstance(example, list | tuple):
-        if key in _ANY_ITEMS:
-            return type(example)(_of_type(literal, list | tuple))
-        return type(example)(_items(key, literal, example))
-    return literal
+        return kind(_items(key, literal, example))
+    return _scalar(literal, kind, key) if kind in _WORDS else literal
 
 
 def _items(key: str, items: Any, example: Sequence[Any]) -> list[Any]:
     """Convert the items of a list; what Detectron2 computes with keeps its kind of number."""
-    kind = example[0] if example else ""
-    items = _of_type(items, list | tuple)
+    kind, is_anchors = example[0] if example else "", key.startswith(_ANCHORS)
+    if not isinstance(items, list | tuple):
+        raise _Misfit
     if isinstance(kind, list | tuple):
-        if key.startswith(_ANCHORS) and not any(isinstance(item, list | tuple) for item in items):
+        if is_anchors and not any(isinstance(item, list | tuple) for item in items):
             return _items(key, items, kind)
         return [type(item)(_items(key, item, kind)) for item in items]
-    if isinstance(kind, bool | str):
-        return [_of_type(item, type(kind)) for item in items]
-    if isinstance(kind, int) and not key.startswith(_ANCHORS):
-        return [_whole(item) for item in items]
-    for item in items:
-        _number(item)
+    if key not in _ANY_ITEMS:
+        converted = [_scalar(item, float if is_anchors else type(kind)) for item in items]
+        if not is_anchors and type(kind) is not float:
+            return converted
     return list(items)
 
 
-def _of_type(value: Any, kind: Any) -> Any:
-    if not isinstance(value, kind):
+def _scalar(value: Any, kind: type, key: str = "") -> Any:
+    if kind in (bool, str):
+        if isinstance(value, kind):
+            return value
         raise _Misfit
-    return value
-
-
-def _whole(value: Any) -> int:
-    if _number(value) != int(value):
-        raise _Misfit
-    return int(value)
-
-
-def _number(value: Any, *, infinite: bool = False) -> float:
+    infinite = key in _MAY_BE_INFINITE
     if infinite and isinstance(value, str) and value.lower() in ("inf", ".inf"):
         return math.inf
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Misfit
+    if kind is int and isinstance(value, int) and abs(value) < 1 << 63:
+        return value  # not through a float, which has 53 bits
     try:
         number = float(value)
     except OverflowError:
         raise _Misfit from None
     if math.isnan(number) or (math.isinf(number) and not infinite):
         raise _Misfit
-    return number
+    if kind is int and not (isinstance(value, float) and number.is_integer()):
+        raise _Misfit
+    return kind(number)
 
 
-def _need(key: str, example: Any) -> str:
-    if isinstance(example, list | tuple):
-        return f"a {type(example).__name__} of {_items_need(key, example)}"
-    return {bool: "True or False", int: "a whole number", float: "a number"}.get(
-        type(example), "text"
-    )
-
-
-def _items_need(key: str, example: Sequence[Any]) -> str:
-    kind = example[0] if example else ""
-    if isinstance(kind, list | tuple):
-        return f"lists of {_items_need(key, kind)}"
-    if isinstance(kind, int) and key.startswith(_ANCHORS):
-        return "numbers"
-    return {bool: "True and False", int: "whole numbers", float: "numbers"}.get(type(kind), "texts")
+def _need(key: str, example: Any, *, in_list: bool = False) -> str:
+    kind = type(example)
+    if kind in (list, tuple):
+        outer = "lists" if in_list else f"a {kind.__name__}"
+        return f"{outer} of {_need(key, example[0] if example else '', in_list=True)}"
+    if in_list and key.startswith(_ANCHORS):
+        kind = float
+    return _WORDS.get(kind, _WORDS[str])[in_list]
 
 
 def _suggestion(literal: Any, example: Any) -> Any:

@@ -1,17 +1,17 @@
 """Reading a configuration file and its bases, with messages that name the file."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detectron2.utils.file_io import PathManager
 
 from pointrend_ext.data.strict_yaml import load_yaml
+from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["leaves", "read_yaml"]
+__all__ = ["read_yaml"]
 
 BASE_KEY = "_BASE_"
-_MAX_DEPTH = 20  # of sections; deeper ones are aliases of YAML that hold themselves
 
 
 def read_yaml(
@@ -53,25 +53,6 @@ def read_yaml(
     files.update((name, source) for name, _ in leaves(content, source=source))
     _merge(content, merged, source)
     return merged, files
-
-
-def leaves(
-    node: Mapping[str, Any], prefix: str = "", source: str = "the configuration"
-) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, value); a section without keys counts as a value."""
-    for key, value in node.items():
-        if not isinstance(key, str):
-            where = f" below {prefix[:-1]}" if prefix else ""
-            raise ValueError(
-                f"{source}: the key {key!r}{where} is no text. YAML reads bare numbers, dates and "
-                "words such as on and yes as values; names of the configuration are none of these."
-            )
-        if prefix.count(".") >= _MAX_DEPTH:
-            raise ValueError(f"{source}: {prefix[:-1]} is nested too deeply, or holds itself.")
-        if isinstance(value, Mapping) and value:
-            yield from leaves(value, f"{prefix}{key}.", source)
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _read_text(source: str) -> str:

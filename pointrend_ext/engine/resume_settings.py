@@ -8,7 +8,7 @@ from detectron2.utils import comm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pointrend_ext.engine.config_yaml import leaves
+from pointrend_ext.modeling.recording import leaves
 
 __all__ = ["Settings", "changes", "training_settings"]
 

@@ -10,13 +10,10 @@ this: configurations of a training state more than it needs.
 import difflib
 import logging
 from collections.abc import Mapping
-from typing import Any
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 
-from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.engine.config_yaml import leaves
-from pointrend_ext.modeling.recording import Reads, RecordingNode
+from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
 
 __all__ = ["check_reads", "never_read", "record_reads"]
 
@@ -69,7 +66,7 @@ _SWITCHES = {
 
 def never_read(cfg: CfgNode, stated: Mapping[str, str]) -> str:
     """Return what is wrong with keys that no run reads; empty where they are as by default."""
-    defaults, values = _defaults(), dict(leaves(cfg))
+    defaults, values = default_values(), dict(leaves(cfg))
     for key, reason in NEVER_READ.items():
         # Details of what is off may stand in a file that other programs read, too.
         is_detail = key.startswith("TEST.AUG.") and key != "TEST.AUG.ENABLED"
@@ -104,7 +101,7 @@ def check_reads(cfg: CfgNode) -> None:
     """
     if not isinstance(cfg, RecordingNode):
         return
-    stated, read, defaults = cfg.reads.stated, set(cfg.reads.keys), _defaults()
+    stated, read, defaults = cfg.reads.stated, set(cfg.reads.keys), default_values()
     read |= {key for key, other in READ_WITH.items() if other in read}
     unread = [key for key in stated if key in defaults and key not in {*read, *READ_ELSEWHERE}]
     in_model = [key for key in unread if key.startswith("MODEL.")]
@@ -135,9 +132,3 @@ def _hint(key: str, read: set[str]) -> str:
         return f"{key} (it needs {switch})"
     nearest = difflib.get_close_matches(key, read - {key}, n=1, cutoff=0.8)
     return f"{key} (did you mean {nearest[0]}?)" if nearest else key
-
-
-def _defaults() -> dict[str, Any]:
-    cfg = get_cfg()
-    add_pointrend_config(cfg)
-    return dict(leaves(cfg))

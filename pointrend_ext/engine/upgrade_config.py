@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointrend_ext.engine.config_yaml import leaves
+from pointrend_ext.modeling.recording import leaves
 
 __all__ = ["upgrade_config"]
 

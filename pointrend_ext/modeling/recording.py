@@ -1,11 +1,42 @@
-"""A configuration that notes what is read from it."""
+"""A configuration as dotted names, and one that notes what is read from it."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 
-__all__ = ["Reads", "RecordingNode"]
+from pointrend_ext.config import add_pointrend_config
+
+__all__ = ["Reads", "RecordingNode", "default_values", "leaves"]
+
+_MAX_DEPTH = 20  # of sections; deeper ones are aliases of YAML that hold themselves
+
+
+def leaves(
+    node: Mapping[str, Any], prefix: str = "", source: str = "the configuration"
+) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value); a section without keys counts as a value."""
+    for key, value in node.items():
+        if not isinstance(key, str):
+            where = f" below {prefix[:-1]}" if prefix else ""
+            raise ValueError(
+                f"{source}: the key {key!r}{where} is no text. YAML reads bare numbers, dates and "
+                "words such as on and yes as values; names of the configuration are none of these."
+            )
+        if prefix.count(".") >= _MAX_DEPTH:
+            raise ValueError(f"{source}: {prefix[:-1]} is nested too deeply, or holds itself.")
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.", source)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def default_values() -> dict[str, Any]:
+    """Return the default of every key, by dotted name."""
+    cfg = get_cfg()
+    add_pointrend_config(cfg)
+    return dict(leaves(cfg))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Building a model, and refusing switches of the configuration that no part of it has read."""
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
-from pointrend_ext.config import add_pointrend_config
-from pointrend_ext.modeling.recording import Reads, RecordingNode
+from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
 
 __all__ = ["build_checked_model"]
 
@@ -68,9 +67,7 @@ def build_checked_model(
     """
     recording = Reads()
     reads = recording.keys
-    theirs, ours = get_cfg(), get_cfg()
-    add_pointrend_config(ours)
-    added = dict(_leaves(ours.MODEL))
+    defaults = _of_model(default_values().items())
     try:
         model = build(RecordingNode.of(cfg, recording))
     except torch.OutOfMemoryError:
@@ -78,15 +75,15 @@ def build_checked_model(
     except _FAILURES as error:
         if isinstance(error, KeyError) and " " in str(error.args[0]):  # a registry says it well
             raise
-        changed = {k: v for k, v in _leaves(cfg.MODEL) if k not in added or v != added[k]}
+        own = _of_model(leaves(cfg))
+        changed = {k: v for k, v in own.items() if k not in defaults or v != defaults[k]}
         raise ValueError(_why_not_built(error, list(reads), changed)) from error
-    for key, _ in _leaves(theirs.MODEL):
-        del added[key]
+    added = defaults.keys() - _of_model(leaves(get_cfg())).keys()
     problems = [
         f"MODEL.{key} is {value!r}, but no part of this model reads it. "
         f"{_look_up(_HINTS, key, default='Change the model')}, or leave {key.split('.')[-1]} out."
-        for key, value in _leaves(cfg.MODEL)
-        if key in added and value != added[key]
+        for key, value in _of_model(leaves(cfg)).items()
+        if key in added and value != defaults[key]
         if f"MODEL.{key}" not in reads and _has_part(key, reads)
         # what SemSegFPNHead does without reading it
         if (key, value) != ("SEM_SEG_HEAD.LOSS_TYPE", "cross_entropy")
@@ -115,12 +112,8 @@ def _holds(value: Any, error: KeyError) -> bool:
     return error.args[0] == value or (isinstance(value, list | tuple) and error.args[0] in value)
 
 
-def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+def _of_model(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {k.removeprefix("MODEL."): v for k, v in pairs if k.startswith("MODEL.")}
 
 
 def _has_part(key: str, reads: Mapping[str, None]) -> bool:

@@ -3,7 +3,8 @@
 import pytest
 
 from pointrend_ext.engine import load_cfg
-from pointrend_ext.engine.config_yaml import leaves, read_yaml
+from pointrend_ext.engine.config_yaml import read_yaml
+from pointrend_ext.modeling.recording import leaves
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 
 from pointrend_ext.engine import Trainer, find_config_file, load_cfg, setup_cfg
 from pointrend_ext.engine.config_file import read_cfg
-from pointrend_ext.engine.config_yaml import leaves
 from pointrend_ext.engine.unread_keys import NEVER_READ, READ_ELSEWHERE, READ_WITH, check_reads
+from pointrend_ext.modeling.recording import leaves
 from tests.engine.test_shipped_configs import META, NAMES
 
 INSTANCE, SEMANTIC = "Toy/pointrend_rcnn_toy.yaml", "Toy/pointrend_semantic_toy.yaml"
