@@ -92,9 +92,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
 
         Raises:
             FileNotFoundError: no such file, or no network.
-            WeightsFileError: the file is damaged, of another kind, or could run code.
-            IncompleteWeightsError: the weights do not fill the model.
-            ValueError: classes cannot be mapped by name.
+            ValueError: the file is damaged, of another kind or could run code; its weights do not
+                fill the model, or their classes cannot be mapped by name.
         """
         if not path:
             return super().load(path, checkpointables)

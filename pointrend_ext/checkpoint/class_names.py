@@ -82,11 +82,8 @@ def _by_name(names: Sequence[str], owner: str) -> Mapping[str, int]:
 def names_by_kind(stored: Any, state: Mapping[str, Tensor]) -> dict[str, list[str]]:
     """Return the class names of a file by ``INSTANCE`` and ``SEMANTIC``.
 
-    Args:
-        stored: what the file holds as class names, if anything: lists by kind, or one list (or
-            names by number) of the heads with as many classes. What is neither is left out, with a
-            warning.
-        state: the file's weights, under Detectron2's names.
+    ``stored`` is what the file holds as class names, if anything: lists by kind, or one list (or
+    names by number) of the heads with as many classes. What is neither is left out, with a warning.
     """
     by_kind = stored
     if not isinstance(stored, Mapping) or not stored.keys() & {INSTANCE, SEMANTIC}:
@@ -117,12 +114,8 @@ def find_class_maps(
 ) -> dict[str, ClassMap]:
     """Find, for each class of a model, the class of a checkpoint that it starts from.
 
-    Args:
-        state: the checkpoint's, under Detectron2's names.
-        stored: the class names in the checkpoint's file, by ``INSTANCE`` and ``SEMANTIC``.
-        model_state: the model's.
-        model_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, where known.
-        by_name: whether to map by name. If not, the result is empty.
+    Both states have Detectron2's names; class names are by ``INSTANCE`` and ``SEMANTIC``, where
+    known. Without ``by_name`` the result is empty: names are compared, and a difference is said.
 
     Raises:
         ValueError: names that are needed are not known, or their number is wrong.

@@ -34,20 +34,13 @@ def convert_weights(
         source: a file or an address, as for ``MODEL.WEIGHTS``.
         target: the new file, ``.pth`` (tensors under ``model``) or ``.safetensors`` (the rest as
             metadata); it is complete or not there.
-        class_names: the model's classes by ``INSTANCE`` and ``SEMANTIC``, to be stored where the
-            checkpointer finds them.
+        class_names: the model's classes by kind, stored where the checkpointer finds them.
         cfg: the model's configuration; its text is stored.
-        **options: ``map_classes``, ``allow_missing`` (for a backbone alone, say), ``allow_code``
-            and ``weights_key`` of ``PointRendCheckpointer``. What the source does not have is not
-            written.
-
-    Returns:
-        What became of each tensor.
+        **options: of ``PointRendCheckpointer``. What the source does not have is not written.
 
     Raises:
-        FileNotFoundError: no such source, or no folder to write to.
-        ValueError: another ending of the target, a source that is damaged or unsafe, or weights
-            that do not fill the model.
+        ValueError: another ending of the target, or what ``PointRendCheckpointer.load`` raises.
+        OSError: no such source, or no folder to write to.
         ModuleNotFoundError: safetensors are to be written and are not installed.
     """
     target, source_file = Path(target), Path(str(source).partition("?")[0])  # without its query

@@ -15,12 +15,7 @@ __all__ = ["AtomicPaths", "fetch", "open_atomically"]
 
 
 def fetch(path: str, path_manager: Any) -> None:
-    """Find or download a file.
-
-    Args:
-        path: a local path, or an address such as ``detectron2://...`` or ``https://...``, with or
-            without a query.
-        path_manager: Detectron2's; it keeps what it downloads.
+    """Find or download a file: a local path, or an address such as ``detectron2://...``.
 
     Raises:
         FileNotFoundError: there is no such file, or it cannot be downloaded; the message says where

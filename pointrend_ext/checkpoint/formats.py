@@ -28,8 +28,7 @@ class Conversion:
     Attributes:
         state_dict: name -> tensor.
         format: whose weights they are, in words.
-        ignored: names in the file that no model needs (optimizer momentum, a classifier), or that
-            depend on the data alone.
+        ignored: names in the file that no model needs, or that depend on the data alone.
         expects: what these weights need of the configuration, value by key.
         notes: what else a user of this format should know.
     """
@@ -47,7 +46,7 @@ def to_detectron2_names(
     *,
     complete_names: bool = False,
 ) -> Conversion:
-    """Give weights of a known format the names of a Detectron2 model.
+    """Give weights of a known format the names of a Detectron2 model, also what it does not have.
 
     Args:
         state_dict: from ``find_weights``; not changed.
@@ -55,9 +54,6 @@ def to_detectron2_names(
             whether the semantic head is wrapped by PointRend.
         complete_names: whether names are the ends of the model's names (the flag
             ``matching_heuristics`` of Detectron2's files).
-
-    Returns:
-        All tensors, also those that the model does not have.
 
     Raises:
         WeightsFileError: one tensor fits several of the model's names.

@@ -104,19 +104,17 @@ def find_weights(
     key: str = "",
     complete_names: bool = False,
 ) -> Located:
-    """Find the weights in what ``read_weights_file`` returned of the file ``source``.
+    """Find the weights in ``data``, the content of the file ``source``.
 
     Args:
-        data: the file's content.
+        data: from ``read_weights_file``.
         source: its name, for messages.
         model_names: names of the model's tensors.
-        key: where the weights are, as ``place`` of the result or the beginning of it; "" to find
-            them.
+        key: where the weights are, as ``Located.place`` or the beginning of it; "" to find them.
         complete_names: whether names are the ends of the model's names.
 
     Raises:
-        WeightsFileError: there are no weights, none under ``key``, or it is not clear which of
-            several are meant.
+        WeightsFileError: there are none, none under ``key``, or it is not clear which are meant.
     """
     mappings = _list_mappings(data)
     if not mappings:

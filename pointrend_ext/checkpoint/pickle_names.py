@@ -6,18 +6,6 @@ import sys
 
 import torch
 
-__all__ = [
-    "LEGACY_TORCH",
-    "MAPPINGS",
-    "MODULES",
-    "NATIVE",
-    "OTHER_TENSORS",
-    "PATHS",
-    "PLAIN_DTYPE",
-    "TEXTS",
-    "TORCH_TYPES",
-]
-
 # How a file of torch before 1.6 begins, and a storage inside a pickle: its magic number.
 LEGACY_TORCH = pickle.dumps(torch.serialization.MAGIC_NUMBER, 2)
 # Numbers and booleans that torch has, and text; no objects, records or sub-arrays.

@@ -27,15 +27,10 @@ Reader = Callable[[Path, bool], Any]
 
 
 def read_weights_file(path: str | Path, *, allow_code: bool = False) -> Any:
-    """Read a file written by ``torch.save``, ``pickle`` (Detectron, Detectron2) or safetensors.
+    """Read a file written by ``torch.save``, ``pickle`` or safetensors, whatever its ending.
 
-    Args:
-        path: a local file; its extension does not matter.
-        allow_code: read it even if that runs code in the file. Only for files whose author you
-            trust.
-
-    Returns:
-        What was saved: in general a dictionary, with tensors on the CPU or NumPy arrays.
+    With ``allow_code`` also where that runs code in the file: only for authors whom you trust. The
+    result is what was saved, in general a dictionary, with tensors on the CPU or NumPy arrays.
 
     Raises:
         OSError: there is no such file.

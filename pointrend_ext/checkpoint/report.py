@@ -11,22 +11,6 @@ from torch import Tensor
 
 from pointrend_ext.checkpoint.errors import printable
 
-__all__ = [
-    "IGNORED",
-    "LOADED",
-    "MAPPED",
-    "MISSING",
-    "NOT_LOADED",
-    "PARTLY_NEW",
-    "SHAPE_MISMATCH",
-    "TAKEN",
-    "UNEXPECTED",
-    "Entry",
-    "LoadReport",
-    "component_of",
-    "list_entries",
-]
-
 LOADED = "loaded"
 MAPPED = "mapped"
 PARTLY_NEW = "partly re-initialised"
@@ -149,7 +133,7 @@ def list_entries(
     ignored: Iterable[str],
     beside: Iterable[str] = (),
 ) -> list[Entry]:
-    """List what happens to each tensor when a state dict is loaded.
+    """List what happens to each tensor of a model and of a file, the model's first.
 
     Args:
         state: the checkpoint's, under Detectron2's names and fitted to the model's classes.
@@ -158,9 +142,6 @@ def list_entries(
         missing: names of the model's tensors that nothing is loaded into.
         ignored: names in the file that no model needs.
         beside: names in the file that are no part of the weights.
-
-    Returns:
-        An entry for each tensor of the model and of the file, the model's first.
     """
     changed, entries = {entry.name: entry for entry in changes}, []
     for name, ours in model_state.items():

@@ -67,14 +67,9 @@ def _is_finite(tensor: Tensor) -> bool:
 
 
 def compare_input(expects: Mapping[str, Any], cfg: CfgNode | None) -> list[str]:
-    """Say where a configuration differs from what weights were trained with.
+    """Say in one sentence, or none, what to change for weights that expect these values by key.
 
-    Args:
-        expects: the values that they need, by key.
-        cfg: the configuration; None if it is not known, which names all of them.
-
-    Returns:
-        One sentence with what to add to the command, or none.
+    Without a configuration all of them are named.
     """
     different, found = [], []
     for key, value in expects.items():
@@ -117,15 +112,10 @@ def check_any_loaded(report: LoadReport, file_names: Sequence[str]) -> None:
 def check_loaded(report: LoadReport, model_names: Collection[str], *, warm_start: bool) -> None:
     """Check that no part of the model stays random that should not.
 
-    Everything must be there to evaluate or to resume. Training may start with parts that are wholly
-    new, such as a mask head on the weights of Mask R-CNN, but not without a backbone, and not with
-    half of a head: the other half was meant to be there, and a mixture trains to something worse
-    than either without any sign of it.
-
-    Args:
-        report: of what would be loaded.
-        model_names: of the model's tensors.
-        warm_start: whether training starts from these weights.
+    Everything must be there to evaluate or to resume. Training may start (``warm_start``) with
+    parts that are wholly new, such as a mask head on the weights of Mask R-CNN, but not without a
+    backbone, and not with half of a head: the other half was meant to be there, and a mixture
+    trains to something worse than either without any sign of it.
 
     Raises:
         IncompleteWeightsError: something is missing, or the file's backbone is another network.

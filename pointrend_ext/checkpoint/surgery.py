@@ -22,18 +22,19 @@ def adapt_classes(
     """Fit class-specific tensors to the model's classes.
 
     Rows and columns of a class take the checkpoint's values if the class is mapped, else the values
-    that the freshly built model has there. All others keep the checkpoint's.
+    that the freshly built model has there. All others keep the checkpoint's. Nothing is changed in
+    place.
 
     Args:
-        state_dict: the checkpoint's, under Detectron2's names; not changed.
-        model_state: the freshly built model's; not changed.
+        state_dict: the checkpoint's, under Detectron2's names.
+        model_state: the freshly built model's.
         class_map: by ``INSTANCE`` and ``SEMANTIC``. Without an entry, or with one for other numbers
             of classes than a head has, classes stay where they are if their number is the same, and
             all are new if it is not.
 
     Returns:
-        A new state dict, and one report entry for each tensor that was changed. Tensors that differ
-        from the model's in more than the number of classes are left as they are.
+        A new state dict, and an entry for each tensor that was changed. Tensors that differ from
+        the model's in more than the number of classes are left as they are.
     """
     result, entries = dict(state_dict), []
     for name in state_dict:

@@ -27,7 +27,7 @@ UNUSED = (pickle.EXT1 + pickle.EXT2 + pickle.EXT4) + (
 
 
 def restricted_load(file: BinaryIO | mmap.mmap, values: ValueBuilder, storages: Any = None) -> Any:
-    """Read one pickle.
+    """Read one pickle of plain containers, numbers, strings, NumPy arrays and torch tensors.
 
     Args:
         file: positioned at the pickle's start, and behind it afterwards; ``read(n)`` must not
@@ -35,9 +35,6 @@ def restricted_load(file: BinaryIO | mmap.mmap, values: ValueBuilder, storages: 
         values: builds what the pickle holds.
         storages: gives the tensor (count,) of what torch saves in place of a storage; None for a
             pickle that may have none.
-
-    Returns:
-        Plain containers, numbers, strings, NumPy arrays and torch tensors.
 
     Raises:
         pickle.UnpicklingError: ``GLOBAL`` and a name, as torch says it: the file needs a class or

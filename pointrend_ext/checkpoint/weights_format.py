@@ -7,17 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = [
-    "DEEP_STEM",
-    "RESNET",
-    "TORCHVISION_INPUT",
-    "Rename",
-    "State",
-    "WeightsFormat",
-    "conv_norm",
-    "counted",
-]
-
 # What ResNets trained with torchvision's transforms and layers need; also those of SFNet.
 TORCHVISION_INPUT: Mapping[str, Any] = {
     "INPUT.FORMAT": "RGB",

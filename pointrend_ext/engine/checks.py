@@ -18,15 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_values(cfg: CfgNode, *, training: bool) -> None:
-    """Refuse values that no run can have.
-
-    Args:
-        cfg: the configuration.
-        training: whether there is a training; else there is an evaluation.
-
-    Raises:
-        ValueError: the first value, with what is allowed.
-    """
+    """Raise ValueError for the first value that no training, or no evaluation, can have."""
     problem = next(_problems(cfg, training), None)
     if problem:
         raise ValueError(problem)

@@ -9,15 +9,6 @@ import torch
 
 from pointrend_ext.engine.loading import LoadOptions
 
-__all__ = [
-    "add_load_arguments",
-    "add_model_arguments",
-    "load_options",
-    "named_path",
-    "named_value",
-    "run_tool",
-]
-
 # What a user can mend: wrong values, files, packages of an extra, too small a GPU.
 _EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
 
@@ -25,12 +16,8 @@ _EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
 def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
     """Add ``--config-file``, ``--weights``, ``--device``, ``KEY VALUE`` pairs, load options.
 
-    Args:
-        parser: gets ``config_file``, ``weights``, ``device``, ``opts``, and what
-            ``add_load_arguments`` adds. Positional arguments of the tool must be there already,
-            because the pairs take all words that are left.
-        weights: False leaves out ``--weights``, ``--device`` and the load options, for tools that
-            build no model.
+    The pairs take all words that are left: positional arguments of the tool must be there already.
+    Tools that build no model leave out the weights, the device and the load options.
     """
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="configuration: a path or a name")
@@ -92,13 +79,8 @@ def run_tool(
 
     Errors of other types, which are mistakes of the program, keep their traceback.
 
-    Args:
-        parser: reads the command line.
-        work: what the tool does; returns an exit code, None for 0.
-        words: the command line (default: ``sys.argv``).
-
     Returns:
-        The exit code: that of ``work``, 2 after such a mistake, 130 after Ctrl-C.
+        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C.
     """
     args = parser.parse_args(words)
     try:

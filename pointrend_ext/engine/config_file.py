@@ -26,8 +26,8 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
     """Build a configuration with every key of Detectron2 and of this package.
 
     Args:
-        config_file: see ``find_config_file``; empty for the defaults alone. Files of Detectron2's
-            PointRend project are read, too.
+        config_file: see ``find_config_file``, also of Detectron2's PointRend project; empty for the
+            defaults alone.
         opts: alternating keys and values, as they trail a command line; applied last.
 
     Raises:
@@ -74,9 +74,7 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
 def find_config_file(config_file: str | Path) -> Path:
     """Find a configuration by path, or by its name among the files that this package ships.
 
-    Args:
-        config_file: ``my.yaml``, or ``COCO-InstanceSegmentation/NAME.yaml`` with or without
-            ``configs/`` before it.
+    Such a name is ``COCO-InstanceSegmentation/NAME.yaml``, with or without ``configs/`` before it.
 
     Raises:
         FileNotFoundError: neither exists; the message names similar shipped files.

@@ -17,11 +17,9 @@ BASE_KEY = "_BASE_"
 def read_yaml(
     path: str | os.PathLike[str], chain: Sequence[str] = ()
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read a file and what it inherits from the files of ``_BASE_``.
+    """Read a file (or address) and what it inherits from the files of ``_BASE_``.
 
-    Args:
-        path: a file, or an address.
-        chain: the files that inherit from it, the first one first.
+    ``chain`` are the files that inherit from it, the first one first.
 
     Returns:
         The content as one nested mapping, and for each dotted name of a value the file it is from.

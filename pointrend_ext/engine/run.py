@@ -23,9 +23,7 @@ def train_or_evaluate(
     resume: bool = False,
     load_options: LoadOptions | None = None,
 ) -> dict[str, Any]:
-    """Train and evaluate, or evaluate alone.
-
-    Either way the results are also the last line of ``OUTPUT_DIR/metrics.json``.
+    """Train and evaluate, or evaluate alone; the results end ``OUTPUT_DIR/metrics.json``, too.
 
     Args:
         cfg: from ``setup_cfg``.
@@ -38,8 +36,7 @@ def train_or_evaluate(
         The results: {task: {metric: per cent}}, for several test sets by their names.
 
     Raises:
-        ValueError: an evaluation without weights, weights that are damaged, unsafe or do not fill
-            the model, or a data set that does not fit the configuration.
+        ValueError: an evaluation without weights, or what building and loading raise.
     """
     if not eval_only:
         trainer = Trainer(cfg, load_options)

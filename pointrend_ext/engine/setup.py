@@ -25,21 +25,18 @@ __all__ = ["setup_cfg"]
 
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
-    """Turn command-line arguments into a frozen configuration.
+    """Turn arguments of Detectron2's ``default_argument_parser`` into a frozen configuration.
 
     Sets up logging and random seeds. Falls back to the CPU when there is no GPU. Registers the data
     sets of ``DATASETS.DESCRIPTIONS``, and the toy data sets when one is named, whose files are
-    generated where there are none. The configuration is checked before anything is written or
-    read, data sets and their files before a model is built.
-
-    Args:
-        args: from ``detectron2.engine.default_argument_parser``.
+    generated where there are none. The configuration is checked before anything is written or read,
+    data sets and their files before a model is built.
 
     Raises:
-        FileNotFoundError: no such configuration, weights or description, or a data set without its
-            files.
-        ValueError: an unknown key, a value out of its range, a request that this machine cannot
-            serve, a description that is not valid, or a data set that does not fit the model.
+        FileNotFoundError: a configuration, weights, a description or files of data sets are
+            missing.
+        ValueError: a key, a value, a description or a data set is wrong, or this machine cannot
+            serve what is asked for.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
     check_values(cfg, training=not args.eval_only)

@@ -93,8 +93,7 @@ def record_reads(cfg: CfgNode, stated: Mapping[str, str]) -> CfgNode:
 def check_reads(cfg: CfgNode) -> None:
     """Check what was stated, once all that a training reads at its start has been read.
 
-    Args:
-        cfg: of ``record_reads``; any other configuration is not checked.
+    Only a configuration of ``record_reads`` is checked.
 
     Raises:
         ValueError: keys of the command line that nothing has read, with what would read them.

@@ -66,8 +66,7 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
         source: the file's name, for messages.
 
     Returns:
-        The configuration that means the same here, and a line that says what was changed; any other
-        configuration as it is, with an empty line.
+        What means the same here, and a line that says what was changed, empty for other files.
 
     Raises:
         ValueError: it asks for what there is no counterpart of, or contradicts itself.

@@ -49,8 +49,7 @@ class ApStar:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not in LVIS's format; a class that the data set does not have; no image in
-            common, or one of another size.
+        ValueError: not in LVIS's format; other classes or sizes of images, or no image in common.
     """
 
     def __init__(
@@ -83,8 +82,7 @@ class ApStar:
         """Score predictions with LVIS's rules.
 
         Args:
-            results: predictions in COCO's results format with the ids of the data set, checked
-                (``results_file.check_results``); not changed.
+            results: from ``results_file.check_results``, with the ids of the data set; not changed.
             task: "segm", "bbox" for boxes, or "boundary" (Boundary AP).
 
         Returns:
@@ -122,10 +120,8 @@ class ApStar:
     def add_frequencies(self, scores: MutableMapping[str, Any], class_names: Sequence[str]) -> None:
         """Add LVIS's APr, APc and APf: means of AP over rare, common and frequent classes.
 
-        Args:
-            scores: numbers or arrays of one shape by name, with ``AP-NAME`` of each class (or AP,
-                where there is one class alone); NaN where a class has none.
-            class_names: of a table of this evaluation.
+        ``scores`` are numbers or arrays of one shape, with ``AP-NAME`` of each of ``class_names``
+        (AP, where there is one alone); NaN where a class has none.
         """
         categories = sorted(self._lvis_truth.dataset["categories"], key=lambda c: c["id"])
         for group in _FREQUENCIES:

@@ -13,16 +13,6 @@ import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = [
-    "DILATION_RATIO",
-    "boundary_width",
-    "label_boundary",
-    "limit_by_boundary",
-    "mask_boundary",
-    "rle_boundary",
-    "square",
-]
-
 DILATION_RATIO = 0.02
 """Width of the boundary in units of the image diagonal, as in the paper."""
 

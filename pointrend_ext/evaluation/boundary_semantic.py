@@ -34,13 +34,6 @@ from pointrend_ext.evaluation.label_pair import (
     ratio_or_nan,
 )
 
-__all__ = [
-    "boundary_f_counts",
-    "boundary_f_scores",
-    "boundary_iou_counts",
-    "trimap_counts",
-]
-
 BOUNDARY_F_RATIO = 0.0075
 """Tolerance of the boundary F-score as a share of the image diagonal, from Csurka et al."""
 

@@ -27,12 +27,11 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Part:
-    """One evaluator.
+    """One evaluator of what ``architectures`` are known to put out.
 
     Attributes:
         what: is evaluated.
         build: makes it of the configuration, the name of the data set and the folder.
-        architectures: those of which the outputs are known to be enough.
         metrics: what it computes of TEST.BOUNDARY and, as "ap_star", of TEST.AP_STAR_FILE.
         packages: modules it needs beside those of the package, with what pip calls them.
     """
@@ -48,9 +47,8 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
     """Build the evaluator of a registered data set, which writes predictions to ``output_dir``.
 
     Raises:
-        ValueError: no such data set, or its metadata has no ``evaluator_type``, or one that is not
-            known; a metric of the configuration that is not known, or that nothing among
-            ``DATASETS.TEST`` and this data set computes.
+        ValueError: nothing evaluates the data set, or a metric of the configuration is not known,
+            or computed for neither this data set nor another of ``DATASETS.TEST``.
         ImportError: a package that the evaluator needs is not installed.
     """
     parts = _parts(cfg, dataset_name)
@@ -71,13 +69,10 @@ def check_evaluation(
 ) -> None:
     """Try now what comes after the training: evaluators of ``DATASETS.TEST``, and their folders.
 
-    Args:
-        cfg: only read.
-        build: makes the evaluator of a data set; by default ``build_evaluator``.
+    Evaluators are those of ``build``, by default of ``build_evaluator``, whose errors are raised.
 
     Raises:
-        ValueError: see ``build_evaluator``; or the model does not predict what is evaluated.
-        ImportError: see ``build_evaluator``.
+        ValueError: the model does not predict what is evaluated.
         OSError: the predictions cannot be written, or a file of the truth cannot be read.
     """
     for name in cfg.DATASETS.TEST:

@@ -18,15 +18,6 @@ from pointrend_ext.evaluation.boundary import limit_by_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = [
-    "MAX_DETECTIONS",
-    "coco_evaluation",
-    "coco_precision",
-    "is_crowd",
-    "objects_of",
-    "precision_of",
-]
-
 MAX_DETECTIONS = 100
 """How many predictions of an image and class count by COCO's rules."""
 
@@ -53,8 +44,7 @@ def coco_evaluation(
 
     Args:
         truth: the ground truth.
-        results: predictions in COCO's results format, checked (``results_file.check_results``);
-            not changed.
+        results: from ``results_file.check_results``; not changed.
         task: "bbox", "segm" or "boundary" (Boundary AP).
         max_detections: of each image and class, as many predictions count as this, those with the
             highest scores.
@@ -62,9 +52,6 @@ def coco_evaluation(
     Returns:
         faster-coco-eval's evaluation. Its ids are those of ``truth.numbered``, and the ids of its
         predictions are positions in ``results``, from 1.
-
-    Raises:
-        KeyError: an unknown task.
     """
     evaluate, shape, iou_type = _EVALUATIONS[task]
     numbers = {image_id: number for number, image_id in enumerate(truth.sizes_hw)}

@@ -6,15 +6,6 @@ import numpy as np
 
 from pointrend_ext.data.label_values import check_label_values
 
-__all__ = [
-    "LabelPair",
-    "class_counts",
-    "class_iou",
-    "label_histogram",
-    "label_pair",
-    "ratio_or_nan",
-]
-
 
 @dataclass(frozen=True, eq=False)
 class LabelPair:

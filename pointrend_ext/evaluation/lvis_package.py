@@ -14,14 +14,6 @@ from pointrend_ext.evaluation.boundary import limit_by_boundary
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
-__all__ = [
-    "MAX_LVIS_DETECTIONS",
-    "checked_lvis",
-    "imported_lvis",
-    "lvis_evaluation",
-    "lvis_matches",
-]
-
 MAX_LVIS_DETECTIONS = 300
 """How many predictions of an image, of all classes together, count by LVIS's rules."""
 
@@ -33,9 +25,6 @@ def imported_lvis() -> Iterator[ModuleType]:
     lvis 0.5.3, the last version, calls ``np.float``, which NumPy 1.24 removed: for the time of the
     context its evaluator finds it again; NumPy itself is not touched. The logging of the process,
     which lvis configures when it is imported, stays as it is.
-
-    Yields:
-        The module ``lvis``.
 
     Raises:
         ImportError: it is not installed.
@@ -80,7 +69,7 @@ def lvis_evaluation(
     image_ids: Sequence[Any],
     max_detections: int = MAX_LVIS_DETECTIONS,
 ) -> Any:
-    """Evaluate and accumulate with LVIS's rules.
+    """Evaluate and accumulate with LVIS's rules; return the ``lvis.LVISEval``.
 
     Args:
         truth: a ``lvis.LVIS``.
@@ -88,9 +77,6 @@ def lvis_evaluation(
         task: "bbox", "segm" or "boundary" (Boundary AP).
         image_ids: the images that count.
         max_detections: of each image, as many predictions count, those with the highest scores.
-
-    Returns:
-        A ``lvis.LVISEval``.
     """
     with imported_lvis() as lvis:
         found = lvis.LVISResults(truth, predictions, max_dets=max_detections)
@@ -127,10 +113,7 @@ def lvis_matches(
 ) -> MatchTable:
     """Collect the matches of an ``lvis.LVISEval``; the AP from them is that of the evaluation.
 
-    Args:
-        evaluation: after ``evaluate``.
-        positions: position of every image in the ground truth, by image id.
-        class_names: of the classes of the evaluation, in their order.
+    ``positions`` are those of the images in the ground truth, by image id.
     """
     parameters = evaluation.params
     thresholds, num_areas = np.asarray(parameters.iou_thrs), len(parameters.area_rng)

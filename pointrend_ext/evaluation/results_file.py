@@ -44,8 +44,7 @@ def load_results(
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not a list of dicts in JSON, or a prediction that cannot be scored; the message
-            names the file and the entry, counted from 0.
+        ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
     results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
     source = f"Results file {os.fspath(json_file)!r}"
@@ -89,23 +88,21 @@ def check_results(
     *,
     check_runs: bool = True,
 ) -> list[dict[str, Any]]:
-    """Check predictions against the ground truth.
+    """Check predictions in COCO's results format, which are not changed, against the ground truth.
 
     Args:
-        results: predictions in COCO's results format; not changed.
+        results: the predictions.
         truth: what they will be scored against.
         source: where they come from, the beginning of the messages.
-        tasks: what they will be scored by, "bbox", "segm" or "boundary"; None for those of
-            ``tasks_of``.
+        tasks: what they will be scored by; None for those of ``tasks_of``.
         found: counts what is changed, and with ``check_runs`` what is odd.
-        check_runs: whether to decode the run lengths too; not needed for masks that pycocotools
-            has encoded.
+        check_runs: whether to decode run lengths too; pycocotools' own need no check.
 
     Returns:
         The predictions, with compressed run-length masks and, for "bbox", boxes.
 
     Raises:
-        ValueError: a prediction that cannot be scored; the message names the entry.
+        ValueError: a prediction that cannot be scored; the message names the entry, from 0.
     """
     tasks = tasks_of(results, source) if tasks is None else tasks
     needed = {_NEEDED_BY_TASK[task] for task in tasks}

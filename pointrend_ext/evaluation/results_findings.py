@@ -95,11 +95,7 @@ def find_oddities(
 ) -> None:
     """Note what makes scores low or accidental though every prediction can be scored.
 
-    Args:
-        results: checked predictions.
-        sizes_hw: (H, W) by image id.
-        shapes: "bbox" and "segmentation", as far as all predictions have them.
-        found: gets it.
+    ``shapes`` are "bbox" and "segmentation", as far as all predictions have them.
     """
     if not results:
         return

@@ -28,21 +28,16 @@ class SemanticEvaluator(SemSegEvaluator):
 
     Names and values are those of Detectron2's ``SemSegEvaluator``, but for its boundary IoU, which
     erodes the label map and so measures differences of label numbers; ``boundary`` chooses correct
-    ones (``boundary_semantic``). Beside logits (C, H, W) it takes label maps (H, W). A data set
+    ones out of ``BOUNDARY_METRICS``. Beside logits (C, H, W) it takes label maps (H, W). A data set
     with one name in ``stuff_classes`` is binary: its label maps hold 0 and 1, scored as the classes
     "background" and that name, and the model puts out logits (1, H, W).
-
-    Args:
-        dataset_name: a registered data set with ``sem_seg_file_name`` in its records and
-            ``stuff_classes`` and ``ignore_label`` in its metadata.
-        output_dir: where ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are written;
-            None writes nothing.
-        boundary: further metrics, out of ``BOUNDARY_METRICS``.
+    ``sem_seg_predictions.json`` and ``sem_seg_evaluation.pth`` are written to ``output_dir``, if
+    there is one.
 
     Raises:
-        KeyError: A record has no label map.
-        ValueError: The metadata misses a key, an unknown metric, or labels without an id in the
-            metadata.
+        KeyError: a record has no ``sem_seg_file_name``.
+        ValueError: the metadata misses ``stuff_classes``, ``ignore_label`` or the id of a label, or
+            an unknown metric.
     """
 
     def __init__(
@@ -83,8 +78,8 @@ class SemanticEvaluator(SemSegEvaluator):
                 binary, or a label map (H, W) of integers; in the size of the image.
 
         Raises:
-            FileNotFoundError: A label map does not exist.
-            ValueError: A prediction or a label map does not fit; the message names the image.
+            FileNotFoundError: a label map does not exist.
+            ValueError: a prediction or a label map does not fit; the message names the image.
         """
         for single_input, output in zip(inputs, outputs, strict=True):
             file_name = single_input["file_name"]

@@ -13,16 +13,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_typed_json(path: str | os.PathLike[str], content: type[T], what: str) -> T:
-    """Read a file.
-
-    Args:
-        path: of the file.
-        content: its type, such as a dataclass or a list of dataclasses.
-        what: it is, the beginning of the message.
+    """Read a file as a type such as a list of dataclasses; ``what`` it is begins the message.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is not JSON, or of another type; the message names the first wrong place.
+        FileNotFoundError: no such file.
+        ValueError: it is not JSON, or of another type; the message names the first wrong place.
     """
     try:
         return TypeAdapter(content).validate_json(

@@ -62,8 +62,7 @@ class SemanticData:
         class_colors: RGB of each as the data set states them, or None.
         ignore_label: label of pixels that do not count.
         label_of_category: label by the category id that a results file has.
-        image_root: folder of the images, or None.
-        label_root: folder of the label maps, or None.
+        image_root, label_root: folders of the images and label maps, or None.
         encoding: what numbers and colours in label maps mean, true and predicted ones.
         notices: what is odd about the true label maps.
     """

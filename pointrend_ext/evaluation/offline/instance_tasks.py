@@ -49,12 +49,7 @@ def choose_tasks(
     results: Mapping[str, Sequence[dict[str, Any]]],
     options: EvaluationOptions,
 ) -> tuple[list[str], list[str]]:
-    """Choose the tasks of all models.
-
-    Args:
-        data: the data set.
-        results: checked predictions by model.
-        options: see ``check_request``.
+    """Choose the tasks of all models from their checked predictions.
 
     Returns:
         The tasks, and a sentence for each that is not scored although it could have been.

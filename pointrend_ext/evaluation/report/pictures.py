@@ -10,18 +10,6 @@ import numpy as np
 
 from pointrend_ext.visualization import zoom_panel
 
-__all__ = [
-    "CELL_PX",
-    "GAP_PX",
-    "Picture",
-    "data_uri",
-    "jpeg_uri",
-    "model_color",
-    "model_colors_rgb",
-    "resized",
-    "window_row",
-]
-
 CELL_PX, GAP_PX = 300, 6
 """Width of a column of a gallery picture, and the distance between columns."""
 
