@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -27,10 +28,10 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Part:
-    """One evaluator of what ``architectures`` are known to put out.
+    """One evaluator.
 
     Attributes:
-        what: is evaluated.
+        what: is evaluated, "instances" or "label maps".
         build: makes it of the configuration, the name of the data set and the folder.
         metrics: what it computes of TEST.BOUNDARY and, as "ap_star", of TEST.AP_STAR_FILE.
         packages: modules it needs beside those of the package, with what pip calls them.
@@ -38,9 +39,13 @@ class _Part:
 
     what: str
     build: Callable[[CfgNode, str, str], DatasetEvaluator]
-    architectures: Sequence[str]
-    metrics: Sequence[str]
+    metrics: Sequence[str] = ()
     packages: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def architectures(self) -> Sequence[str]:
+        """Those that are known to put out what is evaluated."""
+        return ROI_ARCHITECTURES if self.what == "instances" else SEMANTIC_ARCHITECTURES
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
@@ -167,7 +172,7 @@ def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
 
 
 def _instances(
-    cfg: CfgNode, dataset_name: str, output_dir: str, *, lvis_rules: bool = False
+    cfg: CfgNode, dataset_name: str, output_dir: str, lvis_rules: bool = False
 ) -> DatasetEvaluator:
     return InstanceEvaluator(
         dataset_name,
@@ -182,43 +187,35 @@ def _instances(
     )
 
 
-def _lvis(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return _instances(cfg, dataset_name, output_dir, lvis_rules=True)
-
-
 def _outlines(cfg: CfgNode) -> list[str]:
     return [name for name in cfg.TEST.BOUNDARY if name in BOUNDARY_METRICS]
 
 
-def _semantics(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
-    return SemanticEvaluator(dataset_name, output_dir, boundary=_outlines(cfg))
-
-
 _SCRIPTS = ("cityscapesscripts", "cityscapesScripts")
-_COCO = _Part("instances", _instances, ROI_ARCHITECTURES, (_INSTANCE_BOUNDARY_METRIC, _AP_STAR))
-_SEM_SEG = _Part("label maps", _semantics, SEMANTIC_ARCHITECTURES, BOUNDARY_METRICS)
+_COCO = _Part("instances", _instances, (_INSTANCE_BOUNDARY_METRIC, _AP_STAR))
+_LVIS = _Part("instances", partial(_instances, lvis_rules=True), (_INSTANCE_BOUNDARY_METRIC,))
+_SEM_SEG = _Part(
+    "label maps",
+    lambda cfg, name, folder: SemanticEvaluator(name, folder, boundary=_outlines(cfg)),
+    BOUNDARY_METRICS,
+)
+_CITYSCAPES_INSTANCES = _Part(
+    "instances",
+    lambda cfg, name, folder: CityscapesInstances(name, folder),
+    packages=(_SCRIPTS, ("shapely", "shapely")),  # Detectron2 reads the polygons with shapely
+)
+_CITYSCAPES_SEMANTICS = _Part(
+    "label maps",
+    lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
+    BOUNDARY_METRICS,
+    (_SCRIPTS,),
+)
 _PANOPTIC = "coco_panoptic_seg"
 _PARTS: dict[str, list[_Part]] = {
     "coco": [_COCO],
-    "lvis": [_Part("instances", _lvis, ROI_ARCHITECTURES, (_INSTANCE_BOUNDARY_METRIC,))],
-    "cityscapes_instance": [
-        _Part(
-            "instances",
-            lambda cfg, name, folder: CityscapesInstances(name, folder),
-            ROI_ARCHITECTURES,
-            (),
-            (_SCRIPTS, ("shapely", "shapely")),  # Detectron2 reads the polygons with shapely
-        )
-    ],
-    "cityscapes_sem_seg": [
-        _Part(
-            "label maps",
-            lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
-            SEMANTIC_ARCHITECTURES,
-            BOUNDARY_METRICS,
-            (_SCRIPTS,),
-        )
-    ],
+    "lvis": [_LVIS],
+    "cityscapes_instance": [_CITYSCAPES_INSTANCES],
+    "cityscapes_sem_seg": [_CITYSCAPES_SEMANTICS],
     "sem_seg": [_SEM_SEG],
     _PANOPTIC: [_COCO, _SEM_SEG],
 }
