@@ -69,7 +69,8 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
 
 def check_weights(weights: str) -> None:
     """Raise FileNotFoundError where a local file of weights is missing; URLs are not looked up."""
-    if weights and "://" not in weights and not Path(weights).is_file():
+    path = weights.partition("?")[0]  # the query says how names are matched
+    if weights and "://" not in weights and not Path(path).is_file():
         raise FileNotFoundError(
             f"MODEL.WEIGHTS is {weights!r}, but there is no such file (looked in {Path.cwd()}). "
             "Give a path, a URL, or '' to start from random weights."
