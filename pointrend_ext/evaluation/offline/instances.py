@@ -84,9 +84,10 @@ def score_instance_files(
                 reliability = _reliability(matches)
         models.append(ModelScores(name, files[name], len(predictions), scores, reliability))
     examples = compare_objects(evaluations, data) if evaluations else ()
+    notices = _notices(data, options, limit, found)
     if star is not None:
-        found[f"annotations of AP* {star.path!r}"] = star.findings
-    return models, examples, [*_notices(data, options, limit, found), *not_scored]
+        notices += [f"Annotations {star.path!r}: {line}" for line in star.findings.lines()]
+    return models, examples, [*notices, *not_scored]
 
 
 def _limit(data: InstanceData, options: EvaluationOptions) -> Limit:
