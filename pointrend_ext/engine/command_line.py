@@ -53,11 +53,7 @@ def load_options(args: argparse.Namespace) -> LoadOptions:
 
 
 def named_value(word: str) -> tuple[str, str]:
-    """Split NAME=VALUE at the first "=", for ``argparse``.
-
-    Raises:
-        argparse.ArgumentTypeError: without "=".
-    """
+    """Split NAME=VALUE at the first "=", for ``argparse``."""
     name, separator, value = word.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{word!r} is not of the form NAME=VALUE")

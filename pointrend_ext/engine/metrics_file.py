@@ -19,10 +19,7 @@ _MAX_CURVE_POINTS = 100
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
-    """Return the records of a run, but for a last one that is half written.
-
-    Args:
-        output_dir: the run's ``OUTPUT_DIR``.
+    """Return the records of a run in a folder, but for a last one that is half written.
 
     Raises:
         FileNotFoundError: no ``metrics.json`` there.
@@ -33,9 +30,6 @@ def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
 
 def last_results(output_dir: Path) -> dict[str, float]:
     """Return the metrics of a run's last evaluation, such as ``segm/AP75``, in per cent.
-
-    Args:
-        output_dir: the run's ``OUTPUT_DIR``.
 
     Raises:
         FileNotFoundError: no ``metrics.json`` there.
@@ -52,12 +46,6 @@ def loss_curves(output_dir: Path) -> dict[str, list[list[float]]]:
     """Return ``{loss: [[iteration, value], ...]}``, thinned to 100 points.
 
     A resumed run may have logged an iteration twice; the later record counts.
-
-    Args:
-        output_dir: the run's ``OUTPUT_DIR``.
-
-    Raises:
-        FileNotFoundError: no ``metrics.json`` there.
     """
     records = {r["iteration"]: r for r in read_metrics(output_dir) if "total_loss" in r}
     iterations = sorted(records)

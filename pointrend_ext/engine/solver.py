@@ -17,7 +17,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     that they would have without it; groups that hold parameters of both kinds are split in two.
 
     Raises:
-        ValueError: the factor is not above 0, or the model has no semantic head to apply it to.
+        ValueError: the factor is not above 0, or there is no semantic head to apply it to.
     """
     factor = cfg.SOLVER.SEM_SEG_HEAD_LR_FACTOR
     if not factor > 0:

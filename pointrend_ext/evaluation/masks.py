@@ -15,14 +15,14 @@ def decode_mask(segmentation: Any, size_hw: tuple[int, int]) -> np.ndarray:
 
     Args:
         segmentation: polygons, a list of ``[x, y, x, y, ...]`` in pixels; or run lengths,
-            ``{"size": [H, W], "counts": ...}``, compressed or not.
+            compressed or not.
         size_hw: (H, W) of the image.
 
     Returns:
         (H, W) bool.
 
     Raises:
-        ValueError: The run lengths are not those of an image of this size.
+        ValueError: the run lengths are not those of an image of this size.
     """
     if isinstance(segmentation, list):
         rle = mask_util.merge(mask_util.frPyObjects(segmentation, *size_hw))

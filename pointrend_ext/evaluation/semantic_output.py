@@ -16,12 +16,10 @@ __all__ = ["named_labels", "predicted_labels", "result_entries"]
 def named_labels(metadata: Metadata) -> tuple[list[str], dict[int, int]]:
     """Return the names of the labels 0, 1, ..., and the labels by category id of a results file.
 
-    Args:
-        metadata: of a data set, with ``stuff_classes``. One name is binary data: its labels are
-            "background" and that name.
+    A data set of one name in ``stuff_classes`` is binary: "background" and that name.
 
     Raises:
-        ValueError: There are no ``stuff_classes``.
+        ValueError: there are no ``stuff_classes``.
     """
     names = list(metadata.get("stuff_classes", None) or ())
     if not names:

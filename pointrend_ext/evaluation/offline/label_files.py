@@ -52,14 +52,12 @@ class PredictedLabels:
     encoding: LabelEncoding | None = None
 
     def labels(self, index: int, size_hw: tuple[int, ...]) -> np.ndarray:
-        """Return the label map of an image, (H, W) integers.
+        """Return the label map (H, W) of an image by its number, integers.
 
-        Args:
-            index: of the image in the data set.
-            size_hw: (H, W) of the image; a label map that is a file has the size of the file.
+        ``size_hw`` is that of the image; a label map that is a file has the size of the file.
 
         Raises:
-            ValueError: It cannot be read; the message names the label map or the entry.
+            ValueError: it cannot be read; the message names the label map or the entry.
         """
         height, width = size_hw
         labels = np.full(size_hw, self.background, dtype=np.int32)

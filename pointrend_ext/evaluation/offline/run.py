@@ -27,9 +27,8 @@ def evaluate_files(
         options: what is computed.
 
     Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: An unknown metric, or a prediction that cannot be scored; the message names the
-            file and the entry.
+        FileNotFoundError: a file does not exist.
+        ValueError: an unknown metric, or a prediction that cannot be scored, with file and entry.
     """
     described = data.record
     weights = draw_images(described.num_images, options.num_draws, options.seed)
