@@ -14,6 +14,7 @@ from detectron2.data.datasets.builtin_meta import (
 from torch import Tensor
 
 from pointrend_ext.checkpoint.class_axes import INSTANCE, SEMANTIC, count_classes
+from pointrend_ext.checkpoint.errors import shown
 
 __all__ = ["ClassMap", "find_class_maps", "known_class_names", "map_by_name"]
 
@@ -132,7 +133,7 @@ def find_class_maps(
         if new is not None and new_count > 1 and len(new) != new_count:
             raise ValueError(
                 f"The model has {new_count} {kind} classes, but {len(new)} names are given for "
-                f"them: {_shown(new)}. Correct the names or the number of classes."
+                f"them: {shown(new)}. Correct the names or the number of classes."
             )
         if by_name:
             if not (old and new):
@@ -146,23 +147,15 @@ def find_class_maps(
                 n for n, source in zip(new, maps[kind].sources, strict=True) if source is None
             ]
             text = "%d of %d %s classes are found by name in the weights; new: %s."
-            shown = _shown(absent) or "none"
-            logger.info(text, len(new) - len(absent), len(new), kind, shown)
+            listed = shown(absent) or "none"
+            logger.info(text, len(new) - len(absent), len(new), kind, listed)
         elif old and new and old_count == new_count and list(old) != list(new):
-            if _are_equal(old, new):
+            if [*map(_normalized, old)] == [*map(_normalized, new)]:
                 map_by_name(old, new)  # refuses names that differ in case alone: "A" is not "a"
                 continue
             logger.warning(
                 "The weights' %s classes are %s, the model's %s: they are taken in this order. To "
                 "find them by name, map classes (--map-classes).",
-                *(kind, _shown(old), _shown(new)),
+                *(kind, shown(old), shown(new)),
             )
     return maps
-
-
-def _are_equal(old: Sequence[str], new: Sequence[str]) -> bool:
-    return [*map(_normalized, old)] == [*map(_normalized, new)]
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

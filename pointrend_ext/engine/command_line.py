@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pointrend_ext.engine.loading import LoadOptions
+from pointrend_ext.modeling.checks import is_sentence
 
 # What a user can mend: wrong values, files, packages of an extra, too small a GPU.
 _EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
@@ -82,7 +83,7 @@ def run_tool(
     try:
         return work(args) or 0
     except _EXPECTED as error:
-        if isinstance(error, KeyError) and not _is_sentence(error):
+        if isinstance(error, KeyError) and not is_sentence(error):
             raise
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
         sys.stderr.write(f"{parser.prog}: Error: {' '.join(text.split())}\n")
@@ -90,8 +91,3 @@ def run_tool(
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
-
-
-def _is_sentence(error: KeyError) -> bool:
-    """Tell the words of a catalogue or registry from the bare key of a dictionary."""
-    return bool(error.args) and " " in str(error.args[0])

@@ -107,7 +107,7 @@ def _check_pairs(opts: Sequence[Any]) -> None:
 
 
 def _check_keys(keys: Iterable[Any], defaults: Mapping[str, Any], source: str) -> None:
-    sections = _sections(defaults)
+    sections = {n.rsplit(".", i)[0] for n in defaults for i in range(1, n.count(".") + 1)}
     unknown = [str(key) for key in keys if key not in sections and key not in defaults]
     if unknown:
         hints = [_hint(key, defaults) for key in unknown]
@@ -132,10 +132,6 @@ def _set(cfg: CfgNode, name: str, value: Any) -> None:
     node = functools.reduce(getattr, path, cfg)
     if not isinstance(node[leaf], CfgNode):
         node[leaf] = value
-
-
-def _sections(names: Iterable[str]) -> set[str]:
-    return {name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)}
 
 
 def _hint(key: str, known: Mapping[str, Any]) -> str:

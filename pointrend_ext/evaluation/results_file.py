@@ -13,7 +13,7 @@ import pycocotools.mask as mask_util
 from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.results_findings import find_oddities
+from pointrend_ext.evaluation.results_findings import find_oddities, place_of
 from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["check_results", "load_results", "tasks_of"]
@@ -119,7 +119,7 @@ def check_results(
     for index, result in enumerate(results):
         box_is_mask = "bbox" in needed and not result.get("bbox") and result.get("segmentation")
         own_rules = rules_without_box if box_is_mask else rules
-        place = f"entry {index} (image_id {result.get('image_id')!r})"
+        place = place_of(index, result)
         try:
             _check(result, own_rules, results)
             if "segmentation" in own_rules:

@@ -11,7 +11,7 @@ import pycocotools.mask as mask_util
 from pointrend_ext.data.box_layout import are_runs_row_major, likely_layout
 from pointrend_ext.data.findings import Cause, Findings, Kind
 
-__all__ = ["Limit", "find_oddities", "find_uncounted", "find_unfindable"]
+__all__ = ["Limit", "find_oddities", "find_uncounted", "find_unfindable", "place_of"]
 
 _REPEATED = Cause(Kind.NOTED, "predictions equal to an earlier one (image, class, score, shape)")
 _EMPTY_MASK = Cause(Kind.NOTED, "predictions with an empty mask, which match nothing", True)
@@ -133,7 +133,7 @@ def _find_repeated(results: list[dict[str, Any]], shapes: Collection[str], found
         if "segmentation" in shapes:
             key += (result["segmentation"]["counts"],)
         if key in seen:
-            found.add(_REPEATED, _place(index, result))
+            found.add(_REPEATED, place_of(index, result))
         seen.add(key)
 
 
@@ -154,8 +154,9 @@ def _find_odd_boxes(
 def _add(found: Findings, cause: Cause, is_so: np.ndarray, results: list[dict[str, Any]]) -> None:
     if is_so.any():
         index = int(is_so.argmax())
-        found.add(cause, _place(index, results[index]), int(is_so.sum()))
+        found.add(cause, place_of(index, results[index]), int(is_so.sum()))
 
 
-def _place(index: int, result: Mapping[str, Any]) -> str:
-    return f"entry {index} (image_id {result['image_id']!r})"
+def place_of(index: int, result: Mapping[str, Any]) -> str:
+    """Name an entry of a list of predictions."""
+    return f"entry {index} (image_id {result.get('image_id')!r})"

@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
+from pointrend_ext.modeling.checks import is_sentence
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
 
 __all__ = ["build_checked_model"]
@@ -73,7 +74,7 @@ def build_checked_model(
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:
-        if isinstance(error, KeyError) and " " in str(error.args[0]):  # a registry says it well
+        if is_sentence(error):
             raise
         own = _of_model(leaves(cfg))
         changed = {k: v for k, v in own.items() if k not in defaults or v != defaults[k]}
