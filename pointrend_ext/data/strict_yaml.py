@@ -10,6 +10,8 @@ import yaml
 
 __all__ = ["load_json", "load_yaml"]
 
+_MOST_VALUES = 1_000_000
+
 
 def load_yaml(text: str, source: str) -> Any:
     """Read one YAML document.
@@ -19,18 +21,21 @@ def load_yaml(text: str, source: str) -> Any:
         source: what messages begin with, such as ``"Config 'my.yaml'"``.
 
     Raises:
-        ValueError: it is no YAML, or a key is repeated, or a tab stands where YAML has spaces; one
-            sentence with the line.
+        ValueError: it is no YAML, or a key is repeated, or a tab stands where YAML has spaces, in
+            one sentence with the line; or its aliases stand for more than a machine can go through.
     """
     try:
         # Of bytes, Reader would guess the encoding; a text may begin with a byte order mark.
-        return yaml.load(text, _StrictLoader)
+        content = yaml.load(text, _StrictLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{source}: {_sentence(error)}") from None
     except RecursionError:
         raise ValueError(f"{source}: it is nested too deeply to be read.") from None
     except ValueError as error:  # of a date that does not exist, for example
         raise ValueError(f"{source}: a value cannot be read: {error}.") from None
+    if _num_values(content, {}) > _MOST_VALUES:
+        raise ValueError(f"{source}: its aliases (*name) repeat too many values. Write them out.")
+    return content
 
 
 def load_json(text: str, source: str) -> Any:
@@ -58,6 +63,17 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             first_lines[key] = line
         return super().construct_mapping(node, deep)
+
+
+def _num_values(value: Any, known: dict[int, int]) -> int:
+    """Count values as often as aliases repeat them, each list or mapping but once."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 1  # for one that holds itself
+        below = value.values() if isinstance(value, dict) else value
+        known[id(value)] += sum(_num_values(part, known) for part in below)
+    return known[id(value)]
 
 
 def _sentence(error: yaml.YAMLError) -> str:

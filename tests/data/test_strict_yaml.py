@@ -49,6 +49,19 @@ def test_refusals_are_one_sentence_with_the_line(text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("opening", "closing"), ["[]", ("{a: ", "}")])
+def test_aliases_that_multiply(opening, closing):
+    keys = [f"k{i}: " if closing == "}" else "" for i in range(10)]
+    lines = [f"v0: &v0 {opening}1{closing}"]
+    for n in range(1, 7):
+        items = ", ".join(f"{key}*v{n - 1}" for key in keys)
+        lines.append(f"v{n}: &v{n} {opening[0]}{items}{closing}")
+    assert len(load_yaml("\n".join(lines[:6]), "f")["v5"]) == 10
+    with pytest.raises(ValueError, match=r"f: its aliases \(\*name\) repeat too many values"):
+        load_yaml("\n".join(lines), "f")
+    assert load_yaml("a: &a [*a]", "f")["a"][0]  # holds itself: whoever reads it looks for that
+
+
 def test_json():
     assert load_json('\ufeff{"a": {"b": [1]}}', "f") == {"a": {"b": [1]}}
     for text, message in (
