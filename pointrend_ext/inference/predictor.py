@@ -12,31 +12,25 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
-from PIL import Image
 from torch import Tensor, nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
 from pointrend_ext.data.pixels import ImageRules, to_format
-from pointrend_ext.data.reading import pillow_to_rgb, read_image_rgb
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.engine.classes import Classes, find_classes
 from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
+from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
 from pointrend_ext.inference.postprocess import with_instances, with_labels, with_segments
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
-from pointrend_ext.visualization.instances import check_image
 
 __all__ = ["ImageLike", "Predictor", "build_predictor"]
-
-ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
-"""A file, (H, W, 3) uint8 RGB, or a Pillow image."""
-
-_ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image)
 
 
 class Predictor:
@@ -113,7 +107,8 @@ class Predictor:
 
         Args:
             config_file: a path, or the name of a configuration that this package ships.
-            weights: a file or an address; by default ``MODEL.WEIGHTS``.
+            weights: a file or an address, or "zoo" for those released for the configuration; by
+                default ``MODEL.WEIGHTS``.
             device: such as "cpu" or "cuda:1"; by default that of the configuration, or the CPU
                 where there is no GPU.
             opts: alternating keys and values that change the configuration.
@@ -126,8 +121,9 @@ class Predictor:
             FileNotFoundError: no such configuration or weights.
             ValueError: an unknown key, no or too few weights, or a number out of its range.
         """
-        cfg = load_cfg(os.fspath(config_file), opts)
-        _complete(cfg, weights, device, confidence)
+        chosen = () if weights is None else ("MODEL.WEIGHTS", os.fspath(weights))
+        cfg = load_cfg(os.fspath(config_file), [*opts, *chosen])
+        _complete(cfg, device, confidence)
         model = build_checked_model(cfg)
         checkpointer = PointRendCheckpointer(
             model,
@@ -158,7 +154,7 @@ class Predictor:
             ValueError: no picture, another array, a picture too thin to be resized, or a model
                 that was put into training mode.
         """
-        if isinstance(images, (*_ONE_IMAGE, Tensor, type(None))):
+        if isinstance(images, (*ONE_IMAGE, Tensor, type(None))):
             return next(self.stream([images]))
         if not isinstance(images, Sequence):
             raise ValueError(
@@ -212,26 +208,6 @@ class Predictor:
         pixels = np.ascontiguousarray(augmented.image.transpose(2, 0, 1))
         return {"image": torch.as_tensor(pixels)}
 
-    def _load(self, image: ImageLike) -> tuple[np.ndarray, str]:
-        """Return pixels and name."""
-        if isinstance(image, (str, os.PathLike)):
-            return self.read_image(image), os.fspath(image)
-        if isinstance(image, Image.Image):
-            return pillow_to_rgb(image, self.image_rules), getattr(image, "filename", "")
-        if isinstance(image, Tensor):
-            raise ValueError(
-                f"Predictor takes no tensor (here {tuple(image.shape)}, {image.dtype}): pass a "
-                "NumPy array (H, W, 3) of uint8 in RGB, such as "
-                "tensor.permute(1, 2, 0).byte().cpu().numpy()."
-            )
-        if not isinstance(image, np.ndarray):
-            what = type(image).__name__
-            raise ValueError(
-                f"Predictor takes a file name, an array or a Pillow image, not a {what}."
-            )
-        check_image(image, "Predictor")
-        return image, ""
-
     @property
     def has_instances(self) -> bool:
         """Whether predictions hold instances."""
@@ -244,7 +220,7 @@ class Predictor:
                 "The model of the Predictor is in training mode, in which it predicts nothing: "
                 "call predictor.model.eval() first."
             )
-        bases = [Prediction(*self._load(image), self.classes) for image in images]
+        bases = [Prediction(*load_image(image, self.image_rules), self.classes) for image in images]
         inputs = [self.model_input(base.image) for base in bases]
         by_size: dict[torch.Size, list[int]] = {}
         for number, x in enumerate(inputs):
@@ -290,15 +266,8 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
     return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
 
 
-def _complete(
-    cfg: CfgNode,
-    weights: str | os.PathLike[str] | None,
-    device: str | torch.device | None,
-    confidence: float | None,
-) -> None:
+def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float | None) -> None:
     """Put what the user chose into a configuration that has just been read, and freeze it."""
-    if weights is not None:
-        cfg.MODEL.WEIGHTS = os.fspath(weights)
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(
             "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "

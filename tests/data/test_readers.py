@@ -9,6 +9,7 @@ from PIL import Image
 from pointrend_ext.data import build_mapper
 from pointrend_ext.data.reading import pillow_to_rgb, read_image, read_image_rgb, read_image_size
 from pointrend_ext.inference.demo import DemoOptions, OutputWriter, find_inputs, run_demo
+from pointrend_ext.inference.image_input import load_image
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.sample_pictures import seen_image
 from tests.data.builders import noise
@@ -171,7 +172,7 @@ def test_models_side_by_side_read_by_the_same_rules(tmp_path, readers):
     Image.fromarray(np.full((4, 4), 4095, np.uint16)).save(tmp_path / "a.png")
     assert [m.read_image(tmp_path / "a.png").max() for m in models.values()] == [15, 255]
     with Image.open(tmp_path / "a.png") as opened:
-        assert models["b"]._load(opened)[0].max() == 255
+        assert load_image(opened, models["b"].image_rules)[0].max() == 255
     with pytest.raises(ValueError, match=r"differ in .*INPUT\.WHITE_VALUE"):
         run_demo([], DemoOptions(models, OutputWriter(tmp_path, ["overlay"])))
 
@@ -184,7 +185,7 @@ def test_the_demo_sees_what_the_loader_sees(tmp_path, readers):
         path = folder / f"a.{ending}"
         written(path, kind, orientation)
         options = DemoOptions({"": predictor}, OutputWriter(tmp_path / "out", ["overlay"]))
-        report = run_demo(find_inputs([str(path)])[0], options)
+        report = run_demo(find_inputs([str(path)]).inputs, options)
         assert report.failures == []
         np.testing.assert_array_equal(predictor.seen[0], read_image(str(path), "RGB"))
 

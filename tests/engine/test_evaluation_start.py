@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from PIL import Image
 
 from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
 from pointrend_ext.evaluation import check_evaluation
@@ -70,8 +71,10 @@ def test_mistakes_are_found_before_a_model_is_built(start, tmp_path, toy_root, e
         start(eval_only=eval_only)
 
 
-def test_a_data_set_that_nothing_evaluates(start):
-    DatasetCatalog.register("nobodys", lambda: [{"file_name": "a.png", "annotations": []}])
+def test_a_data_set_that_nothing_evaluates(start, tmp_path):
+    path = str(tmp_path / "a.png")
+    Image.new("RGB", (8, 8)).save(path)
+    DatasetCatalog.register("nobodys", lambda: [{"file_name": path, "annotations": []}])
     with pytest.raises(ValueError, match="Nothing evaluates 'nobodys'"):
         start("DATASETS.TEST", ("nobodys",))
 

@@ -23,8 +23,9 @@ def fake_data(monkeypatch):
     record = {"file_name": "a.jpg", "height": 8, "width": 8, "image_id": 0}
     record["annotations"] = [{"category_id": 0, "iscrowd": 0}]
     monkeypatch.setattr(
-        "pointrend_ext.data.loading.load_dataset_dicts", lambda *_, **__: [record, {**record}]
+        "pointrend_ext.data.loading._load_all", lambda *_, **__: ([record, {**record}], {})
     )
+    monkeypatch.setattr("pointrend_ext.engine.trainer.check_evaluation", lambda *_: None)
     build_model = Trainer.build_model
 
     def build_without_memory(cfg):
