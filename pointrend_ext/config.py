@@ -122,7 +122,9 @@ def _add_deeplab_keys(cfg: CfgNode) -> None:
     # window of INPUT.CROP.SIZE, as in Detectron2, which then refuses maps that are no multiple).
     _default(node, "ASPP_POOLING", "global")
     # Backbone build_resnet_deeplab_backbone: dilation of res4, dilations of the three blocks of
-    # res5, and stem: "deeplab" (three 3 x 3) or "basic" (one 7 x 7).
+    # res5, and stem: "deeplab" (three 3 x 3) or "basic" (one 7 x 7). Those of the codes of SFNet
+    # and AlignSeg, build_resnet_sfnet_backbone and build_resnet_alignseg_backbone, have dilations
+    # of their own, and depths 18 and 34, too.
     _default(cfg.MODEL.RESNETS, "RES4_DILATION", 1)
     _default(cfg.MODEL.RESNETS, "RES5_MULTI_GRID", [1, 2, 4])
     _default(cfg.MODEL.RESNETS, "STEM_TYPE", "deeplab")
@@ -133,7 +135,7 @@ def _add_sem_seg_point_head_keys(cfg: CfgNode) -> None:
     node = cfg.MODEL.SEM_SEG_POINT_HEAD
     # Name in the SEM_SEG_HEADS registry of the head that PointRendSemanticHead refines:
     # SemSegFPNHead, DeepLabV3LogitsHead, DeepLabV3PlusLogitsHead, DeepLabV3PlusHead, SFNetHead,
-    # AlignSegHead.
+    # SFNetLiteHead, AlignSegHead.
     _default(node, "COARSE_HEAD_NAME", "SemSegFPNHead")
     # As in MASK_POINT_HEAD, per image instead of per region.
     _default(node, "NAME", "StandardPointHead")
@@ -174,14 +176,15 @@ def _add_alignment_keys(cfg: CfgNode) -> None:
     _default(node, "COORDS", "pixel")
     # Whether flows start at zero, so that training starts from a bilinear FPN.
     _default(node, "ZERO_INIT", True)
-    # SFNetHead and AlignSegHead read the keys below, and CONVS_DIM (256 in the papers) and NORM.
+    # SFNetHead, SFNetLiteHead and AlignSegHead read the keys below, and CONVS_DIM (256 in the
+    # papers, 128 on ResNet-18) and NORM.
     # LOSS_TYPE may be cross_entropy, hard_pixel_mining, ohem (of the papers, the loss of SFNet) or
     # cross_entropy_lovasz (cross entropy + 0.8 Lovasz softmax: AlignSeg calls it "OHEM").
     node = cfg.MODEL.SEM_SEG_HEAD
     # As COORDS above.
     _default(node, "ALIGNMENT_COORDS", "pixel")
     # Weight of loss_sem_seg_aux, the loss of predictions at inner layers, on top of LOSS_WEIGHT.
-    # 0.0 leaves those layers out. AlignSeg trains with 0.1.
+    # 0.0 leaves those layers out; SFNetLiteHead has none. AlignSeg trains with 0.1.
     _default(node, "AUX_LOSS_WEIGHT", 0.0)
     # LOSS_TYPE ohem: mean over the pixels whose true class has at most this probability, and in any
     # case over that many pixels of the images of one GPU, those of least probability.

@@ -43,7 +43,7 @@ def draw(args: argparse.Namespace) -> None:
         raise ValueError(
             f"The model of {args.config_file} has no feature alignment, so it has no flow to draw. "
             "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone and "
-            "MODEL.FPN.ALIGNMENT.NAME FAM, or use SFNetHead or AlignSegHead."
+            "MODEL.FPN.ALIGNMENT.NAME FAM, or use SFNetHead, SFNetLiteHead or AlignSegHead."
         )
     arrays = {flow.name: flow.flow_px[0].cpu().numpy() for flow in flows}
     write_image(args.output, flow_panel(seen_image(model_input, predictor.cfg), arrays))

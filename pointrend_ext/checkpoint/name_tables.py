@@ -3,7 +3,7 @@
 from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.data.datasets.builtin_meta import COCO_CATEGORIES
 
-from pointrend_ext.checkpoint.decoder_names import ALIGNSEG, SFNET
+from pointrend_ext.checkpoint.decoder_names import ALIGNSEG, SFNET, SFNET_LITE
 from pointrend_ext.checkpoint.weights_format import (
     DEEP_STEM,
     RESNET,
@@ -86,6 +86,7 @@ FORMATS = (
         fused_norms=True,
     ),
     SFNET,
+    SFNET_LITE,
     ALIGNSEG,
     WeightsFormat(
         name="ResNet with a deep stem",

@@ -128,14 +128,17 @@ def _batch_problems(cfg: CfgNode) -> Iterator[str]:
     node = cfg.MODEL.SEM_SEG_HEAD
     names = (node.NAME, cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME)
     name = names[1] if node.NAME == "PointRendSemanticHead" else names[0]
-    if name != "SFNetHead" or cfg.MODEL.META_ARCHITECTURE not in SEMANTIC_ARCHITECTURES:
+    if (
+        name not in ("SFNetHead", "SFNetLiteHead")
+        or cfg.MODEL.META_ARCHITECTURE not in SEMANTIC_ARCHITECTURES
+    ):
         return
     batch = cfg.SOLVER.IMS_PER_BATCH
     if node.NORM == "BN":
         batch //= comm.get_world_size()
     if batch == 1 and node.NORM.endswith("BN"):
         yield (
-            f"SFNetHead normalises maps of one cell over the batch, but has one image for it "
+            f"{name} normalises maps of one cell over the batch, but has one image for it "
             f"(SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}, MODEL.SEM_SEG_HEAD.NORM "
             f"{node.NORM}). Take two images per GPU or more, SyncBN on several GPUs, or NORM GN."
         )

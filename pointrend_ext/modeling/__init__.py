@@ -2,7 +2,10 @@
 
 from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
 from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
-from pointrend_ext.modeling.resnet import build_resnet_sfnet_backbone
+from pointrend_ext.modeling.resnet import (
+    build_resnet_alignseg_backbone,
+    build_resnet_sfnet_backbone,
+)
 from pointrend_ext.modeling.roi_heads import CoarseMaskHead, PointRendROIMaskHead
 from pointrend_ext.modeling.sem_seg import (
     AlignSegHead,
@@ -11,6 +14,7 @@ from pointrend_ext.modeling.sem_seg import (
     PointRendSemanticHead,
     PointRendSemanticSegmentor,
     SFNetHead,
+    SFNetLiteHead,
 )
 
 __all__ = [
@@ -27,6 +31,8 @@ __all__ = [
     "PointRendSemanticHead",
     "PointRendSemanticSegmentor",
     "SFNetHead",
+    "SFNetLiteHead",
     "StandardPointHead",
+    "build_resnet_alignseg_backbone",
     "build_resnet_sfnet_backbone",
 ]

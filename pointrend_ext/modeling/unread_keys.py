@@ -34,14 +34,14 @@ _FAILURES = (
     TypeError,
 )
 _SUSPECTS = 4
-_HEADS = "Use SFNetHead or AlignSegHead"
+_HEADS = "Use SFNetHead, SFNetLiteHead or AlignSegHead"
 _HINTS = {
     "FPN.ALIGNMENT": "Set MODEL.FPN.ALIGNMENT.NAME to FAM, GatedFAM or CAB",
     "FPN.ALIGNMENT.NAME": "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone",
     "FPN.ALIGNMENT.NORM": "Set MODEL.FPN.ALIGNMENT.NAME CAB, which alone has a normalisation",
     "SEM_SEG_HEAD.ALIGNMENT_COORDS": f"{_HEADS} (a pyramid has MODEL.FPN.ALIGNMENT.COORDS)",
     "SEM_SEG_HEAD.ASPP_POOLING": "Use DeepLabV3LogitsHead or DeepLabV3PlusLogitsHead",
-    "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": _HEADS,
+    "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": "Use SFNetHead or AlignSegHead",
     "SEM_SEG_HEAD.LOSS_TYPE": f"{_HEADS} (SemSegFPNHead always trains with 'cross_entropy')",
     "SEM_SEG_HEAD.OHEM_MIN_KEPT": f"{_HEADS} with MODEL.SEM_SEG_HEAD.LOSS_TYPE 'ohem'",
     "SEM_SEG_HEAD.OHEM_THRESHOLD": f"{_HEADS} with MODEL.SEM_SEG_HEAD.LOSS_TYPE 'ohem'",

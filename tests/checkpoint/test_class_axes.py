@@ -90,7 +90,8 @@ def test_these_models_have_every_head_of_the_package():
     ours = {name for name, entry in entries if entry.__module__.startswith("pointrend_ext.")}
     assert ours == {
         *("PointRendSemanticSegmentor", "PointRendROIMaskHead", "PointRendSemanticHead"),
-        *("SFNetHead", "AlignSegHead", "DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"),
+        *("SFNetHead", "SFNetLiteHead", "AlignSegHead"),
+        *("DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"),
         "StandardPointHead",
     }
     assert ours <= found

@@ -14,6 +14,8 @@ NAMES = [
     f"{folder}/{prefix}{name}"
     for folder, name in (
         (CITYSCAPES, "sfnet_R_50_cityscapes"),
+        (CITYSCAPES, "sfnet_R_18_cityscapes"),
+        (CITYSCAPES, "sfnet_lite_R_18_cityscapes"),
         (CITYSCAPES, "alignseg_R_50_cityscapes"),
         ("CamVid-SemanticSegmentation", "semantic_R_50_FPN_FAM_camvid"),
     )
@@ -36,13 +38,31 @@ LAST = {"FAM": "flow_make", "GatedFAM": "flow_make", "CAB": "delta_gen1.1"}
 
 
 def build(name, opts=()):
+    if "R_18" in name:  # the one width that blocks of two convolutions have
+        opts = [*opts, "MODEL.RESNETS.RES2_OUT_CHANNELS", 64]
     return build_model(load_cfg(f"{name}.yaml", opts))
 
 
-def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
+@pytest.fixture
+def build_backbone():
+    """A backbone by the end of its name, of a depth, with further keys below MODEL.RESNETS."""
+
+    def run(kind, depth=50, **keys):
+        keys = {"DEPTH": depth, "RES2_OUT_CHANNELS": 64 if depth < 50 else 16, **keys}
+        opts = [x for key, value in keys.items() for x in (f"MODEL.RESNETS.{key}", value)]
+        opts += ["MODEL.BACKBONE.NAME", f"build_resnet_{kind}_backbone"]
+        return build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, *opts]).backbone.eval()
+
+    return run
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_backbone_of_sfnet_is_dilated_at_its_strides(rng, build_backbone, depth):
     """A stage sees the same cells as without dilation, but each convolution looks farther."""
-    backbone = build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", TINY).backbone.eval()
-    plain = build(f"{CITYSCAPES}/alignseg_R_50_cityscapes", TINY).backbone.eval()
+    backbone = build_backbone("sfnet", depth)
+    plain = build_backbone("deeplab" if depth == 50 else "alignseg", depth)
+    if depth < 50:  # DeepLab's has no such depth
+        plain.stem = backbone.stem
     plain.load_state_dict(backbone.state_dict(), strict=True)
     image = torch.randn(1, 3, 64, 96, generator=rng)
     got, other = backbone(image), plain(image)
@@ -52,26 +72,56 @@ def test_backbone_of_sfnet_is_dilated_at_its_strides(rng):
         assert got[name].shape == other[name].shape
         assert (got[name] - other[name]).abs().max() > 1e-3
     for i, stage in enumerate((backbone.res4, backbone.res5)):
+        assert len(stage) == {18: (2, 2), 34: (6, 3), 50: (6, 3)}[depth][i]
         expected = [(2 ** (i + 1),) * 2] * len(stage)
         assert [block.conv2.dilation for block in stage] == expected
         assert [block.conv2.padding for block in stage] == expected
-        assert [block.conv2.stride[0] for block in stage] == [2] + [1] * (len(stage) - 1)
+        strided = [getattr(block, "conv1" if depth < 50 else "conv2") for block in stage]
+        assert [conv.stride[0] for conv in strided] == [2] + [1] * (len(stage) - 1)
+
+
+def test_stem_of_alignseg_rounds_up(rng, build_backbone):
+    """A convolution gives 64, 65, 65, 66 rows of 128 to 131; half of an even number is one more."""
+    theirs, plain = (build_backbone(kind) for kind in ("alignseg", "deeplab"))
+    plain.load_state_dict(theirs.state_dict(), strict=True)
+    assert type(theirs.stem).__name__ == "CeilPoolStem"
+    for rows, (theirs_rows, plain_rows) in {
+        **{128: (33, 32), 129: (33, 33), 130: (33, 33), 131: (34, 33)}
+    }.items():
+        image = torch.randn(1, 3, rows, 97, generator=rng)
+        got, other = theirs.stem(image), plain.stem(image)
+        assert got.shape[-2:] == (theirs_rows, 25)
+        assert other.shape[-2:] == (plain_rows, 25)
+        torch.testing.assert_close(got[..., :plain_rows, :], other, rtol=0, atol=0)
+        if rows == 128:
+            with torch.no_grad():
+                shapes = [x.shape[-2:] for x in theirs(image).values()]
+            assert shapes == [(33, 25), (17, 13), (9, 7), (5, 4)]
+
+
+def test_frozen_layers_of_these_backbones():
+    opts = [*TINY, "MODEL.BACKBONE.FREEZE_AT", 2]
+    for name in ("sfnet_lite_R_18_cityscapes", "alignseg_R_50_cityscapes"):
+        backbone = build(f"{CITYSCAPES}/{name}", opts).backbone
+        learns = {k.split(".")[0] for k, p in backbone.named_parameters() if p.requires_grad}
+        assert learns == {"res3", "res4", "res5"}
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("kind", "key", "value", "allowed"),
     [
-        ("RES5_DILATION", 2),
-        ("RES5_MULTI_GRID", [1, 2, 4]),
-        ("DEFORM_ON_PER_STAGE", [False, False, False, True]),
-        ("DEPTH", 18),
+        ("sfnet", "RES5_DILATION", 2, "1, since build_resnet_sfnet_backbone dilates"),
+        ("alignseg", "RES4_DILATION", 2, "1, since build_resnet_alignseg_backbone dilates"),
+        ("sfnet", "RES5_MULTI_GRID", [1, 2, 4], r"\[1, 1, 1\], since"),
+        ("sfnet", "DEFORM_ON_PER_STAGE", [False, False, False, True], r"\[False"),
+        ("alignseg", "DEPTH", 20, r"one of \(18, 34, 50, 101, 152\)"),
+        ("sfnet", "STEM_TYPE", "deep", r"one of \('deeplab', 'basic'\)"),
+        ("alignseg", "STEM_TYPE", "basic", "'deeplab', whose pooling"),
     ],
 )
-def test_backbone_of_sfnet_refuses_what_it_does_not_build(key, value):
-    with pytest.raises(
-        ValueError, match=rf"RESNETS\.{key} is .* must be (one of 50, 101|1|\[1, 1, 1\]|\[False)"
-    ):
-        build(f"{CITYSCAPES}/sfnet_R_50_cityscapes", [*TINY, f"MODEL.RESNETS.{key}", value])
+def test_what_these_backbones_do_not_build(build_backbone, kind, key, value, allowed):
+    with pytest.raises(ValueError, match=rf"RESNETS\.{key} is .* must be {allowed}"):
+        build_backbone(kind, **{key: value})
 
 
 @pytest.mark.parametrize("alignment", ["FAM", "GatedFAM", "CAB"])
@@ -128,3 +178,21 @@ def test_one_training_step_and_inference_at_odd_sizes(rng, name):
     for result, size_hw in zip(results, sizes_hw, strict=True):
         assert result["sem_seg"].shape[1:] == size_hw
         assert result["sem_seg"].isfinite().all()
+
+
+@pytest.mark.parametrize("kind", ["sfnet_lite_R_18", "alignseg_R_50"])
+def test_the_segmentor_of_these_models_is_detectron2s(rng, kind):
+    """But for a published grid; it can return labels, too."""
+    name = f"{CITYSCAPES}/{kind}_cityscapes"
+    ours = build(name, TINY).eval()
+    theirs = build(name, [*TINY, "MODEL.META_ARCHITECTURE", "SemanticSegmentor"]).eval()
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    sizes_hw = [(75, 101), (70, 93)]
+    records = [{"image": 255 * torch.rand(3, *hw, generator=rng)} for hw in sizes_hw]
+    records[1].update(height=35, width=50)
+    with torch.no_grad():
+        got, expected, labels = ours(records), theirs(records), ours.predict(records, "labels")
+    for one, other, label in zip(got, expected, labels, strict=True):
+        torch.testing.assert_close(one["sem_seg"], other["sem_seg"], rtol=0, atol=1e-6)
+        assert torch.equal(label["sem_seg"].long(), one["sem_seg"].argmax(0))
+    assert [x["sem_seg"].shape for x in labels] == [(75, 101), (35, 50)]

@@ -129,14 +129,22 @@ def test_steps(steps, max_iter, words):
     ("batch", "norm", "is_right"),
     [(2, "BN", True), (1, "BN", False), (1, "SyncBN", False), (1, "GN", True), (1, "", True)],
 )
-@pytest.mark.parametrize("config", ["Toy/pointrend_sfnet_toy.yaml", "Toy/sfnet_toy.yaml"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("Toy/pointrend_sfnet_toy.yaml", "Toy/sfnet_toy.yaml"),
+        "Cityscapes-SemanticSegmentation/sfnet_lite_R_18_cityscapes.yaml",
+    ],
+)
 def test_one_image_for_the_statistics_of_sfnet(config, batch, norm, is_right):
     opts = ["SOLVER.IMS_PER_BATCH", batch, "MODEL.SEM_SEG_HEAD.NORM", norm]
     cfg = load_cfg(config, opts)
     check_values(cfg, training=False)
     if is_right:
         return check_values(cfg, training=True)
-    with pytest.raises(ValueError, match=r"SFNetHead normalises .*IMS_PER_BATCH 1, .*two images"):
+    with pytest.raises(
+        ValueError, match=r"SFNet(Lite)?Head normalises .*IMS_PER_BATCH 1, .*two images"
+    ):
         check_values(cfg, training=True)
     return None
 

@@ -25,6 +25,8 @@ HEADS = {  # of the coarse logits, its stride and that of what they are predicte
     "deeplab_v3_R_103_os8": ("DeepLabV3LogitsHead", 8, 8, 3),
     "deeplab_v3_plus_R_103_os16": ("DeepLabV3PlusLogitsHead", 4, 16, 2),
     "sfnet_R_50": ("SFNetHead", 4, 32, 2),
+    "sfnet_R_18": ("SFNetHead", 4, 32, 2),
+    "sfnet_lite_R_18": ("SFNetLiteHead", 4, 32, 2),
     "alignseg_R_50": ("AlignSegHead", 4, 32, 2),
 }
 SOLVER = ("IMS_PER_BATCH", "BASE_LR", "MAX_ITER", "LR_SCHEDULER_NAME", "SEM_SEG_HEAD_LR_FACTOR")
@@ -70,7 +72,7 @@ def built(name):
 
 
 def test_there_are_some():
-    assert len(NAMES) >= 34
+    assert len(NAMES) >= 38
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,18 +90,22 @@ def test_heads_of_semantic_models(name):
     nodes = [load_cfg(name).MODEL for name in names]
     assert (nodes[0].BACKBONE, nodes[0].RESNETS) == (nodes[1].BACKBONE, nodes[1].RESNETS)
     kind, stride, coarsest, steps = HEADS[name]
-    assert type(plain).__name__ == "SemanticSegmentor"
+    aligns = name.startswith(("sfnet", "alignseg"))
+    segmentor = "PointRendSemanticSegmentor" if aligns else "SemanticSegmentor"
+    assert type(plain).__name__ == segmentor
     assert type(model).__name__ == "PointRendSemanticSegmentor"
     head = model.sem_seg_head
     assert (type(head).__name__, head.subdivision.steps) == ("PointRendSemanticHead", steps)
     shapes = model.backbone.output_shape()
     assert max(shapes[k].stride for k in nodes[1].SEM_SEG_HEAD.IN_FEATURES) == coarsest
-    aligns = name.startswith(("sfnet", "alignseg"))
     if aligns:
+        stem = type(model.backbone.stem).__name__
+        assert stem == ("CeilPoolStem" if name.startswith("alignseg") else "DeepLabStem")
         assert [shapes[f"res{i}"].stride for i in (2, 3, 4, 5)] == [4, 8, 16, 32]
     for coarse in (head.coarse_sem_seg_head, plain.sem_seg_head):
         assert (type(coarse).__name__, coarse.common_stride) == (kind, stride)
-        assert coarse.predictor.weight.shape[:2] == (19, 128 if "FPN" in name else 256)
+        width = 128 if "FPN" in name or "R_18" in name else 256
+        assert coarse.predictor.weight.shape[:2] == (19, width)
         if aligns:
             assert bool(coarse.auxiliary_strides) == ("alignseg" in name)
 
@@ -110,6 +116,8 @@ def test_hyper_parameters(name, prefix):
     cfg = load_cfg(f"{CITYSCAPES}/{prefix}{name}_cityscapes.yaml")
     family = name.split("_")[0]
     solver, crop, color, points, features = RECIPES[family]
+    if "lite" in name:  # 1000 epochs instead of 300
+        solver = (*solver[:2], 186000, *solver[3:])
     assert tuple(cfg.SOLVER[key] for key in SOLVER) == solver
     assert (tuple(cfg.INPUT.CROP.SIZE), cfg.INPUT.COLOR_AUG_SSD) == (crop, color)
     for key, values in KEYS.items():

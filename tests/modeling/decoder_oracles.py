@@ -56,10 +56,10 @@ class Decoder:
     def fam(self, low, high, name=""):
         return low + self.warp(high, self.reduced_and_flow(name, low, high)[1])
 
-    def gated_fam(self, low, high):
-        h, flow = self.reduced_and_flow("", low, high)
+    def gated_fam(self, low, high, name=""):
+        h, flow = self.reduced_and_flow(name, low, high)
         statistics = [h.mean(1), low.mean(1), h.max(1).values, low.max(1).values]
-        gate = self.conv("flow_gate.0", torch.stack(statistics, 1)).sigmoid()
+        gate = self.conv(f"{name}flow_gate.0", torch.stack(statistics, 1)).sigmoid()
         warped_high, warped_low = self.warp(high, flow[:, :2]), self.warp(low, flow[:, 2:])
         factor = 2 if self.coords == "pixel" else 1
         return factor * (gate * warped_high + (1 - gate) * warped_low)
@@ -86,6 +86,14 @@ class SFNet(Decoder):
             hidden = self.conv(f"auxiliary.{level}.conv", sums[level], active=True)
             inner.append(self.conv(f"auxiliary.{level}.predictor", hidden))
         return logits, inner
+
+
+class SFNetLite(SFNet):
+    def __call__(self, maps):
+        low, middle = (self.conv(f"fpn_in.{i}", maps[i], active=True) for i in range(2))
+        fused = self.gated_fam(low, self.pyramid_pooling(maps[-1]), "fpn_align.")
+        fused = torch.cat([fused, self.up(middle, fused)], 1)
+        return self.conv("predictor", self.conv("fuse", fused, active=True)), []
 
 
 class AlignSeg(Decoder):

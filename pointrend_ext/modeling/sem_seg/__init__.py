@@ -5,7 +5,7 @@ from pointrend_ext.modeling.sem_seg.deeplab import DeepLabV3LogitsHead, DeepLabV
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
 from pointrend_ext.modeling.sem_seg.segmentor import PointRendSemanticSegmentor
-from pointrend_ext.modeling.sem_seg.sfnet import SFNetHead
+from pointrend_ext.modeling.sem_seg.sfnet import SFNetHead, SFNetLiteHead
 
 __all__ = [
     "AlignSegHead",
@@ -14,5 +14,6 @@ __all__ = [
     "PointRendSemanticHead",
     "PointRendSemanticSegmentor",
     "SFNetHead",
+    "SFNetLiteHead",
     "label_map",
 ]

@@ -30,8 +30,8 @@ def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> Coa
         raise ValueError(
             f"{key} is {name!r}, which has no separate layers() and losses(), so nothing can be "
             "refined between them. Use SemSegFPNHead, DeepLabV3LogitsHead (instead of "
-            "DeepLabV3Head), DeepLabV3PlusLogitsHead, DeepLabV3PlusHead, SFNetHead or "
-            "AlignSegHead."
+            "DeepLabV3Head), DeepLabV3PlusLogitsHead, DeepLabV3PlusHead, SFNetHead, "
+            "SFNetLiteHead or AlignSegHead."
         )
     head = head_class(cfg, input_shape)
     if not hasattr(head, "common_stride"):

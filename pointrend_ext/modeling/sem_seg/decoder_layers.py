@@ -1,4 +1,4 @@
-"""Layers that the semantic decoders SFNetHead and AlignSegHead have in common."""
+"""Layers that the semantic decoders SFNet and AlignSeg have in common."""
 
 from collections.abc import Callable, Sequence
 

@@ -8,7 +8,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from torch import Tensor, nn
 
-from pointrend_ext.layers import check_flow_coords
+from pointrend_ext.layers import check_flow_coords, resize_bilinear
 from pointrend_ext.modeling.checks import check_common_stride, check_values
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
@@ -121,10 +121,20 @@ class DeeplySupervisedHead(LogitsHead):
         logits, inner = self._run(features)
         return logits, [f(x) for f, x in zip(self.auxiliary_branches, inner, strict=False)]
 
+    def _of_pixels(self, logits: Tensor, image_sizes: Sequence[tuple[int, int]] | None) -> Tensor:
+        """As ``LogitsHead``; the published networks stretch logits to the batch, corners held."""
+        if self.coords == "pixel" or image_sizes is None:
+            return super()._of_pixels(logits, image_sizes)
+        rows, columns = zip(*image_sizes, strict=True)
+        return resize_bilinear(logits, (max(rows), max(columns)), coords=self.coords)
+
     def _run(self, features: Mapping[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         maps = [features[name] for name in self.in_features]
         rows, columns = maps[0].shape[-2:]
-        logits, inner = self._predict(pad_to_common_extent(maps, self.strides))
+        if self.coords == "pixel":
+            maps = pad_to_common_extent(maps, self.strides)
+        # The published networks stretch every map to the finest, whatever each covers.
+        logits, inner = self._predict(maps)
         return logits[..., :rows, :columns], inner
 
     @abstractmethod

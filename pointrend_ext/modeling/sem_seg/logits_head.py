@@ -80,25 +80,35 @@ class LogitsHead(nn.Module):
         return losses
 
     def forward(
-        self, features: Mapping[str, Tensor], targets: Tensor | None = None
+        self,
+        features: Mapping[str, Tensor],
+        targets: Tensor | None = None,
+        *,
+        image_sizes: Sequence[tuple[int, int]] | None = None,
     ) -> tuple[Tensor | None, dict[str, Tensor]]:
-        """Serve Detectron2's ``SemanticSegmentor``: this head alone is the baseline without points.
+        """Serve a ``SemanticSegmentor``: this head alone is the baseline without points.
 
         Args:
             features: the backbone's maps by name.
             targets: (N, H, W) int64, read in training.
+            image_sizes: rows and columns of each image inside the padded batch, of
+                ``PointRendSemanticSegmentor``; read in inference alone.
 
         Returns:
-            In training None and the losses; in inference logits up-sampled by the stride, of
-            which the first H rows and W columns are the image, and an empty dictionary.
+            In training None and the losses; in inference logits of pixels, of which the first H
+            rows and W columns are the image, and an empty dictionary.
         """
         logits, auxiliary = coarse_predictions(self, features, with_auxiliary=self.training)
         if self.training:
             assert targets is not None
             return None, self.losses(logits, targets, auxiliary)
+        return self._of_pixels(logits, image_sizes), {}
+
+    def _of_pixels(self, logits: Tensor, image_sizes: Sequence[tuple[int, int]] | None) -> Tensor:
+        """Up-sample (N, C, h, w) by the stride."""
         return F.interpolate(
             logits, scale_factor=self.common_stride, mode="bilinear", align_corners=False
-        ), {}
+        )
 
 
 def read_head_arguments(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:

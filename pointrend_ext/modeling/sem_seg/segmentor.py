@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg.label_map import label_map
+from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
 
 __all__ = ["PointRendSemanticSegmentor"]
@@ -17,11 +18,13 @@ __all__ = ["PointRendSemanticSegmentor"]
 
 @META_ARCH_REGISTRY.register()
 class PointRendSemanticSegmentor(SemanticSegmentor):
-    """``SemanticSegmentor`` that tells its ``PointRendSemanticHead`` the image sizes of a batch.
+    """``SemanticSegmentor`` that tells its head the image sizes of a batch.
 
-    No refinement point is spent on padding then. It can also return label maps instead of logits,
-    and does not interpolate where a prediction has the wanted size already. Parameters and training
-    are those of ``SemanticSegmentor``, which works with the same head, too.
+    ``PointRendSemanticHead`` then spends no refinement point on padding, and the heads of SFNet and
+    AlignSeg resize their logits as the published networks do, if their grid is one of these. It can
+    also return label maps instead of logits, and does not interpolate where a prediction has the
+    wanted size already. Parameters and training are those of ``SemanticSegmentor``, which works
+    with the same heads, too.
     """
 
     @configurable
@@ -40,11 +43,11 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         check_values(
             "MODEL.SEM_SEG_POINT_HEAD", ("OUTPUT", output, is_known, "'logits' or 'labels'")
         )
-        if not isinstance(self.sem_seg_head, PointRendSemanticHead):
+        if not isinstance(self.sem_seg_head, PointRendSemanticHead | LogitsHead):
             raise ValueError(
                 "MODEL.META_ARCHITECTURE PointRendSemanticSegmentor needs MODEL.SEM_SEG_HEAD.NAME "
                 f"PointRendSemanticHead, not {type(self.sem_seg_head).__name__}. Use "
-                "META_ARCHITECTURE SemanticSegmentor for a head without points."
+                "META_ARCHITECTURE SemanticSegmentor for a head of Detectron2."
             )
         self.output = output
 
@@ -85,7 +88,8 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         features = self.backbone(images.tensor)
         image_sizes = [tuple(size) for size in images.image_sizes]
         wants_labels = output == "labels"
-        if wants_labels and image_sizes == sizes_hw:
+        refines = isinstance(self.sem_seg_head, PointRendSemanticHead)
+        if wants_labels and refines and image_sizes == sizes_hw:
             maps = self.sem_seg_head.labels(features, image_sizes=image_sizes)
             wants_labels = False
         else:

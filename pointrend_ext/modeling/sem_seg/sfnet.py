@@ -1,6 +1,7 @@
-"""The decoder of SFNet as a head that PointRend can refine.
+"""The decoders of SFNet and SFNet-Lite as heads that PointRend can refine.
 
-Semantic Flow for Fast and Accurate Scene Parsing (Li et al., ECCV 2020), section 3.3; layers as in
+Semantic Flow for Fast and Accurate Scene Parsing (Li et al., ECCV 2020), section 3.3, and SFNet:
+Faster and Accurate Semantic Segmentation via Semantic Flow (Li et al., IJCV 2023); layers as in
 lxtGH/SFSegNets at ba475baf.
 """
 
@@ -14,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.layers import resize_bilinear
-from pointrend_ext.modeling.alignment import FAM
+from pointrend_ext.modeling.alignment import FAM, GatedFAM
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
-__all__ = ["PyramidPooling", "SFNetHead"]
+__all__ = ["PyramidPooling", "SFNetHead", "SFNetLiteHead"]
 
 
 class PyramidPooling(nn.Module):
@@ -86,3 +88,36 @@ class SFNetHead(DeeplySupervisedHead):
         size_hw = outputs[0].shape[-2:]
         resized = [resize_bilinear(x, size_hw, coords=self.coords) for x in outputs[1:]]
         return self.predictor(self.fuse(torch.cat([outputs[0], *resized], dim=1))), sums
+
+
+@SEM_SEG_HEADS_REGISTRY.register()
+class SFNetLiteHead(DeeplySupervisedHead):
+    """Pyramid pooling that one ``GatedFAM`` joins with the finest map, and a map between them.
+
+    The released networks read res2, res4 and res5. There are no auxiliary logits: the layers for
+    them that the original builds take no part in its training.
+    """
+
+    def _build_layers(
+        self, channels: Sequence[int], conv_dims: int, num_classes: int, norm: str
+    ) -> None:
+        no_inner = "0.0, since SFNetLiteHead predicts at no inner layer"
+        three = "three maps for SFNetLiteHead, such as res2, res4 and res5"
+        check_values(
+            "MODEL.SEM_SEG_HEAD",
+            ("AUX_LOSS_WEIGHT", self.aux_loss_weight, not self.aux_loss_weight, no_inner),
+            ("IN_FEATURES", self.in_features, len(channels) == 3, three),
+        )
+        conv = partial(make_conv, norm=norm, activation=F.relu)
+        *finer, coarsest = channels
+        self.ppm = PyramidPooling(coarsest, conv_dims, norm=norm, coords=self.coords)
+        self.fpn_in = nn.ModuleList(conv(c, conv_dims, 1, bias=True) for c in finer)
+        self.fpn_align = GatedFAM(channels=conv_dims, coords=self.coords)
+        self.fuse = conv(2 * conv_dims, conv_dims, 3)
+        self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
+
+    def _predict(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        finest, middle = (conv(x) for conv, x in zip(self.fpn_in, maps[:-1], strict=True))
+        aligned = self.fpn_align(finest, self.ppm(maps[-1]))
+        middle = resize_bilinear(middle, aligned.shape[-2:], coords=self.coords)
+        return self.predictor(self.fuse(torch.cat([aligned, middle], dim=1))), []
