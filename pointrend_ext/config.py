@@ -61,9 +61,15 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     _default(cfg.SOLVER, "POLY_LR_CONSTANT_ENDING", 0.0)
     # Learning rate of the semantic head, in units of BASE_LR. DeepLabV3 trains its head at 10.
     _default(cfg.SOLVER, "SEM_SEG_HEAD_LR_FACTOR", 1.0)
+    # Numbered checkpoints (model_0004999.pth) that are kept, the latest ones; 0 keeps all.
+    # model_final.pth stays in any case.
+    _default(cfg.SOLVER, "CHECKPOINT_KEEP", 0)
 
 
 def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
+    # Whether non-maximum suppression compares boxes of all classes, so that an object is found once
+    # and under its best class; by default each class is by itself.
+    _default(cfg.MODEL.ROI_HEADS, "NMS_CLASS_AGNOSTIC", False)
     node = cfg.MODEL.ROI_MASK_HEAD
     # Feature maps the coarse mask is predicted from; several are concatenated along the channels.
     _default(node, "IN_FEATURES", ("p2",))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -50,6 +51,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
         allow_missing: bool = False,
         allow_code: bool = False,
         weights_key: str = "",
+        keep: int = 0,
         cfg: CfgNode | None = None,
         **checkpointables: Any,
     ) -> None:
@@ -72,6 +74,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
                 code in them.
             weights_key: where in a file the weights are, such as "ema" for the averaged ones; "" to
                 find them. A training that is resumed has its own.
+            keep: numbered checkpoints that stay in ``save_dir``, those of the latest iterations; 0
+                for all. Others are removed once a new one is complete.
             cfg: the model's configuration, with which that of the weights is compared.
             **checkpointables: objects with a state, such as the trainer.
         """
@@ -82,7 +86,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
         self.map_classes = map_classes
         self.allow_missing = allow_missing
         self.allow_code = allow_code
-        self.weights_key, self.cfg = weights_key, cfg
+        self.weights_key, self.keep, self.cfg = weights_key, keep, cfg
         self.report: LoadReport | None = None
         self._source = ""
         self._is_warm_start = self._is_resumed = False
@@ -111,6 +115,10 @@ class PointRendCheckpointer(DetectionCheckpointer):
         if self.class_names:
             kwargs.setdefault("class_names", self.class_names)
         super().save(name, **kwargs)
+        if self.keep and self.save_dir and self.save_to_disk:
+            numbered = sorted(Path(self.save_dir).glob(f"model_{'[0-9]' * 7}.pth"))
+            for path in numbered[: -self.keep]:
+                path.unlink(missing_ok=True)
 
     def _load_file(self, filename: str) -> dict[str, Any]:
         query = urlparse(self._source).query

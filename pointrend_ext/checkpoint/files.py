@@ -1,6 +1,8 @@
 """Finds weights by path or address, and writes files that are never half written."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -11,7 +13,14 @@ from detectron2.checkpoint.catalog import ModelCatalog
 from detectron2.utils.file_io import Detectron2Handler
 from iopath.common.file_io import get_cache_dir
 
-__all__ = ["AtomicPaths", "fetch", "open_atomically"]
+__all__ = [
+    "AtomicPaths",
+    "FullDiskError",
+    "fetch",
+    "is_full_disk",
+    "naming_full_disk",
+    "open_atomically",
+]
 
 
 def fetch(path: str, path_manager: Any) -> None:
@@ -92,3 +101,40 @@ class AtomicPaths:
         if "w" in mode and "://" not in path:
             return open_atomically(path, mode)
         return self._path_manager.open(path, mode)
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Tell errors for want of space, also where a library has put one of its own in its place."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if getattr(chain, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False
+
+
+class FullDiskError(OSError):
+    """The disk of a folder, or the user's share of it, is full; in a sentence that names it."""
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "FullDiskError":
+        """Describe the disk of a folder, which need not exist."""
+        folder = Path(folder).absolute()
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free / 1e6
+        also = " A quota may be used up, or /dev/shm." if free > 1000 else ""
+        return cls(
+            f"The disk of {folder} is full ({free:.1f} MB free): writing failed.{also} Free some "
+            "space, or write elsewhere."
+        )
+
+
+@contextmanager
+def naming_full_disk(folder: str | Path) -> Iterator[None]:
+    """Let errors for want of space name the folder that is written to."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, FullDiskError) or not is_full_disk(error):
+            raise
+        raise FullDiskError.of(folder) from error

@@ -19,10 +19,12 @@ from pointrend_ext.data.ordered_loader import OrderedLoader
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.seeding import seed_process, seeded
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation
+from pointrend_ext.data.workers import LoadingError
 
 __all__ = [
     "ColorJitter",
     "DropCounter",
+    "LoadingError",
     "OrderedLoader",
     "PointRendDatasetMapper",
     "SSDColorAugmentation",

@@ -28,6 +28,7 @@ from pointrend_ext.data.mapper import (
     build_mapper,
 )
 from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.workers import WorkerMapper
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
     if not isinstance(dataset, list) or (grouped and not has_sizes):
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
-        loader = build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+        sending = WorkerMapper(mapper, comm.get_local_size())
+        loader = build_detection_train_loader(cfg, mapper=sending, dataset=dataset)
         loader.mapper = mapper
         return loader
     return OrderedLoader(
@@ -96,7 +98,7 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
     """
     return build_detection_test_loader(
         dataset=load_dataset_dicts(cfg, [dataset_name], is_train=False),
-        mapper=build_mapper(cfg, is_train=False),
+        mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 

@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pointrend_ext.data.seeding import seeded
+from pointrend_ext.data.workers import TIMEOUT_S, DeathWatch, WorkerMapper, worker_failure
 
 __all__ = ["OrderedLoader"]
 
@@ -60,7 +61,7 @@ class OrderedLoader:
         self._make_sampler = make_sampler
         self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
         self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
-        self._dataset = MapDataset(self._records, mapper)
+        self._dataset = MapDataset(self._records, WorkerMapper(mapper, comm.get_local_size()))
         self._sampler = self._seed_sampler(seed)
         self.seed, self.start = seed, 0
 
@@ -71,6 +72,11 @@ class OrderedLoader:
         self.seed, self.start = seed, iteration
 
     def __iter__(self) -> Iterator[list[Any]]:
+        """Go through batches from where ``seek`` went.
+
+        Raises:
+            LoadingError: an image cannot be loaded, or a worker has ended or hangs.
+        """
         items = DataLoader(
             _SeededImages(self._dataset, self.seed, comm.get_rank()),
             batch_size=None,  # single images, so that a batch is read by several workers
@@ -78,10 +84,18 @@ class OrderedLoader:
             num_workers=self.num_workers,
             collate_fn=trivial_batch_collator,
             generator=torch.Generator(),  # else workers get their seed from the global state
+            timeout=TIMEOUT_S if self.num_workers else 0,
         )
-        batches = iter(items)
+        images, death_watch = None, DeathWatch()
         while True:
-            yield list(itertools.islice(batches, self.batch_size))
+            try:
+                if images is None:
+                    images = iter(items)
+                with death_watch:
+                    batch = list(itertools.islice(images, self.batch_size))
+            except (RuntimeError, OSError) as error:
+                raise worker_failure(error) or error from error
+            yield batch
 
     def _seed_sampler(self, seed: int) -> Sampler:
         with seeded(seed, _SAMPLER):

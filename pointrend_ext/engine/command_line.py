@@ -77,7 +77,8 @@ def run_tool(
     Errors of other types, which are mistakes of the program, keep their traceback.
 
     Returns:
-        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C.
+        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C, 143
+        after a SIGTERM to a training.
     """
     args = parser.parse_args(words)
     try:
@@ -88,6 +89,6 @@ def run_tool(
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
         sys.stderr.write(f"{parser.prog}: Error: {' '.join(text.split())}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{parser.prog}: interrupted\n")
-        return 130
+    except KeyboardInterrupt as error:  # a training says more
+        sys.stderr.write(f"{parser.prog}: {str(error) or 'interrupted'}\n")
+        return getattr(error, "exit_code", 130)

@@ -45,6 +45,7 @@ def build_checkpointer(
         cfg.OUTPUT_DIR,
         for_training=for_training,
         class_names=find_class_names(cfg, names),
+        keep=cfg.SOLVER.CHECKPOINT_KEEP,
         cfg=cfg,
         **vars(options or LoadOptions()),
         **checkpointables,

@@ -9,7 +9,9 @@ from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
+from pointrend_ext.checkpoint.files import naming_full_disk
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
+from pointrend_ext.engine.run_folder import holding
 from pointrend_ext.engine.trainer import Trainer
 from pointrend_ext.evaluation import check_evaluation
 
@@ -36,12 +38,20 @@ def train_or_evaluate(
         The results: {task: {metric: per cent}}, for several test sets by their names.
 
     Raises:
-        ValueError: an evaluation without weights, or what building and loading raise.
+        ValueError: an evaluation without weights, what building and loading raise, or another run
+            in ``OUTPUT_DIR``.
+        OSError: the disk is full.
+        Stopped: a signal has ended the training.
     """
-    if not eval_only:
+    with naming_full_disk(cfg.OUTPUT_DIR), holding(cfg.OUTPUT_DIR):
+        if eval_only:
+            return _evaluate(cfg, resume, load_options)
         trainer = Trainer(cfg, load_options)
         trainer.resume_or_load(resume=resume)
         return trainer.train()
+
+
+def _evaluate(cfg: CfgNode, resume: bool, load_options: LoadOptions | None) -> dict[str, Any]:
     has_checkpoint = resume and Path(cfg.OUTPUT_DIR, "last_checkpoint").is_file()
     if not cfg.MODEL.WEIGHTS and not has_checkpoint:
         raise ValueError(

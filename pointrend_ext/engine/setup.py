@@ -10,6 +10,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
+from pointrend_ext.checkpoint.files import naming_full_disk
 from pointrend_ext.data import (
     check_datasets,
     check_images,
@@ -20,6 +21,7 @@ from pointrend_ext.data import (
 )
 from pointrend_ext.engine.checks import check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
+from pointrend_ext.engine.run_folder import check_no_other_training, release, take
 
 __all__ = ["setup_cfg"]
 
@@ -35,8 +37,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     Raises:
         FileNotFoundError: a configuration, weights, a description or files of data sets are
             missing.
-        ValueError: a key, a value, a description or a data set is wrong, or this machine cannot
-            serve what is asked for.
+        ValueError: a key, a value, a description or a data set is wrong, this machine cannot serve
+            what is asked for, or ``OUTPUT_DIR`` is in use or holds another training's checkpoints.
+        OSError: the disk of ``OUTPUT_DIR`` is full.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
     check_values(cfg, training=not args.eval_only)
@@ -46,6 +49,19 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     cfg.freeze()
     if args.config_file:
         args.config_file = str(find_config_file(args.config_file))  # default_setup logs its text
+    if not (args.eval_only or args.resume):
+        check_no_other_training(cfg.OUTPUT_DIR)
+    try:
+        with naming_full_disk(cfg.OUTPUT_DIR):
+            take(cfg.OUTPUT_DIR)
+            return _set_up(cfg, args, notes)
+    except BaseException:
+        release(cfg.OUTPUT_DIR)
+        raise
+
+
+def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode:
+    """Set up what is of the process, and check data sets and their files."""
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pointrend_ext")
     default_setup(cfg, args)
     logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.engine.hooks import CallbackHook
+from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
 from fvcore.common.checkpoint import Checkpointer
@@ -20,6 +20,7 @@ from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
+from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.engine.unread_keys import check_reads
 from pointrend_ext.evaluation import build_evaluator, check_evaluation, results_folder
@@ -37,6 +38,7 @@ class Trainer(DefaultTrainer):
     """
 
     checkpointer: Checkpointer
+    _hooks: list[HookBase]
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``.
@@ -60,11 +62,17 @@ class Trainer(DefaultTrainer):
                 for_training=True,
                 trainer=weakref.proxy(self),
             )
+        self.safe_end = SafeEnd()
+        hooks = super().build_hooks()
+        evaluation = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         return [
-            # First, so that a failing evaluation or writer does not keep it from the log.
+            # First, so that a failing evaluation or writer keeps neither from its work.
+            self.safe_end,
             CallbackHook(after_train=_log_dropped),
             ExactResume(self.data_loader, self.cfg.SEED),
-            *super().build_hooks(),
+            *hooks[:evaluation],  # with the checkpointer
+            CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
+            *hooks[evaluation:],
         ]
 
     @classmethod
@@ -135,12 +143,28 @@ class Trainer(DefaultTrainer):
                 ", ".join(changed),
             )
 
+    def after_step(self) -> None:
+        """Run the hooks; images that cannot be loaded and a full disk end the training."""
+        with self.safe_end.stopping():
+            super().after_step()
+
+    def after_train(self) -> None:
+        """Run the hooks, but for the last evaluation where the training did not come to its end."""
+        if self.iter < self.max_iter:
+            self._hooks = [hook for hook in self._hooks if not isinstance(hook, EvalHook)]
+        with self.safe_end.stopping():
+            super().after_train()
+
     def train(self) -> dict[str, Any]:
         """Train, and return the results of the last evaluation.
 
         They are empty without any test set, and on other processes than the first.
+
+        Raises:
+            Stopped, LoadingError, OSError: see ``SafeEnd``.
         """
-        super().train()
+        with self.safe_end.ending_well():
+            super().train()
         return getattr(self, "_last_eval_results", None) or {}
 
 

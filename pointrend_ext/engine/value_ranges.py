@@ -74,6 +74,7 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.WEIGHT_DECAY_NORM", *_at_least(0)),
     ("SOLVER.BIAS_LR_FACTOR", *_at_least(0)),
     ("SOLVER.CHECKPOINT_PERIOD", *_at_least(1)),
+    ("SOLVER.CHECKPOINT_KEEP", *_at_least(0)),
     ("SOLVER.LR_SCHEDULER_NAME", *_one_of(*_SCHEDULERS)),
     ("SOLVER.WARMUP_METHOD", *_one_of("linear", "constant")),
     ("SOLVER.WARMUP_ITERS", *_at_least(0)),

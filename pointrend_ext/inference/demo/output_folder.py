@@ -31,7 +31,10 @@ class OutputFolder:
         except OSError:
             return
         for line in lines:
-            path = self.folder / json.loads(line)
+            try:
+                path = self.folder / json.loads(line)
+            except ValueError:  # the end of a list for which the disk had no room
+                continue
             if path.is_file() and self._is_inside(path) and not self._is_input(path):
                 path.unlink()
         listed.unlink()
@@ -62,8 +65,13 @@ class OutputFolder:
         return path
 
     def write(self, below: Path, data: bytes) -> None:
-        """Write a file; see ``path`` for errors."""
-        self.path(below).write_bytes(data)
+        """Write a file, all of it or none; see ``path`` for errors."""
+        path = self.path(below)
+        try:
+            path.write_bytes(data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
     def _is_inside(self, path: Path) -> bool:
         root = Path(os.path.realpath(self.folder))

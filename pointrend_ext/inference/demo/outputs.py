@@ -48,7 +48,7 @@ class OutputWriter:
                 images are numbered from 1.
             inputs: what must not be overwritten.
         """
-        self.kinds, self._ids = set(kinds), ids
+        self.kinds, self._ids, self.folder = set(kinds), ids, folder
         self._folder = OutputFolder(folder, [x.path for x in inputs])
         self._folder.clear()
         self._results: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
 from pointrend_ext.inference.demo.inputs import Input, printable
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
@@ -67,6 +68,8 @@ class DemoReport:
         try:
             yield
         except _FAILURES as error:
+            if is_full_disk(error):  # of the other inputs, too
+                raise
             message = str(error)
             if not isinstance(error, (ValueError, OSError)) or not message:
                 message = f"{type(error).__name__}: {message}"
@@ -86,6 +89,7 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     Raises:
         ValueError: classes to keep that the model does not know, or models that read files of
             pictures by different rules.
+        OSError: the disk is full; what was complete before stays.
     """
     rules = {predictor.image_rules for predictor in options.predictors.values()}
     if len(rules) > 1:
@@ -99,14 +103,15 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
     report = DemoReport()
-    try:
-        _pictures([x for x in inputs if not x.is_video], options, report)
-        for source in inputs:
-            if source.is_video:
-                with report.noting_failure(source):
-                    _video(source, options, report)
-    finally:
-        options.writer.close()
+    with naming_full_disk(options.writer.folder):
+        try:
+            _pictures([x for x in inputs if not x.is_video], options, report)
+            for source in inputs:
+                if source.is_video:
+                    with report.noting_failure(source):
+                        _video(source, options, report)
+        finally:
+            options.writer.close()
     return report
 
 

@@ -1,0 +1,101 @@
+"""One run at a time in an output folder, and no new training on top of another's checkpoints."""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from detectron2.utils import comm
+
+__all__ = ["check_no_other_training", "holding", "release", "take"]
+
+logger = logging.getLogger(__name__)
+
+_LOCK_FILE = "run.lock"
+# A lock belongs to a process: the system frees it however that ends, and workers do not inherit it.
+_held: dict[Path, int] = {}
+
+
+def check_no_other_training(output_dir: str) -> None:
+    """Raise ValueError where a folder holds checkpoints, which a new training would overwrite."""
+    folder = Path(output_dir)
+    found = [path.name for path in folder.glob("model_*.pth")]
+    tag = folder / "last_checkpoint"
+    last = tag.read_text().strip() if tag.is_file() else ""
+    if found or last:
+        raise ValueError(
+            f"OUTPUT_DIR {output_dir} holds the checkpoints of another training (the last is "
+            f"{last or max(found)}), which a new one would overwrite. Add --resume, before KEY "
+            f"VALUE pairs, to go on with it; or add OUTPUT_DIR {output_dir.rstrip('/')}_2 to start "
+            "anew elsewhere."
+        )
+
+
+def take(output_dir: str) -> None:
+    """Make a folder, and keep other runs out of it until ``release``.
+
+    The first process does so for all of a run.
+
+    Raises:
+        ValueError: another run is there.
+    """
+    if not comm.is_main_process():
+        return
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    key = folder.resolve()
+    if key in _held:
+        return
+    file = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(file, 1000).decode(errors="replace")
+        os.close(file)
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            logger.warning(
+                "The file system of OUTPUT_DIR %s has no locks (%s): nothing keeps a second run "
+                "out of it.",
+                output_dir,
+                error.strerror,
+            )
+            return
+        raise ValueError(
+            f"OUTPUT_DIR {output_dir} is in use by another run{_described(owner)}. Wait for it or "
+            f"end it, or add OUTPUT_DIR {output_dir.rstrip('/')}_2 (an evaluation there needs "
+            "MODEL.WEIGHTS as well)."
+        ) from error
+    os.truncate(file, 0)
+    os.write(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+    _held[key] = file
+
+
+def release(output_dir: str) -> None:
+    """Let others in. The file stays, because one that is removed may be locked by two."""
+    file = _held.pop(Path(output_dir).resolve(), None)
+    if file is not None:
+        os.truncate(file, 0)
+        os.close(file)
+
+
+@contextmanager
+def holding(output_dir: str) -> Iterator[None]:
+    """Have a folder, as of ``take``, for the body."""
+    take(output_dir)
+    try:
+        yield
+    finally:
+        release(output_dir)
+
+
+def _described(owner: str) -> str:
+    try:
+        found = json.loads(owner)
+        return f" (process {found['pid']} on {found['host']})"
+    except (ValueError, TypeError, KeyError):
+        return ""

@@ -1,0 +1,188 @@
+"""Ending a training early, with what is done saved: at signals, broken data, a full disk."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+
+from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
+from pointrend_ext.data import LoadingError
+
+__all__ = ["SafeEnd", "Stopped"]
+
+_NOTICE = (
+    b"\nThe training ends after this iteration, with a checkpoint. "
+    b"A second signal ends it at once.\n"
+)
+
+
+class Stopped(KeyboardInterrupt):
+    """A training that was ended by a signal; ``exit_code`` is what shells expect of that."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + number
+
+
+class _Stop(BaseException):
+    """Leads out of Detectron2's loop, which logs an ``Exception`` with its traceback."""
+
+
+class SafeEnd(HookBase):
+    """Writes a checkpoint of the last complete iteration before a training ends early.
+
+    The first hook of a training, so that nothing that fails at its end comes before the checkpoint.
+    A signal takes effect between steps: weights in the middle of one are of no use. With several
+    processes it is the next fetching of images, where they agree on it; that of one waits neither
+    for images nor for an evaluation.
+    """
+
+    def __init__(self) -> None:
+        self._number = 0  # of the signal that came
+        self._error: Exception | None = None
+        self._done = -1  # the last complete iteration
+        self._waits = False  # whether a signal has to wait
+        self._is_agreed = False
+        self._pid, self._ending = os.getpid(), ""
+
+    def before_train(self) -> None:
+        """Look after the loader."""
+        self._done = self.trainer.start_iter - 1
+        batches = self._batches(self.trainer.data_loader)
+        self.trainer._trainer._data_loader_iter_obj = batches
+
+    def end_step(self) -> None:
+        """Note that an iteration is complete; call it after that has its checkpoint."""
+        self._done = self.trainer.iter
+        self._waits = comm.get_world_size() > 1
+        if self._number and not self._waits:
+            raise _Stop
+
+    def after_train(self) -> None:
+        """Save what is done, where the training ends early for a known reason."""
+        if self._number or self._error:
+            self._waits = True
+            self._ending = self._save()
+
+    @contextmanager
+    def ending_well(self) -> Iterator[None]:
+        """Watch signals, and turn what stops a training into an error that says what is saved.
+
+        Raises:
+            Stopped: by a signal.
+            LoadingError: an image cannot be loaded.
+            OSError: the disk is full.
+        """
+        is_main = threading.current_thread() is threading.main_thread()
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if comm.get_world_size() > 1:
+            numbers.append(signal.SIGUSR1)  # how train_net.py passes on its own
+        before = {n: signal.getsignal(n) for n in numbers if is_main}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+        try:
+            yield
+        except _Stop as stop:
+            cause, ending = stop.__cause__, self._ending or self._where_to_go_on()
+            if self._number:
+                name = "SIGTERM" if self._number == signal.SIGTERM else "Ctrl-C"
+                raise Stopped(f"The training was ended by {name}. {ending}", self._number) from None
+            raise type(self._error)(f"{self._error} {ending}") from cause  # type: ignore[misc]
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    @contextmanager
+    def stopping(self) -> Iterator[None]:
+        """Let images that cannot be loaded, and a full disk, end the training early."""
+        try:
+            yield
+        except LoadingError as error:
+            self._stop(error, error)
+        except (OSError, RuntimeError) as error:
+            if not is_full_disk(error):
+                raise
+            self._stop(FullDiskError.of(self.trainer.cfg.OUTPUT_DIR), error)
+
+    def _stop(self, error: Exception, cause: Exception) -> NoReturn:
+        self._error = self._error or error
+        raise _Stop from cause
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if os.getpid() != self._pid:
+            raise KeyboardInterrupt  # a worker of a loader, which inherited this
+        if not self._number:
+            self._number = signal.SIGTERM if number == signal.SIGUSR1 else number
+            os.write(2, _NOTICE)
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, signal.SIG_DFL)
+        if not (self._waits or self._error):
+            raise _Stop
+
+    def _batches(self, loader: Iterable[Any]) -> Iterator[Any]:
+        """Yield what a loader does, as long as no process has a reason to stop."""
+        self._waits = comm.get_world_size() > 1
+        batches = iter(loader)
+        while True:
+            with self.stopping():
+                batch, failure = None, None
+                try:
+                    batch = next(batches)
+                except LoadingError as error:
+                    failure = error
+                self._agree(failure)
+            self._waits = True
+            yield batch
+
+    def _agree(self, failure: LoadingError | None) -> None:
+        found = self._number, None if failure is None else str(failure)
+        everywhere = [found] if comm.get_world_size() == 1 else comm.all_gather(found)
+        self._number = max(number for number, _ in everywhere)
+        texts = [text for _, text in everywhere if text is not None]
+        self._is_agreed = bool(self._number or texts)
+        if self._number:
+            raise _Stop
+        if texts:
+            raise failure or LoadingError(texts[0])
+
+    def _save(self) -> str:
+        """Write the checkpoint of the last complete iteration; return what to tell the user."""
+        trainer, done = self.trainer, self._done
+        is_saved = self._last_name() in (f"model_{done:07d}.pth", "model_final.pth")
+        is_full = isinstance(self._error, FullDiskError)
+        if done >= trainer.start_iter and not (is_saved or is_full) and comm.is_main_process():
+            trainer.iter = trainer.storage.iter = done
+            try:
+                trainer.checkpointer.save(f"model_{done:07d}", iteration=done)
+            except (OSError, RuntimeError) as error:
+                if not is_full_disk(error):
+                    raise
+                full = FullDiskError.of(trainer.cfg.OUTPUT_DIR)
+                return f"{full} {self._where_to_go_on()}"
+        if self._is_agreed:
+            comm.synchronize()  # the first process that ends takes the others with it
+        return self._where_to_go_on()
+
+    def _last_name(self) -> str:
+        return Path(self.trainer.checkpointer.get_checkpoint_file()).name
+
+    def _where_to_go_on(self) -> str:
+        last, folder = self._last_name(), self.trainer.cfg.OUTPUT_DIR
+        if not last:
+            return f"There is no checkpoint in {folder} yet: start anew."
+        if self._done == self.trainer.max_iter - 1 and last == "model_final.pth":
+            return (
+                f"All {self._done + 1} iterations are done: {folder}/{last}. Evaluate it with the "
+                "same command and --eval-only --resume, before its KEY VALUE pairs."
+            )
+        return (
+            f"{self._done + 1} iterations were done; the last checkpoint is {folder}/{last}. Go on "
+            "with the same command and --resume, before its KEY VALUE pairs."
+        )

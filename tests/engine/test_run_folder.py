@@ -1,0 +1,113 @@
+"""One run at a time in a folder, and no training on top of another's checkpoints."""
+
+import errno
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pointrend_ext.engine import setup_cfg, train_or_evaluate
+from pointrend_ext.engine.run_folder import holding, release, take
+
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys, time
+from pointrend_ext.engine.run_folder import take
+take(sys.argv[1])
+print("taken", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def other_run(tmp_path):
+    """Another process that has a folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", HOLD, str(tmp_path / "run")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == b"taken\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(autouse=True)
+def _free(tmp_path):
+    yield
+    release(str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("words", [(), ("--resume",), ("--eval-only",)])
+def test_a_second_run_in_a_folder_is_refused(tiny_run, tmp_path, other_run, words):
+    """An evaluation as well: it would write config.yaml and the files of inference/ anew."""
+    args = tiny_run(*words)
+    owner = rf"in use by another run \(process {other_run.pid} on {socket.gethostname()}\)"
+    with pytest.raises(ValueError, match=rf"OUTPUT_DIR .*run is {owner}.*OUTPUT_DIR .*run_2"):
+        setup_cfg(args)
+    assert [path.name for path in Path(tmp_path, "run").iterdir()] == ["run.lock"]
+    args.opts += ["OUTPUT_DIR", str(tmp_path / "other")]
+    setup_cfg(args)
+    release(str(tmp_path / "other"))
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path, other_run):
+    folder = str(tmp_path / "run")
+    with pytest.raises(ValueError, match="in use"):
+        take(folder)
+    other_run.send_signal(signal.SIGKILL)
+    other_run.wait()
+    with holding(folder):
+        assert str(os.getpid()) in Path(folder, "run.lock").read_text()
+    assert Path(folder, "run.lock").read_text() == ""
+
+
+def test_a_run_lets_go_at_its_end_and_after_an_error(tiny_run, tmp_path):
+    folder = str(tmp_path / "run")
+    check = [sys.executable, "-W", "ignore", "-c", HOLD.replace("60", "0"), folder]
+    cfg = setup_cfg(tiny_run(opts=["SOLVER.MAX_ITER", 1, "DATASETS.TEST", ()]))
+    assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 1
+    train_or_evaluate(cfg)
+    assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
+    with pytest.raises(ValueError, match="NUM_CLASSES"):
+        setup_cfg(tiny_run("--resume", opts=["MODEL.ROI_HEADS.NUM_CLASSES", 5]))
+    assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def lockf(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", lockf)
+    take(str(tmp_path / "run"))
+    assert "has no locks (No locks available)" in caplog.text
+
+
+@pytest.mark.parametrize("left", [["last_checkpoint", "model_0000001.pth"], ["model_final.pth"]])
+def test_a_new_training_among_anothers_checkpoints_is_refused(tiny_run, tmp_path, left):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in left:
+        (folder / name).write_text("model_0000001.pth")
+    message = (
+        rf"OUTPUT_DIR .*run holds the checkpoints of another training \(the last is {left[-1]}\)"
+        r".*--resume.*OUTPUT_DIR .*run_2 "
+    )
+    with pytest.raises(ValueError, match=message):
+        setup_cfg(tiny_run())
+    assert sorted(path.name for path in folder.iterdir()) == left
+    setup_cfg(tiny_run("--resume"))
+    setup_cfg(tiny_run("--eval-only"))
+
+
+def test_logs_and_weights_of_another_name_are_no_training(tiny_run, tmp_path):
+    for name in ("log.txt", "model.txt", "weights.pth"):
+        tmp_path.joinpath("run").mkdir(exist_ok=True)
+        tmp_path.joinpath("run", name).write_text("")
+    setup_cfg(tiny_run())
