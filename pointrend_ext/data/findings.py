@@ -15,7 +15,7 @@ class Kind(Enum):
 
     LEFT_OUT = "left out"
     CHANGED = "changed"
-    NOTED = "kept"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True)

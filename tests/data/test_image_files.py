@@ -168,8 +168,8 @@ def test_what_is_only_noted(tmp_path, caplog):
         caplog.clear()
         with caplog.at_level(logging.INFO):
             check([*found, ImageEntry("s3://bucket/c.png", (6, 8))])
-        assert "1 of 3 (33.3%) kept: files of several pictures" in caplog.text
-        assert "1 of 3 (33.3%) kept: files on another machine" in caplog.text
+        assert "1 of 3 (33.3%) noted: files of several pictures" in caplog.text
+        assert "1 of 3 (33.3%) noted: files on another machine" in caplog.text
         assert "a.gif" in caplog.text
         assert "s3://bucket/c.png" in caplog.text
 

@@ -100,7 +100,7 @@ def test_polygon_with_two_points(cfg, coco, caplog):
     assert items[2]["instances"].gt_masks.tensor.sum() == 400
     (line,) = (m for m in caplog.messages if data.name in m)
     assert "2 of 3 (66.7%) left out: polygons of fewer than 3 points" in line
-    assert "1 of 3 (33.3%) kept: objects without a mask" in line
+    assert "1 of 3 (33.3%) noted: objects without a mask" in line
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_workers_count_into_the_same_counter(cfg, coco):
         (
             [annotation(iscrowd=1)],
             (),
-            r"has 1 annotations and no object .*: 1 of 1 .*kept: crowd",
+            r"has 1 annotations and no object .*: 1 of 1 .*noted: crowd",
         ),
         ([BOXED], (), r"no object .* masks with MODEL\.MASK_ON True: .* objects without a mask"),
         (

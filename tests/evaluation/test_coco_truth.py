@@ -60,7 +60,7 @@ def test_an_object_without_a_mask_counts_for_boxes_alone(instances, write_json, 
     with caplog.at_level(logging.INFO):
         truth = CocoTruth.load(path)
     (line,) = (m for m in caplog.messages if "without a mask" in m)
-    assert "1 of 3 (33.3%) kept: objects without a mask" in line
+    assert "1 of 3 (33.3%) noted: objects without a mask" in line
     assert "first: annotation 1 of image 1" in line
     for number in (0, 1):  # with a prediction there, and without
         for task in ("segm", "boundary"):
