@@ -1,6 +1,6 @@
-"""Which layout the boxes of an annotation file have, told from the masks of the same objects.
+"""How boxes that are not those of their masks, or the masks, were written, told from one another.
 
-COCO's is x, y, width, height in pixels. Files of other layouts load, and train badly.
+COCO's boxes are x, y, width, height in pixels. Files of other layouts load, and train badly.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["are_runs_row_major", "likely_layout"]
+__all__ = ["likely_layout", "likely_mistake"]
 
 _NEEDED, _MARGIN = 0.9, 0.25  # share of objects explained; how far ahead of any other layout
 _TOLERANCE_PX, _TOLERANCE = 2.0, 0.05  # of a side, or this share of the mask's
@@ -28,9 +28,9 @@ _FORMS: dict[str, tuple[Callable[..., _Columns], str]] = {
     ),
     "x, y, height, width": (lambda a, b, c, d: (a, b, a + d, b + c), "x, y, width, height"),
     "x0, x1, y0, y1": (lambda a, b, c, d: (a, c, b, d), "x0, y0, x1 - x0, y1 - y0"),
-    "y, x, height, width (rows first)": (
+    "y, x, height, width (rows first), or x and y of the masks are exchanged": (
         lambda a, b, c, d: (b, a, b + d, a + c),
-        "x, y, width, height",
+        "x, y, width, height; in masks x comes first, too",
     ),
     "y0, x0, y1, x1 (corners, rows first)": (
         lambda a, b, c, d: (b, a, d, c),
@@ -63,6 +63,39 @@ _TURNS: dict[str, tuple[Callable[..., _Columns], ...]] = {
     "mirrored left to right": (lambda x0, y0, x1, y1, w, h: (w - x1, y0, w - x0, y1),),
     "mirrored top to bottom": (lambda x0, y0, x1, y1, w, h: (x0, h - y1, x1, h - y0),),
 }
+
+
+def likely_mistake(
+    boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarray, masks: Sequence[Any]
+) -> str | None:
+    """Say how boxes or masks that do not fit each other were written, and what to write instead.
+
+    Args:
+        boxes: (A, 4), the numbers of the file.
+        bounds_xyxy: (A, 4), bounds of the masks in pixels: x0, y0, x1, y1.
+        sizes_hw: (A, 2), the size of each object's image as the file states it.
+        masks: A masks: compressed run lengths, or polygons.
+
+    Returns:
+        A clause such as "the boxes look like ..."; None where all is as stated or nothing fits.
+    """
+    found = _corners(boxes)
+    for unit, whole in _UNITS.items():
+        in_pixels = bounds_xyxy * np.tile(sizes_hw[:, ::-1], 2) / whole
+        is_large = np.median(in_pixels[:, 2:] - in_pixels[:, :2]) > 2 * _TOLERANCE_PX
+        if is_large and _explains(found, in_pixels, _share_explained(found, bounds_xyxy)):
+            factor = "" if whole == 1 else f" / {whole:.0f}"
+            return (
+                f"the masks look like {unit}, the boxes like pixels: multiply x of the masks by "
+                f"the width of the image{factor} and y by its height{factor}"
+            )
+    layout = likely_layout(boxes, bounds_xyxy, sizes_hw)
+    if layout is not None:
+        return f"the boxes look like {layout}; COCO's bbox is [x, y, width, height] in pixels"
+    are_runs = [isinstance(mask, dict) for mask in masks]
+    if 2 * sum(are_runs) <= len(masks):
+        return None
+    return _mistake_of_runs(boxes[are_runs], [mask for mask in masks if isinstance(mask, dict)])
 
 
 def likely_layout(boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarray) -> str | None:
@@ -112,7 +145,7 @@ def _exact_layouts(boxes: np.ndarray, sizes_wh: np.ndarray) -> dict[str, list[np
             factor = "" if whole == 1 else f" / {whole:.0f}"
             phrase = f"{name} in {unit}: write {remedy} in pixels (times its size{factor})"
             layouts[phrase] = [bounds * sizes / whole]
-    stated = np.stack(_FORMS[_STATED][0](*boxes.T), axis=1)
+    stated = _corners(boxes)
     for turn, variants in _TURNS.items():
         phrase = (
             f"{_STATED} in the frame of the picture {turn} against that of the masks (an EXIF "
@@ -138,10 +171,10 @@ def _fitted_scale(
     ratios = boxes[usable, 2:] / (bounds[usable, 2:] - bounds[usable, :2])  # (A, 2)
     scale = np.median(ratios, axis=0)
     size = np.median(ratios * sizes_wh[usable], axis=0)
-    found = np.stack(_FORMS[_STATED][0](*boxes.T), axis=1)
+    found = _corners(boxes)
     copies = {
         f"{_STATED} on copies {scale[0]:.3g} times as wide and {scale[1]:.3g} times as high: "
-        "divide them by these numbers": found / np.tile(scale, 2),
+        "divide them by these numbers, if the masks are right": found / np.tile(scale, 2),
         f"{_STATED} on copies of {size[0]:.0f} x {size[1]:.0f} pixels: write those of the "
         "pictures themselves": found * np.tile(sizes_wh / size, 2),
     }
@@ -150,29 +183,48 @@ def _fitted_scale(
     return best if shares[best] >= max(_NEEDED, stated + _MARGIN) else None
 
 
-def are_runs_row_major(boxes: Sequence[Any] | np.ndarray, rles: Sequence[dict[str, Any]]) -> bool:
-    """Tell whether run lengths go along rows: then their masks have the boxes that are stated.
+def _mistake_of_runs(boxes: np.ndarray, rles: Sequence[dict[str, Any]]) -> str | None:
+    """Tell whether runs go along rows, or are those of the background, by A boxes in pixels.
 
-    COCO's go down the columns. Turned round, a mask is a pattern of stripes.
-
-    Args:
-        boxes: (A, 4), x, y, width, height in pixels as stated.
-        rles: A compressed run-length masks that fill their images; at most 200 are looked at.
+    COCO's go down the columns: turned round, a mask is a pattern of stripes. At most 200 masks are
+    looked at.
     """
     chosen = range(0, len(rles), -(-len(rles) // _MOST_RUNS) or 1)
-    stated, columns, rows = [], [], []
-    for index in chosen:
-        mask = mask_util.decode(rles[index])  # (H, W)
-        if mask.any():
-            x, y, width, height = boxes[index]
-            stated.append((x, y, x + width, y + height))
-            columns.append(_bounds(mask))
-            rows.append(_bounds(mask.reshape(-1, order="F").reshape(mask.shape)))
-    if not stated:
-        return False
-    found = np.array(stated, np.float64)
-    by_columns, by_rows = (_share_explained(found, np.array(x)) for x in (columns, rows))
-    return by_rows >= max(_NEEDED, by_columns + _MARGIN)
+    masks = {index: mask_util.decode(rles[index]) for index in chosen}  # (H, W) each
+    masks = {index: mask for index, mask in masks.items() if 0 < mask.mean() < 1}
+    if not masks:
+        return None
+    found = _corners(boxes[list(masks)])
+    stated = _share_explained(found, np.array([_bounds(mask) for mask in masks.values()]))
+    for read, phrase in _RUNS:
+        if _explains(found, np.array([_bounds(read(mask)) for mask in masks.values()]), stated):
+            return phrase
+    return None
+
+
+_RUNS: tuple[tuple[Callable[[np.ndarray], np.ndarray], str], ...] = (
+    (
+        lambda mask: mask.reshape(-1, order="F").reshape(mask.shape),
+        "the run lengths seem to go along the rows; COCO's go down the columns: encode the masks "
+        "anew, such as with pycocotools.mask.encode(numpy.asfortranarray(mask))",
+    ),
+    (
+        lambda mask: 1 - mask,
+        "the run lengths seem to be those of the background, so that every mask is all but its "
+        "object: COCO's begin with a length of background, 0 where there is none; encode the "
+        "masks anew, 1 inside of objects",
+    ),
+)
+
+
+def _explains(found: np.ndarray, bounds: np.ndarray, stated: float) -> bool:
+    """Tell whether bounds are (A, 4) those that were found, clearly more so than as stated."""
+    return _share_explained(found, bounds) >= max(_NEEDED, stated + _MARGIN)
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """Return x0, y0, x1, y1 of (A, 4) x, y, width, height."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
 def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:

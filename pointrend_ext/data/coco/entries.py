@@ -16,7 +16,7 @@ def check_lists(content: Any) -> None:
         found = sorted(content)[:8] if isinstance(content, dict) else type(content).__name__
         raise ValueError(
             "it is JSON, but not in COCO's format, which needs a dict with 'images', 'annotations' "
-            f"and 'categories', but holds {found}"
+            f"and 'categories', but holds {found}: convert it"
         )
     for key, what in (
         ("images", "image"),
@@ -25,9 +25,9 @@ def check_lists(content: Any) -> None:
     ):
         entries = content.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"its list of {what} entries is not a list of dicts")
+            raise ValueError(f"its list of {what} entries is not a list of dicts: correct it")
         if not entries and what != "annotation":
-            raise ValueError(f"it has no {what} entry")
+            raise ValueError(f"it has no {what} entry: add them, or use another file")
 
 
 def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, tuple[int, int]]:
@@ -50,12 +50,16 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
         sizes[image_id] = height, width
     if len(sizes) < len(images):
         raise ValueError(
-            f"the image id {repeated(i['id'] for i in images)!r} occurs more than once"
+            f"the image id {repeated(i['id'] for i in images)!r} occurs more than once: give each "
+            "its own, also in the annotations"
         )
     names = [name for image in images if (name := image.get("file_name")) is not None]
     if not all(isinstance(name, str) for name in names):
         wrong = next(i for i in images if not isinstance(i.get("file_name", ""), str))
-        raise ValueError(f"image {wrong['id']!r} has file_name {wrong['file_name']!r}, not a text")
+        raise ValueError(
+            f"image {wrong['id']!r} has file_name {wrong['file_name']!r}, not a "
+            "text: put it in quotes"
+        )
     if len({*names}) < len(names):
         name = repeated(names)
         number = sum(count - 1 for count in Counter(names).values() if count > 1)
@@ -82,10 +86,14 @@ def check_categories(categories: list[dict[str, Any]], findings: Findings) -> di
             raise ValueError(
                 f"category {category_id!r} has "
                 + ("no 'name'" if "name" not in category else f"name {name!r}, not a text")
+                + ": give it one"
             )
     ids = [category["id"] for category in categories]
     if len({*ids}) < len(ids):
-        raise ValueError(f"the category id {repeated(ids)!r} occurs more than once")
+        raise ValueError(
+            f"the category id {repeated(ids)!r} occurs more than once: give each its own, "
+            "also in the annotations"
+        )
     counts = Counter(category["name"] for category in categories)
     for category in categories:
         if counts[category["name"]] > 1:
@@ -110,21 +118,24 @@ def repeated(values: Iterable[Any]) -> Any:
 
 def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
     if "id" not in entry:
-        raise ValueError(f"{what} number {number} has no 'id'")
+        raise ValueError(f"{what} number {number} has no 'id': add it")
     value = entry["id"]
     if isinstance(value, float) and value.is_integer():
         value = entry["id"] = int(value)
     if value.__class__ is not int and value.__class__ is not str:
-        raise ValueError(f"{what} number {number} has id {value!r:.60}, not a whole number or text")
+        raise ValueError(
+            f"{what} number {number} has id {value!r:.60}, not a whole number or text: give it one"
+        )
     return value
 
 
 def _whole(image: dict[str, Any], key: str) -> int:
     if key not in image:
-        raise ValueError(f"image {image['id']!r} has no {key!r}")
+        raise ValueError(f"image {image['id']!r} has no {key!r}: add it")
     value = image[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < 1:
         raise ValueError(
-            f"image {image['id']!r} has {key} {value!r:.60}, not a whole number above 0"
+            f"image {image['id']!r} has {key} {value!r:.60}, not a whole number above 0: "
+            "write that of the picture in pixels"
         )
     return int(value)

@@ -15,7 +15,7 @@ from pointrend_ext.data.check_cache import (
     versions_key,
 )
 from pointrend_ext.data.coco import causes
-from pointrend_ext.data.coco.annotation import check_annotation, check_area
+from pointrend_ext.data.coco.annotation import check_annotation, check_area, listed_twice
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
 from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
@@ -186,10 +186,14 @@ class _Checker:
                 annotation["id"] = f"number {number}"
                 self.findings.add(causes.NO_ID, f"annotation number {number}")
             elif isinstance(own, (list, dict)):
-                raise ValueError(f"annotation number {number} has id {own!r:.60}")
+                raise ValueError(
+                    f"annotation number {number} has id {own!r:.60}: give it a number or a text"
+                )
         ids = [annotation["id"] for annotation in self.annotations]
         if not may_repeat and len({*ids}) < len(ids):
-            raise ValueError(f"the annotation id {repeated(ids)!r} occurs more than once")
+            raise ValueError(
+                f"the annotation id {repeated(ids)!r} occurs more than once: number them"
+            )
 
     def checked(self, version: list[Any]) -> list[dict[str, Any]]:
         """Return the annotations that are kept; of a file checked before, by the memory of it."""
@@ -205,6 +209,8 @@ class _Checker:
         others = [*self.findings.counts]
         kept, altered = self._check(range(number), self.findings.add)
         check_layout(self.suspects, self.sizes_hw, self.findings)
+        for position in listed_twice(kept):
+            self.findings.add(causes.TWICE, _place(kept[position]))
         if key:
             rows = self.findings.without(others).to_rows()
             store_checked(key, {"findings": rows, "altered": altered})
@@ -223,7 +229,7 @@ class _Checker:
             if state or annotation.get("segmentation") is not mask:
                 altered.append(position)
             for cause in state:
-                add(cause, f"annotation {annotation['id']!r} of image {annotation['image_id']!r}")
+                add(cause, _place(annotation))
                 if cause in _SUSPICIOUS and mask:
                     self.suspects.append({**annotation, "segmentation": mask})
             state.clear()
@@ -237,7 +243,7 @@ class _Checker:
         try:
             for key in ("image_id", "category_id"):
                 if key not in annotation:
-                    raise ValueError(f"has no {key!r}")
+                    raise ValueError(f"has no {key!r}: add that of its image or category")
             size_hw = self.sizes_hw.get(annotation["image_id"])
             if annotation["category_id"] not in self.class_names:
                 raise ValueError(self._unknown_category(annotation["category_id"]))
@@ -260,12 +266,16 @@ class _Checker:
             hint = "; a number in quotes is a text and not that number: write both the same way"
         return (
             f"has category_id {category_id!r}, which is not among the ids of 'categories' "
-            f"({known}{more}){hint}"
+            f"({known}{more}){hint or ': correct it, or list that category'}"
         )
 
     def _unknown_image(self, image_id: Any) -> Cause:
         is_twin = _twin(image_id, self.sizes_hw) is not None
         return causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE
+
+
+def _place(annotation: dict[str, Any]) -> str:
+    return f"annotation {annotation['id']!r} of image {annotation['image_id']!r}"
 
 
 _SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SHARES}

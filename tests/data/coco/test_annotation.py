@@ -134,7 +134,7 @@ def test_boxes_that_are_left_out(box, cause):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"iscrowd": 2}, "has iscrowd 2, which is 0 or 1"),
+        ({"iscrowd": 2}, "has iscrowd 2: write 0 for an object, 1 for a crowd"),
         ({"iscrowd": "yes"}, "has iscrowd 'yes'"),
         ({"iscrowd": [0]}, r"has iscrowd \[0\]"),
         ({"ignore": 1}, "has 'ignore' set"),
