@@ -19,7 +19,7 @@ from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
 
-__all__ = ["ImageEntry", "check_image_files", "check_size"]
+__all__ = ["ImageEntry", "check_image_files", "check_size", "is_missing"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +69,9 @@ def check_image_files(
     missing = [e.file_name for e, version in zip(local, versions, strict=True) if version is None]
     if missing:
         raise FileNotFoundError(
-            f"Data set {name!r}: {_counted(missing, len(local), what)} not there: {_first(missing)}"
-            ". Copy what is missing to its place, correct the folder of the data set, or take the "
-            "entries out."
+            f"Data set {name!r}: {_counted(missing, len(local), what)} not there: "
+            f"{_first([*dict.fromkeys(missing)])}. Copy what is missing to its place, correct the "
+            "folder of the data set, or take the entries out."
         )
     key = versions_key("image-files-1", [_digest(local, versions)], *vars(rules).values())
     known = load_checked(key)
@@ -104,6 +104,12 @@ def check_size(entry: ImageEntry, header: ImageHeader) -> None:
     raise ValueError(
         f"{text}Correct its height and width; where the file was resized, boxes and masks, too."
     )
+
+
+def is_missing(file_name: str | os.PathLike[str]) -> bool:
+    """Tell whether there is no such file; of addresses with ``://`` that is not known."""
+    name = os.fspath(file_name)
+    return "://" not in name and _version(ImageEntry(name)) is None
 
 
 def _look(entries: list[ImageEntry], name: str, rules: ImageRules, what: str) -> dict[str, Any]:

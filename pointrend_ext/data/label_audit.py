@@ -14,7 +14,7 @@ import numpy as np
 from pointrend_ext.data.check_cache import file_version, load_checked, store_checked, versions_key
 from pointrend_ext.data.findings import Cause, Findings
 from pointrend_ext.data.label_encoding import LabelEncoding
-from pointrend_ext.data.label_maps import decode_label_map, whole_files
+from pointrend_ext.data.label_maps import decode_label_map
 from pointrend_ext.data.reading import read_image_size
 
 __all__ = ["Occurrence", "Tally", "audit_label_maps"]
@@ -107,7 +107,7 @@ def audit_label_maps(
     tally = Tally(len(label_files), findings=Findings(len(label_files)))
     count = partial(_count_one, encoding=encoding)
     begin = said = time.monotonic()
-    with whole_files(), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         results = pool.map(count, label_files, image_files)
         for number, (file, counted) in enumerate(zip(label_files, results, strict=True), start=1):
             tally.add(file, counted)

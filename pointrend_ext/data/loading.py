@@ -177,7 +177,7 @@ def _keep_targets(
         records = [_with_masks(record) for record in records]
     else:
         findings = findings.without(causes.OF_MASKS)
-    findings.log(logger, f"Data set {name!r}")
+    findings.unsaid().log(logger, f"Data set {name!r}")
     objects = (a for r in records for a in r.get("annotations", ()) if not a.get("iscrowd", 0))
     if findings.num_checked and next(objects, None) is None:
         for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""

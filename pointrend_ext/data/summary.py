@@ -14,7 +14,7 @@ from detectron2.structures import BoxMode
 from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
-from pointrend_ext.data.image_files import check_image_files
+from pointrend_ext.data.image_files import check_image_files, is_missing
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
 from pointrend_ext.data.loading import load_dataset_dicts
@@ -107,8 +107,9 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     if summary.labels is not None:
         summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
-    _read(cfg, summary, [records[i] for i in chosen])
-    read = {os.fspath(records[i]["file_name"]) for i in chosen}
+    there = [records[i] for i in chosen if not is_missing(records[i]["file_name"])]
+    _read(cfg, summary, there)
+    read = {os.fspath(record["file_name"]) for record in there}
     others = [entry for entry in listed_images(name) if entry.file_name not in read]
     try:
         check_image_files(others, name, ImageRules.from_cfg(cfg))

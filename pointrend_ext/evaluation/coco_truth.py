@@ -13,7 +13,6 @@ from pointrend_ext.data.findings import Findings
 __all__ = ["CocoTruth"]
 
 _LOGGER = logging.getLogger(__name__)
-_logged: set[str] = set()  # a training evaluates many times
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,8 @@ class CocoTruth:
         file = read_coco_file(path)
         truth = cls(file.dataset, path, file.summary.findings)
         fill_areas(file.annotations or [], file.sizes_hw)
-        message = "\n".join((path, *truth.findings.lines()))
-        if message not in _logged:
-            _logged.add(message)
-            if log:
-                truth.findings.log(_LOGGER, f"Annotation file {path!r}")
+        if log:
+            truth.findings.unsaid().log(_LOGGER, f"Annotation file {path!r}")
         return truth
 
     def of_images(self, image_ids: Iterable[int]) -> "CocoTruth":

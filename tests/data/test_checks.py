@@ -148,6 +148,7 @@ def test_audit_counts_what_the_loader_drops(coco):
         causes.BAD_POLYGON: 3,
         causes.UNKNOWN_IMAGE: 1,
         causes.CROWD: 1,
+        causes.TWICE: 1,  # the third is the first
     }
     assert summarize_coco_file(str(data.json_file)) is audit  # read once
 

@@ -94,7 +94,7 @@ def test_an_image_without_any_target(cfg, record, annotations):
         (target(segmentation=[[NAN] * 6]), "has a segmentation with nan where a finite number"),
         (target(segmentation=[[1, 2, "3", 4, 5, 6]]), "has a segmentation with '3' where"),
         (target(segmentation=[[0, 0, 130, 0, 9, 9]]), "has a mask from x 0 to 130 .* further out"),
-        (target(iscrowd=2), "has iscrowd 2, which is 0 or 1"),
+        (target(iscrowd=2), "has iscrowd 2: write 0"),
         (target(segmentation={"size": [60, 40], "counts": [2400]}), r"\(60, 40\), the image \(40"),
         (target(bbox=[10, 5, 20]), "not 4 numbers"),
         (target(bbox=[10, 5, 20, 20, 0]), "not 4 numbers"),

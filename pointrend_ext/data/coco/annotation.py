@@ -87,8 +87,7 @@ def check_area(annotation: dict[str, Any], found: Callable[[Cause], None]) -> No
 
 
 def listed_twice(annotations: Sequence[dict[str, Any]]) -> Iterator[int]:
-    """Yield the positions of checked annotations that are equal to an earlier one but for ids."""
-    keys = ("image_id", "category_id", "bbox", "segmentation")
+    """Yield the positions of checked objects that are equal to an earlier one but for ids."""
     # Of a million objects, hashes take little memory, and hardly any two are equal.
     hashes = [hash((a.get("image_id"), a.get("category_id"), *a["bbox"])) for a in annotations]
     seen: dict[int, list[Any]] = {}
@@ -96,7 +95,11 @@ def listed_twice(annotations: Sequence[dict[str, Any]]) -> Iterator[int]:
         repeated = {value for value, count in Counter(hashes).items() if count > 1}
         for position, value in enumerate(hashes):
             if value in repeated:
-                entry = [annotations[position].get(key) for key in keys]
+                own = annotations[position]
+                if own.get("iscrowd"):
+                    continue
+                entry = [own.get("image_id"), own.get("category_id"), own["bbox"]]
+                entry.append(own.get("segmentation") or None)
                 if entry in seen.setdefault(value, []):
                     yield position
                 seen[value].append(entry)

@@ -108,6 +108,9 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     if file is None or file.summary.version != version:
         with without_garbage_collection():
             file = _read(path, version)
+        known = _summaries.get(path)
+        if known is not None and known.version == version:  # read again, not to be said again
+            file.summary.findings.said.update(known.findings.said)
         _alive[path] = file
         _summaries[path] = file.summary
     if keep:

@@ -121,6 +121,7 @@ def test_objects_listed_twice(write):
     others = [{"category_id": 2}, {"image_id": 2}, {"bbox": [10, 5, 20, 21]}]
     others += [{"segmentation": [square(11, 5)]}, {"segmentation": None}]
     entries = [annotation(**change) for change in [{}, *others, {}, *others[-1:], {}]]
+    entries += [annotation(iscrowd=1)] * 2  # does no harm
     categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
     found = summarize_coco_file(write(entries, categories=categories)).findings
     assert found.counts[causes.TWICE] == 3
