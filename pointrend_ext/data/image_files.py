@@ -8,16 +8,14 @@ system alone.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
-
-from tqdm import tqdm
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any, NamedTuple
 
 from pointrend_ext.data.check_cache import load_checked, store_checked, versions_key
 from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
+from pointrend_ext.data.threads import in_threads
 
 __all__ = ["ImageEntry", "check_image_files", "check_size", "is_missing"]
 
@@ -26,11 +24,7 @@ logger = logging.getLogger(__name__)
 SEVERAL = Cause(Kind.NOTED, "files of several pictures (animations, pages): the first is read")
 REMOTE = Cause(Kind.NOTED, "files on another machine: looked at when they are read", True)
 
-_CHUNK, _THREADS = 256, 16
-_SECONDS_WITHOUT_BAR = 2
 _NUM_SAMPLES = 3  # of files with wide samples, whose values are looked at, too
-
-_Result = TypeVar("_Result")
 
 
 class ImageEntry(NamedTuple):
@@ -65,7 +59,7 @@ def check_image_files(
     """
     entries = list(entries)
     local = [entry for entry in entries if "://" not in entry.file_name]
-    versions = list(_in_threads(_version, local, f"{name}: {what} files"))
+    versions = list(in_threads(_version, local, f"{name}: {what} files"))
     missing = [e.file_name for e, version in zip(local, versions, strict=True) if version is None]
     if missing:
         raise FileNotFoundError(
@@ -117,7 +111,7 @@ def _look(entries: list[ImageEntry], name: str, rules: ImageRules, what: str) ->
     found = Findings(len(entries))
     samples: list[str] = []
     problems: dict[str, str] = {}
-    seen = _in_threads(lambda e: _look_at(e, rules), entries, f"{name}: opening {what} files")
+    seen = in_threads(lambda e: _look_at(e, rules), entries, f"{name}: opening {what} files")
     for entry, of_file in zip(entries, seen, strict=True):
         if of_file.problem:
             problems[entry.file_name] = of_file.problem
@@ -158,18 +152,6 @@ def _digest(entries: Sequence[ImageEntry], versions: Sequence[tuple[int, int] | 
     for entry, version in zip(entries, versions, strict=True):
         digest.update(repr((os.path.abspath(entry.file_name), entry.size_hw, version)).encode())
     return [digest.hexdigest()]
-
-
-def _in_threads(
-    function: Callable[[ImageEntry], _Result], entries: Sequence[ImageEntry], title: str
-) -> Iterator[_Result]:
-    """Yield results in the order of the entries, with a bar where that takes a while."""
-    chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
-    bar = tqdm(total=len(entries), desc=title, unit="file", delay=_SECONDS_WITHOUT_BAR, leave=False)
-    with bar, ThreadPoolExecutor(_THREADS) as pool:
-        for results in pool.map(lambda chunk: [function(entry) for entry in chunk], chunks):
-            bar.update(len(results))
-            yield from results
 
 
 def _counted(files: Sized, total: int, what: str) -> str:

@@ -13,6 +13,7 @@ from pointrend_ext.data.pillow_files import RefusedImage, opened, upright
 
 __all__ = [
     "LABEL_ENDINGS",
+    "NOTES",
     "ONE_BIT",
     "StoredLabels",
     "decode_label_map",
@@ -29,6 +30,7 @@ _SMALL_GREYS = {"L;2": 85, "L;4": 17}  # Pillow spreads them over 0..255
 _GREY_AS_RGB = Cause(Kind.NOTED, "label maps with three equal channels, read as one")
 ONE_BIT = Cause(Kind.NOTED, "label maps of one bit, read as the values 0 and 1", is_expected=True)
 _FLOATS = Cause(Kind.NOTED, "label maps of floating-point numbers, all of them whole")
+NOTES = (_GREY_AS_RGB, ONE_BIT, _FLOATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +41,13 @@ class StoredLabels:
         codes: (H, W) integers: the numbers, or colours as of ``pack_colors``.
         are_colors: which of the two.
         palette: (P, 3) uint8, the colours by number, where the file has them.
-        notes: what is unusual about the file.
+        note: what is unusual about the file.
     """
 
     codes: np.ndarray
     are_colors: bool = False
     palette: np.ndarray | None = None
-    notes: tuple[Cause, ...] = ()
+    note: Cause | None = None
 
 
 def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.ndarray:
@@ -148,14 +150,14 @@ def _codes(image: Image.Image, what: str, has_colors: bool) -> StoredLabels:
         if has_colors:
             return StoredLabels(pack_colors(rgb), are_colors=True)
         if (rgb == rgb[..., :1]).all():
-            return StoredLabels(rgb[..., 0], notes=(_GREY_AS_RGB,))
+            return StoredLabels(rgb[..., 0], note=_GREY_AS_RGB)
     if mode == "P":
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return StoredLabels(np.asarray(image), palette=palette)
     if mode == "1":
-        return StoredLabels(np.asarray(image).astype(np.uint8), notes=(ONE_BIT,))
+        return StoredLabels(np.asarray(image).astype(np.uint8), note=ONE_BIT)
     if mode == "F":
-        return StoredLabels(_whole_numbers(np.asarray(image), what), notes=(_FLOATS,))
+        return StoredLabels(_whole_numbers(np.asarray(image), what), note=_FLOATS)
     if mode in ("L", "I") or mode.startswith("I;16"):
         return StoredLabels(np.asarray(image))
     raise RefusedImage(

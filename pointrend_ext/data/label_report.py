@@ -1,6 +1,6 @@
 """What the label maps of a data set hold against what is said of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -80,7 +80,18 @@ def judge_label_maps(
         tally: what was found.
         is_trained: a training on classes without pixels is refused where it is a known mistake.
     """
-    by_label = _by_label(tally, encoding)
+    by_label: dict[int, Occurrence] = {}
+    unknown: tuple[dict[int, Occurrence], ...] = ({}, {})
+    for part, occurrences, translate in (
+        (unknown[0], tally.values, encoding.labels_of_values),
+        (unknown[1], tally.colors, encoding.labels_of_colors),
+    ):
+        codes = translate(np.array(list(occurrences), np.int64)).tolist()
+        for label, (code, o) in zip(codes, occurrences.items(), strict=True):
+            if label == UNKNOWN:
+                part[code] = o
+            else:
+                by_label.setdefault(label, Occurrence()).add(o.pixels, o.maps, o.first)
     nothing = Occurrence()
     rows = []
     for label, class_name in enumerate(labels):
@@ -95,51 +106,34 @@ def judge_label_maps(
         row = rows[encoding.ignore_label]
         rows[encoding.ignore_label] = LabelRow(row.name, row.stored, nothing)
     report = LabelReport(name, tally.num_maps, rows, ignored)
-    report.errors += _errors(report, encoding, tally, is_trained=is_trained)
+    report.errors += _errors(report, encoding, tally, *unknown, is_trained=is_trained)
     if not report.errors:
         report.warnings += _warnings(report, encoding, tally)
     return report
 
 
-def _by_label(tally: Tally, encoding: LabelEncoding) -> dict[int, Occurrence]:
-    """Add up what was found by label; ``UNKNOWN`` for what is neither a class nor ignored."""
-    found: dict[int, Occurrence] = {}
-    for occurrences, translate in (
-        (tally.values, encoding.labels_of_values),
-        (tally.colors, encoding.labels_of_colors),
-    ):
-        labels = translate(np.array(list(occurrences), np.int64))
-        for label, o in zip(labels.tolist(), occurrences.values(), strict=True):
-            found.setdefault(label, Occurrence()).add(o.pixels, o.maps, o.first)
-    return found
-
-
-def _unknown(
-    occurrences: Mapping[int, Occurrence], translate: Callable[[np.ndarray], np.ndarray]
-) -> dict[int, Occurrence]:
-    labels = translate(np.array(list(occurrences), np.int64))
-    pairs = zip(labels.tolist(), occurrences.items(), strict=True)
-    return {code: found for label, (code, found) in pairs if label == UNKNOWN}
-
-
 def _errors(
-    report: LabelReport, encoding: LabelEncoding, tally: Tally, *, is_trained: bool
+    report: LabelReport,
+    encoding: LabelEncoding,
+    tally: Tally,
+    unknown: Mapping[int, Occurrence],
+    unknown_of_colors: Mapping[int, Occurrence],
+    *,
+    is_trained: bool,
 ) -> Iterator[str]:
-    if tally.num_problems:
+    if tally.problems:
         yield (
-            f"has {tally.num_problems} of {tally.num_maps} label maps that cannot be used; the "
+            f"has {len(tally.problems)} of {tally.num_maps} label maps that cannot be used; the "
             f"first: {tally.problems[0]}"
         )
-    unknown = _unknown(tally.colors, encoding.labels_of_colors)
-    if unknown:
-        codes, pixels = np.array(list(unknown)), np.array([o.pixels for o in unknown.values()])
-        first = next(iter(unknown.values())).first
+    if unknown_of_colors:
+        found = unknown_of_colors.values()
+        codes, pixels = np.array(list(unknown_of_colors)), np.array([o.pixels for o in found])
         told = unknown_colors(codes, pixels, encoding)
-        yield f"has label maps, such as {first!r}, whose set {told}"
-    unknown = _unknown(tally.values, encoding.labels_of_values)
+        yield f"has label maps, such as {next(iter(found)).first!r}, whose set {told}"
     if unknown:
         yield _unknown_values(unknown, encoding, tally)
-    elif not tally.num_problems:
+    elif not tally.problems:
         if 0 < tally.findings.counts.get(ONE_BIT, 0) < tally.num_maps and 255 in tally.values:
             yield (
                 f"has label maps of one bit, such as {tally.findings.first[ONE_BIT]!r}, beside "
@@ -194,13 +188,13 @@ def _unknown_values(
     first = next(iter(unknown.values())).first
     values, number = list(encoding.values), len(encoding.values)
     found = sorted(set(tally.values) - {encoding.ignore_value})
-    is_usual = values == list(range(number))
-    if is_usual and found[0] == 1 and found[-1] == number:
+    ends = (found[0], found[-1]) if values == list(range(number)) else None
+    if ends == (1, number):
         meant = (
             f"The values run from 1 to {number}, as if the classes were counted from 1: then state "
             f"'values: {list(range(1, number + 1))}' in the description."
         )
-    elif is_usual and found[0] == 0 and found[-1] == number:
+    elif ends == (0, number):
         meant = (
             f"The values run from 0 to {number}, one more than there are classes: name that of 0 "
             "in 'classes', too; or state 'ignore_value: 0' in the description if those pixels do "

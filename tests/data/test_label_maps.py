@@ -168,16 +168,15 @@ def test_a_file_that_is_cut_off(tmp_path, monkeypatch):
 
 
 def test_unusual_files_are_noted(tmp_path):
-    for name, image, notes in (
-        ("a.png", Image.fromarray(IDS), []),
-        ("b.png", Image.fromarray(np.stack([IDS] * 3, -1)), ["three equal channels"]),
-        ("c.png", Image.fromarray(IDS > 0), ["one bit"]),
-        ("d.tif", Image.fromarray(IDS.astype(np.float32)), ["floating-point"]),
+    for name, image, note in (
+        ("a.png", Image.fromarray(IDS), None),
+        ("b.png", Image.fromarray(np.stack([IDS] * 3, -1)), "three equal channels"),
+        ("c.png", Image.fromarray(IDS > 0), "one bit"),
+        ("d.tif", Image.fromarray(IDS.astype(np.float32)), "floating-point"),
     ):
         image.save(tmp_path / name)
-        found = decode_label_map(str(tmp_path / name)).notes
-        assert len(found) == len(notes)
-        assert all(part in cause.text for cause, part in zip(found, notes, strict=True))
+        found = decode_label_map(str(tmp_path / name)).note
+        assert (found is None) if note is None else (note in found.text)
 
 
 def test_values_are_translated(tmp_path):
