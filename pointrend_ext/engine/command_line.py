@@ -35,7 +35,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="configuration: a path or a name")
     if weights:
-        add("--weights", metavar="FILE", help="trained weights (default: MODEL.WEIGHTS)")
+        add("--weights", metavar="FILE", help="trained weights, or zoo (default: MODEL.WEIGHTS)")
         add("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
         add_load_arguments(parser)
     add(

@@ -14,7 +14,7 @@ from pointrend_ext.engine.config_values import fitting_value
 from pointrend_ext.engine.config_yaml import leaves, read_yaml
 from pointrend_ext.engine.unread_keys import never_read, record_reads
 from pointrend_ext.engine.upgrade_config import upgrade_config
-from pointrend_ext.model_zoo import get_config_file
+from pointrend_ext.model_zoo import ZOO, get_config_file, released_weights
 
 __all__ = ["find_config_file", "load_cfg", "read_cfg"]
 
@@ -48,13 +48,15 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
     add_pointrend_config(cfg)
     defaults = dict(leaves(cfg))
     own: dict[str, str] = {}  # of the file itself, not of its bases, and of the command line
+    sources: list[str] = []  # the file and its bases
     if config_file:
         path = str(find_config_file(config_file))
         content, files = read_yaml(path)
         content, note = upgrade_config(content, path)
         notes += [note] if note else []
         stated = [(name, value, files.get(name, path)) for name, value in leaves(content)]
-        for file in dict.fromkeys(file for _, _, file in stated):
+        sources = [path, *dict.fromkeys(file for _, _, file in stated)]
+        for file in dict.fromkeys(sources):
             _check_keys((name for name, _, at in stated if at == file), defaults, source=file)
         for name, value, file in stated:
             _set(cfg, name, _checked(name, value, defaults, file))
@@ -65,6 +67,8 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
     for name, value in zip(opts[::2], opts[1::2], strict=True):
         _set(cfg, name, _checked(name, value, defaults))
     own.update(dict.fromkeys(opts[::2], ""))
+    if cfg.MODEL.WEIGHTS == ZOO:
+        cfg.MODEL.WEIGHTS = released_weights(sources)
     problem = never_read(cfg, own)
     if problem:
         raise ValueError(problem)

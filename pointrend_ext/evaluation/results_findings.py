@@ -25,7 +25,12 @@ _AS_CORNERS = "; all boxes fit as corners x0, y0, x1, y1: write x0, y0, x1 - x0,
 _SHARES = Cause(
     Kind.NOTED, "predictions whose box has no number above 1 (shares of the image?): write pixels"
 )
-_SLACK_PX = 2.0
+_BEYOND_BOX = Cause(
+    Kind.NOTED,
+    "predictions whose mask reaches beyond their box by more than 2 pixels and 10 % of its side",
+    True,
+)
+_SLACK_PX, _SLACK_SHARE = 2.0, 0.1
 _CORNERS_SHARE = 0.1  # of boxes beyond the image, from which on they may be corners
 
 
@@ -121,6 +126,18 @@ def find_oddities(
             if mistake := likely_mistake(boxes[~is_empty], bounds, sizes[~is_empty], shown):
                 text = f"predictions whose boxes are not those of their masks: {mistake}"
                 _add(found, Cause(Kind.NOTED, text), everything, results)
+            else:
+                is_beyond = np.zeros(len(results), dtype=bool)
+                is_beyond[~is_empty] = _is_beyond(bounds, boxes[~is_empty])
+                _add(found, _BEYOND_BOX, is_beyond, results)
+
+
+def _is_beyond(bounds_xyxy: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:
+    """(N,) bool: the bounds of a mask leave its box, which those of no mask head do."""
+    low, size = boxes_xywh[:, :2], boxes_xywh[:, 2:]
+    slack = np.maximum(_SLACK_PX, _SLACK_SHARE * size)
+    leaves = (bounds_xyxy[:, :2] < low - slack) | (bounds_xyxy[:, 2:] > low + size + slack)
+    return leaves.any(axis=1)
 
 
 def _find_repeated(results: list[dict[str, Any]], shapes: Collection[str], found: Findings) -> None:

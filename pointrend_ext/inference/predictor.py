@@ -107,7 +107,8 @@ class Predictor:
 
         Args:
             config_file: a path, or the name of a configuration that this package ships.
-            weights: a file or an address; by default ``MODEL.WEIGHTS``.
+            weights: a file or an address, or "zoo" for those released for the configuration; by
+                default ``MODEL.WEIGHTS``.
             device: such as "cpu" or "cuda:1"; by default that of the configuration, or the CPU
                 where there is no GPU.
             opts: alternating keys and values that change the configuration.
@@ -120,8 +121,9 @@ class Predictor:
             FileNotFoundError: no such configuration or weights.
             ValueError: an unknown key, no or too few weights, or a number out of its range.
         """
-        cfg = load_cfg(os.fspath(config_file), opts)
-        _complete(cfg, weights, device, confidence)
+        chosen = () if weights is None else ("MODEL.WEIGHTS", os.fspath(weights))
+        cfg = load_cfg(os.fspath(config_file), [*opts, *chosen])
+        _complete(cfg, device, confidence)
         model = build_checked_model(cfg)
         checkpointer = PointRendCheckpointer(
             model,
@@ -264,15 +266,8 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
     return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
 
 
-def _complete(
-    cfg: CfgNode,
-    weights: str | os.PathLike[str] | None,
-    device: str | torch.device | None,
-    confidence: float | None,
-) -> None:
+def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float | None) -> None:
     """Put what the user chose into a configuration that has just been read, and freeze it."""
-    if weights is not None:
-        cfg.MODEL.WEIGHTS = os.fspath(weights)
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(
             "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "

@@ -1,4 +1,4 @@
-"""The configuration files and data set descriptions that ship with the package."""
+"""Configuration files and data set descriptions that ship with the package, and weights."""
 
 from pointrend_ext.model_zoo.config_files import (
     get_config_file,
@@ -6,5 +6,22 @@ from pointrend_ext.model_zoo.config_files import (
     list_config_files,
     list_dataset_files,
 )
+from pointrend_ext.model_zoo.released import (
+    ZOO,
+    ReleasedModel,
+    get_checkpoint_url,
+    released_models,
+    released_weights,
+)
 
-__all__ = ["get_config_file", "get_dataset_file", "list_config_files", "list_dataset_files"]
+__all__ = [
+    "ZOO",
+    "ReleasedModel",
+    "get_checkpoint_url",
+    "get_config_file",
+    "get_dataset_file",
+    "list_config_files",
+    "list_dataset_files",
+    "released_models",
+    "released_weights",
+]

@@ -36,13 +36,15 @@ class FeatureLevels:
             source: what the available maps are, for the message.
 
         Raises:
-            ValueError: no name, or one that does not exist.
+            ValueError: no name, one that does not exist, or one twice.
         """
         unknown = [name for name in names if name not in available]
-        if unknown or not names:
-            problem = f"contains {unknown[0]!r}" if unknown else "is empty"
+        if unknown or not names or len({*names}) < len(names):
+            problem = f"is {list(names)}" if names else "is empty"
+            problem = f"contains {unknown[0]!r}" if unknown else problem
             raise ValueError(
-                f"{node}.IN_FEATURES {problem}, but {source} {list(available)}. Choose from these."
+                f"{node}.IN_FEATURES {problem}, but {source} {list(available)}. Choose from these, "
+                "each once."
             )
         shapes = [available[name] for name in names]
         return cls(

@@ -66,6 +66,10 @@ def corners(results):
         (lambda p: [*p[:-1], {**p[-1], "bbox": [9, 9, 0, 0]}], "1 of 20 .* box has no area"),
         (lambda p: [*p[:-1], {**p[-1], "bbox": [70, 9, 40, 9]}], "1 of 20 .* beyond the image;"),
         (lambda p: corners(without(p, "segmentation")), "all boxes fit as corners x0, y0, x1, y1"),
+        (
+            lambda p: [{**p[3], "bbox": [9, 5, 3, 9]}, *p[:3], *p[4:]],
+            r"1 of 20 .*mask reaches beyond their box.*entry 0 ",
+        ),
         (corners, "20 of 20 .*boxes look like x0, y0, x1, y1 (corners)"),
         (
             lambda p: [

@@ -216,7 +216,7 @@ def are_plausible_results(project: Path) -> bool:
     return 0 < len(set(keys)) == len(keys) and all(
         entry["image_id"] in (51, 52)
         and entry["category_id"] in CATEGORIES
-        and type(entry["score"]) is float
+        and type(entry["score"]) in (int, float)
         and 0 <= entry["score"] <= 1
         and isinstance(entry["segmentation"], dict)
         and _is_right_shape(entry)

@@ -85,6 +85,10 @@ MISTAKES = {
         {f"{POINTS}IN_FEATURES": ("p2", "p5")},
         r"SEM_SEG_POINT_HEAD\.IN_FEATURES contains 'p5'.*\['p2', 'p3', 'p4'\]",
     ),
+    "one map twice": (
+        {f"{POINTS}IN_FEATURES": ("p2", "p2")},
+        r"IN_FEATURES is \['p2', 'p2'\], but.*each once",
+    ),
     "no map": ({f"{POINTS}IN_FEATURES": ()}, r"IN_FEATURES is empty"),
     **{
         f"{key} {value}": ({POINTS + key: value}, rf"SEM_SEG_POINT_HEAD\.{key} is {value}")
