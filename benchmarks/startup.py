@@ -70,7 +70,7 @@ class Start:
         cfg = load_cfg("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml")
         with self._registered() as name:
             if self._is_whole:
-                check_datasets(cfg, [name], keep=[name])
+                check_datasets(cfg, [name])
                 check_images(cfg, [name])
             return load_dataset_dicts(cfg, [name], is_train=True)
 

@@ -34,15 +34,15 @@ _WHAT = {
 }
 
 
-def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = ()) -> None:
+def check_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check that data sets are registered and that their files are there and readable.
 
-    Loaders do not repeat this: call it where a configuration comes in.
+    Loaders do not repeat this: call it where a configuration comes in. Annotation files are kept
+    for evaluators and loaders until training sets are loaded, not parsed once more.
 
     Args:
         cfg: ``DATASETS.TEST`` tells which are evaluated.
         names: data set names.
-        keep: those that are loaded next: their annotation files are kept, not parsed once more.
 
     Raises:
         ValueError: a name is not registered, or an annotation file is not valid COCO JSON or has
@@ -53,7 +53,7 @@ def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = 
         _check_registered(name)
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
-        audit_dataset(name, keep=name in keep)
+        audit_dataset(name, keep=True)
 
 
 def check_images(cfg: CfgNode, names: Iterable[str]) -> None:

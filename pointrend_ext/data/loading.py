@@ -18,7 +18,7 @@ from detectron2.data.build import (
 from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
-from pointrend_ext.data.coco import causes
+from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
@@ -126,6 +126,8 @@ def _load_all(
 ) -> tuple[Any, dict[str, Findings]]:
     """Load data sets, and return with their records what was found in each."""
     loaded = {name: _load(cfg, name, is_train) for name in dict.fromkeys(names)}
+    if is_train:
+        release_coco_files()  # evaluators have been tried before
     parts = [loaded[name][0] for name in names]
     findings = {name: found for name, (_, found) in loaded.items()}
     check_num_classes(cfg, names)
@@ -141,7 +143,7 @@ def _load_all(
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
     """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
-    records, findings = load_registered(name, release=is_train)
+    records, findings = load_registered(name)
     if isinstance(records, torchdata.Dataset):
         return records, findings
     if cfg.MODEL.LOAD_PROPOSALS:

@@ -44,7 +44,7 @@ class RefusedImage(ValueError):
 
 
 @contextmanager
-def opened(file_name: str, what: str) -> Iterator[Image.Image]:
+def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors, also those of decoding it, name it afterwards."""
     try:
         with _settings, _open(file_name) as file, Image.open(file) as image:

@@ -91,7 +91,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
     """
-    check_datasets(cfg, [name], keep=[name])
+    check_datasets(cfg, [name])
     records = load_dataset_dicts(cfg, [name], is_train=False)
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)

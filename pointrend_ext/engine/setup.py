@@ -58,7 +58,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
-    check_datasets(cfg, names, keep=cfg.DATASETS.TEST if args.eval_only else cfg.DATASETS.TRAIN)
+    check_datasets(cfg, names)
     cfg.defrost()
     for note in fit_ignore_value(cfg, names):
         logger.info(note)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pointrend_ext.data.coco import fill_areas, in_order, read_coco_file
+from pointrend_ext.data.coco import CocoFile, fill_areas, in_order, read_coco_file
 from pointrend_ext.data.findings import Findings
 
 __all__ = ["CocoTruth"]
@@ -24,11 +24,13 @@ class CocoTruth:
             nothing here changes it.
         source: the file, for messages.
         findings: what the check of the file left out, changed or noted.
+        file: is held, so that the next to ask for it does not parse it again.
     """
 
     dataset: dict[str, Any]
     source: str
     findings: Findings = field(default_factory=Findings)
+    file: CocoFile | None = None
 
     @classmethod
     def load(cls, json_file: str | os.PathLike[str], *, log: bool = True) -> "CocoTruth":
@@ -62,7 +64,7 @@ class CocoTruth:
     def load_any(cls, path: str, *, log: bool = True) -> "CocoTruth":
         """Read and check a file, which may have no annotations; errors are those of ``load``."""
         file = read_coco_file(path)
-        truth = cls(file.dataset, path, file.summary.findings)
+        truth = cls(file.dataset, path, file.summary.findings, file)
         fill_areas(file.annotations or [], file.sizes_hw)
         if log:
             truth.findings.unsaid().log(_LOGGER, f"Annotation file {path!r}")

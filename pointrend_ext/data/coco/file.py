@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ __all__ = [
     "CocoFile",
     "CocoSummary",
     "read_coco_file",
-    "release_coco_file",
+    "release_coco_files",
     "summarize_coco_file",
     "without_garbage_collection",
 ]
@@ -96,7 +96,7 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
 
     Args:
         path: a local file.
-        keep: hold it until ``release_coco_file``, for those who will ask next.
+        keep: hold it until ``release_coco_files``, for those who will ask next.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -111,8 +111,7 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
         known = _summaries.get(path)
         if known is not None and known.version == version:  # read again, not to be said again
             file.summary.findings.said.update(known.findings.said)
-        _alive[path] = file
-        _summaries[path] = file.summary
+        _alive[path], _summaries[path] = file, file.summary
     if keep:
         _kept[path] = file
     return file
@@ -126,9 +125,9 @@ def summarize_coco_file(path: str, *, keep: bool = False) -> CocoSummary:
     return summary
 
 
-def release_coco_file(path: str) -> None:
-    """Hold the content of a file no longer than others do."""
-    _kept.pop(path, None)
+def release_coco_files() -> None:
+    """Hold the content of files no longer than others do."""
+    _kept.clear()
 
 
 @contextlib.contextmanager
@@ -220,7 +219,7 @@ class _Checker:
         return kept
 
     def _check(
-        self, positions: "range | list[int]", add: Callable[[Cause, str], None]
+        self, positions: Sequence[int], add: Callable[[Cause, str], None]
     ) -> tuple[list[dict[str, Any]], list[int]]:
         """Check the annotations at some positions; return all that are kept, and what changed."""
         altered, left_out = [], set()
@@ -228,7 +227,10 @@ class _Checker:
         for position in positions:
             annotation = self.annotations[position]
             mask = annotation.get("segmentation")
-            is_kept = self._check_one(annotation, state.append)
+            try:
+                is_kept = self._check_one(annotation, state.append)
+            except (ValueError, TypeError) as error:  # TypeError: a list or dict as an id
+                raise ValueError(f"annotation {annotation['id']!r} {error}") from error
             if state or annotation.get("segmentation") is not mask:
                 altered.append(position)
             for cause in state:
@@ -243,53 +245,44 @@ class _Checker:
         return [a for i, a in enumerate(self.annotations) if i not in left_out], altered
 
     def _check_one(self, annotation: dict[str, Any], found: Callable[[Cause], None]) -> bool:
-        try:
-            for key in ("image_id", "category_id"):
-                if key not in annotation:
-                    raise ValueError(f"has no {key!r}: add that of its image or category")
-            size_hw = self.sizes_hw.get(annotation["image_id"])
-            if annotation["category_id"] not in self.class_names:
-                raise ValueError(self._unknown_category(annotation["category_id"]))
-            if size_hw is None:
-                found(self._unknown_image(annotation["image_id"]))
-                return False
-            if not check_annotation(annotation, size_hw, found):
-                return False
+        for key in ("image_id", "category_id"):
+            if key not in annotation:
+                raise ValueError(f"has no {key!r}: add that of its image or category")
+        image_id, category_id = annotation["image_id"], annotation["category_id"]
+        if category_id not in self.class_names:
+            known = ", ".join(map(repr, [*self.class_names][:8]))
+            raise ValueError(
+                f"has category_id {category_id!r}, which is not among the ids of 'categories' "
+                f"({known}{', ...' * (len(self.class_names) > 8)}): "
+                + (
+                    "a number in quotes is a text and not that number: write both the same way"
+                    if _has_twin(category_id, self.class_names)
+                    else "correct it, or list that category"
+                )
+            )
+        size_hw = self.sizes_hw.get(image_id)
+        if size_hw is None:
+            is_twin = _has_twin(image_id, self.sizes_hw)
+            found(causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE)
+            return False
+        is_kept = check_annotation(annotation, size_hw, found)
+        if is_kept:
             check_area(annotation, found)
-        except (ValueError, TypeError) as error:
-            # TypeError: a list or dict as an id
-            raise ValueError(f"annotation {annotation['id']!r} {error}") from error
-        return True
+        return is_kept
 
-    def _unknown_category(self, category_id: Any) -> str:
-        known = ", ".join(map(repr, [*self.class_names][:8]))
-        more = ", ..." if len(self.class_names) > 8 else ""
-        hint = ""
-        if _twin(category_id, self.class_names) is not None:
-            hint = "; a number in quotes is a text and not that number: write both the same way"
-        return (
-            f"has category_id {category_id!r}, which is not among the ids of 'categories' "
-            f"({known}{more}){hint or ': correct it, or list that category'}"
-        )
 
-    def _unknown_image(self, image_id: Any) -> Cause:
-        is_twin = _twin(image_id, self.sizes_hw) is not None
-        return causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE
+_SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SHARES}
 
 
 def _place(annotation: dict[str, Any]) -> str:
     return f"annotation {annotation['id']!r} of image {annotation['image_id']!r}"
 
 
-_SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SHARES}
-
-
-def _twin(value: Any, known: dict[Any, Any]) -> Any:
-    """Return the known id that looks the same: 1 for "1", "1" for 1."""
-    other = str(value)
-    if isinstance(value, str):
-        try:
-            other = int(value)  # type: ignore[assignment]
-        except ValueError:
-            return None
-    return other if other in known else None
+def _has_twin(value: Any, known: dict[Any, Any]) -> bool:
+    """Tell whether an id is known that looks the same: 1 for "1", "1" for 1."""
+    if not isinstance(value, str):
+        return str(value) in known
+    try:
+        return int(value) in known
+    except ValueError:
+        return False

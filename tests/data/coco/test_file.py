@@ -9,7 +9,7 @@ from pointrend_ext.data.coco import (
     causes,
     check_records,
     read_coco_file,
-    release_coco_file,
+    release_coco_files,
     summarize_coco_file,
 )
 from pointrend_ext.data.coco import file as coco_file
@@ -147,7 +147,7 @@ def test_ids_of_any_kind(write):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"category_id": "1"}, r"category_id '1', .* \(1\); a number in quotes is a text"),
+        ({"category_id": "1"}, r"category_id '1', .* \(1\): a number in quotes is a text"),
         (
             {"category_id": 5},
             r"category_id 5, which is not among the ids of 'categories' \(1\): cor",
@@ -179,7 +179,7 @@ def test_one_content_for_all_and_none_when_nobody_holds_it(write):
     assert path not in coco_file._alive
     summarize_coco_file(path, keep=True)
     assert path in coco_file._alive
-    release_coco_file(path)
+    release_coco_files()
     assert path not in coco_file._alive
     write(objects()[:2])
     assert summarize_coco_file(path).num_annotations == 2
