@@ -43,9 +43,7 @@ _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, Assertio
 def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
     """Check the annotation file of a registered data set; None without a local one of COCO's.
 
-    Args:
-        name: a registered data set.
-        keep: also keep the parsed file for ``load_registered``, if that reads it.
+    With ``keep`` the parsed file is kept for ``load_registered``, if that reads it.
 
     Raises:
         ValueError: the file is not valid, or has other classes than the data set is registered

@@ -26,8 +26,7 @@ _WITHOUT_LABELS = ("coco", "lvis", "cityscapes_instance")  # evaluator types
 def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check all label maps of data sets, for a model that reads them; log what they hold.
 
-    The first process does it for all. What it finds is kept until a file changes
-    (``check_cache``).
+    The first process does it for all. What it finds is kept until a file changes.
 
     Args:
         cfg: tells the model, and which data sets are trained on.
@@ -54,12 +53,21 @@ def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
 
 def report_label_maps(cfg: CfgNode, name: str) -> LabelReport | None:
     """Read all label maps of a registered data set; None where it has none on this machine."""
-    head, is_trained = cfg.MODEL.SEM_SEG_HEAD, name in cfg.DATASETS.TRAIN
-    stated = MetadataCatalog.get(name).get("stuff_classes", None)
+    metadata, head = MetadataCatalog.get(name), cfg.MODEL.SEM_SEG_HEAD
+    if metadata.get("evaluator_type", None) in _WITHOUT_LABELS:
+        return None
+    if is_separated(name):  # without parsing annotations of instances
+        records = load_sem_seg(metadata.sem_seg_root, metadata.image_root)
+    else:
+        records, _ = load_registered(name)
+    if not isinstance(records, list):
+        return None  # a torch data set is read by its mapper
+    stated = metadata.get("stuff_classes", None)
     names = list(stated or [f"class {label}" for label in range(head.NUM_CLASSES)])
     if len(names) == 1:
         names = ["background", *names]
-    return report_named(name, names, head.IGNORE_VALUE, _records(name), is_trained=is_trained)
+    is_trained = name in cfg.DATASETS.TRAIN
+    return report_named(name, names, head.IGNORE_VALUE, records, is_trained=is_trained)
 
 
 def report_named(
@@ -81,10 +89,10 @@ def report_named(
     """
     records = [record for record in records if "sem_seg_file_name" in record]
     files = [record["sem_seg_file_name"] for record in records]
-    if not files:
-        return None
     if any("://" in str(file) for file in files):
         logger.info("Label maps of %r are not on this machine: they are not checked.", name)
+        return None
+    if not files:
         return None
     metadata = MetadataCatalog.get(name)
     plain = LabelEncoding.plain(len(labels), metadata.get("ignore_label", ignore_label))
@@ -92,17 +100,6 @@ def report_named(
     tally = audit_label_maps(name, files, [record["file_name"] for record in records], encoding)
     tally.findings.log(logger, f"Data set {name!r}")
     return judge_label_maps(name, labels, encoding, tally, is_trained=is_trained)
-
-
-def _records(name: str) -> list[dict[str, Any]]:
-    """Return the records; of panoptic data without parsing annotations of instances."""
-    metadata = MetadataCatalog.get(name)
-    if metadata.get("evaluator_type", None) in _WITHOUT_LABELS:
-        return []
-    if is_separated(name):
-        return load_sem_seg(metadata.sem_seg_root, metadata.image_root)
-    records, _ = load_registered(name)
-    return records if isinstance(records, list) else []  # a torch data set is read by its mapper
 
 
 def fit_ignore_value(cfg: CfgNode, names: Sequence[str]) -> list[str]:

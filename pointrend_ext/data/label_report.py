@@ -92,19 +92,15 @@ def judge_label_maps(
                 part[code] = o
             else:
                 by_label.setdefault(label, Occurrence()).add(o.pixels, o.maps, o.first)
-    nothing = Occurrence()
-    rows = []
-    for label, class_name in enumerate(labels):
-        color = encoding.colors[label] if tally.colors and encoding.colors else None
-        stored = str(encoding.values[label] if color is None else color)
-        rows.append(LabelRow(class_name, stored, by_label.get(label, nothing)))
+    colors = encoding.colors if tally.colors else None
     # Where the ignored label is that of a class, its row has the name, this one the pixels.
+    found = by_label.pop(encoding.ignore_label, Occurrence())
     unit = encoding.ignore_color if tally.colors else encoding.ignore_value
-    found = by_label.get(encoding.ignore_label, nothing)
     ignored = LabelRow("(ignored)", "" if unit is None else str(unit), found)
-    if encoding.ignore_label < len(rows):
-        row = rows[encoding.ignore_label]
-        rows[encoding.ignore_label] = LabelRow(row.name, row.stored, nothing)
+    rows = [
+        LabelRow(name, str(stored), by_label.get(label, Occurrence()))
+        for label, (name, stored) in enumerate(zip(labels, colors or encoding.values, strict=True))
+    ]
     report = LabelReport(name, tally.num_maps, rows, ignored)
     report.errors += _errors(report, encoding, tally, *unknown, is_trained=is_trained)
     if not report.errors:

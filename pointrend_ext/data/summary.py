@@ -1,6 +1,5 @@
 """What is in a data set, and what is wrong with it, before a training finds out."""
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from detectron2.structures import BoxMode
 from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
+from pointrend_ext.data.findings import Cause
 from pointrend_ext.data.image_files import check_image_files, is_missing
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
@@ -141,36 +141,29 @@ def _count_objects(
 
 
 def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
-    mapper = build_mapper(cfg, is_train=True)
-    # What is dropped is reported below, with every file.
-    drops_logger = logging.getLogger("pointrend_ext.data.drops")
-    drops_logger.disabled = True
-    try:
-        for number, record in enumerate(records):
-            before = mapper.drops.counts()
-            try:
-                with seeded(0, number):
-                    mapper(record)
-            except (ValueError, OSError) as error:
-                summary.problems.append(str(error))
-                continue
-            summary.problems += [
-                f"{record['file_name']}: {number - before.get(cause, 0)} {cause.kind.value}: "
-                f"{cause.text}"
-                for cause, number in mapper.drops.counts().items()
-                if cause not in _NO_PROBLEM and number > before.get(cause, 0)
-            ]
-    finally:
-        drops_logger.disabled = False
+    mapper, seen = build_mapper(cfg, is_train=True), Counter[Cause]()
+    mapper.drops.is_silent = True  # what is dropped is reported here, with every file
+    for number, record in enumerate(records):
+        try:
+            with seeded(0, number):
+                mapper(record)
+        except (ValueError, OSError) as error:
+            summary.problems.append(str(error))
+        new = Counter(mapper.drops.counts()) - seen
+        seen += new
+        summary.problems += [
+            f"{record['file_name']}: {n} {cause.kind.value}: {cause.text}"
+            for cause, n in new.items()
+            if cause not in _NO_PROBLEM
+        ]
     summary.num_read = len(records)
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:
     """Return one line per class with a bar."""
     total, width = max(sum(counts.values()), 1), max(map(len, counts))
-    longest = max(max(counts.values()), 1)
-    lines = [f"  {what}:"]
-    for name, number in counts.items():
-        bar = "#" * round(30 * number / longest)
-        lines.append(f"    {name:<{width}} {number:>9} {100 * number / total:5.1f} % {bar}")
-    return lines
+    longest = max(*counts.values(), 1)
+    return [f"  {what}:"] + [
+        f"    {name:<{width}} {n:>9} {100 * n / total:5.1f} % {'#' * round(30 * n / longest)}"
+        for name, n in counts.items()
+    ]
