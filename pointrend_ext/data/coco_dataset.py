@@ -22,7 +22,7 @@ from pointrend_ext.data.coco import (
     summarize_coco_file,
     to_records,
 )
-from pointrend_ext.data.findings import Findings
+from pointrend_ext.data.findings import Findings, first_of
 from pointrend_ext.data.image_files import ImageEntry
 
 __all__ = [
@@ -66,8 +66,7 @@ def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
 
 def class_list(classes: list[str]) -> str:
     """Return the number of classes and the first names, for messages."""
-    shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-    return f"{len(classes)} classes ({shown})"
+    return f"{len(classes)} classes ({first_of(classes, 5)})"
 
 
 def has_classes_in_file(name: str) -> bool:

@@ -1,13 +1,19 @@
 """What a check of data found: a number per cause and the first place of each, said once."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
-__all__ = ["Cause", "Findings", "Kind"]
+__all__ = ["Cause", "Findings", "Kind", "first_of"]
 
 _WARN_SHARE = 0.05
+
+
+def first_of(items: Sequence[Any], most: int = 3) -> str:
+    """Return the first items for a message."""
+    return ", ".join(map(str, items[:most])) + (", ..." if len(items) > most else "")
 
 
 class Kind(Enum):

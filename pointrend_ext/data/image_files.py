@@ -8,11 +8,11 @@ system alone.
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Sized
 from typing import Any, NamedTuple
 
 from pointrend_ext.data.check_cache import load_checked, store_checked, versions_key
-from pointrend_ext.data.findings import Cause, Findings, Kind
+from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
 from pointrend_ext.data.threads import in_threads
@@ -53,8 +53,8 @@ def check_image_files(entries: Iterable[ImageEntry], name: str, rules: ImageRule
     if missing:
         raise FileNotFoundError(
             f"Data set {name!r}: {_counted(missing, len(local))} not there: "
-            f"{_first([*dict.fromkeys(missing)])}. Copy what is missing to its place, correct the "
-            "folder of the data set, or take the entries out."
+            f"{first_of([*map(repr, dict.fromkeys(missing))])}. Copy what is missing to its "
+            "place, correct the folder of the data set, or take the entries out."
         )
     digest = hashlib.sha256()
     for entry, version in zip(local, versions, strict=True):
@@ -113,7 +113,7 @@ def _look(entries: list[ImageEntry], name: str, rules: ImageRules) -> dict[str, 
         if header.mode[0] in "FI" and len(samples) < _NUM_SAMPLES:
             samples.append(entry.file_name)
     if problems:
-        others = f" Then: {_first(list(problems)[1:])}." if len(problems) > 1 else ""
+        others = f" Then: {first_of([*map(repr, problems)][1:])}." if len(problems) > 1 else ""
         raise ValueError(
             f"Data set {name!r}: {_counted(problems, len(entries))} not fit. "
             f"{next(iter(problems.values()))}{others}"
@@ -143,7 +143,3 @@ def _version(entry: ImageEntry) -> tuple[int, int] | None:
 
 def _counted(files: Sized, total: int) -> str:
     return f"{len(files)} of {total} image files {'is' if len(files) == 1 else 'are'}"
-
-
-def _first(files: Sequence[str]) -> str:
-    return ", ".join(map(repr, files[:3])) + (", ..." if len(files) > 3 else "")

@@ -10,6 +10,7 @@ from pointrend_ext.data.check_cache import file_version, load_checked, store_che
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.data.label_maps import NOTES, decode_label_map
+from pointrend_ext.data.label_values import check_label_size
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.threads import in_threads
 
@@ -102,14 +103,9 @@ def _count_one(label_file: str, image_file: str, encoding: LabelEncoding) -> str
     """
     try:
         stored = decode_label_map(label_file, encoding)
-        size_hw = read_image_size(image_file)
+        check_label_size(label_file, stored.codes.shape, image_file, read_image_size(image_file))
     except ValueError as error:
         return str(error)
-    if stored.codes.shape != size_hw:
-        return (
-            f"Label map {label_file!r} has (height, width) {stored.codes.shape}, but its image "
-            f"{image_file!r} has {size_hw}. Make them the same size (labels by nearest neighbour)."
-        )
     # As np.unique(..., return_counts=True), some ten times faster: by runs of equal codes.
     flat = stored.codes.reshape(-1)
     ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1)

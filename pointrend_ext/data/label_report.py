@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 
 import numpy as np
+from tabulate import tabulate
 
+from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_audit import Occurrence, Tally
 from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding
 from pointrend_ext.data.label_maps import ONE_BIT
@@ -58,11 +61,9 @@ class LabelReport:
         for row in (*shown, self.ignored):
             share = f"{row.found.pixels / total:.1%}"
             table.append((row.stored, row.name, f"{row.found.pixels}", share, f"{row.found.maps}"))
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [f"{self.name}: {self.num_maps} label maps"]
-        for stored, name, *numbers in table:
-            cells = [f"{n:>{width}}" for n, width in zip(numbers, widths[2:], strict=True)]
-            lines.append("  ".join([f"    {stored:>{widths[0]}}", f"{name:<{widths[1]}}", *cells]))
+        sides = ("right", "left", "right", "right", "right")
+        text = tabulate(table, tablefmt="plain", disable_numparse=True, colalign=sides)
+        lines = [f"{self.name}: {self.num_maps} label maps", indent(text, "    ")]
         if len(shown) < len(self.classes):
             lines.append(f"    and {len(self.classes) - len(shown)} classes with more pixels")
         return "\n".join(lines)
@@ -213,9 +214,9 @@ def _unknown_values(
         )
     return (
         "has values in its label maps that are neither a class "
-        f"({', '.join(map(str, values[:20]))}{', ...' if number > 20 else ''}) nor ignored "
+        f"({first_of(values, 20)}) nor ignored "
         f"({'none' if encoding.ignore_value is None else encoding.ignore_value}): "
-        f"{', '.join(shown[:5])}{', ...' if len(shown) > 5 else ''}; first in {first!r}. {meant}"
+        f"{first_of(shown, 5)}; first in {first!r}. {meant}"
     )
 
 
@@ -233,9 +234,11 @@ def _warnings(report: LabelReport, encoding: LabelEncoding, tally: Tally) -> Ite
     if _is_black_and_white(encoding, tally):
         yield _black_and_white(report)
     elif absent:
-        names = ", ".join(absent[:20]) + (", ..." if len(absent) > 20 else "")
         what = "the class" if len(absent) == 1 else "the classes"
         hint = f"; {told}" if pixels else ""
-        yield f"has no pixel of {what} {names}: not trained, and no part of mean scores{hint}."
+        yield (
+            f"has no pixel of {what} {first_of(absent, 20)}: not trained, and no part "
+            f"of mean scores{hint}."
+        )
     if pixels >= _MUCH_IGNORED * total:
         yield f"has few pixels that count: {told}."

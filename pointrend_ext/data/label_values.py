@@ -2,9 +2,21 @@
 
 import numpy as np
 
+from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import LabelEncoding, as_color
 
-__all__ = ["check_label_values", "unknown_colors", "unknown_values"]
+__all__ = ["check_label_size", "check_label_values", "unknown_colors", "unknown_values"]
+
+
+def check_label_size(
+    label_file: str, label_hw: tuple[int, ...], image_file: str, image_hw: tuple[int, int]
+) -> None:
+    """Raise ValueError where a label map has another (height, width) than its image."""
+    if label_hw != image_hw:
+        raise ValueError(
+            f"Label map {label_file!r} has (height, width) {label_hw}, but its image "
+            f"{image_file!r} has {image_hw}. Make them the same size (labels by nearest neighbour)."
+        )
 
 
 def check_label_values(labels: np.ndarray, num_classes: int, ignore_label: int, what: str) -> None:
@@ -34,14 +46,13 @@ def unknown_values(codes: np.ndarray, counts: np.ndarray, encoding: LabelEncodin
         counts: (N,) their pixels.
         encoding: says which numbers are known.
     """
-    shown = ", ".join(map(str, codes[:10])) + (", ..." if len(codes) > 10 else "")
     values = encoding.values
     is_range = values == tuple(range(values[0], values[0] + len(values)))
     known = f"{values[0]} to {values[-1]}" if is_range else ", ".join(map(str, values[:20]))
     ignored = "none is" if encoding.ignore_value is None else encoding.ignore_value
     return (
-        f"contains the values {shown} ({counts.sum()} pixels), which are neither a class "
-        f"({known}) nor ignored ({ignored}). Correct the label map; or the classes, in a "
+        f"contains the values {first_of(codes, 10)} ({counts.sum()} pixels), which are neither a "
+        f"class ({known}) nor ignored ({ignored}). Correct the label map; or the classes, in a "
         "description 'classes', 'values' and 'ignore_value' (docs/datasets.md), else "
         "MODEL.SEM_SEG_HEAD.NUM_CLASSES and IGNORE_VALUE and the stuff_classes and ignore_label of "
         "the data set's metadata."

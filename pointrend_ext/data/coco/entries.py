@@ -18,11 +18,8 @@ def check_lists(content: Any) -> None:
             "it is JSON, but not in COCO's format, which needs a dict with 'images', 'annotations' "
             f"and 'categories', but holds {found}: convert it"
         )
-    for key, what in (
-        ("images", "image"),
-        ("categories", "category"),
-        ("annotations", "annotation"),
-    ):
+    kinds = {"images": "image", "categories": "category", "annotations": "annotation"}
+    for key, what in kinds.items():
         entries = content.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(f"its list of {what} entries is not a list of dicts: correct it")
@@ -48,11 +45,7 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
             image["height"], image["width"] = height, width
             findings.add(causes.SIZE_AS_FLOAT, f"image {image_id!r}")
         sizes[image_id] = height, width
-    if len(sizes) < len(images):
-        raise ValueError(
-            f"the image id {repeated(i['id'] for i in images)!r} occurs more than once: give each "
-            "its own, also in the annotations"
-        )
+    _check_repeated("image", images)
     names = [name for image in images if (name := image.get("file_name")) is not None]
     if not all(isinstance(name, str) for name in names):
         wrong = next(i for i in images if not isinstance(i.get("file_name", ""), str))
@@ -88,12 +81,7 @@ def check_categories(categories: list[dict[str, Any]], findings: Findings) -> di
                 + ("no 'name'" if "name" not in category else f"name {name!r}, not a text")
                 + ": give it one"
             )
-    ids = [category["id"] for category in categories]
-    if len({*ids}) < len(ids):
-        raise ValueError(
-            f"the category id {repeated(ids)!r} occurs more than once: give each its own, "
-            "also in the annotations"
-        )
+    _check_repeated("category", categories)
     counts = Counter(category["name"] for category in categories)
     for category in categories:
         if counts[category["name"]] > 1:
@@ -114,6 +102,15 @@ def in_order(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def repeated(values: Iterable[Any]) -> Any:
     """Return the first value that occurs more than once."""
     return next(value for value, count in Counter(values).items() if count > 1)
+
+
+def _check_repeated(what: str, entries: list[dict[str, Any]]) -> None:
+    ids = [entry["id"] for entry in entries]
+    if len({*ids}) < len(ids):
+        raise ValueError(
+            f"the {what} id {repeated(ids)!r} occurs more than once: give each its own, also in the "
+            "annotations"
+        )
 
 
 def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:

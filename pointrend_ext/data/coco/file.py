@@ -19,7 +19,7 @@ from pointrend_ext.data.coco.annotation import check_annotation, check_area, lis
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
 from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
-from pointrend_ext.data.findings import Cause, Findings
+from pointrend_ext.data.findings import Cause, Findings, first_of
 
 __all__ = [
     "CocoFile",
@@ -250,10 +250,10 @@ class _Checker:
                 raise ValueError(f"has no {key!r}: add that of its image or category")
         image_id, category_id = annotation["image_id"], annotation["category_id"]
         if category_id not in self.class_names:
-            known = ", ".join(map(repr, [*self.class_names][:8]))
+            known = first_of([*map(repr, self.class_names)], 8)
             raise ValueError(
                 f"has category_id {category_id!r}, which is not among the ids of 'categories' "
-                f"({known}{', ...' * (len(self.class_names) > 8)}): "
+                f"({known}): "
                 + (
                     "a number in quotes is a text and not that number: write both the same way"
                     if _has_twin(category_id, self.class_names)

@@ -9,7 +9,9 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pointrend_ext.data.descriptions.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
+from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
+from pointrend_ext.data.label_values import check_label_size
 from pointrend_ext.data.reading import read_image_size
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
@@ -152,18 +154,13 @@ def _alone(
 ) -> Iterator[str]:
     alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
     if alone:
-        shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
-        more = ", ..." if len(alone) > 3 else ""
-        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
+        shown = first_of([repr(os.path.relpath(path, folder)) for path in alone])
+        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}"
 
 
 def _record(stem: str, image: str, label: str) -> dict[str, Any]:
-    size_hw, label_hw = read_image_size(image), read_image_size(label)
-    if label_hw != size_hw:
-        raise ValueError(
-            f"Label map {label!r} has (height, width) {label_hw}, but its image {image!r} has "
-            f"{size_hw}. Make them the same size (labels by nearest neighbour)."
-        )
+    size_hw = read_image_size(image)
+    check_label_size(label, read_image_size(label), image, size_hw)
     return {
         "file_name": image,
         "sem_seg_file_name": label,
