@@ -40,10 +40,6 @@ def check_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
     Loaders do not repeat this: call it where a configuration comes in. Annotation files are kept
     for evaluators and loaders until training sets are loaded, not parsed once more.
 
-    Args:
-        cfg: ``DATASETS.TEST`` tells which are evaluated.
-        names: data set names.
-
     Raises:
         ValueError: a name is not registered, or an annotation file is not valid COCO JSON or has
             other classes than it is registered with.
@@ -121,14 +117,10 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
 
 
 def class_names_of(name: str, kind: str) -> list[str] | None:
-    """Return the classes of a data set, by the metadata, or else by the annotation file.
+    """Return the ``thing_classes`` or ``stuff_classes`` of a registered data set by contiguous id.
 
-    Args:
-        name: a registered data set.
-        kind: ``"thing_classes"`` or ``"stuff_classes"``.
-
-    Returns:
-        Names by contiguous id; None where there are none, or none are known before loading.
+    They are those of the metadata, or else of the annotation file; None where there are none, or
+    none are known before loading.
     """
     stated = MetadataCatalog.get(name).get(kind, None)
     if stated is None and kind == "thing_classes" and has_classes_in_file(name):

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Sized
 from typing import Any, NamedTuple
 
-from pointrend_ext.data.check_cache import load_checked, store_checked, versions_key
+from pointrend_ext.data.check_cache import remembered, versions_key
 from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
@@ -60,10 +60,7 @@ def check_image_files(entries: Iterable[ImageEntry], name: str, rules: ImageRule
     for entry, version in zip(local, versions, strict=True):
         digest.update(repr((os.path.abspath(entry.file_name), entry.size_hw, version)).encode())
     key = versions_key("image-files-1", [[digest.hexdigest()]], *vars(rules).values())
-    known = load_checked(key)
-    if known is None:  # a refusal is not kept
-        known = _look(local, name, rules)
-        store_checked(key, known)
+    known = remembered(key, lambda: _look(local, name, rules))
     for sample in known["samples"]:
         read_image(sample, "RGB", rules)  # warns where grey values do not fill their range
     found = Findings.from_rows(known["found"], len(entries))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pointrend_ext.data.check_cache import file_version, load_checked, store_checked, versions_key
+from pointrend_ext.data.check_cache import file_version, remembered, versions_key
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.data.label_maps import NOTES, decode_label_map
@@ -69,25 +69,16 @@ class Tally:
 def audit_label_maps(
     name: str, label_files: Sequence[str], image_files: Sequence[str], encoding: LabelEncoding
 ) -> Tally:
-    """Read all label maps of a data set and count what they hold.
-
-    Args:
-        name: of the data set, for the progress bar.
-        label_files: paths.
-        image_files: the image of each, whose size it must have.
-        encoding: says whether three channels are colours.
+    """Read all label maps of a data set, and count what they hold; they have the images' sizes.
 
     Raises:
         FileNotFoundError: a file does not exist.
     """
     versions = (file_version(file) for file in (*label_files, *image_files))
     key = versions_key(_CHECK, versions, asdict(encoding) if encoding.colors else None)
-    rows = load_checked(key)
-    if rows is None:
-        pairs = list(zip(label_files, image_files, strict=True))
-        title = f"{name}: reading label maps"
-        rows = list(in_threads(lambda p: _count_one(*p, encoding), pairs, title, *_IN_PARALLEL))
-        store_checked(key, rows)
+    pairs, title = list(zip(label_files, image_files, strict=True)), f"{name}: reading label maps"
+    count = in_threads(lambda pair: _count_one(*pair, encoding), pairs, title, *_IN_PARALLEL)
+    rows = remembered(key, lambda: list(count))
     tally = Tally(len(label_files), findings=Findings(len(label_files)))
     for file, row in zip(label_files, rows, strict=True):
         tally.add(file, row)

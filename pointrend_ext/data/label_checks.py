@@ -24,13 +24,9 @@ _WITHOUT_LABELS = ("coco", "lvis", "cityscapes_instance")  # evaluator types
 
 
 def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
-    """Check all label maps of data sets, for a model that reads them; log what they hold.
+    """Check all label maps of registered data sets, if the model reads them; log what they hold.
 
     The first process does it for all. What it finds is kept until a file changes.
-
-    Args:
-        cfg: tells the model, and which data sets are trained on.
-        names: registered data sets.
 
     Raises:
         ValueError: label maps cannot be read, or hold what is neither a class nor ignored, or
@@ -80,12 +76,7 @@ def report_named(
 ) -> LabelReport | None:
     """Do what ``report_label_maps`` does for records that are loaded already.
 
-    Args:
-        name: of the data set.
-        labels: names of the labels 0, 1, ...
-        ignore_label: the ignored label where the metadata do not state it.
-        records: those with label maps are read.
-        is_trained: whether it is trained on.
+    ``labels`` are the names of 0, 1, ...; ``ignore_label`` counts if the metadata do not state it.
     """
     records = [record for record in records if "sem_seg_file_name" in record]
     files = [record["sem_seg_file_name"] for record in records]
@@ -106,14 +97,8 @@ def fit_ignore_value(cfg: CfgNode, names: Sequence[str]) -> list[str]:
     """Take ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE`` as the number in files, if they are translated.
 
     Where the ignored number of the files is also the label of a class (0 with classes 1, 2, ...),
-    its pixels get another label, which the model must ignore.
-
-    Args:
-        cfg: changed in place.
-        names: registered data sets.
-
-    Returns:
-        A line to log for each change.
+    its pixels get another label, which the model must ignore. ``cfg`` is changed in place; a line
+    to log is returned for each change.
     """
     head, notes = cfg.MODEL.SEM_SEG_HEAD, []
     for name in names:

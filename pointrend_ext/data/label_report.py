@@ -72,14 +72,9 @@ class LabelReport:
 def judge_label_maps(
     name: str, labels: Sequence[str], encoding: LabelEncoding, tally: Tally, *, is_trained: bool
 ) -> LabelReport:
-    """Compare what was found with what is said.
+    """Compare what was found with what is said: ``labels``, the names of 0, 1, ..., in files.
 
-    Args:
-        name: of the data set.
-        labels: names of the labels 0, 1, ...
-        encoding: what files hold for each.
-        tally: what was found.
-        is_trained: a training on classes without pixels is refused where it is a known mistake.
+    A training on classes without pixels is refused where it is a known mistake.
     """
     by_label: dict[int, Occurrence] = {}
     unknown: tuple[dict[int, Occurrence], ...] = ({}, {})

@@ -51,7 +51,7 @@ def unknown_values(codes: np.ndarray, counts: np.ndarray, encoding: LabelEncodin
     known = f"{values[0]} to {values[-1]}" if is_range else ", ".join(map(str, values[:20]))
     ignored = "none is" if encoding.ignore_value is None else encoding.ignore_value
     return (
-        f"contains the values {first_of(codes, 10)} ({counts.sum()} pixels), which are neither a "
+        f"contains the values {first_of(codes.tolist(), 10)} ({counts.sum()} pixels), which are neither a "
         f"class ({known}) nor ignored ({ignored}). Correct the label map; or the classes, in a "
         "description 'classes', 'values' and 'ignore_value' (docs/datasets.md), else "
         "MODEL.SEM_SEG_HEAD.NUM_CLASSES and IGNORE_VALUE and the stuff_classes and ignore_label of "

@@ -38,10 +38,6 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
     two weighted samplers load the data sets a second time by themselves.)
 
-    Args:
-        cfg: only read.
-        mapper: by default ``build_mapper(cfg, is_train=True)``.
-
     Returns:
         An iterable of lists of model inputs, one list per iteration, whose ``mapper`` counts what
         it drops: an ``OrderedLoader`` with the seed ``SEED``, or a random one where that is
@@ -102,17 +98,10 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
 
 
 def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
-    """Load the records of data sets.
+    """Load the records of registered data sets, or torch data sets where functions return them.
 
-    Args:
-        cfg: only read.
-        names: registered data sets.
-        is_train: in training, images without usable annotations are filtered as
-            ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
-
-    Returns:
-        A list of records in Detectron2's format, or a torch data set where the registered function
-        returns one.
+    In training, images without usable annotations are filtered as
+    ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
 
     Raises:
         ValueError: a data set cannot be loaded, is empty or does not fit the model.

@@ -80,12 +80,7 @@ class DatasetSummary:
 
 
 def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> DatasetSummary:
-    """Count what a data set holds, and read images as a training would.
-
-    Args:
-        cfg: the configuration of the training; only read.
-        name: a registered data set.
-        max_read: images to read, at most, spread over the data set.
+    """Count what a data set holds, and read at most ``max_read`` images as a training would.
 
     Raises:
         ValueError: the data set cannot be loaded at all, or does not fit the model.

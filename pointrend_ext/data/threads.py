@@ -9,7 +9,8 @@ from tqdm import tqdm
 __all__ = ["in_threads"]
 
 _SECONDS_WITHOUT_BAR = 2
-_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def in_threads(

@@ -28,10 +28,7 @@ def check_lists(content: Any) -> None:
 
 
 def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, tuple[int, int]]:
-    """Check images and write their sizes as whole numbers.
-
-    Returns:
-        (H, W) by image id.
+    """Write sizes as whole numbers, and return (H, W) by image id.
 
     Raises:
         ValueError: an id or a size is absent, of a wrong kind, or repeated.
@@ -61,10 +58,7 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
 
 
 def check_categories(categories: list[dict[str, Any]], findings: Findings) -> dict[Any, str]:
-    """Check categories.
-
-    Returns:
-        Names by category id, in ascending order of the ids; no name occurs twice.
+    """Return names by category id, in ascending order of the ids; no name occurs twice.
 
     Raises:
         ValueError: an id or a name is absent, of a wrong kind, or an id repeated.
@@ -108,8 +102,8 @@ def _check_repeated(what: str, entries: list[dict[str, Any]]) -> None:
     ids = [entry["id"] for entry in entries]
     if len({*ids}) < len(ids):
         raise ValueError(
-            f"the {what} id {repeated(ids)!r} occurs more than once: give each its own, also in the "
-            "annotations"
+            f"the {what} id {repeated(ids)!r} occurs more than once: give each its own, also "
+            "in the annotations"
         )
 
 

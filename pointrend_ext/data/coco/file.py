@@ -92,11 +92,8 @@ _kept: dict[str, CocoFile] = {}
 def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     """Return the content of an annotation file in COCO's (or LVIS's) instance format.
 
-    It is parsed once as long as somebody holds it, and the file does not change.
-
-    Args:
-        path: a local file.
-        keep: hold it until ``release_coco_files``, for those who will ask next.
+    It is parsed once as long as somebody holds it, and the file does not change. With ``keep`` it
+    is held until ``release_coco_files``, for those who will ask next.
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -17,12 +17,7 @@ _MANY = 0.05  # of the annotations
 def check_layout(
     suspects: list[dict[str, Any]], sizes_hw: dict[Any, tuple[int, int]], findings: Findings
 ) -> None:
-    """Find out why many boxes are not those of their masks.
-
-    Args:
-        suspects: annotations whose box is not that of the mask, or cannot be one.
-        sizes_hw: (H, W) by image id.
-        findings: of the file; ``num_checked`` is its number of annotations.
+    """Find out why boxes of many ``suspects`` are not, or cannot be, those of their masks.
 
     Raises:
         ValueError: they are 5 % or more, and another layout explains them.

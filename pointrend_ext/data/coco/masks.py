@@ -24,12 +24,7 @@ Bounds = tuple[float, float, float, float]
 def check_mask(
     mask: Any, size_hw: tuple[int, int], found: Callable[[Cause], None]
 ) -> tuple[Any, Bounds | None]:
-    """Check one ``segmentation``.
-
-    Args:
-        mask: not empty; not changed.
-        size_hw: (H, W) of the image.
-        found: is told what is found.
+    """Check one ``segmentation`` that is not empty, of an image of (H, W); it is not changed.
 
     Returns:
         The mask as a list of polygons (lists of at least 6 finite numbers) or as compressed run

@@ -74,12 +74,10 @@ def picture_path(image_root: str, file_name: str) -> str:
 def check_records(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Findings]:
     """Check the annotations of records that a function of somebody else's returned.
 
-    Args:
-        records: in Detectron2's format; not changed. Those without a size are passed over: the
-            mapper sees their picture, and checks them.
+    Records without a size are passed over: the mapper sees their picture, and checks them.
 
     Returns:
-        Records without the annotations that are left out, and what was found.
+        New records without the annotations that are left out, and what was found.
 
     Raises:
         ValueError: an annotation cannot be read for certain, or the boxes of many have another

@@ -86,9 +86,8 @@ def load_semantic_folder(
     Args:
         image_dir: folder of the images.
         label_dir: folder of the label maps; the same folder is allowed if the suffixes differ.
-        image_suffix: how the name of an image file ends, such as ``"_leftImg8bit.png"``; None for
-            the extension of any image format.
-        label_suffix: likewise for label maps; None for the extension of any lossless format.
+        image_suffix: such as ``"_leftImg8bit.png"``; None for that of any image format.
+        label_suffix: likewise; None for the extension of any lossless format.
 
     Returns:
         Records in Detectron2's format, sorted by ``image_id``: the path below ``image_dir`` without
