@@ -8,9 +8,8 @@ import numpy as np
 
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
 from pointrend_ext.data.findings import Findings
-from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.label_encoding import LabelEncoding, check_label_size
 from pointrend_ext.data.label_maps import NOTES, decode_label_map
-from pointrend_ext.data.label_values import check_label_size
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.threads import in_threads
 

@@ -7,8 +7,13 @@ import numpy as np
 from PIL import Image
 
 from pointrend_ext.data.findings import Cause, Kind
-from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding, pack_colors
-from pointrend_ext.data.label_values import unknown_colors, unknown_values
+from pointrend_ext.data.label_encoding import (
+    UNKNOWN,
+    LabelEncoding,
+    pack_colors,
+    unknown_colors,
+    unknown_values,
+)
 from pointrend_ext.data.pillow_files import RefusedImage, opened, upright
 
 __all__ = [

@@ -9,9 +9,8 @@ from tabulate import tabulate
 
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_audit import Occurrence, Tally
-from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding
+from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding, unknown_colors
 from pointrend_ext.data.label_maps import ONE_BIT
-from pointrend_ext.data.label_values import unknown_colors
 
 __all__ = ["LabelReport", "LabelRow", "judge_label_maps"]
 

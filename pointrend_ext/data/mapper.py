@@ -19,8 +19,8 @@ from pointrend_ext.data.coco.records import check_record_annotation
 from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
+from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
-from pointrend_ext.data.label_values import check_label_size, check_label_values
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.reading import read_header, read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop

@@ -10,9 +10,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from pointrend_ext.data.descriptions.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.findings import first_of
+from pointrend_ext.data.label_encoding import check_label_size
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
-from pointrend_ext.data.label_values import check_label_size
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.threads import in_threads
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
 
@@ -109,7 +110,8 @@ def load_semantic_folder(
             f"{'; '.join(alone)}. A label map must be called like its image up to the ending. Add "
             "or remove files; where the names end differently, state image_suffix and label_suffix."
         )
-    return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
+    files = [(stem, images[stem], labels[stem]) for stem in sorted(images)]
+    return list(in_threads(lambda names: _record(*names), files, f"{image_dir}: opening files"))
 
 
 def _files_by_stem(
