@@ -73,12 +73,6 @@ def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     Raises:
         ValueError: a number disagrees, or the data sets have different class lists.
     """
-    problem = next(_class_problems(cfg, names), None)
-    if problem:
-        raise ValueError(problem)
-
-
-def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
     for node, architectures, kind in (
         ("ROI_HEADS", ROI_ARCHITECTURES, "thing_classes"),
         ("SEM_SEG_HEAD", SEMANTIC_ARCHITECTURES, "stuff_classes"),
@@ -94,13 +88,13 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
                 continue
             first = first or (name, classes)
             if classes != first[1]:
-                yield (
+                raise ValueError(
                     f"The data sets {first[0]!r} and {name!r} are used in one config, but have "
                     f"different {kind}: {class_list(first[1])} against {class_list(classes)}. Use "
                     "data sets with the same classes in the same order."
                 )
             if len(classes) != number:
-                yield (
+                raise ValueError(
                     f"{key} is {number}, but the data set {name!r} has {class_list(classes)}. Set "
                     f"{key} {len(classes)} or use another data set."
                 )
@@ -109,7 +103,7 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
         for name in names:
             ignored = MetadataCatalog.get(name).get("ignore_label", number)
             if ignored != number:
-                yield (
+                raise ValueError(
                     f"{key} is {number}, but pixels that do not count have the value {ignored} in "
                     f"the data set {name!r}. Set {key} {ignored}; data sets that are used together "
                     "need the same value."

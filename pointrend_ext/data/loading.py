@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -121,9 +121,8 @@ def _load_all(
     findings = {name: found for name, (_, found) in loaded.items()}
     check_num_classes(cfg, names)
     for name, part in zip(names, parts, strict=True):
-        is_dataset = isinstance(part, torchdata.Dataset)
-        problem = None if is_dataset else next(_problems(cfg, part, is_train), None)
-        if problem:
+        problem = None if isinstance(part, torchdata.Dataset) else _problem(cfg, part, is_train)
+        if problem is not None:
             raise ValueError(f"The data set {name!r} {problem}.")
     if any(isinstance(part, torchdata.Dataset) for part in parts):
         return (parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)), findings
@@ -186,15 +185,15 @@ def _with_masks(record: dict[str, Any]) -> dict[str, Any]:
     return record if len(kept) == len(own) else {**record, "annotations": kept}
 
 
-def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> Iterator[str]:
-    """Yield what makes a data set, or in training its labels, unfit for the model."""
+def _problem(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> str | None:
+    """Return what makes a data set, or in training its labels, unfit for the model."""
     if not records:
-        yield (
+        return (
             "has no image, or none with an annotation that can be trained on (crowd regions do "
             "not count): check its annotation file"
         )
     if not is_train:
-        return
+        return None
     architecture = cfg.MODEL.META_ARCHITECTURE
     for architectures, key, what in (
         (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),
@@ -202,26 +201,27 @@ def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> It
     ):
         without = next((record for record in records if key not in record), None)
         if architecture in architectures and without is not None:
-            yield (
+            return (
                 f"has records without {key!r}, such as that of {without['file_name']!r}, but "
                 f"{architecture} needs {what}: use a data set with {what}"
             )
     if architecture not in ROI_ARCHITECTURES:
-        return
+        return None
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
     segmentations = [a["segmentation"] for a in targets if a.get("segmentation")]
     runs = sum(isinstance(segmentation, dict) for segmentation in segmentations)
     as_bitmask = cfg.MODEL.ROI_MASK_HEAD.NAME in POINTREND_MASK_HEADS
     if runs and cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon" and not as_bitmask:
-        yield (
+        return (
             f"has {runs} of {len(segmentations)} masks as run lengths (RLE), but INPUT.MASK_FORMAT "
             "is 'polygon', which cannot hold them: set INPUT.MASK_FORMAT bitmask"
         )
     ids = [annotation["category_id"] for annotation in targets]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     if ids and not 0 <= min(ids) <= max(ids) < number:
-        yield (
+        return (
             f"has annotations with category_id {min(ids)} to {max(ids)}, but "
             f"MODEL.ROI_HEADS.NUM_CLASSES is {number}, so that contiguous ids run from 0 to "
             f"{number - 1}: correct the key or the registered function"
         )
+    return None
