@@ -87,7 +87,6 @@ setup(
         "fvcore>=0.1.5",
         "iopath>=0.1.9",
         "opencv-python>=4.5",
-        "orjson>=3.9",
         "pillow>=10.1",
         "pycocotools>=2.0.4",
         "pydantic>=2",

@@ -1,12 +1,12 @@
 """An annotation file as large as COCO's, drawn from a seed, with a picture file for each image."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from PIL import Image
 
 __all__ = ["COCO_IMAGES", "write_annotation_file", "write_pictures"]
@@ -40,13 +40,17 @@ def write_annotation_file(path: Path, images: int, seed: int = 0) -> None:
     ]
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
-        file.write(b'{"images": ' + orjson.dumps(listed))
-        file.write(b', "categories": ' + orjson.dumps(categories) + b', "annotations": [')
+        file.write(b'{"images": ' + _json(listed))
+        file.write(b', "categories": ' + _json(categories) + b', "annotations": [')
         for number, annotation in enumerate(_annotations(rng, images, class_ids.tolist()), start=1):
             separator = b"" if number == 1 else b", "
-            file.write(separator + orjson.dumps({"id": number, **annotation}))
+            file.write(separator + _json({"id": number, **annotation}))
         file.write(b"]}")
     part.replace(path)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def write_pictures(folder: Path, images: int) -> None:

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import hashlib
 import io
+import json
 import multiprocessing
 import os
 import shutil
@@ -19,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.data.datasets import register_coco_instances
 
@@ -70,7 +70,7 @@ class Start:
         cfg = load_cfg("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_1x_coco.yaml")
         with self._registered() as name:
             if self._is_whole:
-                check_datasets(cfg, [name], keep=[name])
+                check_datasets(cfg, [name])
                 check_images(cfg, [name])
             return load_dataset_dicts(cfg, [name], is_train=True)
 
@@ -100,7 +100,7 @@ class Start:
 def _digest(records: list[dict[str, Any]]) -> str:
     digest = hashlib.sha256()
     for record in records:
-        digest.update(orjson.dumps(record, default=bytes.decode, option=orjson.OPT_SORT_KEYS))
+        digest.update(json.dumps(record, default=bytes.decode, sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -1,53 +1,45 @@
-"""Which layout the boxes of an annotation file have, told from the masks of the same objects.
+"""How boxes that are not those of their masks, or the masks, were written, told from one another.
 
-COCO's is x, y, width, height in pixels. Files of other layouts load, and train badly.
+COCO's boxes are x, y, width, height in pixels. Files of other layouts load, and train badly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["are_runs_row_major", "likely_layout"]
+__all__ = ["likely_layout", "likely_mistake"]
 
 _NEEDED, _MARGIN = 0.9, 0.25  # share of objects explained; how far ahead of any other layout
 _TOLERANCE_PX, _TOLERANCE = 2.0, 0.05  # of a side, or this share of the mask's
 _MOST_OBJECTS, _MOST_RUNS = 2000, 200  # looked at
 _FEWEST_TO_FIT = 3  # objects, where a number is fitted, too
 
-_Columns = tuple[np.ndarray, ...]
-
-# What the four numbers may be: (x0, y0, x1, y1) of them, and what to write instead.
-_FORMS: dict[str, tuple[Callable[..., _Columns], str]] = {
-    "x, y, width, height": (lambda a, b, c, d: (a, b, a + c, b + d), "x, y, width, height"),
-    "x0, y0, x1, y1 (corners)": (lambda a, b, c, d: (a, b, c, d), "x0, y0, x1 - x0, y1 - y0"),
-    "centre x, centre y, width, height": (
-        lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
-        "x - width / 2, y - height / 2, width, height",
-    ),
-    "x, y, height, width": (lambda a, b, c, d: (a, b, a + d, b + c), "x, y, width, height"),
-    "x0, x1, y0, y1": (lambda a, b, c, d: (a, c, b, d), "x0, y0, x1 - x0, y1 - y0"),
-    "y, x, height, width (rows first)": (
-        lambda a, b, c, d: (b, a, b + d, a + c),
-        "x, y, width, height",
-    ),
-    "y0, x0, y1, x1 (corners, rows first)": (
-        lambda a, b, c, d: (b, a, d, c),
-        "x0, y0, x1 - x0, y1 - y0",
-    ),
-    "centre y, centre x, height, width (rows first)": (
-        lambda a, b, c, d: (b - d / 2, a - c / 2, b + d / 2, a + c / 2),
-        "x - width / 2, y - height / 2, width, height",
-    ),
-    "y0, y1, x0, x1": (lambda a, b, c, d: (c, a, d, b), "x0, y0, x1 - x0, y1 - y0"),
-}
+# What the four numbers may be: their order as names of columns (x0, y0, x1, y1 are corners, cx and
+# cy a centre, w and h a size), and what to write instead.
 _STATED = "x, y, width, height"
+_CORNERS, _CENTRES = "x0, y0, x1 - x0, y1 - y0", "x - width / 2, y - height / 2, width, height"
+_FORMS = {
+    _STATED: ("x0 y0 w h", _STATED),
+    "x0, y0, x1, y1 (corners)": ("x0 y0 x1 y1", _CORNERS),
+    "centre x, centre y, width, height": ("cx cy w h", _CENTRES),
+    "x, y, height, width": ("x0 y0 h w", _STATED),
+    "x0, x1, y0, y1": ("x0 x1 y0 y1", _CORNERS),
+    "y, x, height, width (rows first), or x and y of the masks are exchanged": (
+        "y0 x0 h w",
+        f"{_STATED}; in masks x comes first, too",
+    ),
+    "y0, x0, y1, x1 (corners, rows first)": ("y0 x0 y1 x1", _CORNERS),
+    "centre y, centre x, height, width (rows first)": ("cy cx h w", _CENTRES),
+    "y0, y1, x0, x1": ("y0 y1 x0 x1", _CORNERS),
+}
 _UNITS = {
     "shares of the image": 1.0,
     "per cent of the image": 100.0,
     "thousandths of the image": 1000.0,
 }
+_Columns = tuple[np.ndarray, ...]
 # x, y, width, height of another frame: (x0, y0, x1, y1) in that of the masks. A quarter turn swaps
 # the sizes, and the file may state those of either frame.
 _TURNS: dict[str, tuple[Callable[..., _Columns], ...]] = {
@@ -63,6 +55,52 @@ _TURNS: dict[str, tuple[Callable[..., _Columns], ...]] = {
     "mirrored left to right": (lambda x0, y0, x1, y1, w, h: (w - x1, y0, w - x0, y1),),
     "mirrored top to bottom": (lambda x0, y0, x1, y1, w, h: (x0, h - y1, x1, h - y0),),
 }
+_RUNS: tuple[tuple[Callable[[np.ndarray], np.ndarray], str], ...] = (
+    (
+        lambda mask: mask.reshape(-1, order="F").reshape(mask.shape),
+        "the run lengths seem to go along the rows; COCO's go down the columns: encode the masks "
+        "anew, such as with pycocotools.mask.encode(numpy.asfortranarray(mask))",
+    ),
+    (
+        lambda mask: 1 - mask,
+        "the run lengths seem to be those of the background, so that every mask is all but its "
+        "object: COCO's begin with a length of background, 0 where there is none; encode the "
+        "masks anew, 1 inside of objects",
+    ),
+)
+
+
+def likely_mistake(
+    boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarray, masks: Sequence[Any]
+) -> str | None:
+    """Say how boxes or masks that do not fit each other were written, and what to write instead.
+
+    Args:
+        boxes: (A, 4), the numbers of the file.
+        bounds_xyxy: (A, 4), bounds of the masks in pixels: x0, y0, x1, y1.
+        sizes_hw: (A, 2), the size of each object's image as the file states it.
+        masks: A masks: compressed run lengths, or polygons.
+
+    Returns:
+        A clause such as "the boxes look like ..."; None where all is as stated or nothing fits.
+    """
+    found = _corners(boxes)
+    for unit, whole in _UNITS.items():
+        in_pixels = bounds_xyxy * np.tile(sizes_hw[:, ::-1], 2) / whole
+        is_large = np.median(in_pixels[:, 2:] - in_pixels[:, :2]) > 2 * _TOLERANCE_PX
+        if is_large and _explains(found, in_pixels, _share_explained(found, bounds_xyxy)):
+            factor = "" if whole == 1 else f" / {whole:.0f}"
+            return (
+                f"the masks look like {unit}, the boxes like pixels: multiply x of the masks by "
+                f"the width of the image{factor} and y by its height{factor}"
+            )
+    layout = likely_layout(boxes, bounds_xyxy, sizes_hw)
+    if layout is not None:
+        return f"the boxes look like {layout}; COCO's bbox is [x, y, width, height] in pixels"
+    are_runs = [isinstance(mask, dict) for mask in masks]
+    if 2 * sum(are_runs) <= len(masks):
+        return None
+    return _mistake_of_runs(found[are_runs], [mask for mask in masks if isinstance(mask, dict)])
 
 
 def likely_layout(boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarray) -> str | None:
@@ -71,26 +109,19 @@ def likely_layout(boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarr
     A layout has to explain nine of ten objects, and clearly more than any other does. At most 2000
     objects are looked at; those with numbers that are not finite are passed over.
 
-    Args:
-        boxes: (A, 4), the numbers of the file.
-        bounds_xyxy: (A, 4), bounds of the masks in pixels: x0, y0, x1, y1.
-        sizes_hw: (A, 2), the size of each object's image as the file states it.
-
     Returns:
         A phrase for "the boxes look like ...", with what to write instead; None where the boxes
         are as stated (also with coordinates from 1), and where none or more than one layout fits.
     """
-    boxes, bounds, sizes = (np.asarray(x, np.float64) for x in (boxes, bounds_xyxy, sizes_hw))
-    is_usable = np.isfinite(np.concatenate([boxes, bounds, sizes], axis=1)).all(axis=1)
-    chosen = np.flatnonzero(is_usable)
-    chosen = chosen[:: -(-len(chosen) // _MOST_OBJECTS) or 1]
-    if not len(chosen):
+    table = np.concatenate([boxes, bounds_xyxy, sizes_hw], axis=1).astype(np.float64)
+    table = table[np.isfinite(table).all(axis=1)]
+    table = table[:: -(-len(table) // _MOST_OBJECTS) or 1]
+    if not len(table):
         return None
-    boxes, bounds, sizes_wh = boxes[chosen], bounds[chosen], sizes[chosen, ::-1]
-    candidates = _exact_layouts(boxes, sizes_wh)
+    boxes, bounds, sizes_wh = table[:, :4], table[:, 4:8], table[:, :7:-1]
     shares = {
         phrase: max(_share_explained(found, bounds) for found in variants)
-        for phrase, variants in candidates.items()
+        for phrase, variants in _exact_layouts(boxes, sizes_wh).items()
     }
     stated = shares.pop(_STATED)
     best, *others = sorted(shares, key=lambda phrase: -shares[phrase])
@@ -103,29 +134,31 @@ def likely_layout(boxes: np.ndarray, bounds_xyxy: np.ndarray, sizes_hw: np.ndarr
 def _exact_layouts(boxes: np.ndarray, sizes_wh: np.ndarray) -> dict[str, list[np.ndarray]]:
     """Return the bounds that each layout gives, by phrase: (A, 4) x0, y0, x1, y1 in pixels."""
     layouts = {}
-    sizes = np.tile(sizes_wh, 2)  # (A, 4)
-    for name, (bounds_of, remedy) in _FORMS.items():
-        bounds = np.stack(bounds_of(*boxes.T), axis=1)
-        phrase = name if name == _STATED else f"{name}: write {remedy}"
-        layouts[phrase] = [bounds]
+    for name, (order, remedy) in _FORMS.items():
+        columns = dict(zip(order.split(), boxes.T, strict=True))
+        bounds = np.stack([*_ends("x", "w", columns), *_ends("y", "h", columns)])[[0, 2, 1, 3]].T
+        layouts[name if name == _STATED else f"{name}: write {remedy}"] = [bounds]
         for unit, whole in _UNITS.items():
             factor = "" if whole == 1 else f" / {whole:.0f}"
             phrase = f"{name} in {unit}: write {remedy} in pixels (times its size{factor})"
-            layouts[phrase] = [bounds * sizes / whole]
-    stated = np.stack(_FORMS[_STATED][0](*boxes.T), axis=1)
+            layouts[phrase] = [bounds * np.tile(sizes_wh, 2) / whole]
     for turn, variants in _TURNS.items():
         phrase = (
             f"{_STATED} in the frame of the picture {turn} against that of the masks (an EXIF "
             "orientation?): write boxes and masks in the frame of the upright picture"
         )
-        layouts[phrase] = [np.stack(f(*stated.T, *sizes_wh.T), axis=1) for f in variants]
+        stated = _corners(boxes).T
+        layouts[phrase] = [np.stack(f(*stated, *sizes_wh.T), axis=1) for f in variants]
     return layouts
 
 
-def _share_explained(found: np.ndarray, bounds: np.ndarray) -> float:
-    sides = np.tile(bounds[:, 2:] - bounds[:, :2], 2)
-    tolerance = np.maximum(_TOLERANCE_PX, _TOLERANCE * sides)
-    return float((np.abs(found - bounds) <= tolerance).all(axis=1).mean())
+def _ends(axis: str, side: str, columns: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where (A,) intervals begin and end, from both ends, a beginning or a centre."""
+    if f"{axis}1" in columns:
+        return columns[f"{axis}0"], columns[f"{axis}1"]
+    size = columns[side]
+    low = columns[f"{axis}0"] if f"{axis}0" in columns else columns[f"c{axis}"] - size / 2
+    return low, low + size
 
 
 def _fitted_scale(
@@ -138,44 +171,52 @@ def _fitted_scale(
     ratios = boxes[usable, 2:] / (bounds[usable, 2:] - bounds[usable, :2])  # (A, 2)
     scale = np.median(ratios, axis=0)
     size = np.median(ratios * sizes_wh[usable], axis=0)
-    found = np.stack(_FORMS[_STATED][0](*boxes.T), axis=1)
+    found = _corners(boxes)
     copies = {
         f"{_STATED} on copies {scale[0]:.3g} times as wide and {scale[1]:.3g} times as high: "
-        "divide them by these numbers": found / np.tile(scale, 2),
+        "divide them by these numbers, if the masks are right": found / np.tile(scale, 2),
         f"{_STATED} on copies of {size[0]:.0f} x {size[1]:.0f} pixels: write those of the "
         "pictures themselves": found * np.tile(sizes_wh / size, 2),
     }
-    shares = {phrase: _share_explained(candidate, bounds) for phrase, candidate in copies.items()}
-    best = max(shares, key=lambda phrase: shares[phrase])
-    return best if shares[best] >= max(_NEEDED, stated + _MARGIN) else None
+    best = max(copies, key=lambda phrase: _share_explained(copies[phrase], bounds))
+    return best if _explains(copies[best], bounds, stated) else None
 
 
-def are_runs_row_major(boxes: Sequence[Any] | np.ndarray, rles: Sequence[dict[str, Any]]) -> bool:
-    """Tell whether run lengths go along rows: then their masks have the boxes that are stated.
+def _mistake_of_runs(found: np.ndarray, rles: Sequence[dict[str, Any]]) -> str | None:
+    """Tell whether runs go along rows, or are those of the background, by (A, 4) corners.
 
-    COCO's go down the columns. Turned round, a mask is a pattern of stripes.
-
-    Args:
-        boxes: (A, 4), x, y, width, height in pixels as stated.
-        rles: A compressed run-length masks that fill their images; at most 200 are looked at.
+    COCO's go down the columns: turned round, a mask is a pattern of stripes.
     """
     chosen = range(0, len(rles), -(-len(rles) // _MOST_RUNS) or 1)
-    stated, columns, rows = [], [], []
-    for index in chosen:
-        mask = mask_util.decode(rles[index])  # (H, W)
-        if mask.any():
-            x, y, width, height = boxes[index]
-            stated.append((x, y, x + width, y + height))
-            columns.append(_bounds(mask))
-            rows.append(_bounds(mask.reshape(-1, order="F").reshape(mask.shape)))
-    if not stated:
-        return False
-    found = np.array(stated, np.float64)
-    by_columns, by_rows = (_share_explained(found, np.array(x)) for x in (columns, rows))
-    return by_rows >= max(_NEEDED, by_columns + _MARGIN)
+    masks = {index: mask_util.decode(rles[index]) for index in chosen}  # (H, W) each
+    masks = {index: mask for index, mask in masks.items() if 0 < mask.mean() < 1}
+    if not masks:
+        return None
+    found = found[list(masks)]
+    stated = _share_explained(found, _bounds(masks.values()))
+    for read, phrase in _RUNS:
+        if _explains(found, _bounds(map(read, masks.values())), stated):
+            return phrase
+    return None
 
 
-def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Return x0, y0, x1, y1 of a mask that is not empty."""
-    xs, ys = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+def _explains(found: np.ndarray, bounds: np.ndarray, stated: float) -> bool:
+    """Tell whether (A, 4) bounds are those that were found, clearly more so than as stated."""
+    return _share_explained(found, bounds) >= max(_NEEDED, stated + _MARGIN)
+
+
+def _share_explained(found: np.ndarray, bounds: np.ndarray) -> float:
+    sides = np.tile(bounds[:, 2:] - bounds[:, :2], 2)
+    tolerance = np.maximum(_TOLERANCE_PX, _TOLERANCE * sides)
+    return float((np.abs(found - bounds) <= tolerance).all(axis=1).mean())
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """Return x0, y0, x1, y1 of (A, 4) x, y, width, height."""
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _bounds(masks: Iterable[np.ndarray]) -> np.ndarray:
+    """Return (A, 4) x0, y0, x1, y1 of (H, W) masks that are not empty."""
+    rles = [mask_util.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
+    return _corners(mask_util.toBbox(rles))

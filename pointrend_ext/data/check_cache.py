@@ -9,11 +9,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_version", "load_checked", "store_checked", "versions_key"]
+__all__ = ["file_version", "load_checked", "remembered", "store_checked", "versions_key"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,15 @@ def versions_key(check: str, versions: Iterable[list[Any]], *settings: Any) -> s
     for version in versions:
         digest.update(json.dumps(version).encode())
     return f"{check}-{digest.hexdigest()[:32]}"
+
+
+def remembered(key: str, check: Callable[[], Any]) -> Any:
+    """Return what a check returned before, or else does now; what it raises is not kept."""
+    value = load_checked(key)
+    if value is None:
+        value = check()
+        store_checked(key, value)
+    return value
 
 
 def load_checked(key: str) -> Any | None:

@@ -34,15 +34,11 @@ _WHAT = {
 }
 
 
-def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = ()) -> None:
+def check_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check that data sets are registered and that their files are there and readable.
 
-    Loaders do not repeat this: call it where a configuration comes in.
-
-    Args:
-        cfg: ``DATASETS.TEST`` tells which are evaluated.
-        names: data set names.
-        keep: those that are loaded next: their annotation files are kept, not parsed once more.
+    Loaders do not repeat this: call it where a configuration comes in. Annotation files are kept
+    for evaluators and loaders until training sets are loaded, not parsed once more.
 
     Raises:
         ValueError: a name is not registered, or an annotation file is not valid COCO JSON or has
@@ -53,7 +49,7 @@ def check_datasets(cfg: CfgNode, names: Sequence[str], *, keep: Sequence[str] = 
         _check_registered(name)
         for key in _needed_paths(name, evaluated=name in cfg.DATASETS.TEST):
             _check_path(name, key)
-        audit_dataset(name, keep=name in keep)
+        audit_dataset(name, keep=True)
 
 
 def check_images(cfg: CfgNode, names: Iterable[str]) -> None:
@@ -77,12 +73,6 @@ def check_num_classes(cfg: CfgNode, names: Sequence[str]) -> None:
     Raises:
         ValueError: a number disagrees, or the data sets have different class lists.
     """
-    problem = next(_class_problems(cfg, names), None)
-    if problem:
-        raise ValueError(problem)
-
-
-def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
     for node, architectures, kind in (
         ("ROI_HEADS", ROI_ARCHITECTURES, "thing_classes"),
         ("SEM_SEG_HEAD", SEMANTIC_ARCHITECTURES, "stuff_classes"),
@@ -98,13 +88,13 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
                 continue
             first = first or (name, classes)
             if classes != first[1]:
-                yield (
+                raise ValueError(
                     f"The data sets {first[0]!r} and {name!r} are used in one config, but have "
                     f"different {kind}: {class_list(first[1])} against {class_list(classes)}. Use "
                     "data sets with the same classes in the same order."
                 )
             if len(classes) != number:
-                yield (
+                raise ValueError(
                     f"{key} is {number}, but the data set {name!r} has {class_list(classes)}. Set "
                     f"{key} {len(classes)} or use another data set."
                 )
@@ -113,7 +103,7 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
         for name in names:
             ignored = MetadataCatalog.get(name).get("ignore_label", number)
             if ignored != number:
-                yield (
+                raise ValueError(
                     f"{key} is {number}, but pixels that do not count have the value {ignored} in "
                     f"the data set {name!r}. Set {key} {ignored}; data sets that are used together "
                     "need the same value."
@@ -121,14 +111,10 @@ def _class_problems(cfg: CfgNode, names: Sequence[str]) -> Iterator[str]:
 
 
 def class_names_of(name: str, kind: str) -> list[str] | None:
-    """Return the classes of a data set, by the metadata, or else by the annotation file.
+    """Return the ``thing_classes`` or ``stuff_classes`` of a registered data set by contiguous id.
 
-    Args:
-        name: a registered data set.
-        kind: ``"thing_classes"`` or ``"stuff_classes"``.
-
-    Returns:
-        Names by contiguous id; None where there are none, or none are known before loading.
+    They are those of the metadata, or else of the annotation file; None where there are none, or
+    none are known before loading.
     """
     stated = MetadataCatalog.get(name).get(kind, None)
     if stated is None and kind == "thing_classes" and has_classes_in_file(name):

@@ -19,11 +19,10 @@ from pointrend_ext.data.coco import (
     check_records,
     picture_path,
     read_coco_file,
-    release_coco_file,
     summarize_coco_file,
     to_records,
 )
-from pointrend_ext.data.findings import Findings
+from pointrend_ext.data.findings import Findings, first_of
 from pointrend_ext.data.image_files import ImageEntry
 
 __all__ = [
@@ -44,9 +43,7 @@ _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, Assertio
 def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
     """Check the annotation file of a registered data set; None without a local one of COCO's.
 
-    Args:
-        name: a registered data set.
-        keep: also keep the parsed file for ``load_registered``, if that reads it.
+    With ``keep`` the parsed file is kept for ``load_registered``, if that reads it.
 
     Raises:
         ValueError: the file is not valid, or has other classes than the data set is registered
@@ -69,8 +66,7 @@ def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
 
 def class_list(classes: list[str]) -> str:
     """Return the number of classes and the first names, for messages."""
-    shown = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-    return f"{len(classes)} classes ({shown})"
+    return f"{len(classes)} classes ({first_of(classes, 5)})"
 
 
 def has_classes_in_file(name: str) -> bool:
@@ -84,16 +80,12 @@ def is_separated(name: str) -> bool:
     return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
 
 
-def load_registered(name: str, *, release: bool = True) -> tuple[Any, Findings]:
+def load_registered(name: str) -> tuple[Any, Findings]:
     """Return what the registered function of a data set returns, and what was found in it.
 
     Functions of Detectron2 that read a local COCO file are not called: the records are made from
     the file that was checked. As ``load_coco_json`` does, class names and contiguous ids are
     written to the metadata. Records of other functions pass the same check.
-
-    Args:
-        name: a registered data set.
-        release: whether nobody will ask for its annotation file again soon.
 
     Raises:
         FileNotFoundError: a file or folder of the data set does not exist.
@@ -120,8 +112,6 @@ def load_registered(name: str, *, release: bool = True) -> tuple[Any, Findings]:
     metadata.thing_classes = list(file.summary.class_names)
     metadata.thing_dataset_id_to_contiguous_id = file.summary.contiguous_ids
     records = to_records(file, image_root)
-    if release:
-        release_coco_file(json_file)
     if register is not register_coco_instances:
         records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
     return records, file.summary.findings

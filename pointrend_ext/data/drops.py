@@ -23,6 +23,7 @@ class DropCounter:
 
     Attributes:
         at_start: what was found at the start, by data set.
+        is_silent: whether even the first case of a cause is not logged.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class DropCounter:
         self._counts = torch.zeros(_NUM_ROWS, len(self._causes), dtype=torch.int64)
         self._counts.share_memory_()
         self.at_start: Mapping[str, Findings] = {}
+        self.is_silent = False
 
     def add(self, cause: Cause, file_name: str, detail: str = "") -> None:
         """Count one case in an image; ``detail`` is logged with the first one."""
@@ -38,7 +40,7 @@ class DropCounter:
         worker = get_worker_info()
         row = 0 if worker is None else (worker.id + 1) % _NUM_ROWS
         self._counts[row, column] += 1
-        if first:
+        if first and not self.is_silent:
             level = logging.INFO if cause.is_expected else logging.WARNING
             where = f"{file_name} ({detail})" if detail else file_name
             text = "The first of %s (%s), in the image %s. Further cases are counted, not logged."

@@ -1,13 +1,19 @@
 """What a check of data found: a number per cause and the first place of each, said once."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Any
 
-__all__ = ["Cause", "Findings", "Kind"]
+__all__ = ["Cause", "Findings", "Kind", "first_of"]
 
 _WARN_SHARE = 0.05
+
+
+def first_of(items: Sequence[Any], most: int = 3) -> str:
+    """Return the first items for a message."""
+    return ", ".join(map(str, items[:most])) + (", ..." if len(items) > most else "")
 
 
 class Kind(Enum):
@@ -15,7 +21,7 @@ class Kind(Enum):
 
     LEFT_OUT = "left out"
     CHANGED = "changed"
-    NOTED = "kept"
+    NOTED = "noted"
 
 
 @dataclass(frozen=True)
@@ -44,21 +50,19 @@ class Findings:
         counts: number per cause.
         first: the first place of each cause, such as "annotation 3 of image 7".
         others: how many other things were looked at, by the ``of`` of their causes.
+        said: causes that ``unsaid`` has returned, of these findings or of a part of them.
     """
 
     num_checked: int = 0
     counts: dict[Cause, int] = field(default_factory=dict)
     first: dict[Cause, str] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
+    said: set[Cause] = field(default_factory=set, compare=False)
 
     def add(self, cause: Cause, place: str, number: int = 1) -> None:
         """Count ``number`` cases."""
         self.counts[cause] = self.counts.get(cause, 0) + number
         self.first.setdefault(cause, place)
-
-    def number(self, kind: Kind) -> int:
-        """Return how many things had this fate; a thing with two causes counts twice."""
-        return sum(n for cause, n in self.counts.items() if cause.kind is kind)
 
     def lines(self) -> list[str]:
         """Return one line per cause, the most frequent first."""
@@ -79,6 +83,12 @@ class Findings:
         return self.without(
             {c for c in self.counts if c.is_expected and self._share(c) < _WARN_SHARE}
         )
+
+    def unsaid(self) -> "Findings":
+        """Return what this has not returned before, for those who share a log."""
+        found = self.without(self.said)
+        self.said.update(self.counts)
+        return found
 
     def log(self, logger: logging.Logger, what: str) -> None:
         """Log all lines as one message: a WARNING where a cause is unexpected or is 5 % or more."""

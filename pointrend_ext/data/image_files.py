@@ -8,29 +8,23 @@ system alone.
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Sized
+from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
-from pointrend_ext.data.check_cache import load_checked, store_checked, versions_key
-from pointrend_ext.data.findings import Cause, Findings, Kind
+from pointrend_ext.data.check_cache import remembered, versions_key
+from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
+from pointrend_ext.data.threads import in_threads
 
-__all__ = ["ImageEntry", "check_image_files", "check_size"]
+__all__ = ["ImageEntry", "check_image_files", "check_size", "is_missing"]
 
 logger = logging.getLogger(__name__)
 
 SEVERAL = Cause(Kind.NOTED, "files of several pictures (animations, pages): the first is read")
 REMOTE = Cause(Kind.NOTED, "files on another machine: looked at when they are read", True)
 
-_CHUNK, _THREADS = 256, 16
-_SECONDS_WITHOUT_BAR = 2
 _NUM_SAMPLES = 3  # of files with wide samples, whose values are looked at, too
-
-_Result = TypeVar("_Result")
 
 
 class ImageEntry(NamedTuple):
@@ -40,24 +34,13 @@ class ImageEntry(NamedTuple):
     size_hw: tuple[int, int] | None = None
 
 
-class _Seen(NamedTuple):
-    """What the header of a file told: at most one problem; whether it has to be noted."""
-
-    problem: str | None = None
-    num_pictures: int = 1
-    has_wide_samples: bool = False
-
-
-def check_image_files(
-    entries: Iterable[ImageEntry], name: str, rules: ImageRules, *, what: str = "image"
-) -> None:
+def check_image_files(entries: Iterable[ImageEntry], name: str, rules: ImageRules) -> None:
     """Check that files exist, can be opened and have the size that is stated; log what is noted.
 
     Args:
         entries: files; addresses with ``://`` are not looked at.
         name: of the data set, for messages.
         rules: tell which pictures are too large.
-        what: how messages call a file.
 
     Raises:
         FileNotFoundError: files are missing.
@@ -65,26 +48,26 @@ def check_image_files(
     """
     entries = list(entries)
     local = [entry for entry in entries if "://" not in entry.file_name]
-    versions = list(_in_threads(_version, local, f"{name}: {what} files"))
+    versions = list(in_threads(_version, local, f"{name}: image files"))
     missing = [e.file_name for e, version in zip(local, versions, strict=True) if version is None]
     if missing:
         raise FileNotFoundError(
-            f"Data set {name!r}: {_counted(missing, len(local), what)} not there: {_first(missing)}"
-            ". Copy what is missing to its place, correct the folder of the data set, or take the "
-            "entries out."
+            f"Data set {name!r}: {_counted(missing, len(local))} not there: "
+            f"{first_of([*map(repr, dict.fromkeys(missing))])}. Copy what is missing to its "
+            "place, correct the folder of the data set, or take the entries out."
         )
-    key = versions_key("image-files-1", [_digest(local, versions)], *vars(rules).values())
-    known = load_checked(key)
-    if known is None:  # a refusal is not kept
-        known = _look(local, name, rules, what)
-        store_checked(key, known)
+    digest = hashlib.sha256()
+    for entry, version in zip(local, versions, strict=True):
+        digest.update(repr((os.path.abspath(entry.file_name), entry.size_hw, version)).encode())
+    key = versions_key("image-files-1", [[digest.hexdigest()]], *vars(rules).values())
+    known = remembered(key, lambda: _look(local, name, rules))
     for sample in known["samples"]:
-        read_image(sample, "RGB", rules=rules)  # warns where grey values do not fill their range
+        read_image(sample, "RGB", rules)  # warns where grey values do not fill their range
     found = Findings.from_rows(known["found"], len(entries))
     remote = [entry.file_name for entry in entries if "://" in entry.file_name]
     if remote:
         found.add(REMOTE, remote[0], len(remote))
-    found.log(logger, f"Data set {name!r}, {what} files")
+    found.log(logger, f"Data set {name!r}, image files")
 
 
 def check_size(entry: ImageEntry, header: ImageHeader) -> None:
@@ -106,36 +89,44 @@ def check_size(entry: ImageEntry, header: ImageHeader) -> None:
     )
 
 
-def _look(entries: list[ImageEntry], name: str, rules: ImageRules, what: str) -> dict[str, Any]:
+def is_missing(file_name: str | os.PathLike[str]) -> bool:
+    """Tell whether there is no such file; of addresses with ``://`` that is not known."""
+    name = os.fspath(file_name)
+    return "://" not in name and _version(ImageEntry(name)) is None
+
+
+def _look(entries: list[ImageEntry], name: str, rules: ImageRules) -> dict[str, Any]:
     """Open all files; return what is kept of that. ValueError where one is not fit."""
     found = Findings(len(entries))
     samples: list[str] = []
     problems: dict[str, str] = {}
-    seen = _in_threads(lambda e: _look_at(e, rules), entries, f"{name}: opening {what} files")
-    for entry, of_file in zip(entries, seen, strict=True):
-        if of_file.problem:
-            problems[entry.file_name] = of_file.problem
-        if of_file.num_pictures > 1:
+    seen = in_threads(lambda e: _header(e, rules), entries, f"{name}: opening image files")
+    for entry, header in zip(entries, seen, strict=True):
+        if isinstance(header, str):
+            problems[entry.file_name] = header
+            continue
+        if header.num_pictures > 1:
             found.add(SEVERAL, entry.file_name)
-        if of_file.has_wide_samples and len(samples) < _NUM_SAMPLES:
+        if header.mode[0] in "FI" and len(samples) < _NUM_SAMPLES:
             samples.append(entry.file_name)
     if problems:
-        others = f" Then: {_first(list(problems)[1:])}." if len(problems) > 1 else ""
+        others = f" Then: {first_of([*map(repr, problems)][1:])}." if len(problems) > 1 else ""
         raise ValueError(
-            f"Data set {name!r}: {_counted(problems, len(entries), what)} not fit. "
+            f"Data set {name!r}: {_counted(problems, len(entries))} not fit. "
             f"{next(iter(problems.values()))}{others}"
         )
     return {"found": found.to_rows(), "samples": samples}
 
 
-def _look_at(entry: ImageEntry, rules: ImageRules) -> _Seen:
+def _header(entry: ImageEntry, rules: ImageRules) -> ImageHeader | str:
+    """Return what a header tells, or why the file is not fit."""
     try:
         header = read_header(entry.file_name)
         check_megapixels(header.size_hw, rules, f"The image {entry.file_name!r}")
         check_size(entry, header)
     except (ValueError, OSError) as error:
-        return _Seen(str(error))
-    return _Seen(None, header.num_pictures, header.mode == "F" or header.mode.startswith("I"))
+        return str(error)
+    return header
 
 
 def _version(entry: ImageEntry) -> tuple[int, int] | None:
@@ -147,29 +138,5 @@ def _version(entry: ImageEntry) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _digest(entries: Sequence[ImageEntry], versions: Sequence[tuple[int, int] | None]) -> list[str]:
-    digest = hashlib.sha256()
-    for entry, version in zip(entries, versions, strict=True):
-        digest.update(repr((os.path.abspath(entry.file_name), entry.size_hw, version)).encode())
-    return [digest.hexdigest()]
-
-
-def _in_threads(
-    function: Callable[[ImageEntry], _Result], entries: Sequence[ImageEntry], title: str
-) -> Iterator[_Result]:
-    """Yield results in the order of the entries, with a bar where that takes a while."""
-    chunks = [entries[first : first + _CHUNK] for first in range(0, len(entries), _CHUNK)]
-    bar = tqdm(total=len(entries), desc=title, unit="file", delay=_SECONDS_WITHOUT_BAR, leave=False)
-    with bar, ThreadPoolExecutor(_THREADS) as pool:
-        for results in pool.map(lambda chunk: [function(entry) for entry in chunk], chunks):
-            bar.update(len(results))
-            yield from results
-
-
-def _counted(files: Sized, total: int, what: str) -> str:
-    verb = "is" if len(files) == 1 else "are"
-    return f"{len(files)} of {total} {what} files {verb}"
-
-
-def _first(files: Sequence[str]) -> str:
-    return ", ".join(map(repr, files[:3])) + (", ..." if len(files) > 3 else "")
+def _counted(files: Sized, total: int) -> str:
+    return f"{len(files)} of {total} image files {'is' if len(files) == 1 else 'are'}"

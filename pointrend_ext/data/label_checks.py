@@ -24,14 +24,9 @@ _WITHOUT_LABELS = ("coco", "lvis", "cityscapes_instance")  # evaluator types
 
 
 def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
-    """Check all label maps of data sets, for a model that reads them; log what they hold.
+    """Check all label maps of registered data sets, if the model reads them; log what they hold.
 
-    The first process does it for all. What it finds is kept until a file changes
-    (``check_cache``).
-
-    Args:
-        cfg: tells the model, and which data sets are trained on.
-        names: registered data sets.
+    The first process does it for all. What it finds is kept until a file changes.
 
     Raises:
         ValueError: label maps cannot be read, or hold what is neither a class nor ignored, or
@@ -54,12 +49,21 @@ def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
 
 def report_label_maps(cfg: CfgNode, name: str) -> LabelReport | None:
     """Read all label maps of a registered data set; None where it has none on this machine."""
-    head, is_trained = cfg.MODEL.SEM_SEG_HEAD, name in cfg.DATASETS.TRAIN
-    stated = MetadataCatalog.get(name).get("stuff_classes", None)
+    metadata, head = MetadataCatalog.get(name), cfg.MODEL.SEM_SEG_HEAD
+    if metadata.get("evaluator_type", None) in _WITHOUT_LABELS:
+        return None
+    if is_separated(name):  # without parsing annotations of instances
+        records = load_sem_seg(metadata.sem_seg_root, metadata.image_root)
+    else:
+        records, _ = load_registered(name)
+    if not isinstance(records, list):
+        return None  # a torch data set is read by its mapper
+    stated = metadata.get("stuff_classes", None)
     names = list(stated or [f"class {label}" for label in range(head.NUM_CLASSES)])
     if len(names) == 1:
         names = ["background", *names]
-    return report_named(name, names, head.IGNORE_VALUE, _records(name), is_trained=is_trained)
+    is_trained = name in cfg.DATASETS.TRAIN
+    return report_named(name, names, head.IGNORE_VALUE, records, is_trained=is_trained)
 
 
 def report_named(
@@ -72,19 +76,14 @@ def report_named(
 ) -> LabelReport | None:
     """Do what ``report_label_maps`` does for records that are loaded already.
 
-    Args:
-        name: of the data set.
-        labels: names of the labels 0, 1, ...
-        ignore_label: the ignored label where the metadata do not state it.
-        records: those with label maps are read.
-        is_trained: whether it is trained on.
+    ``labels`` are the names of 0, 1, ...; ``ignore_label`` counts if the metadata do not state it.
     """
     records = [record for record in records if "sem_seg_file_name" in record]
     files = [record["sem_seg_file_name"] for record in records]
-    if not files:
-        return None
     if any("://" in str(file) for file in files):
         logger.info("Label maps of %r are not on this machine: they are not checked.", name)
+        return None
+    if not files:
         return None
     metadata = MetadataCatalog.get(name)
     plain = LabelEncoding.plain(len(labels), metadata.get("ignore_label", ignore_label))
@@ -94,29 +93,12 @@ def report_named(
     return judge_label_maps(name, labels, encoding, tally, is_trained=is_trained)
 
 
-def _records(name: str) -> list[dict[str, Any]]:
-    """Return the records; of panoptic data without parsing annotations of instances."""
-    metadata = MetadataCatalog.get(name)
-    if metadata.get("evaluator_type", None) in _WITHOUT_LABELS:
-        return []
-    if is_separated(name):
-        return load_sem_seg(metadata.sem_seg_root, metadata.image_root)
-    records, _ = load_registered(name)
-    return records if isinstance(records, list) else []  # a torch data set is read by its mapper
-
-
 def fit_ignore_value(cfg: CfgNode, names: Sequence[str]) -> list[str]:
     """Take ``MODEL.SEM_SEG_HEAD.IGNORE_VALUE`` as the number in files, if they are translated.
 
     Where the ignored number of the files is also the label of a class (0 with classes 1, 2, ...),
-    its pixels get another label, which the model must ignore.
-
-    Args:
-        cfg: changed in place.
-        names: registered data sets.
-
-    Returns:
-        A line to log for each change.
+    its pixels get another label, which the model must ignore. ``cfg`` is changed in place; a line
+    to log is returned for each change.
     """
     head, notes = cfg.MODEL.SEM_SEG_HEAD, []
     for name in names:

@@ -1,37 +1,41 @@
 """The one reader of label maps: of training, evaluation, saved predictions and reports alike."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from detectron2.utils.file_io import PathManager
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image
 
 from pointrend_ext.data.findings import Cause, Kind
-from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding, pack_colors
-from pointrend_ext.data.label_values import unknown_colors, unknown_values
+from pointrend_ext.data.label_encoding import (
+    UNKNOWN,
+    LabelEncoding,
+    pack_colors,
+    unknown_colors,
+    unknown_values,
+)
+from pointrend_ext.data.pillow_files import RefusedImage, opened, upright
 
 __all__ = [
     "LABEL_ENDINGS",
+    "NOTES",
     "ONE_BIT",
     "StoredLabels",
     "decode_label_map",
     "read_label_map",
-    "whole_files",
 ]
 
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""
 
 _FORMATS = ("BMP", "PNG", "PPM", "TIFF")
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_MOST_PIXELS = 2 * 89_478_485  # from which on Pillow takes a file for an attack
 _SMALL_GREYS = {"L;2": 85, "L;4": 17}  # Pillow spreads them over 0..255
 
 _GREY_AS_RGB = Cause(Kind.NOTED, "label maps with three equal channels, read as one")
 ONE_BIT = Cause(Kind.NOTED, "label maps of one bit, read as the values 0 and 1", is_expected=True)
 _FLOATS = Cause(Kind.NOTED, "label maps of floating-point numbers, all of them whole")
+NOTES = (_GREY_AS_RGB, ONE_BIT, _FLOATS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +46,13 @@ class StoredLabels:
         codes: (H, W) integers: the numbers, or colours as of ``pack_colors``.
         are_colors: which of the two.
         palette: (P, 3) uint8, the colours by number, where the file has them.
-        notes: what is unusual about the file.
+        note: what is unusual about the file.
     """
 
     codes: np.ndarray
     are_colors: bool = False
     palette: np.ndarray | None = None
-    notes: tuple[Cause, ...] = ()
+    note: Cause | None = None
 
 
 def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.ndarray:
@@ -71,8 +75,7 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
         ValueError: it is unreadable, or no map of labels, or holds what ``encoding`` does not know;
             the message names the file.
     """
-    with whole_files():
-        stored = decode_label_map(file_name, encoding)
+    stored = decode_label_map(file_name, encoding)
     labels = stored.codes
     if encoding is not None and (stored.are_colors or not encoding.is_plain):
         translate = encoding.labels_of_colors if stored.are_colors else encoding.labels_of_values
@@ -88,26 +91,11 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
 
 
 def decode_label_map(file_name: str, encoding: LabelEncoding | None = None) -> StoredLabels:
-    """Read what a file holds, inside ``whole_files``; see ``read_label_map`` for errors."""
+    """Read what a file holds; see ``read_label_map`` for errors."""
     what = f"Label map {file_name!r}"
-    try:
-        # A file object of ours: Pillow's own may stay open after an error.
-        with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
-            scale = _check_kind(image, what)
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            stored = _codes(image, what, encoding is not None and encoding.colors is not None)
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{what} is too large to be read: {error}") from error
-    except _LabelMapError as error:
-        raise ValueError(str(error)) from None
-    except _DECODING_ERRORS as error:
-        if getattr(error, "errno", None) is not None:
-            raise
-        raise ValueError(
-            f"{what} is truncated or corrupt or no image ({os.path.getsize(file_name)} bytes): "
-            f"{error}. Copy or download it again, or take it out."
-        ) from error
+    with opened(file_name, "Label map") as image:
+        scale = _check_kind(image, what)
+        stored = _codes(upright(image), what, encoding is not None and encoding.colors is not None)
     if scale != 1:
         whole = np.rint(stored.codes.astype(np.float64) * scale).astype(stored.codes.dtype)
         stored = replace(stored, codes=whole)
@@ -116,43 +104,30 @@ def decode_label_map(file_name: str, encoding: LabelEncoding | None = None) -> S
     return stored
 
 
-@contextmanager
-def whole_files() -> Iterator[None]:
-    """Let Pillow refuse files that are cut off, whatever other code has asked for.
-
-    Not from several threads at once, but around them.
-    """
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        yield
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-class _LabelMapError(ValueError):
-    """A file that is an image, but no label map."""
-
-
 def _check_kind(image: Image.Image, what: str) -> float:
     """Refuse what changes ids; return the factor from Pillow's greys to the stored numbers."""
     codec, *_, args = next(iter(getattr(image, "tile", ())), ("", ""))
     raw = str(args[0] if isinstance(args, tuple) and args else args)
     num_pictures = getattr(image, "n_frames", 1)
+    if math.prod(image.size) > _MOST_PIXELS:
+        raise RefusedImage(
+            f"{what} is too large to be read: {image.width} x {image.height} pixels (width x "
+            f"height) are more than {_MOST_PIXELS}. Cut image and label map into pieces."
+        )
     if image.format not in _FORMATS or "jpeg" in str(image.info.get("compression", "")):
-        raise _LabelMapError(
+        raise RefusedImage(
             f"{what} is a {image.format} file whose compression changes the ids. Make the label "
             "maps again as PNG; converting this file does not bring the ids back."
         )
     if num_pictures > 1:
-        raise _LabelMapError(f"{what} holds {num_pictures} pictures, but a label map is one.")
+        raise RefusedImage(f"{what} holds {num_pictures} pictures, but a label map is one.")
     if raw in ("1;I", "L;I", "L;2I", "L;4I") and image.format == "TIFF":
-        raise _LabelMapError(
+        raise RefusedImage(
             f"{what} is an inverted TIFF (0 is white), so that programs disagree about its ids. "
             "Save it as PNG."
         )
     if ";16" in raw and image.mode not in ("I", "I;16", "I;16B", "I;16L"):
-        raise _LabelMapError(
+        raise RefusedImage(
             f"{what} has several channels of 16 bits, but a label map has one channel of ids, or "
             "three of 8 bits that are colours."
         )
@@ -165,11 +140,11 @@ def _codes(image: Image.Image, what: str, has_colors: bool) -> StoredLabels:
     """Return the numbers or colours of a decoded image, not yet scaled."""
     mode = image.mode
     if 0 in image.size:
-        raise _LabelMapError(f"{what} has no pixel.")
+        raise RefusedImage(f"{what} has no pixel.")
     if mode in ("LA", "PA", "RGBA"):
         alpha = np.asarray(image.getchannel("A"))
         if (alpha != 255).any():
-            raise _LabelMapError(
+            raise RefusedImage(
                 f"{what} is transparent in {(alpha != 255).sum()} pixels, so that their class is "
                 "not certain. Save it without transparency, as one channel of ids."
             )
@@ -180,17 +155,17 @@ def _codes(image: Image.Image, what: str, has_colors: bool) -> StoredLabels:
         if has_colors:
             return StoredLabels(pack_colors(rgb), are_colors=True)
         if (rgb == rgb[..., :1]).all():
-            return StoredLabels(rgb[..., 0], notes=(_GREY_AS_RGB,))
+            return StoredLabels(rgb[..., 0], note=_GREY_AS_RGB)
     if mode == "P":
         palette = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
         return StoredLabels(np.asarray(image), palette=palette)
     if mode == "1":
-        return StoredLabels(np.asarray(image).astype(np.uint8), notes=(ONE_BIT,))
+        return StoredLabels(np.asarray(image).astype(np.uint8), note=ONE_BIT)
     if mode == "F":
-        return StoredLabels(_whole_numbers(np.asarray(image), what), notes=(_FLOATS,))
+        return StoredLabels(_whole_numbers(np.asarray(image), what), note=_FLOATS)
     if mode in ("L", "I") or mode.startswith("I;16"):
         return StoredLabels(np.asarray(image))
-    raise _LabelMapError(
+    raise RefusedImage(
         f"{what} has {len(image.getbands())} channels ({mode}) that differ, but a label map has "
         "one channel that holds the class id of every pixel. Convert the colours to class ids; or, "
         "if they are RGB, state the colour of every class as 'colors' in the description."
@@ -205,7 +180,7 @@ def _whole_numbers(values: np.ndarray, what: str) -> np.ndarray:
     times = np.rint(values * 255)
     is_share = bool((np.abs(values * 255 - times) < 1e-3).all()) and values.min() >= 0
     hint = f" They seem to be ids divided by 255: {first:.6g} x 255 = {first * 255:.0f}."
-    raise _LabelMapError(
+    raise RefusedImage(
         f"{what} holds {(~is_whole).sum()} numbers that are not whole, such as {first:.6g}."
         f"{hint if is_share and values.max() <= 1 else ''} Save whole class ids as PNG."
     )

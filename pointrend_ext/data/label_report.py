@@ -1,14 +1,16 @@
 """What the label maps of a data set hold against what is said of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 
 import numpy as np
+from tabulate import tabulate
 
+from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_audit import Occurrence, Tally
-from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding
+from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding, unknown_colors
 from pointrend_ext.data.label_maps import ONE_BIT
-from pointrend_ext.data.label_values import unknown_colors
 
 __all__ = ["LabelReport", "LabelRow", "judge_label_maps"]
 
@@ -58,11 +60,9 @@ class LabelReport:
         for row in (*shown, self.ignored):
             share = f"{row.found.pixels / total:.1%}"
             table.append((row.stored, row.name, f"{row.found.pixels}", share, f"{row.found.maps}"))
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [f"{self.name}: {self.num_maps} label maps"]
-        for stored, name, *numbers in table:
-            cells = [f"{n:>{width}}" for n, width in zip(numbers, widths[2:], strict=True)]
-            lines.append("  ".join([f"    {stored:>{widths[0]}}", f"{name:<{widths[1]}}", *cells]))
+        sides = ("right", "left", "right", "right", "right")
+        text = tabulate(table, tablefmt="plain", disable_numparse=True, colalign=sides)
+        lines = [f"{self.name}: {self.num_maps} label maps", indent(text, "    ")]
         if len(shown) < len(self.classes):
             lines.append(f"    and {len(self.classes) - len(shown)} classes with more pixels")
         return "\n".join(lines)
@@ -71,75 +71,60 @@ class LabelReport:
 def judge_label_maps(
     name: str, labels: Sequence[str], encoding: LabelEncoding, tally: Tally, *, is_trained: bool
 ) -> LabelReport:
-    """Compare what was found with what is said.
+    """Compare what was found with what is said: ``labels``, the names of 0, 1, ..., in files.
 
-    Args:
-        name: of the data set.
-        labels: names of the labels 0, 1, ...
-        encoding: what files hold for each.
-        tally: what was found.
-        is_trained: a training on classes without pixels is refused where it is a known mistake.
+    A training on classes without pixels is refused where it is a known mistake.
     """
-    by_label = _by_label(tally, encoding)
-    nothing = Occurrence()
-    rows = []
-    for label, class_name in enumerate(labels):
-        color = encoding.colors[label] if tally.colors and encoding.colors else None
-        stored = str(encoding.values[label] if color is None else color)
-        rows.append(LabelRow(class_name, stored, by_label.get(label, nothing)))
+    by_label: dict[int, Occurrence] = {}
+    unknown: tuple[dict[int, Occurrence], ...] = ({}, {})
+    for part, occurrences, translate in (
+        (unknown[0], tally.values, encoding.labels_of_values),
+        (unknown[1], tally.colors, encoding.labels_of_colors),
+    ):
+        codes = translate(np.array(list(occurrences), np.int64)).tolist()
+        for label, (code, o) in zip(codes, occurrences.items(), strict=True):
+            if label == UNKNOWN:
+                part[code] = o
+            else:
+                by_label.setdefault(label, Occurrence()).add(o.pixels, o.maps, o.first)
+    colors = encoding.colors if tally.colors else None
     # Where the ignored label is that of a class, its row has the name, this one the pixels.
+    found = by_label.pop(encoding.ignore_label, Occurrence())
     unit = encoding.ignore_color if tally.colors else encoding.ignore_value
-    found = by_label.get(encoding.ignore_label, nothing)
     ignored = LabelRow("(ignored)", "" if unit is None else str(unit), found)
-    if encoding.ignore_label < len(rows):
-        row = rows[encoding.ignore_label]
-        rows[encoding.ignore_label] = LabelRow(row.name, row.stored, nothing)
+    rows = [
+        LabelRow(name, str(stored), by_label.get(label, Occurrence()))
+        for label, (name, stored) in enumerate(zip(labels, colors or encoding.values, strict=True))
+    ]
     report = LabelReport(name, tally.num_maps, rows, ignored)
-    report.errors += _errors(report, encoding, tally, is_trained=is_trained)
+    report.errors += _errors(report, encoding, tally, *unknown, is_trained=is_trained)
     if not report.errors:
         report.warnings += _warnings(report, encoding, tally)
     return report
 
 
-def _by_label(tally: Tally, encoding: LabelEncoding) -> dict[int, Occurrence]:
-    """Add up what was found by label; ``UNKNOWN`` for what is neither a class nor ignored."""
-    found: dict[int, Occurrence] = {}
-    for occurrences, translate in (
-        (tally.values, encoding.labels_of_values),
-        (tally.colors, encoding.labels_of_colors),
-    ):
-        labels = translate(np.array(list(occurrences), np.int64))
-        for label, o in zip(labels.tolist(), occurrences.values(), strict=True):
-            found.setdefault(label, Occurrence()).add(o.pixels, o.maps, o.first)
-    return found
-
-
-def _unknown(
-    occurrences: Mapping[int, Occurrence], translate: Callable[[np.ndarray], np.ndarray]
-) -> dict[int, Occurrence]:
-    labels = translate(np.array(list(occurrences), np.int64))
-    pairs = zip(labels.tolist(), occurrences.items(), strict=True)
-    return {code: found for label, (code, found) in pairs if label == UNKNOWN}
-
-
 def _errors(
-    report: LabelReport, encoding: LabelEncoding, tally: Tally, *, is_trained: bool
+    report: LabelReport,
+    encoding: LabelEncoding,
+    tally: Tally,
+    unknown: Mapping[int, Occurrence],
+    unknown_of_colors: Mapping[int, Occurrence],
+    *,
+    is_trained: bool,
 ) -> Iterator[str]:
-    if tally.num_problems:
+    if tally.problems:
         yield (
-            f"has {tally.num_problems} of {tally.num_maps} label maps that cannot be used; the "
+            f"has {len(tally.problems)} of {tally.num_maps} label maps that cannot be used; the "
             f"first: {tally.problems[0]}"
         )
-    unknown = _unknown(tally.colors, encoding.labels_of_colors)
-    if unknown:
-        codes, pixels = np.array(list(unknown)), np.array([o.pixels for o in unknown.values()])
-        first = next(iter(unknown.values())).first
+    if unknown_of_colors:
+        found = unknown_of_colors.values()
+        codes, pixels = np.array(list(unknown_of_colors)), np.array([o.pixels for o in found])
         told = unknown_colors(codes, pixels, encoding)
-        yield f"has label maps, such as {first!r}, whose set {told}"
-    unknown = _unknown(tally.values, encoding.labels_of_values)
+        yield f"has label maps, such as {next(iter(found)).first!r}, whose set {told}"
     if unknown:
         yield _unknown_values(unknown, encoding, tally)
-    elif not tally.num_problems:
+    elif not tally.problems:
         if 0 < tally.findings.counts.get(ONE_BIT, 0) < tally.num_maps and 255 in tally.values:
             yield (
                 f"has label maps of one bit, such as {tally.findings.first[ONE_BIT]!r}, beside "
@@ -194,13 +179,13 @@ def _unknown_values(
     first = next(iter(unknown.values())).first
     values, number = list(encoding.values), len(encoding.values)
     found = sorted(set(tally.values) - {encoding.ignore_value})
-    is_usual = values == list(range(number))
-    if is_usual and found[0] == 1 and found[-1] == number:
+    ends = (found[0], found[-1]) if values == list(range(number)) else None
+    if ends == (1, number):
         meant = (
             f"The values run from 1 to {number}, as if the classes were counted from 1: then state "
             f"'values: {list(range(1, number + 1))}' in the description."
         )
-    elif is_usual and found[0] == 0 and found[-1] == number:
+    elif ends == (0, number):
         meant = (
             f"The values run from 0 to {number}, one more than there are classes: name that of 0 "
             "in 'classes', too; or state 'ignore_value: 0' in the description if those pixels do "
@@ -223,9 +208,9 @@ def _unknown_values(
         )
     return (
         "has values in its label maps that are neither a class "
-        f"({', '.join(map(str, values[:20]))}{', ...' if number > 20 else ''}) nor ignored "
+        f"({first_of(values, 20)}) nor ignored "
         f"({'none' if encoding.ignore_value is None else encoding.ignore_value}): "
-        f"{', '.join(shown[:5])}{', ...' if len(shown) > 5 else ''}; first in {first!r}. {meant}"
+        f"{first_of(shown, 5)}; first in {first!r}. {meant}"
     )
 
 
@@ -243,9 +228,11 @@ def _warnings(report: LabelReport, encoding: LabelEncoding, tally: Tally) -> Ite
     if _is_black_and_white(encoding, tally):
         yield _black_and_white(report)
     elif absent:
-        names = ", ".join(absent[:20]) + (", ..." if len(absent) > 20 else "")
         what = "the class" if len(absent) == 1 else "the classes"
         hint = f"; {told}" if pixels else ""
-        yield f"has no pixel of {what} {names}: not trained, and no part of mean scores{hint}."
+        yield (
+            f"has no pixel of {what} {first_of(absent, 20)}: not trained, and no part "
+            f"of mean scores{hint}."
+        )
     if pixels >= _MUCH_IGNORED * total:
         yield f"has few pixels that count: {told}."

@@ -2,12 +2,17 @@
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
+from detectron2.data import (
+    MetadataCatalog,
+    build_detection_test_loader,
+    build_detection_train_loader,
+)
 from detectron2.data.build import (
     _train_loader_from_config,
     filter_images_with_few_keypoints,
@@ -18,7 +23,7 @@ from detectron2.data.build import (
 from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
-from pointrend_ext.data.coco import causes
+from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
@@ -38,10 +43,6 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
 
     Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
     two weighted samplers load the data sets a second time by themselves.)
-
-    Args:
-        cfg: only read.
-        mapper: by default ``build_mapper(cfg, is_train=True)``.
 
     Returns:
         An iterable of lists of model inputs, one list per iteration, whose ``mapper`` counts what
@@ -104,17 +105,10 @@ def build_test_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
 
 
 def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
-    """Load the records of data sets.
+    """Load the records of registered data sets, or torch data sets where functions return them.
 
-    Args:
-        cfg: only read.
-        names: registered data sets.
-        is_train: in training, images without usable annotations are filtered as
-            ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
-
-    Returns:
-        A list of records in Detectron2's format, or a torch data set where the registered function
-        returns one.
+    In training, images without usable annotations are filtered as
+    ``DATALOADER.FILTER_EMPTY_ANNOTATIONS`` says, and labels are checked.
 
     Raises:
         ValueError: a data set cannot be loaded, is empty or does not fit the model.
@@ -128,22 +122,27 @@ def _load_all(
 ) -> tuple[Any, dict[str, Findings]]:
     """Load data sets, and return with their records what was found in each."""
     loaded = {name: _load(cfg, name, is_train) for name in dict.fromkeys(names)}
+    if is_train:  # those of test sets stay for the evaluations on the way
+        release_coco_files(_json_files(names) - _json_files(cfg.DATASETS.TEST))
     parts = [loaded[name][0] for name in names]
     findings = {name: found for name, (_, found) in loaded.items()}
     check_num_classes(cfg, names)
     for name, part in zip(names, parts, strict=True):
-        is_dataset = isinstance(part, torchdata.Dataset)
-        problem = None if is_dataset else next(_problems(cfg, part, is_train), None)
-        if problem:
+        problem = None if isinstance(part, torchdata.Dataset) else _problem(cfg, part, is_train)
+        if problem is not None:
             raise ValueError(f"The data set {name!r} {problem}.")
     if any(isinstance(part, torchdata.Dataset) for part in parts):
         return (parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)), findings
     return list(itertools.chain.from_iterable(parts)), findings
 
 
+def _json_files(names: Iterable[str]) -> set[str]:
+    return {os.fspath(MetadataCatalog.get(name).get("json_file", "")) for name in names}
+
+
 def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
     """Load one data set: Detectron2's ``get_detection_dataset_dicts``, on ``load_registered``."""
-    records, findings = load_registered(name, release=is_train)
+    records, findings = load_registered(name)
     if isinstance(records, torchdata.Dataset):
         return records, findings
     if cfg.MODEL.LOAD_PROPOSALS:
@@ -179,7 +178,7 @@ def _keep_targets(
         records = [_with_masks(record) for record in records]
     else:
         findings = findings.without(causes.OF_MASKS)
-    findings.log(logger, f"Data set {name!r}")
+    findings.unsaid().log(logger, f"Data set {name!r}")
     objects = (a for r in records for a in r.get("annotations", ()) if not a.get("iscrowd", 0))
     if findings.num_checked and next(objects, None) is None:
         for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""
@@ -197,15 +196,15 @@ def _with_masks(record: dict[str, Any]) -> dict[str, Any]:
     return record if len(kept) == len(own) else {**record, "annotations": kept}
 
 
-def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> Iterator[str]:
-    """Yield what makes a data set, or in training its labels, unfit for the model."""
+def _problem(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> str | None:
+    """Return what makes a data set, or in training its labels, unfit for the model."""
     if not records:
-        yield (
+        return (
             "has no image, or none with an annotation that can be trained on (crowd regions do "
             "not count): check its annotation file"
         )
     if not is_train:
-        return
+        return None
     architecture = cfg.MODEL.META_ARCHITECTURE
     for architectures, key, what in (
         (SEMANTIC_ARCHITECTURES, "sem_seg_file_name", "label maps"),
@@ -213,26 +212,27 @@ def _problems(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> It
     ):
         without = next((record for record in records if key not in record), None)
         if architecture in architectures and without is not None:
-            yield (
+            return (
                 f"has records without {key!r}, such as that of {without['file_name']!r}, but "
                 f"{architecture} needs {what}: use a data set with {what}"
             )
     if architecture not in ROI_ARCHITECTURES:
-        return
+        return None
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
     segmentations = [a["segmentation"] for a in targets if a.get("segmentation")]
     runs = sum(isinstance(segmentation, dict) for segmentation in segmentations)
     as_bitmask = cfg.MODEL.ROI_MASK_HEAD.NAME in POINTREND_MASK_HEADS
     if runs and cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon" and not as_bitmask:
-        yield (
+        return (
             f"has {runs} of {len(segmentations)} masks as run lengths (RLE), but INPUT.MASK_FORMAT "
             "is 'polygon', which cannot hold them: set INPUT.MASK_FORMAT bitmask"
         )
     ids = [annotation["category_id"] for annotation in targets]
     number = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     if ids and not 0 <= min(ids) <= max(ids) < number:
-        yield (
+        return (
             f"has annotations with category_id {min(ids)} to {max(ids)}, but "
             f"MODEL.ROI_HEADS.NUM_CLASSES is {number}, so that contiguous ids run from 0 to "
             f"{number - 1}: correct the key or the registered function"
         )
+    return None

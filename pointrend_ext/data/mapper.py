@@ -19,8 +19,8 @@ from pointrend_ext.data.coco.records import check_record_annotation
 from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
+from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
-from pointrend_ext.data.label_values import check_label_values
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.reading import read_header, read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
@@ -139,12 +139,8 @@ class PointRendDatasetMapper(DatasetMapper):
         if file_name is None:
             return None
         labels = read_label_map(file_name, encoding)
-        size_hw = (dataset_dict["height"], dataset_dict["width"])
-        if labels.shape != size_hw:
-            raise ValueError(
-                f"Label map {file_name!r} has (height, width) {labels.shape}, but its image "
-                f"{dataset_dict['file_name']!r} has {size_hw}."
-            )
+        size_hw = dataset_dict["height"], dataset_dict["width"]
+        check_label_size(file_name, labels.shape, dataset_dict["file_name"], size_hw)
         if self.sem_seg_num_classes is not None:
             num_labels = max(self.sem_seg_num_classes, 2)  # one class: 0 is the background
             what = f"Label map {file_name!r}"

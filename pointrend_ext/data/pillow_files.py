@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile
@@ -43,11 +44,16 @@ class RefusedImage(ValueError):
 
 
 @contextmanager
-def opened(file_name: str, what: str) -> Iterator[Image.Image]:
+def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors, also those of decoding it, name it afterwards."""
     try:
-        with _settings, PathManager.open(file_name, "rb") as file, Image.open(file) as image:
+        with _settings, _open(file_name) as file, Image.open(file) as image:
             yield image
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{what} {file_name!r} does not exist. Copy it to its place, or correct "
+            "its name or folder."
+        ) from None
     except (RefusedImage, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many types on broken files
@@ -58,6 +64,11 @@ def opened(file_name: str, what: str) -> Iterator[Image.Image]:
             f"{what} {file_name!r} is truncated or corrupt or no image ({size}): {error}. Copy or "
             "download it again, or take it out."
         ) from error
+
+
+def _open(file_name: str) -> IO[bytes]:
+    """Open a file; of a local one, PathManager would drop a ``..`` without following links."""
+    return PathManager.open(file_name, "rb") if "://" in file_name else open(file_name, "rb")
 
 
 def upright(image: Image.Image) -> Image.Image:

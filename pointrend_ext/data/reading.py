@@ -50,19 +50,16 @@ class ImageHeader:
 
 def read_image(
     file_name: str,
-    image_format: str | None,
-    *,
+    image_format: str,
     rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
-    what: str = "Image",
 ) -> np.ndarray:
     """Read an image, turned upright as its EXIF orientation says.
 
     Args:
         file_name: path of the image, in any format that Pillow reads. Of several pictures the first
             is read.
-        image_format: ``INPUT.FORMAT``; None for the stored values in the channels of the file.
-        rules: see ``ImageRules``; for stored values there is no largest size.
-        what: how messages call the file.
+        image_format: ``INPUT.FORMAT``.
+        rules: see ``ImageRules``.
 
     Returns:
         (H, W, C) image, uint8 in 0..255 (float32 for ``"YUV-BT.601"``).
@@ -72,10 +69,7 @@ def read_image(
         ValueError: it is empty, truncated, corrupt or no image, too large, or has samples whose
             range is not known; the message names it.
     """
-    if image_format is None:
-        with opened(file_name, what) as image:
-            return np.asarray(upright(image))
-    return to_format(_read_rgb(file_name, rules, what), image_format)
+    return to_format(_read_rgb(file_name, rules), image_format)
 
 
 def read_image_rgb(
@@ -87,7 +81,7 @@ def read_image_rgb(
     Returns:
         (H, W, 3) uint8, RGB, writable.
     """
-    return _read_rgb(os.fspath(path), rules, "Image", tell_others=True)
+    return _read_rgb(os.fspath(path), rules, tell_others=True)
 
 
 def pillow_to_rgb(image: Image.Image, rules: ImageRules) -> np.ndarray:
@@ -95,14 +89,9 @@ def pillow_to_rgb(image: Image.Image, rules: ImageRules) -> np.ndarray:
     return to_rgb(upright(image), rules.white_value, getattr(image, "filename", "") or "A picture")
 
 
-def read_header(file_name: str, *, what: str = "Image") -> ImageHeader:
-    """Read what a file says about its picture, without decoding it.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: it is empty or no image.
-    """
-    with opened(file_name, what) as image:
+def read_header(file_name: str) -> ImageHeader:
+    """Read what a file says about its picture, not decoded; errors are those of ``read_image``."""
+    with opened(file_name) as image:
         stored_hw = stored_size(image)
         orientation = exif_orientation(image, decode=has_late_exif(image))
         size_hw = stored_hw[::-1] if orientation in _LYING_ORIENTATIONS else stored_hw
@@ -127,11 +116,9 @@ def check_megapixels(size_hw: tuple[int, int], rules: ImageRules, name: str) -> 
         )
 
 
-def _read_rgb(
-    file_name: str, rules: ImageRules, what: str, *, tell_others: bool = False
-) -> np.ndarray:
-    with opened(file_name, what) as image:
-        name = f"{what} {file_name!r}"
+def _read_rgb(file_name: str, rules: ImageRules, *, tell_others: bool = False) -> np.ndarray:
+    with opened(file_name) as image:
+        name = f"Image {file_name!r}"
         check_megapixels(stored_size(image), rules, name)
         number = number_of_pictures(image) if tell_others else 1
         if number > 1:

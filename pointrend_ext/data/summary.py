@@ -1,6 +1,5 @@
 """What is in a data set, and what is wrong with it, before a training finds out."""
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,8 @@ from detectron2.structures import BoxMode
 from pointrend_ext.data.checks import check_datasets, class_names_of
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
-from pointrend_ext.data.image_files import check_image_files
+from pointrend_ext.data.findings import Cause
+from pointrend_ext.data.image_files import check_image_files, is_missing
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
 from pointrend_ext.data.loading import load_dataset_dicts
@@ -80,18 +80,13 @@ class DatasetSummary:
 
 
 def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> DatasetSummary:
-    """Count what a data set holds, and read images as a training would.
-
-    Args:
-        cfg: the configuration of the training; only read.
-        name: a registered data set.
-        max_read: images to read, at most, spread over the data set.
+    """Count what a data set holds, and read at most ``max_read`` images as a training would.
 
     Raises:
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
     """
-    check_datasets(cfg, [name], keep=[name])
+    check_datasets(cfg, [name])
     records = load_dataset_dicts(cfg, [name], is_train=False)
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)
@@ -107,8 +102,9 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     if summary.labels is not None:
         summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
-    _read(cfg, summary, [records[i] for i in chosen])
-    read = {os.fspath(records[i]["file_name"]) for i in chosen}
+    there = [records[i] for i in chosen if not is_missing(records[i]["file_name"])]
+    _read(cfg, summary, there)
+    read = {os.fspath(record["file_name"]) for record in there}
     others = [entry for entry in listed_images(name) if entry.file_name not in read]
     try:
         check_image_files(others, name, ImageRules.from_cfg(cfg))
@@ -140,36 +136,29 @@ def _count_objects(
 
 
 def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
-    mapper = build_mapper(cfg, is_train=True)
-    # What is dropped is reported below, with every file.
-    drops_logger = logging.getLogger("pointrend_ext.data.drops")
-    drops_logger.disabled = True
-    try:
-        for number, record in enumerate(records):
-            before = mapper.drops.counts()
-            try:
-                with seeded(0, number):
-                    mapper(record)
-            except (ValueError, OSError) as error:
-                summary.problems.append(str(error))
-                continue
-            summary.problems += [
-                f"{record['file_name']}: {number - before.get(cause, 0)} {cause.kind.value}: "
-                f"{cause.text}"
-                for cause, number in mapper.drops.counts().items()
-                if cause not in _NO_PROBLEM and number > before.get(cause, 0)
-            ]
-    finally:
-        drops_logger.disabled = False
+    mapper, seen = build_mapper(cfg, is_train=True), Counter[Cause]()
+    mapper.drops.is_silent = True  # what is dropped is reported here, with every file
+    for number, record in enumerate(records):
+        try:
+            with seeded(0, number):
+                mapper(record)
+        except (ValueError, OSError) as error:
+            summary.problems.append(str(error))
+        new = Counter(mapper.drops.counts()) - seen
+        seen += new
+        summary.problems += [
+            f"{record['file_name']}: {n} {cause.kind.value}: {cause.text}"
+            for cause, n in new.items()
+            if cause not in _NO_PROBLEM
+        ]
     summary.num_read = len(records)
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:
     """Return one line per class with a bar."""
     total, width = max(sum(counts.values()), 1), max(map(len, counts))
-    longest = max(max(counts.values()), 1)
-    lines = [f"  {what}:"]
-    for name, number in counts.items():
-        bar = "#" * round(30 * number / longest)
-        lines.append(f"    {name:<{width}} {number:>9} {100 * number / total:5.1f} % {bar}")
-    return lines
+    longest = max(*counts.values(), 1)
+    return [f"  {what}:"] + [
+        f"    {name:<{width}} {n:>9} {100 * n / total:5.1f} % {'#' * round(30 * n / longest)}"
+        for name, n in counts.items()
+    ]

@@ -71,7 +71,7 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode
         warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
     register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
-    check_datasets(cfg, names, keep=names)  # parsed once
+    check_datasets(cfg, names)
     cfg.defrost()
     for note in fit_ignore_value(cfg, names):
         logger.info(note)

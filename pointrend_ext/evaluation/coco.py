@@ -95,7 +95,7 @@ class InstanceEvaluator(COCOEvaluator):
         with mock.patch.object(coco_evaluation, "COCO", _CheckedCoco):
             super().__init__(dataset_name, tasks, distributed, output_dir, use_fast_impl=False)
         self._truth = truth = self._coco_api.truth
-        _log_once(truth.findings, f"Annotation file {truth.source!r}")
+        truth.findings.unsaid().log(_LOGGER, f"Annotation file {truth.source!r}")
         if "segm" in chosen and not truth.has_masks:
             self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules

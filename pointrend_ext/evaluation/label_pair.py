@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pointrend_ext.data.label_values import check_label_values
+from pointrend_ext.data.label_encoding import check_label_values
 
 
 @dataclass(frozen=True, eq=False)

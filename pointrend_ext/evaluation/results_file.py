@@ -10,7 +10,7 @@ from typing import Any
 
 import pycocotools.mask as mask_util
 
-from pointrend_ext.data.findings import Cause, Findings, Kind
+from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
@@ -175,7 +175,7 @@ def _with_mask(
 
 
 def _among(known: Mapping[Any, Any], source: str) -> _Rule:
-    examples = ", ".join(map(repr, [*known][:5])) + (", ..." if len(known) > 5 else "")
+    examples = first_of([*map(repr, known)], 5)
     words = (
         f"among the {len(known)} of {source!r} ({examples}), for which the predictions have to be "
         "made, with its own ids"

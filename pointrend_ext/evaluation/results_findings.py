@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-from pointrend_ext.data.box_layout import are_runs_row_major, likely_layout
+from pointrend_ext.data.box_layout import likely_mistake
 from pointrend_ext.data.findings import Cause, Findings, Kind
 
 __all__ = ["Limit", "find_oddities", "find_uncounted", "find_unfindable", "place_of"]
@@ -25,10 +25,6 @@ _AS_CORNERS = "; all boxes fit as corners x0, y0, x1, y1: write x0, y0, x1 - x0,
 _SHARES = Cause(
     Kind.NOTED, "predictions whose box has no number above 1 (shares of the image?): write pixels"
 )
-_ROW_MAJOR = Cause(
-    Kind.NOTED, "predictions whose masks fit their boxes if run lengths go along rows: COCO's go "
-    "down the columns"
-)  # fmt: skip
 _BEYOND_BOX = Cause(
     Kind.NOTED,
     "predictions whose mask reaches beyond their box by more than 2 pixels and 10 % of its side",
@@ -122,11 +118,10 @@ def find_oddities(
         if "bbox" in shapes and not is_empty.all():
             bounds = mask_util.toBbox(masks)[~is_empty]
             bounds[:, 2:] += bounds[:, :2]
-            if layout := likely_layout(boxes[~is_empty], bounds, sizes[~is_empty]):
-                text = f"predictions whose boxes look, by their masks, like {layout}"
+            shown = [mask for mask, no_pixel in zip(masks, is_empty, strict=True) if not no_pixel]
+            if mistake := likely_mistake(boxes[~is_empty], bounds, sizes[~is_empty], shown):
+                text = f"predictions whose boxes are not those of their masks: {mistake}"
                 _add(found, Cause(Kind.NOTED, text), everything, results)
-            elif are_runs_row_major(boxes, masks):
-                _add(found, _ROW_MAJOR, everything, results)
             else:
                 is_beyond = np.zeros(len(results), dtype=bool)
                 is_beyond[~is_empty] = _is_beyond(bounds, boxes[~is_empty])

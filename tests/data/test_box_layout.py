@@ -1,10 +1,12 @@
 """Layouts of boxes: each is told from the others, and doubt is None."""
 
+import re
+
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
-from pointrend_ext.data.box_layout import are_runs_row_major, likely_layout
+from pointrend_ext.data.box_layout import likely_layout, likely_mistake
 
 # Two masks by hand: x0, y0, x1, y1 in pictures of 120 x 200 (height x width) and 90 x 64.
 BOUNDS = np.array([[20, 30, 120, 70], [5, 40, 35, 85]])
@@ -18,7 +20,10 @@ HAND = {
     "centre x, centre y, width, height: write x -": [[70, 50, 100, 40], [20, 62.5, 30, 45]],
     "x, y, height, width: write x, y, width, height": [[20, 30, 40, 100], [5, 40, 45, 30]],
     "x0, x1, y0, y1: write": [[20, 120, 30, 70], [5, 35, 40, 85]],
-    "y, x, height, width (rows first): write": [[30, 20, 40, 100], [40, 5, 45, 30]],
+    "y, x, height, width (rows first), or x and y of the masks are exchanged: write x, y": [
+        [30, 20, 40, 100],
+        [40, 5, 45, 30],
+    ],
     "y0, x0, y1, x1 (corners, rows first): write": [[30, 20, 70, 120], [40, 5, 85, 35]],
     "y0, y1, x0, x1: write": [[30, 70, 20, 120], [40, 85, 5, 35]],
     "centre y, centre x, height, width (rows first): write": [
@@ -91,6 +96,10 @@ def scene(number=60, seed=0, sizes=((90, 160), (200, 110), (128, 128))):
     return (corners * sizes_hw[:, None, ::-1]).reshape(number, 4), sizes_hw
 
 
+def xyxy(boxes):
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
 def xywh(bounds):
     return np.concatenate([bounds[:, :2], bounds[:, 2:] - bounds[:, :2]], axis=1)
 
@@ -145,23 +154,61 @@ def test_many_objects_are_sampled_evenly():
     assert "corners" in likely_layout(bounds, bounds, sizes)
 
 
-def rles_of(order):
-    """Ten rectangles in 40 x 70 pictures, their runs down columns ("F") or along rows ("C")."""
+@pytest.mark.parametrize(
+    ("whole", "phrase"),
+    [
+        (1, "shares of the image, .* by the width of the image and y by its height$"),
+        (
+            100,
+            "per cent of the image, .* by the width of the image / 100 and y by its height / 100$",
+        ),
+        (1000, "thousandths of the image"),
+    ],
+)
+def test_masks_in_other_units(whole, phrase):
+    bounds, sizes = scene()
+    shares = bounds / np.tile(sizes[:, ::-1], 2) * whole
+    polygons = [[[0] * 6]] * len(bounds)
+    assert re.match(
+        f"the masks look like {phrase}", likely_mistake(xywh(bounds), shares, sizes, polygons)
+    )
+    assert likely_mistake(xywh(bounds), bounds, sizes, polygons) is None
+    both = xywh(shares)  # equal, so that neither contradicts the other
+    assert likely_mistake(both, shares, sizes, polygons) is None
+
+
+def rles_of(change):
+    """Ten rectangles in 40 x 70 pictures: boxes, bounds of the masks that runs give, and runs."""
     boxes, rles = [], []
     for i in range(10):
         mask = np.zeros((40, 70), np.uint8)
         mask[3 + i : 12 + 2 * i, 2 * i : 30 + i] = 1
         boxes.append([2 * i, 3 + i, 30 - i, 9 + i])
-        runs = mask.reshape(-1, order=order).reshape(mask.shape, order="F")
-        rles.append(mask_util.encode(np.asfortranarray(runs)))
-    return boxes, rles
+        rles.append(mask_util.encode(np.asfortranarray(change(mask))))
+    return np.array(boxes), xyxy(mask_util.toBbox(rles)), np.full((10, 2), (40, 70)), rles
 
 
-def test_runs_along_rows():
-    assert are_runs_row_major(*rles_of("C"))
-    assert not are_runs_row_major(*rles_of("F"))
-    assert not are_runs_row_major([], [])
-    boxes, rles = rles_of("C")
+def along_rows(mask):
+    return mask.reshape(-1).reshape(mask.shape, order="F")
+
+
+@pytest.mark.parametrize(
+    ("change", "phrase"),
+    [
+        (along_rows, "the run lengths seem to go along the rows; COCO's go down the columns"),
+        (lambda mask: 1 - mask, "the run lengths seem to be those of the background"),
+    ],
+)
+def test_mistaken_runs(change, phrase):
+    boxes, bounds, sizes, rles = rles_of(change)
+    assert likely_mistake(boxes, bounds, sizes, rles).startswith(phrase)
     empty = mask_util.encode(np.zeros((40, 70), np.uint8, order="F"))
-    assert are_runs_row_major([*boxes, [0, 0, 1, 1]], [*rles, empty])  # a mask without a pixel
-    assert not are_runs_row_major([[0, 0, 9, 9]] * 10, rles)
+    full = mask_util.encode(np.ones((40, 70), np.uint8, order="F"))
+    assert likely_mistake(boxes, bounds, sizes, [empty, *rles[1:9], full]).startswith(phrase)
+    assert likely_mistake(boxes, bounds, sizes, [empty] * 5 + [full] * 5) is None
+    assert likely_mistake(boxes, bounds, sizes, [[[0] * 6]] * 5 + rles[5:]) is None  # too few
+    assert likely_mistake(boxes * 0 + 9, bounds, sizes, rles) is None
+
+
+def test_right_runs():
+    assert likely_mistake(*rles_of(lambda mask: mask)) is None

@@ -84,12 +84,9 @@ def test_every_path_that_is_needed(cfg, tmp_path, keys, in_test, missing):
     ("content", "message"),
     [
         (b'{"images": [\n{"id": 1,}]}', r"valid JSON: .*: line 2 column \d+ .* has 25 bytes"),
-        (b"", "valid JSON: Expecting value: line 1 column 1 .* has 0 bytes"),
-        (b"<html>not found</html>", "valid JSON: Expecting value: line 1"),
         (b"PK\x03\x04\xff\xfe", r"not valid JSON: 'utf-8' codec .*archive, unpack"),
         (b"[1, 2]", "not in COCO's format.*but holds list"),
         (b'{"shapes": [], "version": 1}', r"not in COCO's format.*\['shapes', 'version'\]"),
-        (b'{"images": {}, "categories": []}', "list of image entries is not a list of dicts"),
         (b'{"images": [], "categories": []}', "has no image entry"),
     ],
 )
@@ -105,9 +102,6 @@ def test_annotation_file_that_is_not_coco_json(cfg, coco, content, message):
     [
         (annotation(category_id=7), r"has category_id 7.*ids of 'categories' \(1, 2\)"),
         (annotation(bbox=[]), r"has bbox \[\], not 4 numbers"),
-        (annotation(bbox=[1, 2, 3, 4, 5]), "has .* not 4 numbers"),
-        (annotation(segmentation="x"), "has a segmentation 'x' that is neither"),
-        (annotation(ignore=1), "has 'ignore' set"),
         *((without(annotation(), key), f"no '{key}'") for key in ("image_id", "category_id")),
     ],
 )
@@ -148,6 +142,7 @@ def test_audit_counts_what_the_loader_drops(coco):
         causes.BAD_POLYGON: 3,
         causes.UNKNOWN_IMAGE: 1,
         causes.CROWD: 1,
+        causes.TWICE: 1,  # the third is the first
     }
     assert summarize_coco_file(str(data.json_file)) is audit  # read once
 

@@ -97,15 +97,15 @@ def test_another_registered_function_is_called(coco):
 def test_nothing_parsed_is_kept_after_loading(cfg, coco):
     train, test = coco(), coco()
     cfg.DATASETS.TRAIN = (train.name,)
-    check_datasets(cfg, [train.name, test.name], keep=[train.name])
+    check_datasets(cfg, [train.name, test.name])
     files = [str(data.json_file) for data in (train, test)]
-    assert [file in coco_file._alive for file in files] == [True, False]
+    assert [file in coco_file._alive for file in files] == [True, True]
     build_train_loader(cfg)
     assert not any(file in coco_file._alive or file in coco_file._kept for file in files)
 
 
 def test_a_file_that_changed_is_parsed_again(cfg, coco):
     data = coco()
-    check_datasets(cfg, [data.name], keep=[data.name])
+    check_datasets(cfg, [data.name])
     data.json_file.write_text(json.dumps({**data.content, "annotations": []}))
     assert [record["annotations"] for record in load_registered(data.name)] == [[], []]

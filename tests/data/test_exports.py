@@ -19,8 +19,8 @@ from tests.data.exports.scene import SHAPES, shapes
 from tests.data.exports.table import HERE, MANIFEST, NOTES
 
 REFUSED = {
-    "datumaro_masks": "7 of 7 (100.0%) kept: crowd regions",
-    "globox": "7 of 7 (100.0%) kept: objects without a mask",
+    "datumaro_masks": "7 of 7 (100.0%) noted: crowd regions",
+    "globox": "7 of 7 (100.0%) noted: objects without a mask",
     "pylabel": "annotation id 6 occurs more than once",
 }
 EVERY_READ = pytest.mark.parametrize("name", [n for n in MANIFEST if n not in REFUSED])
@@ -61,10 +61,10 @@ def test_masks_and_classes_are_those_of_pycocotools(name):
     [
         (
             "supervision",
-            ["3 of 7 (42.9%) kept: crowd regions", "1 of 7 (14.3%) kept: objects without"],
+            ["3 of 7 (42.9%) noted: crowd regions", "1 of 7 (14.3%) noted: objects without"],
         ),
         ("labelme", ["3 of 7 (42.9%) left out: polygons of fewer than 3 points"]),
-        ("fiftyone_detections", ["1 of 7 (14.3%) kept: masks with a polygon inside another one"]),
+        ("fiftyone_detections", ["1 of 7 (14.3%) noted: masks with a polygon inside another one"]),
         ("imantics", ["polygon inside another one", "1 of 7 (14.3%) left out: objects whose box"]),
         ("datumaro_polygons", []),
         ("label_studio_polygons", []),

@@ -26,13 +26,6 @@ def test_lines_state_number_share_fate_and_first_place():
     ]
 
 
-def test_numbers_are_told_apart_by_what_happened():
-    both = found(bad=2, crowd=4, flat=7)
-    assert both.number(Kind.LEFT_OUT) == 6
-    assert both.number(Kind.CHANGED) == 7
-    assert both.number(Kind.NOTED) == 0
-
-
 def test_expected_causes_become_a_warning_at_five_per_cent(caplog):
     caplog.set_level(logging.INFO)
     logger = logging.getLogger("findings")
@@ -43,6 +36,14 @@ def test_expected_causes_become_a_warning_at_five_per_cent(caplog):
     caplog.clear()
     found().log(logger, "Data set 'mine'")
     assert not caplog.records
+
+
+def test_what_was_said_is_not_said_again():
+    whole = found(bad=2, crowd=4)
+    assert whole.without({CROWD}).unsaid().counts == {NO_AREA: 2}
+    assert whole.unsaid().counts == {CROWD: 4}
+    assert whole.unsaid().counts == {}
+    assert whole.counts == {NO_AREA: 2, CROWD: 4}
 
 
 def test_rows_survive_json():

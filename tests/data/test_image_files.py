@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from PIL import Image
 
-from pointrend_ext.data import build_mapper, build_train_loader, check_images, image_files
+from pointrend_ext.data import build_mapper, build_train_loader, check_images, image_files, threads
 from pointrend_ext.data.coco_dataset import listed_images
 from pointrend_ext.data.image_files import ImageEntry, check_image_files
 from pointrend_ext.data.pixels import ImageRules
@@ -168,8 +168,8 @@ def test_what_is_only_noted(tmp_path, caplog):
         caplog.clear()
         with caplog.at_level(logging.INFO):
             check([*found, ImageEntry("s3://bucket/c.png", (6, 8))])
-        assert "1 of 3 (33.3%) kept: files of several pictures" in caplog.text
-        assert "1 of 3 (33.3%) kept: files on another machine" in caplog.text
+        assert "1 of 3 (33.3%) noted: files of several pictures" in caplog.text
+        assert "1 of 3 (33.3%) noted: files on another machine" in caplog.text
         assert "a.gif" in caplog.text
         assert "s3://bucket/c.png" in caplog.text
 
@@ -183,8 +183,8 @@ def test_wide_samples_are_looked_at(tmp_path, caplog):
 
 
 def test_a_bar_appears_where_it_takes_long(entries, monkeypatch, capsys):
-    monkeypatch.setattr(image_files, "_SECONDS_WITHOUT_BAR", 0.05)
-    monkeypatch.setattr(image_files, "_CHUNK", 1)
+    monkeypatch.setattr(threads, "_SECONDS_WITHOUT_BAR", 0.05)
+    monkeypatch.setattr(image_files, "in_threads", lambda *args: threads.in_threads(*args, chunk=1))
     read = image_files.read_header
     monkeypatch.setattr(image_files, "read_header", lambda f: time.sleep(0.2) or read(f))
     check(entries)

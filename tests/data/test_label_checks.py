@@ -210,7 +210,7 @@ def test_an_ignored_value_that_is_a_class(maps, cfg, caplog):
         (
             [np.stack([OTHER] * 3, -1), OTHER],
             {},
-            r"1 of 2 \(50\.0%\) kept: .* three equal channels",
+            r"1 of 2 \(50\.0%\) noted: .* three equal channels",
         ),
         (
             [numbers([1, 1, 2])],

@@ -100,13 +100,13 @@ def test_polygon_with_two_points(cfg, coco, caplog):
     assert items[2]["instances"].gt_masks.tensor.sum() == 400
     (line,) = (m for m in caplog.messages if data.name in m)
     assert "2 of 3 (66.7%) left out: polygons of fewer than 3 points" in line
-    assert "1 of 3 (33.3%) kept: objects without a mask" in line
+    assert "1 of 3 (33.3%) noted: objects without a mask" in line
 
 
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        ("missing", ValueError, r"No such file.*1\.jpg"),
+        ("missing", FileNotFoundError, r"1\.jpg' does not exist\. Copy it"),
         ("truncated", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("truncated for a worker", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("empty", ValueError, r"Image '.*1\.jpg' is .*\(0 bytes\)"),
@@ -152,7 +152,7 @@ def test_workers_count_into_the_same_counter(cfg, coco):
         (
             [annotation(iscrowd=1)],
             (),
-            r"has 1 annotations and no object .*: 1 of 1 .*kept: crowd",
+            r"has 1 annotations and no object .*: 1 of 1 .*noted: crowd",
         ),
         ([BOXED], (), r"no object .* masks with MODEL\.MASK_ON True: .* objects without a mask"),
         (

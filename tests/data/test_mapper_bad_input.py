@@ -26,12 +26,7 @@ def run(cfg, record, *annotations):
     ("changes", "cause"),
     [
         ({"bbox": [70, 5, 20, 20]}, causes.BOX_OUTSIDE),
-        ({"bbox": [10, -30, 20, 20]}, causes.BOX_OUTSIDE),
-        ({"bbox": [10, 40, 20, 20]}, causes.BOX_OUTSIDE),
-        ({"bbox": [10, 5, 0, 20]}, causes.BAD_BOX),
-        ({"bbox": [30, 25, -20, -20]}, causes.BAD_BOX),
         ({"bbox": [10, 5, NAN, 20]}, causes.BAD_BOX),
-        ({"bbox": [10, 5, float("inf"), 20]}, causes.BAD_BOX),
         ({"bbox": [0.2, 0.1, 0.3, 0.5]}, causes.SHARES),
         ({"bbox": None, "segmentation": None}, causes.NOWHERE),
         ({"segmentation": []}, causes.NO_MASK),
@@ -90,14 +85,9 @@ def test_an_image_without_any_target(cfg, record, annotations):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (target(segmentation="abc"), "has a segmentation 'abc' that is neither a list of polyg"),
+        # What else there is: coco/test_annotation.py.
         (target(segmentation=[[NAN] * 6]), "has a segmentation with nan where a finite number"),
-        (target(segmentation=[[1, 2, "3", 4, 5, 6]]), "has a segmentation with '3' where"),
-        (target(segmentation=[[0, 0, 130, 0, 9, 9]]), "has a mask from x 0 to 130 .* further out"),
-        (target(iscrowd=2), "has iscrowd 2, which is 0 or 1"),
-        (target(segmentation={"size": [60, 40], "counts": [2400]}), r"\(60, 40\), the image \(40"),
-        (target(bbox=[10, 5, 20]), "not 4 numbers"),
-        (target(bbox=[10, 5, 20, 20, 0]), "not 4 numbers"),
+        (target(iscrowd=2), "has iscrowd 2: write 0"),
         (target(bbox=["a", 5, 20, 1]), r"has bbox \['a', 5, 20, 1\], not 4"),
         (without(target(), "bbox_mode"), "has no 'bbox_mode'"),
         (target(bbox_mode=BoxMode.XYWHA_ABS), "which is neither XYXY_ABS nor XYWH_ABS"),

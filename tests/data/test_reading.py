@@ -68,3 +68,14 @@ def test_channel_order(tmp_path):
     Image.new("RGB", (2, 2), (1, 2, 3)).save(tmp_path / "c.png")
     assert read_image(str(tmp_path / "c.png"), "RGB")[0, 0].tolist() == [1, 2, 3]
     assert read_image(str(tmp_path / "c.png"), "BGR")[0, 0].tolist() == [3, 2, 1]
+
+
+def test_parents_of_linked_folders_are_those_of_the_system(tmp_path):
+    """``link/..`` is the folder above the target, for the check and for the reader alike."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    (tmp_path / "a" / "text.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"text\.png' is truncated .* \(8 bytes\)"):
+        read_image(str(tmp_path / "link" / ".." / "text.png"), "RGB")
+    with pytest.raises(FileNotFoundError, match=r"Image '.*x\.png' does not exist\. Copy it"):
+        read_image(str(tmp_path / "x.png"), "RGB")

@@ -56,7 +56,7 @@ def test_an_object_without_a_mask_counts_for_boxes_alone(instances, write_json, 
     content["annotations"][0]["segmentation"] = empty
     truth = CocoTruth.load(write_json(content))
     (line,) = (line for line in truth.findings.lines() if "without a mask" in line)
-    assert "1 of 3 (33.3%) kept: objects without a mask" in line
+    assert "1 of 3 (33.3%) noted: objects without a mask" in line
     assert "first: annotation 1 of image 1" in line
     for number in (0, 1):  # with a prediction there, and without
         for task in ("segm", "boundary"):

@@ -100,7 +100,7 @@ def test_the_key_reaches_the_evaluator(data_set, crowded, tmp_path, caplog, numb
     for task in ("bbox", "segm", "boundary"):
         assert results[task]["AP-many"] == pytest.approx(expected)
         assert results[task]["AP-few"] == pytest.approx(100)
-    told = r"30 of 150 \(20.0%\) kept: objects .* beyond the 100 of an image and class.*1 image"
+    told = r"30 of 150 \(20.0%\) noted: objects .* beyond the 100 of an image and class.*1 image"
     assert bool(re.search(told, caplog.text)) == (number <= 100)
     told = r"30 of 150 \(20.0%\) left out: predictions beyond the 100 .*DETECTIONS_PER_IMAGE raises"
     assert bool(re.search(told, caplog.text)) == (number <= 100)
@@ -137,7 +137,7 @@ def test_offline(crowded, write_json, call_tool, capsys, tmp_path):
         assert more.models[0].scores[task]["AP"].value == pytest.approx(100)
     beyond = "beyond the 100 of an image and class that count, in 1 image (--max-detections"
     objects, predictions = (n for n in usual.notices if beyond in n)
-    assert objects.startswith(f"Annotations {str(paths[0])!r}: 30 of 150 (20.0%) kept: objects ")
+    assert objects.startswith(f"Annotations {str(paths[0])!r}: 30 of 150 (20.0%) noted: objects ")
     assert predictions.startswith("Predictions of 'm': 30 of 150 (20.0%) left out: predictions ")
     assert predictions.endswith("first: image 1")
     assert [n for n in more.notices if "beyond" in n] == []

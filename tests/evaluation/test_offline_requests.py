@@ -159,7 +159,9 @@ def test_classes_of_one_name_have_rows_of_their_own(evaluate, truth, instances, 
 def test_notices_are_kept_and_shown(evaluate, found, tmp_path):
     evaluation = evaluate([*found, found[0]])
     (notice,) = evaluation.notices
-    assert notice.startswith("Predictions of 'a': 1 of 3 (33.3%) kept: predictions equal to an ear")
+    assert notice.startswith(
+        "Predictions of 'a': 1 of 3 (33.3%) noted: predictions equal to an ear"
+    )
     path = tmp_path / "e.json"
     write_evaluation(evaluation, path)
     assert read_evaluation(path) == evaluation

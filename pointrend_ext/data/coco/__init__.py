@@ -6,7 +6,7 @@ from pointrend_ext.data.coco.file import (
     CocoFile,
     CocoSummary,
     read_coco_file,
-    release_coco_file,
+    release_coco_files,
     summarize_coco_file,
 )
 from pointrend_ext.data.coco.masks import fill_areas
@@ -21,7 +21,7 @@ __all__ = [
     "in_order",
     "picture_path",
     "read_coco_file",
-    "release_coco_file",
+    "release_coco_files",
     "summarize_coco_file",
     "to_records",
 ]

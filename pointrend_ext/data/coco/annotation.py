@@ -1,13 +1,14 @@
 """The one check that every instance annotation passes, from a file or from a function."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.masks import NUMBERS, Bounds, check_mask, is_finite
 from pointrend_ext.data.findings import Cause
 
-__all__ = ["check_annotation", "check_area", "crowd_flag"]
+__all__ = ["check_annotation", "check_area", "crowd_flag", "listed_twice"]
 
 _BEYOND_PX = 1.0  # COCO's own boxes reach fractions of a pixel beyond the image
 _UNLIKE_PX, _UNLIKE_SHARE = 2.0, 0.1
@@ -85,6 +86,25 @@ def check_area(annotation: dict[str, Any], found: Callable[[Cause], None]) -> No
         found(causes.ODD_AREA)
 
 
+def listed_twice(annotations: Sequence[dict[str, Any]]) -> Iterator[int]:
+    """Yield the positions of checked objects that are equal to an earlier one but for ids."""
+    # Of a million objects, hashes take little memory, and hardly any two are equal.
+    hashes = [hash((a.get("image_id"), a.get("category_id"), *a["bbox"])) for a in annotations]
+    seen: dict[int, list[Any]] = {}
+    if len({*hashes}) < len(hashes):
+        repeated = {value for value, count in Counter(hashes).items() if count > 1}
+        for position, value in enumerate(hashes):
+            if value in repeated:
+                own = annotations[position]
+                if own.get("iscrowd"):
+                    continue
+                entry = [own.get("image_id"), own.get("category_id"), own["bbox"]]
+                entry.append(own.get("segmentation") or None)
+                if entry in seen.setdefault(value, []):
+                    yield position
+                seen[value].append(entry)
+
+
 def crowd_flag(value: Any, found: Callable[[Cause], None]) -> int:
     """Return a value of ``iscrowd`` as 0 or 1.
 
@@ -95,14 +115,16 @@ def crowd_flag(value: Any, found: Callable[[Cause], None]) -> int:
         return value
     key = value.strip().lower() if isinstance(value, str) else value
     if isinstance(key, (list, dict)) or key not in _FLAGS:
-        raise ValueError(f"has iscrowd {value!r}, which is 0 or 1")
+        raise ValueError(f"has iscrowd {value!r}: write 0 for an object, 1 for a crowd region")
     found(causes.CROWD_FLAG)
     return _FLAGS[key]
 
 
 def _box_bounds(box: Any, corners: bool) -> Bounds:
     if box.__class__ is not list or len(box) != 4 or not NUMBERS.issuperset(map(type, box)):
-        raise ValueError(f"has bbox {box!r:.100}, not {_BOX}")
+        raise ValueError(
+            f"has bbox {box!r:.100}, not {_BOX}: correct it; without one it gets that of its mask"
+        )
     x0, y0, x1, y1 = box
     return (x0, y0, x1, y1) if corners else (x0, y0, x0 + x1, y0 + y1)
 

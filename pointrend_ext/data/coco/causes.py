@@ -35,6 +35,11 @@ BEYOND = Cause(
 UNLIKE_MASK = Cause(
     Kind.NOTED, "objects whose box is not that of their mask (2 pixels and 10 % of its side)", True
 )
+TWICE = Cause(
+    Kind.NOTED,
+    "objects listed twice, with image, class, box and mask of an earlier one: one of them cannot "
+    "be found, which lowers AP; take it out",
+)
 FLAT = Cause(Kind.CHANGED, "masks that are one flat list of numbers, read as one polygon")
 POINTS = Cause(Kind.CHANGED, "masks that are lists of points [x, y], read as polygons")
 NESTED = Cause(Kind.CHANGED, "masks with a pair of brackets too many, read as polygons")

@@ -16,25 +16,19 @@ def check_lists(content: Any) -> None:
         found = sorted(content)[:8] if isinstance(content, dict) else type(content).__name__
         raise ValueError(
             "it is JSON, but not in COCO's format, which needs a dict with 'images', 'annotations' "
-            f"and 'categories', but holds {found}"
+            f"and 'categories', but holds {found}: convert it"
         )
-    for key, what in (
-        ("images", "image"),
-        ("categories", "category"),
-        ("annotations", "annotation"),
-    ):
+    kinds = {"images": "image", "categories": "category", "annotations": "annotation"}
+    for key, what in kinds.items():
         entries = content.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"its list of {what} entries is not a list of dicts")
+            raise ValueError(f"its list of {what} entries is not a list of dicts: correct it")
         if not entries and what != "annotation":
-            raise ValueError(f"it has no {what} entry")
+            raise ValueError(f"it has no {what} entry: add them, or use another file")
 
 
 def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, tuple[int, int]]:
-    """Check images and write their sizes as whole numbers.
-
-    Returns:
-        (H, W) by image id.
+    """Write sizes as whole numbers, and return (H, W) by image id.
 
     Raises:
         ValueError: an id or a size is absent, of a wrong kind, or repeated.
@@ -48,14 +42,14 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
             image["height"], image["width"] = height, width
             findings.add(causes.SIZE_AS_FLOAT, f"image {image_id!r}")
         sizes[image_id] = height, width
-    if len(sizes) < len(images):
-        raise ValueError(
-            f"the image id {repeated(i['id'] for i in images)!r} occurs more than once"
-        )
+    _check_repeated("image", images)
     names = [name for image in images if (name := image.get("file_name")) is not None]
     if not all(isinstance(name, str) for name in names):
         wrong = next(i for i in images if not isinstance(i.get("file_name", ""), str))
-        raise ValueError(f"image {wrong['id']!r} has file_name {wrong['file_name']!r}, not a text")
+        raise ValueError(
+            f"image {wrong['id']!r} has file_name {wrong['file_name']!r}, not a "
+            "text: put it in quotes"
+        )
     if len({*names}) < len(names):
         name = repeated(names)
         number = sum(count - 1 for count in Counter(names).values() if count > 1)
@@ -64,10 +58,7 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
 
 
 def check_categories(categories: list[dict[str, Any]], findings: Findings) -> dict[Any, str]:
-    """Check categories.
-
-    Returns:
-        Names by category id, in ascending order of the ids; no name occurs twice.
+    """Return names by category id, in ascending order of the ids; no name occurs twice.
 
     Raises:
         ValueError: an id or a name is absent, of a wrong kind, or an id repeated.
@@ -82,10 +73,9 @@ def check_categories(categories: list[dict[str, Any]], findings: Findings) -> di
             raise ValueError(
                 f"category {category_id!r} has "
                 + ("no 'name'" if "name" not in category else f"name {name!r}, not a text")
+                + ": give it one"
             )
-    ids = [category["id"] for category in categories]
-    if len({*ids}) < len(ids):
-        raise ValueError(f"the category id {repeated(ids)!r} occurs more than once")
+    _check_repeated("category", categories)
     counts = Counter(category["name"] for category in categories)
     for category in categories:
         if counts[category["name"]] > 1:
@@ -108,23 +98,35 @@ def repeated(values: Iterable[Any]) -> Any:
     return next(value for value, count in Counter(values).items() if count > 1)
 
 
+def _check_repeated(what: str, entries: list[dict[str, Any]]) -> None:
+    ids = [entry["id"] for entry in entries]
+    if len({*ids}) < len(ids):
+        raise ValueError(
+            f"the {what} id {repeated(ids)!r} occurs more than once: give each its own, also "
+            "in the annotations"
+        )
+
+
 def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
     if "id" not in entry:
-        raise ValueError(f"{what} number {number} has no 'id'")
+        raise ValueError(f"{what} number {number} has no 'id': add it")
     value = entry["id"]
     if isinstance(value, float) and value.is_integer():
         value = entry["id"] = int(value)
     if value.__class__ is not int and value.__class__ is not str:
-        raise ValueError(f"{what} number {number} has id {value!r:.60}, not a whole number or text")
+        raise ValueError(
+            f"{what} number {number} has id {value!r:.60}, not a whole number or text: give it one"
+        )
     return value
 
 
 def _whole(image: dict[str, Any], key: str) -> int:
     if key not in image:
-        raise ValueError(f"image {image['id']!r} has no {key!r}")
+        raise ValueError(f"image {image['id']!r} has no {key!r}: add it")
     value = image[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value % 1 or value < 1:
         raise ValueError(
-            f"image {image['id']!r} has {key} {value!r:.60}, not a whole number above 0"
+            f"image {image['id']!r} has {key} {value!r:.60}, not a whole number above 0: "
+            "write that of the picture in pixels"
         )
     return int(value)

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,17 +15,17 @@ from pointrend_ext.data.check_cache import (
     versions_key,
 )
 from pointrend_ext.data.coco import causes
-from pointrend_ext.data.coco.annotation import check_annotation, check_area
+from pointrend_ext.data.coco.annotation import check_annotation, check_area, listed_twice
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
 from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
-from pointrend_ext.data.findings import Cause, Findings
+from pointrend_ext.data.findings import Cause, Findings, first_of
 
 __all__ = [
     "CocoFile",
     "CocoSummary",
     "read_coco_file",
-    "release_coco_file",
+    "release_coco_files",
     "summarize_coco_file",
     "without_garbage_collection",
 ]
@@ -92,11 +92,8 @@ _kept: dict[str, CocoFile] = {}
 def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     """Return the content of an annotation file in COCO's (or LVIS's) instance format.
 
-    It is parsed once as long as somebody holds it, and the file does not change.
-
-    Args:
-        path: a local file.
-        keep: hold it until ``release_coco_file``, for those who will ask next.
+    It is parsed once as long as somebody holds it, and the file does not change. With ``keep`` it
+    is held until ``release_coco_files``, for those who will ask next.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -108,8 +105,10 @@ def read_coco_file(path: str, *, keep: bool = False) -> CocoFile:
     if file is None or file.summary.version != version:
         with without_garbage_collection():
             file = _read(path, version)
-        _alive[path] = file
-        _summaries[path] = file.summary
+        known = _summaries.get(path)
+        if known is not None and known.version == version:  # read again, not to be said again
+            file.summary.findings.said.update(known.findings.said)
+        _alive[path], _summaries[path] = file, file.summary
     if keep:
         _kept[path] = file
     return file
@@ -123,9 +122,10 @@ def summarize_coco_file(path: str, *, keep: bool = False) -> CocoSummary:
     return summary
 
 
-def release_coco_file(path: str) -> None:
-    """Hold the content of a file no longer than others do."""
-    _kept.pop(path, None)
+def release_coco_files(paths: Iterable[str]) -> None:
+    """Hold the content of files no longer than others do."""
+    for path in paths:
+        _kept.pop(path, None)
 
 
 @contextlib.contextmanager
@@ -186,10 +186,14 @@ class _Checker:
                 annotation["id"] = f"number {number}"
                 self.findings.add(causes.NO_ID, f"annotation number {number}")
             elif isinstance(own, (list, dict)):
-                raise ValueError(f"annotation number {number} has id {own!r:.60}")
+                raise ValueError(
+                    f"annotation number {number} has id {own!r:.60}: give it a number or a text"
+                )
         ids = [annotation["id"] for annotation in self.annotations]
         if not may_repeat and len({*ids}) < len(ids):
-            raise ValueError(f"the annotation id {repeated(ids)!r} occurs more than once")
+            raise ValueError(
+                f"the annotation id {repeated(ids)!r} occurs more than once: number them"
+            )
 
     def checked(self, version: list[Any]) -> list[dict[str, Any]]:
         """Return the annotations that are kept; of a file checked before, by the memory of it."""
@@ -205,13 +209,15 @@ class _Checker:
         others = [*self.findings.counts]
         kept, altered = self._check(range(number), self.findings.add)
         check_layout(self.suspects, self.sizes_hw, self.findings)
+        for position in listed_twice(kept):
+            self.findings.add(causes.TWICE, _place(kept[position]))
         if key:
             rows = self.findings.without(others).to_rows()
             store_checked(key, {"findings": rows, "altered": altered})
         return kept
 
     def _check(
-        self, positions: "range | list[int]", add: Callable[[Cause, str], None]
+        self, positions: Sequence[int], add: Callable[[Cause, str], None]
     ) -> tuple[list[dict[str, Any]], list[int]]:
         """Check the annotations at some positions; return all that are kept, and what changed."""
         altered, left_out = [], set()
@@ -219,11 +225,14 @@ class _Checker:
         for position in positions:
             annotation = self.annotations[position]
             mask = annotation.get("segmentation")
-            is_kept = self._check_one(annotation, state.append)
+            try:
+                is_kept = self._check_one(annotation, state.append)
+            except (ValueError, TypeError) as error:  # TypeError: a list or dict as an id
+                raise ValueError(f"annotation {annotation['id']!r} {error}") from error
             if state or annotation.get("segmentation") is not mask:
                 altered.append(position)
             for cause in state:
-                add(cause, f"annotation {annotation['id']!r} of image {annotation['image_id']!r}")
+                add(cause, _place(annotation))
                 if cause in _SUSPICIOUS and mask:
                     self.suspects.append({**annotation, "segmentation": mask})
             state.clear()
@@ -234,49 +243,44 @@ class _Checker:
         return [a for i, a in enumerate(self.annotations) if i not in left_out], altered
 
     def _check_one(self, annotation: dict[str, Any], found: Callable[[Cause], None]) -> bool:
-        try:
-            for key in ("image_id", "category_id"):
-                if key not in annotation:
-                    raise ValueError(f"has no {key!r}")
-            size_hw = self.sizes_hw.get(annotation["image_id"])
-            if annotation["category_id"] not in self.class_names:
-                raise ValueError(self._unknown_category(annotation["category_id"]))
-            if size_hw is None:
-                found(self._unknown_image(annotation["image_id"]))
-                return False
-            if not check_annotation(annotation, size_hw, found):
-                return False
+        for key in ("image_id", "category_id"):
+            if key not in annotation:
+                raise ValueError(f"has no {key!r}: add that of its image or category")
+        image_id, category_id = annotation["image_id"], annotation["category_id"]
+        if category_id not in self.class_names:
+            known = first_of([*map(repr, self.class_names)], 8)
+            raise ValueError(
+                f"has category_id {category_id!r}, which is not among the ids of 'categories' "
+                f"({known}): "
+                + (
+                    "a number in quotes is a text and not that number: write both the same way"
+                    if _has_twin(category_id, self.class_names)
+                    else "correct it, or list that category"
+                )
+            )
+        size_hw = self.sizes_hw.get(image_id)
+        if size_hw is None:
+            is_twin = _has_twin(image_id, self.sizes_hw)
+            found(causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE)
+            return False
+        is_kept = check_annotation(annotation, size_hw, found)
+        if is_kept:
             check_area(annotation, found)
-        except (ValueError, TypeError) as error:
-            # TypeError: a list or dict as an id
-            raise ValueError(f"annotation {annotation['id']!r} {error}") from error
-        return True
-
-    def _unknown_category(self, category_id: Any) -> str:
-        known = ", ".join(map(repr, [*self.class_names][:8]))
-        more = ", ..." if len(self.class_names) > 8 else ""
-        hint = ""
-        if _twin(category_id, self.class_names) is not None:
-            hint = "; a number in quotes is a text and not that number: write both the same way"
-        return (
-            f"has category_id {category_id!r}, which is not among the ids of 'categories' "
-            f"({known}{more}){hint}"
-        )
-
-    def _unknown_image(self, image_id: Any) -> Cause:
-        is_twin = _twin(image_id, self.sizes_hw) is not None
-        return causes.IMAGE_ID_AS_TEXT if is_twin else causes.UNKNOWN_IMAGE
+        return is_kept
 
 
 _SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SHARES}
 
 
-def _twin(value: Any, known: dict[Any, Any]) -> Any:
-    """Return the known id that looks the same: 1 for "1", "1" for 1."""
-    other = str(value)
-    if isinstance(value, str):
-        try:
-            other = int(value)  # type: ignore[assignment]
-        except ValueError:
-            return None
-    return other if other in known else None
+def _place(annotation: dict[str, Any]) -> str:
+    return f"annotation {annotation['id']!r} of image {annotation['image_id']!r}"
+
+
+def _has_twin(value: Any, known: dict[Any, Any]) -> bool:
+    """Tell whether an id is known that looks the same: 1 for "1", "1" for 1."""
+    if not isinstance(value, str):
+        return str(value) in known
+    try:
+        return int(value) in known
+    except ValueError:
+        return False

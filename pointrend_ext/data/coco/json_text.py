@@ -1,9 +1,8 @@
 """Reading an annotation file, with messages for the ways in which files are not JSON."""
 
 import json
-import os
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic_core import from_json
 
@@ -27,27 +26,19 @@ def read_json(path: str) -> Any:
         return from_json(data.removeprefix(_MARK), allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         cut = " It ends in the middle." if data.strip() and "EOF" in str(error) else ""
-    text = ""
+    constants: list[str] = []
     try:
         encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
         text = data.decode(encoding)
-        return json.loads(text, parse_constant=_no_number)
-    except _NotANumberError as error:
-        raise ValueError(_constant_message(path, text, str(error))) from None
+        content = json.loads(text, parse_constant=constants.append)
     except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
         raise ValueError(
-            f"Annotation file {path!r} is not valid JSON: {error}.{cut} It has "
-            f"{os.path.getsize(path)} bytes; if it is incomplete, write or download it again, "
-            "and if it is an archive, unpack it."
+            f"Annotation file {path!r} is not valid JSON: {error}.{cut} It has {len(data)} bytes; "
+            "if it is incomplete, write or download it again, and if it is an archive, unpack it."
         ) from error
-
-
-class _NotANumberError(ValueError):
-    pass
-
-
-def _no_number(constant: str) -> NoReturn:
-    raise _NotANumberError(constant)
+    if constants:
+        raise ValueError(_constant_message(path, text, constants[0]))
+    return content
 
 
 def _constant_message(path: str, text: str, constant: str) -> str:

@@ -24,12 +24,7 @@ Bounds = tuple[float, float, float, float]
 def check_mask(
     mask: Any, size_hw: tuple[int, int], found: Callable[[Cause], None]
 ) -> tuple[Any, Bounds | None]:
-    """Check one ``segmentation``.
-
-    Args:
-        mask: not empty; not changed.
-        size_hw: (H, W) of the image.
-        found: is told what is found.
+    """Check one ``segmentation`` that is not empty, of an image of (H, W); it is not changed.
 
     Returns:
         The mask as a list of polygons (lists of at least 6 finite numbers) or as compressed run
@@ -43,7 +38,10 @@ def check_mask(
         try:
             mask = compress_rle(mask, size_hw)
         except ValueError as error:
-            raise ValueError(f"has a mask that cannot be read: {error}") from error
+            raise ValueError(
+                f"has a mask that cannot be read: {error}; encode it "
+                "anew, such as with pycocotools.mask.encode, or leave it out"
+            ) from error
         bounds = mask_bounds(mask)
     else:
         clean = mask_bounds(mask)
@@ -108,7 +106,9 @@ def fill_areas(annotations: list[dict[str, Any]], sizes_hw: dict[Any, tuple[int,
 def _polygons(mask: Any, found: Callable[[Cause], None]) -> list[list[float]]:
     """Read what is not yet a list of lists of numbers, as far as it has one meaning."""
     if not isinstance(mask, list):
-        raise ValueError(f"has a segmentation {mask!r:.60} that is neither {_FORMS}")
+        raise ValueError(
+            f"has a segmentation {mask!r:.60} that is neither {_FORMS}: correct it, or leave it out"
+        )
     if not any(isinstance(part, list) for part in mask):
         found(causes.FLAT)
         mask = [mask]
@@ -128,7 +128,7 @@ def _polygons(mask: Any, found: Callable[[Cause], None]) -> list[list[float]]:
             wrong = next(x for x in part if not _is_number(x)) if isinstance(part, list) else part
             raise ValueError(
                 f"has a segmentation with {wrong!r:.60} where a finite number is due; it is "
-                f"neither {_FORMS}"
+                f"neither {_FORMS}: correct it, or leave the mask out"
             )
         if len(part) < 6 or len(part) % 2:
             found(causes.BAD_POLYGON)

@@ -7,7 +7,7 @@ from typing import Any
 from detectron2.structures import BoxMode
 
 from pointrend_ext.data.coco import causes
-from pointrend_ext.data.coco.annotation import check_annotation
+from pointrend_ext.data.coco.annotation import check_annotation, listed_twice
 from pointrend_ext.data.coco.entries import in_order
 from pointrend_ext.data.coco.file import CocoFile, without_garbage_collection
 from pointrend_ext.data.coco.layout import check_layout
@@ -27,7 +27,8 @@ def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
     without = next((image for image in file.images if not image.get("file_name")), None)
     if without is not None:
         raise ValueError(
-            f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name'."
+            f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name': "
+            "add it."
         )
     with without_garbage_collection():
         of_image = _annotations_by_image(file)
@@ -73,12 +74,10 @@ def picture_path(image_root: str, file_name: str) -> str:
 def check_records(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], Findings]:
     """Check the annotations of records that a function of somebody else's returned.
 
-    Args:
-        records: in Detectron2's format; not changed. Those without a size are passed over: the
-            mapper sees their picture, and checks them.
+    Records without a size are passed over: the mapper sees their picture, and checks them.
 
     Returns:
-        Records without the annotations that are left out, and what was found.
+        New records without the annotations that are left out, and what was found.
 
     Raises:
         ValueError: an annotation cannot be read for certain, or the boxes of many have another
@@ -91,7 +90,7 @@ def check_records(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
             checked.append(record)
             continue
         size_hw = sizes_hw[number] = record["height"], record["width"]
-        kept = []
+        kept, cleans = [], []
         for index, annotation in enumerate(record["annotations"]):
             place = f"annotation {index} of {record.get('file_name')!r}"
             found: list[Cause] = []
@@ -108,6 +107,10 @@ def check_records(records: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
                 suspects.append({**shown, "segmentation": _plain(annotation["segmentation"])})
             if clean is not None:
                 kept.append(annotation if not found else clean)
+                cleans.append(clean)
+        for position in listed_twice(cleans):
+            place = f"annotation {position} of {record.get('file_name')!r}"
+            findings.add(causes.TWICE, place)
         checked.append({**record, "annotations": kept})
     try:
         check_layout(suspects, sizes_hw, findings)
@@ -125,10 +128,12 @@ def check_record_annotation(
         ValueError: it cannot be read for certain: "has ...".
     """
     if "bbox_mode" not in annotation:
-        raise ValueError("has no 'bbox_mode', such as BoxMode.XYXY_ABS")
+        raise ValueError("has no 'bbox_mode', such as BoxMode.XYXY_ABS: add it")
     mode = annotation["bbox_mode"]
     if mode not in (BoxMode.XYXY_ABS, BoxMode.XYWH_ABS):
-        raise ValueError(f"has bbox_mode {mode!r}, which is neither XYXY_ABS nor XYWH_ABS")
+        raise ValueError(
+            f"has bbox_mode {mode!r}, which is neither XYXY_ABS nor XYWH_ABS: convert the boxes"
+        )
     clean = {**annotation, "bbox": _plain(annotation.get("bbox"))}
     if "segmentation" in clean:
         clean["segmentation"] = _plain(clean["segmentation"])

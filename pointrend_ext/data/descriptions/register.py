@@ -15,16 +15,13 @@ __all__ = ["register_description"]
 
 
 def register_description(path: str | os.PathLike[str]) -> list[str]:
-    """Register every split of a described data set; no data file is opened.
+    """Register every split as ``<name>_<split>``, and return these names; no data file is opened.
 
     Again with the same content it does nothing.
 
     Args:
         path: a description, or the name of one that this package ships, such as
             ``"datasets/camvid.yaml"``. A file that exists wins.
-
-    Returns:
-        The registered names, ``<name>_<split>``.
 
     Raises:
         FileNotFoundError: there is no such description.

@@ -9,9 +9,11 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pointrend_ext.data.descriptions.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
-from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.findings import first_of
+from pointrend_ext.data.label_encoding import check_label_size
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.threads import in_threads
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
 
@@ -23,19 +25,11 @@ def register_semantic_folder(
     image_dir: str | os.PathLike[str],
     label_dir: str | os.PathLike[str],
     classes: Sequence[str],
-    *,
-    values: Sequence[int] | None = None,
-    ignore_value: int | None = None,
-    image_suffix: str | None = None,
-    label_suffix: str | None = None,
-    colors: Sequence[Sequence[int]] | None = None,
-    ignore_color: Sequence[int] | None = None,
+    **options: Any,
 ) -> None:
     """Register a semantic data set; its folders are read when it is loaded.
 
     Again with the same arguments it does nothing.
-
-    Folders and suffixes are those of ``load_semantic_folder``.
 
     Args:
         name: name for ``DATASETS.TRAIN`` or ``DATASETS.TEST``.
@@ -43,32 +37,17 @@ def register_semantic_folder(
         label_dir: folder of the label maps.
         classes: names of the labels 0, 1, ... One name alone is the name of label 1, and 0 is the
             background.
-        values: the number in the files of each label; 0, 1, ... if left out, or 1, 2, ... where
-            ``ignore_value`` is 0.
-        ignore_value: the number in the files of pixels that do not count; 255 if left out, but for
-            ``values`` with a 255.
-        image_suffix: how the name of an image file ends.
-        label_suffix: how the name of a label map ends.
-        colors: (red, green, blue) in 0..255 per label, for pictures and for label maps in RGB.
-        ignore_color: the colour of pixels that do not count in label maps in RGB.
+        **options: ``values``, ``ignore_value``, ``image_suffix``, ``label_suffix``, ``colors`` and
+            ``ignore_color`` as in a description, see docs/datasets.md.
 
     Raises:
         ValueError: an argument is wrong, or the name is taken by something else.
     """
-    suffixes = {"image_suffix": image_suffix, "label_suffix": label_suffix}
-    stated = validate(
-        LabelValues,
-        {
-            "classes": list(classes),
-            "values": None if values is None else list(values),
-            "ignore_value": ignore_value,
-            "colors": None if colors is None else [list(color) for color in colors],
-            "ignore_color": None if ignore_color is None else list(ignore_color),
-            **suffixes,
-        },
-    )
+    given = {"classes": classes, **options}
+    stated = validate(LabelValues, {key: _listed(value) for key, value in given.items()})
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     encoding = stated.encoding()
+    suffixes = {"image_suffix": stated.image_suffix, "label_suffix": stated.label_suffix}
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
         "image_root": images,
@@ -80,17 +59,21 @@ def register_semantic_folder(
     }
     if stated.colors is not None:
         metadata["stuff_colors"] = stated.colors
+
+    def load() -> list[dict[str, Any]]:
+        # With their encoding: records are all that a mapper sees of the data set.
+        records = load_semantic_folder(images, labels, **suffixes)
+        return [{**record, "label_encoding": encoding} for record in records]
+
     if not is_registered(name, metadata):
-        DatasetCatalog.register(name, lambda: _load(images, labels, encoding, suffixes))
+        DatasetCatalog.register(name, load)
         MetadataCatalog.get(name).set(**metadata)
 
 
-def _load(
-    images: str, labels: str, encoding: LabelEncoding, suffixes: dict[str, str | None]
-) -> list[dict[str, Any]]:
-    """List the records, with their encoding: that is all that a mapper sees of the data set."""
-    records = load_semantic_folder(images, labels, **suffixes)
-    return [{**record, "label_encoding": encoding} for record in records]
+def _listed(value: Any) -> Any:
+    """Return tuples and other sequences as the lists that a file would have."""
+    is_sequence = isinstance(value, Sequence) and not isinstance(value, str)
+    return [_listed(part) for part in value] if is_sequence else value
 
 
 def load_semantic_folder(
@@ -104,9 +87,8 @@ def load_semantic_folder(
     Args:
         image_dir: folder of the images.
         label_dir: folder of the label maps; the same folder is allowed if the suffixes differ.
-        image_suffix: how the name of an image file ends, such as ``"_leftImg8bit.png"``; None for
-            the extension of any image format.
-        label_suffix: likewise for label maps; None for the extension of any lossless format.
+        image_suffix: such as ``"_leftImg8bit.png"``; None for that of any image format.
+        label_suffix: likewise; None for the extension of any lossless format.
 
     Returns:
         Records in Detectron2's format, sorted by ``image_id``: the path below ``image_dir`` without
@@ -128,7 +110,8 @@ def load_semantic_folder(
             f"{'; '.join(alone)}. A label map must be called like its image up to the ending. Add "
             "or remove files; where the names end differently, state image_suffix and label_suffix."
         )
-    return [_record(stem, images[stem], labels[stem]) for stem in sorted(images)]
+    files = [(stem, images[stem], labels[stem]) for stem in sorted(images)]
+    return list(in_threads(lambda names: _record(*names), files, f"{image_dir}: opening files"))
 
 
 def _files_by_stem(
@@ -172,18 +155,13 @@ def _alone(
 ) -> Iterator[str]:
     alone = sorted(ours[stem] for stem in ours.keys() - others.keys())
     if alone:
-        shown = ", ".join(repr(os.path.relpath(path, folder)) for path in alone[:3])
-        more = ", ..." if len(alone) > 3 else ""
-        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}{more}"
+        shown = first_of([repr(os.path.relpath(path, folder)) for path in alone])
+        yield f"{len(alone)} of {len(ours)} {what} in {folder!r} have no {other}: {shown}"
 
 
 def _record(stem: str, image: str, label: str) -> dict[str, Any]:
-    size_hw, label_hw = read_image_size(image), read_image_size(label)
-    if label_hw != size_hw:
-        raise ValueError(
-            f"Label map {label!r} has (height, width) {label_hw}, but its image {image!r} has "
-            f"{size_hw}. Make them the same size (labels by nearest neighbour)."
-        )
+    size_hw = read_image_size(image)
+    check_label_size(label, read_image_size(label), image, size_hw)
     return {
         "file_name": image,
         "sem_seg_file_name": label,

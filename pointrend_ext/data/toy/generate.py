@@ -76,10 +76,7 @@ def generate_toy_data(root: str | os.PathLike[str], **spec: int) -> Path:
 
     Args:
         root: Detectron2's data root; created when missing.
-        **spec: fields of ``ToySpec`` (``num_train=256, num_val=64, seed=0``).
-
-    Returns:
-        ``root/toy``.
+        **spec: fields of ``ToySpec``.
 
     Raises:
         ValueError: a value of ``spec`` is out of its range.

@@ -32,9 +32,6 @@ def register_toy_datasets(root: str | os.PathLike[str]) -> list[str]:
     A second call with the same root does nothing; another root replaces the first. No file is
     read before a data set is loaded, so this may come before ``ensure_toy_data``.
 
-    Args:
-        root: Detectron2's data root, the ``root`` of ``ensure_toy_data``.
-
     Returns:
         The registered names: ``toy_SPLIT`` (COCO instances), ``toy_sem_seg_SPLIT`` and
         ``toy_panoptic_SPLIT`` (instances and panoptic-FPN semantics in each record).

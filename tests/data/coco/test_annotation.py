@@ -120,10 +120,12 @@ def test_corners():
     [
         ([10, 5, 0, 20], causes.BAD_BOX),
         ([10, 5, 20, -1], causes.BAD_BOX),
+        ([30, 25, -20, -20], causes.BAD_BOX),
         ([float("nan"), 5, 20, 20], causes.BAD_BOX),
         ([10, 5, float("inf"), 20], causes.BAD_BOX),
         ([60, 5, 20, 20], causes.BOX_OUTSIDE),
         ([10, -20, 20, 20], causes.BOX_OUTSIDE),
+        ([10, 40, 20, 20], causes.BOX_OUTSIDE),
         ([0.2, 0.1, 0.8, 0.9], causes.SHARES),
     ],
 )
@@ -134,11 +136,12 @@ def test_boxes_that_are_left_out(box, cause):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"iscrowd": 2}, "has iscrowd 2, which is 0 or 1"),
+        ({"iscrowd": 2}, "has iscrowd 2: write 0 for an object, 1 for a crowd"),
         ({"iscrowd": "yes"}, "has iscrowd 'yes'"),
         ({"iscrowd": [0]}, r"has iscrowd \[0\]"),
         ({"ignore": 1}, "has 'ignore' set"),
         ({"bbox": [1, 2, 3]}, r"has bbox \[1, 2, 3\], not 4 numbers"),
+        ({"bbox": [10, 5, 20, 20, 0]}, "has bbox .*, not 4"),
         ({"bbox": "1 2 3 4"}, "has bbox '1 2 3 4', not 4"),
         ({"bbox": [1, 2, "3", 4]}, "has bbox .*, not 4"),
         ({"bbox": [1, 2, True, 4]}, "has bbox .*, not 4"),

@@ -103,6 +103,7 @@ def test_bad_names(names, message):
     ("content", "message"),
     [
         ({"images": [1], "categories": []}, "list of image entries is not a list of dicts"),
+        ({"images": {}, "categories": []}, "list of image entries is not a list of dicts"),
         ({"images": [image()], "categories": []}, "no category entry"),
         (
             {"images": [image()], "categories": [{}], "annotations": [None]},

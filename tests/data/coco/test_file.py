@@ -7,12 +7,13 @@ import pytest
 
 from pointrend_ext.data.coco import (
     causes,
+    check_records,
     read_coco_file,
-    release_coco_file,
+    release_coco_files,
     summarize_coco_file,
 )
 from pointrend_ext.data.coco import file as coco_file
-from tests.data.builders import annotation, square, without
+from tests.data.builders import annotation, square, target, without
 
 BOXES = [(3, 4, 20, 9), (30, 10, 12, 22), (8, 21, 40, 15), (1, 1, 6, 30), (22, 3, 9, 9)]
 
@@ -75,15 +76,63 @@ def test_few_or_unexplained_differences_are_noted(write):
     assert found.first == {causes.UNLIKE_MASK: "annotation 3 of image 1"}
 
 
-def test_run_lengths_along_the_rows(write):
-    entries = []
-    for x, y, w, h in BOXES:
-        runs = [y * 60 + x, *[w, 60 - w] * (h - 1), w]
-        runs.append(2400 - sum(runs))
-        mask = {"size": [40, 60], "counts": runs}
-        entries.append(annotation(bbox=[x, y, w, h], area=w * h, segmentation=mask))
-    with pytest.raises(ValueError, match="run lengths seem to go along the rows"):
+def test_masks_in_shares_beside_boxes_in_pixels(write):
+    entries = objects()
+    for entry in entries:
+        (polygon,) = entry["segmentation"]
+        entry["segmentation"] = [[v / (60, 40)[k % 2] for k, v in enumerate(polygon)]]
+    with pytest.raises(ValueError, match="the masks look like shares of the image, the boxes like"):
         read_coco_file(write(entries))
+
+
+@pytest.mark.parametrize("is_box", [True, False])
+def test_x_and_y_exchanged_in_either(write, is_box):
+    """Which of the two is wrong cannot be told: both are named."""
+    entries = objects([(x, y, w, h) for x, y, w, h in BOXES if x + w < 40])
+    for entry in entries:
+        (polygon,), (x, y, w, h) = entry["segmentation"], entry["bbox"]
+        if is_box:
+            entry["bbox"] = [y, x, h, w]
+        else:
+            entry["segmentation"] = [[polygon[k ^ 1] for k in range(len(polygon))]]
+    with pytest.raises(ValueError, match=r"boxes look like y, x, .*, or x and y of the masks are"):
+        read_coco_file(write(entries))
+
+
+@pytest.mark.parametrize(
+    ("runs_of", "message"),
+    [
+        (lambda x, y, w, h: [y * 60 + x, *[w, 60 - w] * (h - 1), w], "go along the rows"),
+        (lambda x, y, w, h: [0, x * 40 + y, *[h, 40 - h] * (w - 1), h], "be those of the backgr"),
+    ],
+)
+def test_run_lengths_of_another_order_or_of_the_background(write, runs_of, message):
+    entries = []
+    for box in BOXES:
+        runs = runs_of(*box)
+        mask = {"size": [40, 60], "counts": [*runs, 2400 - sum(runs)]}
+        entries.append(annotation(bbox=list(box), area=50, segmentation=mask))
+    with pytest.raises(ValueError, match=f"run lengths seem to {message}"):
+        read_coco_file(write(entries))
+
+
+def test_objects_listed_twice(write):
+    """Equal but for ids; another class, image, box or mask makes another object."""
+    others = [{"category_id": 2}, {"image_id": 2}, {"bbox": [10, 5, 20, 21]}]
+    others += [{"segmentation": [square(11, 5)]}, {"segmentation": None}]
+    entries = [annotation(**change) for change in [{}, *others, {}, *others[-1:], {}]]
+    entries += [annotation(iscrowd=1)] * 2  # does no harm
+    categories = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    found = summarize_coco_file(write(entries, categories=categories)).findings
+    assert found.counts[causes.TWICE] == 3
+    assert found.first[causes.TWICE] == "annotation 7 of image 1"
+    records = [
+        {"file_name": name, "height": 40, "width": 60, "annotations": [target(), target()][:number]}
+        for number, name in enumerate("abc")
+    ]
+    _, found = check_records(records)
+    assert found.counts == {causes.TWICE: 1}
+    assert found.first == {causes.TWICE: "annotation 1 of 'c'"}
 
 
 def test_ids_of_any_kind(write):
@@ -98,8 +147,11 @@ def test_ids_of_any_kind(write):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"category_id": "1"}, r"category_id '1', .* \(1\); a number in quotes is a text"),
-        ({"category_id": 5}, r"category_id 5, which is not among the ids of 'categories' \(1\)\."),
+        ({"category_id": "1"}, r"category_id '1', .* \(1\): a number in quotes is a text"),
+        (
+            {"category_id": 5},
+            r"category_id 5, which is not among the ids of 'categories' \(1\): cor",
+        ),
         ({"category_id": [1]}, "annotation 1 "),
         ({"image_id": {"a": 1}}, "annotation 1 "),
     ],
@@ -127,7 +179,7 @@ def test_one_content_for_all_and_none_when_nobody_holds_it(write):
     assert path not in coco_file._alive
     summarize_coco_file(path, keep=True)
     assert path in coco_file._alive
-    release_coco_file(path)
+    release_coco_files([path])
     assert path not in coco_file._alive
     write(objects()[:2])
     assert summarize_coco_file(path).num_annotations == 2
@@ -158,4 +210,4 @@ def test_the_second_check_of_a_large_file_is_the_first(write, monkeypatch, tmp_p
     assert second.annotations == expected
     assert second.summary.findings == found
     assert len(checked) == 4  # what needs no change is not looked at
-    assert len(found.counts) == 8
+    assert len(found.counts) == 9

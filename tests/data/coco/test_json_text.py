@@ -42,6 +42,7 @@ def test_a_lone_surrogate_is_left_to_the_standard_library(tmp_path):
         ('{"a": -Infinity}', "-Infinity at line 1 column"),
         (TEXT[:40], r"It ends in the middle\. It has 42 bytes"),
         ("", "Expecting value: line 1 column 1 .* has 0 bytes"),
+        ("<html>not found</html>", "Expecting value: line 1"),
         ('{"a": 1,}', "line 1 column .* has 9 bytes"),
         pytest.param("[" * 100_000, "recursion", id="deep"),
         ("\x1f\x8b\x08", "if it is an archive, unpack it"),
