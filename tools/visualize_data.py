@@ -38,8 +38,6 @@ def build_parser() -> argparse.ArgumentParser:
 def draw(args: argparse.Namespace) -> int:
     """Summarise, then draw; return 1 if problems were found."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # The summary says it.
-    logging.getLogger("pointrend_ext.data.loading").setLevel(logging.ERROR)
     cfg = load_cfg(args.config_file, [*args.opts, "SEED", args.seed, "DATALOADER.NUM_WORKERS", 0])
     register_datasets(cfg.DATASETS.TRAIN, cfg.DATASETS.DESCRIPTIONS, generate=True)
     fit_ignore_value(cfg, cfg.DATASETS.TRAIN)

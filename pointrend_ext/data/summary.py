@@ -91,6 +91,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     summary = DatasetSummary(name, len(records))
     audit = audit_dataset(name)
     if audit is not None:
+        audit.findings.unsaid()  # by a loader; the summary says it
         findings = audit.findings.without(causes.OF_SCORES)
         if not cfg.MODEL.MASK_ON:
             findings = findings.without(causes.OF_MASKS)

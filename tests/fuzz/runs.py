@@ -22,7 +22,7 @@ from pointrend_ext.engine.upgrade_config import leaves
 from tests.fuzz.base import ROOT
 
 Result = dict[str, Any]
-_FINDING = re.compile(r"left out|changed:|kept:|clipped|read as|taken as|not scored")
+_FINDING = re.compile(r"left out|changed:|noted:|clipped|read as|taken as|not scored")
 
 
 def start(config_file: str) -> tuple[Trainer, Result]:
