@@ -20,14 +20,15 @@ class CroppedMasks(BitMasks):
 
     Every method gives bit for bit what that of ``BitMasks`` gives. Selecting masks, also one of
     them many times as the proposals of an object do, copies none of their pixels. ``tensor`` is
-    there for code that needs whole masks; it draws all of them each time it is read.
+    there for code that needs whole masks: it draws all of them each time it is read, so that
+    writing into it changes no mask.
 
     Attributes:
         image_size: (H, W).
         bits: (B,) bool, the pixels of the bounding boxes, one box after the other, row by row; the
             first one belongs to no mask, and is False.
         windows: (N, 5) int64: x0, y0, x1, y1 of the bounding box, in pixels, and where in ``bits``
-            it begins; zeros of an empty mask.
+            it begins; without extent and at 0, 0 of an empty mask.
     """
 
     def __init__(self, tensor: Tensor | np.ndarray) -> None:
@@ -38,7 +39,7 @@ class CroppedMasks(BitMasks):
         masks = torch.as_tensor(tensor).bool()
         crops = [crop_mask(mask) for mask in masks.cpu().numpy()]
         cropped = CroppedMasks.from_crops(crops, masks.shape[1:]).to(masks.device)
-        self.__dict__.update(cropped.__dict__)
+        self.bits, self.windows, self.image_size = cropped.bits, cropped.windows, masks.shape[1:]
 
     @classmethod
     def from_crops(
@@ -120,8 +121,8 @@ class CroppedMasks(BitMasks):
         """Read pixels.
 
         Args:
-            columns, rows: integers, (N, ...) each; their further axes are broadcast to each other.
-                Beyond the image nothing is inside.
+            columns: (N, ...) integers; beyond the image nothing is inside.
+            rows: (N, ...) integers; further axes are broadcast to those of the columns.
 
         Returns:
             (N, ...) bool: the pixels of the N masks.
