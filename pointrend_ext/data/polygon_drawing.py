@@ -38,10 +38,8 @@ def draw_polygons(
 
 def _decode_crop(starts: np.ndarray, stops: np.ndarray, height: int) -> tuple[np.ndarray, int, int]:
     """Decode ascending runs inside, numbered down the columns of ``height`` pixels."""
-    filled = stops > starts
-    if not filled.any():
+    if not len(stops):
         return np.zeros((0, 0), dtype=bool), 0, 0
-    starts, stops = starts[filled], stops[filled]
     columns, tops = np.divmod(starts, height)
     last_columns, lasts = np.divmod(stops - 1, height)
     left, right = columns[0], last_columns[-1] + 1

@@ -31,6 +31,10 @@ class CroppedMasks(BitMasks):
             it begins; without extent and at 0, 0 of an empty mask.
     """
 
+    bits: Tensor
+    windows: Tensor
+    image_size: torch.Size
+
     def __init__(self, tensor: Tensor | np.ndarray) -> None:
         """Crop whole masks, (N, H, W).
 

@@ -102,6 +102,7 @@ def test_copies_and_moves(pair):
             assert_equal(made(masks), expected)
     assert_equal(ours.to("cpu"), theirs)
     assert_equal(ours.to(torch.float32), theirs)
+    assert ours.to(torch.float32).bits.dtype == torch.bool
     moved = ours.to(device="meta", non_blocking=True)
     assert moved.device == moved.windows.device == torch.device("meta")
     assert moved.bits.dtype == torch.bool
@@ -118,8 +119,8 @@ def test_a_worker_of_a_loader_hands_them_over(pair):
 def test_cat(pair):
     ours, theirs = pair
     last = torch.tensor([7, EMPTY, 0])
-    joined = CroppedMasks.cat([ours, ours[last], theirs[:2]])
-    assert_equal(joined, BitMasks.cat([theirs, theirs[last], theirs[:2]]))
+    joined = CroppedMasks.cat([ours, ours[last], theirs[4:6], theirs[:1]])
+    assert_equal(joined, BitMasks.cat([theirs, theirs[last], theirs[4:6], theirs[:1]]))
     assert torch.equal(BitMasks.cat([theirs, ours]).tensor, torch.cat([theirs.tensor] * 2))
     parts = [Instances(SIZE_HW, gt_masks=ours), Instances(SIZE_HW, gt_masks=ours[last])]
     assert_equal(Instances.cat(parts).gt_masks, BitMasks.cat([theirs, theirs[last]]))
