@@ -27,17 +27,10 @@ def draw_polygons(
         The pixels (h, w) bool of the bounding box, its top and its left edge; no pixels where
         nothing is drawn.
     """
-    if not polygons:
-        return np.zeros((0, 0), dtype=bool), 0, 0
-    rle = mask_util.merge(mask_util.frPyObjects(list(polygons), *size_hw))
-    ends = np.cumsum(run_lengths(rle["counts"]))  # the runs go down the columns
-    stops = ends[1::2]
+    rle = mask_util.merge(mask_util.frPyObjects(list(polygons), *size_hw)) if polygons else None
+    ends = np.cumsum(run_lengths(rle["counts"]) if rle else [0])  # the runs go down the columns
+    stops, height = ends[1::2], size_hw[0]
     starts = ends[::2][: len(stops)]
-    return _decode_crop(starts, stops, size_hw[0])
-
-
-def _decode_crop(starts: np.ndarray, stops: np.ndarray, height: int) -> tuple[np.ndarray, int, int]:
-    """Decode ascending runs inside, numbered down the columns of ``height`` pixels."""
     if not len(stops):
         return np.zeros((0, 0), dtype=bool), 0, 0
     columns, tops = np.divmod(starts, height)

@@ -81,10 +81,9 @@ def _with_bit_masks(instances: Instances) -> Instances:
     if isinstance(masks, PolygonMasks):
         masks = BitMasks.from_polygon_masks(masks, *size_hw)
     if masks is None:
-        masks = CroppedMasks.from_crops([(np.zeros((0, 0), bool), 0, 0)] * len(instances), size_hw)
-    if not isinstance(masks, CroppedMasks):
-        masks = CroppedMasks(masks.tensor)
-    return Instances(size_hw, **{**fields, "gt_masks": masks})
+        masks = BitMasks(torch.zeros(len(instances), *size_hw, dtype=torch.bool))
+    fields["gt_masks"] = CroppedMasks.cat([masks])
+    return Instances(size_hw, **fields)
 
 
 def _draw_labelled_points(

@@ -36,10 +36,7 @@ class CroppedMasks(BitMasks):
     image_size: torch.Size
 
     def __init__(self, tensor: Tensor | np.ndarray) -> None:
-        """Crop whole masks, (N, H, W).
-
-        As ``tensor`` is a property here, the constructor of ``BitMasks`` is not called.
-        """
+        """Crop whole masks, (N, H, W)."""  # that of BitMasks would set ``tensor``
         masks = torch.as_tensor(tensor).bool()
         crops = [crop_mask(mask) for mask in masks.cpu().numpy()]
         cropped = CroppedMasks.from_crops(crops, masks.shape[1:]).to(masks.device)
@@ -158,8 +155,7 @@ class CroppedMasks(BitMasks):
         count = max(_CANVAS_PIXELS // max(height * width, 1), 1)
         for part, windows in enumerate(distinct.split(count)):
             chosen = (numbers // count == part).nonzero()[:, 0]
-            number = (numbers[chosen] % count).to(boxes.dtype)[:, None]
-            rois = torch.cat([number, boxes[chosen]], dim=1)
+            rois = torch.cat([(numbers[chosen] % count)[:, None].to(boxes), boxes[chosen]], dim=1)
             values = align(self._draw(windows, torch.float32)[:, None], rois)
             found[chosen] = values[:, 0] >= 0.5
         return found
