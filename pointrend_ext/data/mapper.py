@@ -11,7 +11,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
-from detectron2.structures import BitMasks, Instances, PolygonMasks, polygons_to_bitmask
+from detectron2.structures import Instances, PolygonMasks
 
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.annotation import crowd_flag
@@ -22,8 +22,10 @@ from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.data.pixels import ImageRules, check_image_format
+from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
+from pointrend_ext.structures import CroppedMasks, crop_mask
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,11 @@ _ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionErro
 class PointRendDatasetMapper(DatasetMapper):
     """Detectron2's mapper, with the right mask format and files that are named when they are bad.
 
-    Differences from ``DatasetMapper``: a PointRend mask head gets ``BitMasks`` whatever
-    ``INPUT.MASK_FORMAT`` says; semantic models get the augmentation of the original; label
-    maps keep their ids and are checked; annotations that cannot be used are counted in ``drops``;
-    an image without instances has an empty ``gt_masks`` instead of none.
+    Differences from ``DatasetMapper``: a PointRend mask head gets bit masks whatever
+    ``INPUT.MASK_FORMAT`` says, and bit masks are ``CroppedMasks``; semantic models get the
+    augmentation of the original; label maps keep their ids and are checked; annotations that cannot
+    be used are counted in ``drops``; an image without instances has an empty ``gt_masks`` instead
+    of none.
 
     Args:
         is_train: whether labels are produced.
@@ -67,6 +70,7 @@ class PointRendDatasetMapper(DatasetMapper):
         self.sem_seg_ignore_value = sem_seg_ignore_value
         self.image_rules = image_rules
         self.drops = DropCounter()
+        self._draws_masks = self.use_instance_mask and self.instance_mask_format == "bitmask"
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
@@ -166,13 +170,14 @@ class PointRendDatasetMapper(DatasetMapper):
                     f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
                     "the annotation file."
                 ) from error
+        crops = [a.pop("segmentation") for a in prepared] if self._draws_masks else []
         instances = utils.annotations_to_instances(
             prepared, image_shape, mask_format=self.instance_mask_format
         )
-        if self.use_instance_mask and not instances.has("gt_masks"):
-            empty = torch.zeros(0, *image_shape, dtype=torch.bool)
-            as_bitmask = self.instance_mask_format == "bitmask"
-            instances.gt_masks = BitMasks(empty) if as_bitmask else PolygonMasks([])
+        if self._draws_masks:
+            instances.gt_masks = CroppedMasks.from_crops(crops, image_shape)
+        elif self.use_instance_mask and not instances.has("gt_masks"):
+            instances.gt_masks = PolygonMasks([])
         dataset_dict["instances"] = self._filter_empty(instances, file_name)
 
     def _checked(
@@ -215,8 +220,8 @@ class PointRendDatasetMapper(DatasetMapper):
     ) -> dict[str, Any]:
         if not self.use_keypoint:
             annotation.pop("keypoints", None)
-        polygons, segmentation = None, annotation.get("segmentation")
-        if self.instance_mask_format == "bitmask" and isinstance(segmentation, list):
+        polygons = None
+        if self._draws_masks and isinstance(annotation["segmentation"], list):
             # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
             polygons = annotation.pop("segmentation")
         transformed = utils.transform_instance_annotations(
@@ -224,9 +229,9 @@ class PointRendDatasetMapper(DatasetMapper):
         )
         if polygons is not None:
             points = [transforms.apply_coords(p.reshape(-1, 2)).reshape(-1) for p in polygons]
-            transformed["segmentation"] = polygons_to_bitmask(points, *image_shape)
-        elif isinstance(transformed.get("segmentation"), np.ndarray):
-            transformed["segmentation"] = transformed["segmentation"].astype(bool)
+            transformed["segmentation"] = draw_polygons(points, image_shape)
+        elif self._draws_masks:
+            transformed["segmentation"] = crop_mask(transformed["segmentation"].astype(bool))
         return transformed
 
     def _filter_empty(self, instances: Instances, file_name: str) -> Instances:

@@ -35,7 +35,7 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
             f"the run-length mask has (height, width) {shown!r}, the image {tuple(size_hw)}{hint}"
         )
     uncompressed = not isinstance(counts, (str, bytes))
-    runs = _listed_runs(counts) if uncompressed else _run_lengths(counts)
+    runs = _listed_runs(counts) if uncompressed else run_lengths(counts)
     if runs.sum() != size_hw[0] * size_hw[1] or (runs < 0).any():
         raise ValueError(
             f"the run lengths of the mask add up to {runs.sum()}, not to the "
@@ -59,7 +59,7 @@ def _listed_runs(counts: Any) -> np.ndarray:
     return runs.astype(np.int64)
 
 
-def _run_lengths(counts: str | bytes) -> np.ndarray:
+def run_lengths(counts: str | bytes) -> np.ndarray:
     """Decode COCO's compressed counts: 5 bits per character, bit 6 continues a number.
 
     The format is that of ``rleFrString`` in cocodataset/cocoapi: from the fourth on, a number is

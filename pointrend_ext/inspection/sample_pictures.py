@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.structures import BitMasks, Instances
+from detectron2.structures import BitMasks, Instances, PolygonMasks
 
 from pointrend_ext.data.pixels import from_format
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.layers import box_to_px
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
+from pointrend_ext.structures import CroppedMasks
 from pointrend_ext.visualization import draw_instances, draw_points, stack_rows, titled_columns
 
 __all__ = ["draw_sample", "seen_image"]
@@ -48,10 +49,10 @@ def draw_sample(
     shown = Prediction(image, "", classes)
     columns = {"{} x {}".format(*shown.size_hw): image}
     if "instances" in sample:
-        instances = _with_bitmasks(sample["instances"])
+        instances = _with_bit_masks(sample["instances"])
         columns[f"{len(instances)} objects"] = draw_instances(
             image,
-            masks=instances.gt_masks.tensor.numpy(),
+            masks=instances.gt_masks,
             boxes_px=instances.gt_boxes.tensor.numpy(),
             labels=[classes.thing(int(c)) for c in instances.gt_classes],
         )
@@ -73,14 +74,15 @@ def seen_image(model_input: Mapping[str, Any], cfg: CfgNode) -> np.ndarray:
     return from_format(pixels, cfg.INPUT.FORMAT)
 
 
-def _with_bitmasks(instances: Instances) -> Instances:
+def _with_bit_masks(instances: Instances) -> Instances:
     """Return instances whose masks are bitmaps, as the loss at points reads them."""
     fields, size_hw = dict(instances.get_fields()), instances.image_size
     masks = fields.get("gt_masks")
+    if isinstance(masks, PolygonMasks):
+        masks = BitMasks.from_polygon_masks(masks, *size_hw)
     if masks is None:
-        fields["gt_masks"] = BitMasks(torch.zeros(len(instances), *size_hw, dtype=torch.bool))
-    elif not isinstance(masks, BitMasks):
-        fields["gt_masks"] = BitMasks.from_polygon_masks(masks, *size_hw)
+        masks = BitMasks(torch.zeros(len(instances), *size_hw, dtype=torch.bool))
+    fields["gt_masks"] = CroppedMasks.cat([masks])
     return Instances(size_hw, **fields)
 
 

@@ -39,8 +39,8 @@ def draw_instances(
     Args:
         image_rgb: (H, W, 3) uint8.
         masks: (R, H, W) as in ``binarize``, R may be 0. A sequence that makes its (H, W) masks when
-            they are read is read one by one; one with ``crop(number)``, a ``MaskCrop``, and
-            ``size_hw`` only where its objects are.
+            they are read is read one by one; one with ``crop(number)``, the values of a
+            ``MaskCrop``, and ``size_hw`` only where its objects are.
         boxes_px: (R, 4) left, top, right, bottom in pixels of the image, drawn as thin frames; None
             draws none.
         labels: R texts; an empty one is not drawn. None draws none.

@@ -60,7 +60,7 @@ class Shape:
 
 def shape_of(masks: np.ndarray | Sequence[np.ndarray], number: int) -> Shape:
     """Read one of the masks that ``draw_instances`` takes."""
-    crop = masks.crop(number) if hasattr(masks, "crop") else MaskCrop(masks[number], 0, 0)
+    crop = MaskCrop(*masks.crop(number) if hasattr(masks, "crop") else (masks[number], 0, 0))
     inside = binarize(crop.values)
     y0, x0, y1, x1 = window_of(inside)
     inside = inside[y0:y1, x0:x1]

@@ -6,7 +6,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
-from pointrend_ext.data.rle import _run_lengths, compress_rle
+from pointrend_ext.data.rle import compress_rle, run_lengths
 
 MASKS = {
     "empty": np.zeros((4, 5), np.uint8),
@@ -27,7 +27,7 @@ def runs_of(mask):
 def test_runs_and_round_trip(mask):
     runs = runs_of(mask)
     compressed = mask_util.encode(np.asfortranarray(mask))
-    assert _run_lengths(compressed["counts"]).tolist() == runs
+    assert run_lengths(compressed["counts"]).tolist() == runs
     size = mask.shape
     for counts in (compressed["counts"], compressed["counts"].decode(), runs):
         got = mask_util.decode(compress_rle({"size": list(size), "counts": counts}, size))

@@ -11,6 +11,7 @@ from pointrend_ext.data.summary import summarize_dataset
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inspection.sample_pictures import draw_sample
+from pointrend_ext.structures import CroppedMasks
 from tests.data.builders import annotation, square, write_image
 
 
@@ -57,14 +58,14 @@ def sample(masks):
     return {"image": image, "instances": instances}
 
 
-@pytest.mark.parametrize("as_polygons", [False, True])
-def test_points_are_green_inside_the_mask(as_polygons):
+@pytest.mark.parametrize("kind", [PolygonMasks, BitMasks, CroppedMasks])
+def test_points_are_green_inside_the_mask(kind):
     mask = torch.zeros(1, 40, 60, dtype=torch.bool)
     mask[0, 10:30, 10:20] = True  # the left half of the box
     polygons = PolygonMasks([[np.array([10.0, 10, 20, 10, 20, 30, 10, 30])]])
     cfg = load_cfg("Toy/pointrend_rcnn_toy.yaml")
     picture = draw_sample(
-        sample(polygons if as_polygons else BitMasks(mask)),
+        sample(polygons if kind is PolygonMasks else kind(mask)),
         cfg,
         Classes(things=("a", "b")),
         generator=torch.Generator().manual_seed(0),
@@ -83,6 +84,18 @@ def test_points_are_green_inside_the_mask(as_polygons):
     assert green[:, 23:].sum() == 0
     assert red[12:28, 22:28].sum() > 40
     assert red[:, :17].sum() == 0
+    objects = rows[:, 66:126].astype(int)
+    filled = (objects != [90, 90, 30]).any(axis=2)
+    assert filled[12:28, 11:19].all()
+    assert not filled[:, 22:27].any(axis=1)[12:28].any()
+
+
+def test_objects_without_masks_are_drawn_too():
+    item = sample(BitMasks(torch.zeros(1, 40, 60)))
+    expected = draw_sample(item, load_cfg(), Classes(), generator=torch.Generator().manual_seed(0))
+    item["instances"].remove("gt_masks")
+    got = draw_sample(item, load_cfg(), Classes(), generator=torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_label_maps_and_empty_images():

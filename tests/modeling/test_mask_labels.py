@@ -9,6 +9,7 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks
 from detectron2.utils import logger as detectron2_logger
 
 from pointrend_ext.modeling.roi_heads import sample_mask_labels
+from pointrend_ext.structures import CroppedMasks
 
 NO_PROPOSALS = Instances((3, 3), gt_classes=torch.zeros(0, dtype=torch.int64))  # nor gt_masks
 
@@ -34,6 +35,28 @@ def test_images_of_different_sizes_and_one_without_proposals(oracle, rng):
         for point, (x, y) in enumerate(points[region].tolist()):
             expected = oracle.bilinear(mask.numpy().astype(float), x / width, y / height)
             assert labels[region, point].item() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cropped_masks_give_the_same_bits(rng, dtype):
+    """Also at points on pixel edges and centres, around the outline, and beyond the image."""
+    whole = torch.zeros(5, 37, 53, dtype=torch.bool)
+    for mask, (y0, y1, x0, x1) in zip(
+        whole,
+        [(0, 37, 0, 53), (3, 9, 40, 53), (12, 13, 7, 8), (20, 30, 0, 25), (0, 0, 0, 0)],
+        strict=True,
+    ):
+        mask[y0:y1, x0:x1] = torch.rand(y1 - y0, x1 - x0, generator=rng) > 0.3
+    chosen = torch.randint(0, 5, (60,), generator=rng)
+    points = torch.rand(60, 300, 2, generator=rng, dtype=dtype) * 70 - 8
+    points[:, :100] = (points[:, :100] * 2).round() / 2
+    labels = [
+        sample_mask_labels([proposals_of(masks[chosen], (37, 53))], points)
+        for masks in (CroppedMasks(whole), BitMasks(whole))
+    ]
+    assert torch.equal(*labels)
+    assert labels[0].dtype == dtype
+    assert {0.0, 0.25, 1.0} < set(labels[0].unique().tolist())
 
 
 def test_no_proposal_at_all():

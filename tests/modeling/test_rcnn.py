@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 from detectron2.modeling import build_model
+from detectron2.structures import BitMasks
 
+from pointrend_ext.structures import CroppedMasks
 from tests.modeling.builders import LEVELS, RCNN, backward, model_cfg, picture
 
 
@@ -13,6 +15,12 @@ def build(**changes):
     return build_model(model_cfg(RCNN, ROI_BOX_HEAD__TRAIN_ON_PRED_BOXES=True, **changes))
 
 
+CASCADE = {"ROI_HEADS__NAME": "CascadeROIHeads", "ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG": True}
+MASK_RCNN = {
+    "ROI_MASK_HEAD__NAME": "MaskRCNNConvUpsampleHead",
+    "ROI_MASK_HEAD__POOLER_TYPE": "ROIAlignV2",
+    "ROI_MASK_HEAD__NUM_CONV": 1,
+}
 ONE_BOX = [(10, 12, 50, 60)]
 
 
@@ -23,8 +31,7 @@ ONE_BOX = [(10, 12, 50, 60)]
     ids=["no instances", "one image without"],
 )
 def test_training(event_storage, heads, batch):
-    agnostic = heads == "CascadeROIHeads"
-    model = build(ROI_HEADS__NAME=heads, ROI_BOX_HEAD__CLS_AGNOSTIC_BBOX_REG=agnostic)
+    model = build(**(CASCADE if heads == "CascadeROIHeads" else {}))
     losses = backward(model, [picture(size_hw, boxes) for size_hw, boxes in batch.items()])
     has_instances = any(batch.values())
     for name in ("loss_mask", "loss_mask_point"):
@@ -32,6 +39,39 @@ def test_training(event_storage, heads, batch):
     for name, parameter in model.roi_heads.mask_head.named_parameters():
         if not (has_instances and name.endswith("fc1.bias")):  # a dead unit may hide that one
             assert parameter.grad.any() == has_instances, name
+
+
+HEADS = {"PointRend": {}, "Mask R-CNN": MASK_RCNN, "Cascade": CASCADE}
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_a_step_with_cropped_masks_is_the_same_bits(event_storage, heads):
+    """Through the matching of proposals: losses, and gradients of every parameter."""
+    model = build(**HEADS[heads])
+    generator = torch.Generator().manual_seed(5)
+    batch = [
+        picture((64, 96), [(10, 12, 50, 60), (40, 5, 90, 30), (0, 0, 96, 64)]),
+        picture((90, 70), [(5, 40, 60, 90)]),
+    ]
+    for example in batch:
+        masks = example["instances"].gt_masks.tensor
+        masks &= torch.rand(masks.shape, generator=generator) > 0.2
+    results = []
+    for kind in (BitMasks, CroppedMasks):
+        model.zero_grad()
+        for example in batch:
+            example["instances"].gt_masks = kind(example["instances"].gt_masks.tensor)
+        torch.manual_seed(3)
+        losses = backward(model, batch)
+        gradients = {
+            name: x.grad.clone() for name, x in model.named_parameters() if x.grad is not None
+        }
+        results.append({**losses, **gradients})
+    assert results[0].keys() == results[1].keys()
+    assert [
+        name for name in results[0] if not torch.equal(results[0][name], results[1][name])
+    ] == []
+    assert results[0]["loss_mask"] > 0.1
 
 
 def infer(model, *sizes_hw):

@@ -1,9 +1,14 @@
 """Same weights and random state in, same losses and gradients out, in float64."""
 
-import pytest
+import copy
 
+import pytest
+import torch
+from detectron2.structures import BitMasks
+
+from pointrend_ext.structures import CroppedMasks
 from tests.parity.conftest import CONFIG
-from tests.parity.upstream import check_initialisation, check_training
+from tests.parity.upstream import check_initialisation, check_training, losses_and_gradients
 
 pytestmark = pytest.mark.parity
 
@@ -18,6 +23,22 @@ def test_training_equals_upstream(make_pair, drawn_inputs, num_classes):
 def test_training_equals_upstream_on_coco(make_pair, coco_inputs):
     losses, _ = check_training(make_pair(80, coco_inputs[:1]), coco_inputs[:2], 1e-5)
     assert losses["loss_mask_point"] > 0
+
+
+@pytest.mark.real_data
+def test_cropped_masks_change_no_bit_on_coco(make_pair, coco_inputs):
+    """Neither of ours nor of the original, whose head asks for ``BitMasks``."""
+    pair = make_pair(80, coco_inputs[:1])
+    results = []
+    for kind in (BitMasks, CroppedMasks):
+        inputs = [{**x, "instances": copy.deepcopy(x["instances"])} for x in coco_inputs[:2]]
+        for x in inputs:
+            x["instances"].gt_masks = kind(x["instances"].gt_masks.tensor)
+        results.append([losses_and_gradients(model, inputs) for model in pair])
+    for (losses, gradients), (of_cropped, gradients_of_cropped) in zip(*results, strict=True):
+        assert losses == of_cropped
+        for name, gradient in gradients.items():
+            assert torch.equal(gradient, gradients_of_cropped[name]), name
 
 
 def test_random_initialisation_equals_upstream(make_pair, drawn_inputs):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pointrend_ext.layers import px_to_map
 from pointrend_ext.layers.fast import bilinear_taps, tap_cells
+from pointrend_ext.structures import CroppedMasks
 
 __all__ = ["sample_mask_labels"]
 
@@ -31,29 +32,33 @@ def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Ten
         (R, P) labels in [0, 1], in the type of ``coords_px``.
 
     Raises:
-        TypeError: masks that are neither ``BitMasks`` nor ``PolygonMasks``.
+        TypeError: masks that are neither ``BitMasks`` (such as ``CroppedMasks``) nor
+            ``PolygonMasks``.
     """
     labels = [coords_px.new_zeros(0, coords_px.shape[1])]
     per_image = coords_px.split([len(x) for x in proposals])
     for proposals_of_image, points_px in zip(proposals, per_image, strict=True):
         if len(proposals_of_image):
-            masks = _bitmasks(proposals_of_image)  # (R_n, H, W)
-            labels.append(_read(masks, px_to_map(points_px, masks.shape[-2:])))
+            masks = _bitmasks(proposals_of_image)
+            labels.append(_read(masks, px_to_map(points_px, masks.image_size)))
     return torch.cat(labels)
 
 
-def _read(masks: Tensor, coords_map: Tensor) -> Tensor:
-    """``point_sample`` of (R, H, W) at (R, P, 2), without floating-point copies of the masks."""
-    columns, rows, weights = bilinear_taps(coords_map, masks.shape[-2:])
-    cells = tap_cells(columns, rows, masks.shape[-1]).flatten(1)  # (R, P * 4)
-    inside = masks.flatten(1).gather(1, cells.long()).view_as(weights)
+def _read(masks: BitMasks, coords_map: Tensor) -> Tensor:
+    """``point_sample`` of R masks at (R, P, 2), without floating-point copies of the masks."""
+    columns, rows, weights = bilinear_taps(coords_map, masks.image_size)
+    if isinstance(masks, CroppedMasks):
+        inside = masks.read(columns.unsqueeze(-2), rows.unsqueeze(-1)).flatten(-2)  # (R, P, 4)
+    else:
+        cells = tap_cells(columns, rows, masks.image_size[1]).flatten(1)  # (R, P * 4)
+        inside = masks.tensor.flatten(1).gather(1, cells.long()).view_as(weights)
     return (inside * weights).sum(-1)
 
 
-def _bitmasks(proposals: Instances) -> Tensor:
+def _bitmasks(proposals: Instances) -> BitMasks:
     masks = proposals.gt_masks
     if isinstance(masks, BitMasks):
-        return masks.tensor
+        return masks
     if isinstance(masks, PolygonMasks):
         log_first_n(
             logging.WARNING,
@@ -63,8 +68,8 @@ def _bitmasks(proposals: Instances) -> Tensor:
             name=__name__,
         )
         bitmasks = BitMasks.from_polygon_masks(masks, *proposals.image_size)
-        return bitmasks.tensor.to(proposals.gt_classes.device)
+        return bitmasks.to(proposals.gt_classes.device)
     raise TypeError(
-        f"gt_masks is of type {type(masks).__name__}; PointRendROIMaskHead needs BitMasks (or "
-        "PolygonMasks)."
+        f"gt_masks is of type {type(masks).__name__}; PointRendROIMaskHead needs BitMasks, "
+        "CroppedMasks or PolygonMasks."
     )
