@@ -122,11 +122,14 @@ class FullDiskError(OSError):
         folder = Path(folder).absolute()
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free = shutil.disk_usage(existing).free / 1e6
-        also = " A quota may be used up, or /dev/shm." if free > 1000 else ""
-        return cls(
-            f"The disk of {folder} is full ({free:.1f} MB free): writing failed.{also} Free some "
-            "space, or write elsewhere."
-        )
+        if free < 1000:
+            what = f"The disk of {folder} is full ({free:.1f} MB free): writing failed"
+        else:
+            what = (
+                f"No space is left to write, though the disk of {folder} has {free:.0f} MB free: a "
+                "quota is used up, or /dev/shm is full (Docker: --shm-size 8g)"
+            )
+        return cls(f"{what}. Free some space, or write elsewhere.")
 
 
 @contextmanager

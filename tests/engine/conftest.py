@@ -7,6 +7,7 @@ import pytest
 from detectron2.engine import default_argument_parser
 
 from pointrend_ext.data.toy import generate_toy_data
+from tests.engine.disturbed import run  # noqa: F401  (a fixture)
 from tests.tiny_models import WIDTHS
 
 OPTIONS = [

@@ -1,6 +1,5 @@
 """A training that is stopped, or fails, leaves a checkpoint, and says how to go on."""
 
-import errno
 import json
 import os
 import signal
@@ -12,31 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from detectron2.engine import SimpleTrainer
-from detectron2.engine.hooks import CallbackHook
 from detectron2.utils import comm
 
-from pointrend_ext.checkpoint import files
-from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
 from pointrend_ext.data import LoadingError
 from pointrend_ext.data.toy import generate_toy_data
-from pointrend_ext.engine import Stopped, Trainer, setup_cfg, train_or_evaluate
+from pointrend_ext.engine import Stopped, Trainer
 from pointrend_ext.engine.safe_end import SafeEnd, _Stop
+from tests.engine.disturbed import SIX, last_checkpoint, weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SIX = [
-    *("SOLVER.MAX_ITER", 6),
-    *("SOLVER.CHECKPOINT_PERIOD", 4),
-    *("DATASETS.TEST", ()),
-]
-
-
-def last_checkpoint(folder):
-    return Path(folder, Path(folder, "last_checkpoint").read_text())
-
-
-def weights_of(file):
-    return torch.load(file, weights_only=True)["model"]
 
 
 def final_weights(folder):
@@ -52,29 +35,6 @@ def assert_equal_weights(one, other):
 def six_losses():
     """Weights of a run that nobody disturbs; filled by the first test that asks."""
     return {}
-
-
-@pytest.fixture
-def run(tiny_run, tmp_path):
-    """Run six iterations in a folder, with something that happens in the middle."""
-
-    def start(name, *words, opts=(), after_step=None, in_step=None, before_step=None):
-        args = tiny_run(*words, opts=[*SIX, "OUTPUT_DIR", str(tmp_path / name), *opts])
-        cfg = setup_cfg(args)
-        with pytest.MonkeyPatch.context() as patch:
-            build_hooks = Trainer.build_hooks
-
-            def with_events(trainer):
-                mine = CallbackHook(before_step=before_step, after_step=after_step)
-                return [*build_hooks(trainer), mine]
-
-            patch.setattr(Trainer, "build_hooks", with_events)
-            if in_step:
-                patch.setattr(SimpleTrainer, "after_backward", in_step)
-            train_or_evaluate(cfg, resume=args.resume)
-        return tmp_path / name
-
-    return start
 
 
 def send(number, iteration):
@@ -263,73 +223,6 @@ def test_several_processes_agree(monkeypatch):
     with pytest.raises(_Stop):
         next(batches)
     assert safe_end._number == signal.SIGTERM
-
-
-# ---- a full disk
-
-
-class Full:
-    """A file on a disk with room for some bytes."""
-
-    def __init__(self, file, room):
-        self.file, self.room = file, room
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def write(self, data):
-        self.room -= len(data)
-        if self.room < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return self.file.write(data)
-
-
-@pytest.mark.parametrize("room", [0, 5_000, 60_000])
-def test_a_full_disk_keeps_the_last_checkpoint(run, tmp_path, monkeypatch, room, caplog):
-    """The first checkpoint fits, of the second a part; also the metrics at the end do not."""
-    save = files.AtomicPaths.open
-    opened = []
-
-    def open_or_fail(self, path, mode="r"):
-        opened.append(path)
-        context = save(self, path, mode)
-        if "w" not in mode or not path.endswith(("3.pth", "5.pth", "final.pth")):
-            return context
-        enter = context.__enter__
-        context.__class__ = type(
-            "Full", (type(context),), {"__enter__": lambda _: Full(enter(), room)}
-        )
-        return context
-
-    monkeypatch.setattr(files.AtomicPaths, "open", open_or_fail)
-    with pytest.raises(FullDiskError, match=r"The disk of .*cut is full.*MB free") as caught:
-        run("cut", opts=["SOLVER.CHECKPOINT_PERIOD", 2])
-    assert "4 iterations were done" not in str(caught.value)
-    assert "model_0000001.pth" in str(caught.value)
-    assert "--resume" in str(caught.value)
-    assert last_checkpoint(tmp_path / "cut").name == "model_0000001.pth"
-    assert weights_of(last_checkpoint(tmp_path / "cut"))
-    assert [path.name for path in Path(tmp_path, "cut").glob("*.pth*")] == ["model_0000001.pth"]
-    assert not any(record.exc_info for record in caplog.records)
-
-
-@pytest.mark.parametrize("writer", ["JSONWriter", "TensorboardXWriter"])
-def test_a_full_disk_of_a_writer_is_not_hidden(run, tmp_path, monkeypatch, writer):
-    def write(self):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(f"detectron2.utils.events.{writer}.write", write)
-    with pytest.raises(FullDiskError, match=r"The disk of .*cut is full.*model_final\.pth"):
-        run("cut")
-
-
-def test_errors_for_want_of_space_are_known_behind_others():
-    assert is_full_disk(OSError(errno.EDQUOT, ""))
-    assert not is_full_disk(OSError(errno.EACCES, ""))
-    of_torch = RuntimeError("unexpected pos")
-    of_torch.__context__ = ValueError()
-    of_torch.__context__.__cause__ = OSError(errno.ENOSPC, "")
-    assert is_full_disk(of_torch)
 
 
 def test_other_errors_stay_as_they_are(run, tmp_path):

@@ -43,7 +43,7 @@ def full_after(monkeypatch, owner, name, number):
 
 def test_masks_and_results(tmp_path, demo, monkeypatch):
     full_after(monkeypatch, Path, "write_bytes", 3)
-    with pytest.raises(FullDiskError, match=r"^The disk of .*out is full \(\d+"):
+    with pytest.raises(FullDiskError, match=r"disk of .*out (is full|has) "):
         demo(["masks", "json"])
     written = [path for path in Path(tmp_path, "out").rglob("*.*") if path.suffix == ".png"]
     assert len(written) == 3
@@ -65,7 +65,7 @@ def test_overlays(tmp_path, demo, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("pointrend_ext.inference.demo.run.write_image", write)
-    with pytest.raises(FullDiskError, match=r"The disk of .*out is full"):
+    with pytest.raises(FullDiskError, match=r"disk of .*out (is full|has) "):
         demo(["overlay"])
 
 

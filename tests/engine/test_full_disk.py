@@ -1,0 +1,84 @@
+"""A full disk in a training: the last checkpoint stays, and the disk is named."""
+
+import errno
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pointrend_ext.checkpoint import files
+from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
+from tests.engine.disturbed import last_checkpoint, weights_of
+
+
+class Full:
+    """A file on a disk with room for some bytes."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def write(self, data):
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.file.write(data)
+
+
+@pytest.mark.parametrize("room", [0, 5_000, 60_000])
+def test_a_full_disk_keeps_the_last_checkpoint(run, tmp_path, monkeypatch, room, caplog):
+    """The first checkpoint fits, of the second a part; also the metrics at the end do not."""
+    save = files.AtomicPaths.open
+    opened = []
+
+    def open_or_fail(self, path, mode="r"):
+        opened.append(path)
+        context = save(self, path, mode)
+        if "w" not in mode or not path.endswith(("3.pth", "5.pth", "final.pth")):
+            return context
+        enter = context.__enter__
+        context.__class__ = type(
+            "Full", (type(context),), {"__enter__": lambda _: Full(enter(), room)}
+        )
+        return context
+
+    monkeypatch.setattr(files.AtomicPaths, "open", open_or_fail)
+    with pytest.raises(FullDiskError, match=r"disk of .*cut (is full|has).*MB free") as caught:
+        run("cut", opts=["SOLVER.CHECKPOINT_PERIOD", 2])
+    assert "4 iterations were done" not in str(caught.value)
+    assert "model_0000001.pth" in str(caught.value)
+    assert "--resume" in str(caught.value)
+    assert last_checkpoint(tmp_path / "cut").name == "model_0000001.pth"
+    assert weights_of(last_checkpoint(tmp_path / "cut"))
+    assert [path.name for path in Path(tmp_path, "cut").glob("*.pth*")] == ["model_0000001.pth"]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@pytest.mark.parametrize("writer", ["JSONWriter", "TensorboardXWriter"])
+def test_a_full_disk_of_a_writer_is_not_hidden(run, tmp_path, monkeypatch, writer):
+    def write(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"detectron2.utils.events.{writer}.write", write)
+    with pytest.raises(FullDiskError, match=r"disk of .*cut .*MB free.*model_final\.pth"):
+        run("cut")
+
+
+def test_errors_for_want_of_space_are_known_behind_others():
+    assert is_full_disk(OSError(errno.EDQUOT, ""))
+    assert not is_full_disk(OSError(errno.EACCES, ""))
+    of_torch = RuntimeError("unexpected pos")
+    of_torch.__context__ = ValueError()
+    of_torch.__context__.__cause__ = OSError(errno.ENOSPC, "")
+    assert is_full_disk(of_torch)
+
+
+@pytest.mark.parametrize(("free", "words"), [(3e5, "is full (0.3 MB free)"), (9e9, "quota")])
+def test_what_a_full_disk_is_called(tmp_path, monkeypatch, free, words):
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    text = str(FullDiskError.of(tmp_path / "not" / "there"))
+    assert words in text
+    assert str(tmp_path / "not" / "there") in text
