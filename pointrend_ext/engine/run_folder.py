@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import logging
 import os
 import socket
@@ -55,7 +54,7 @@ def take(output_dir: str) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        owner = os.read(file, 1000).decode(errors="replace")
+        owner = os.read(file, 1000).decode(errors="replace") or "of unknown process"
         os.close(file)
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             logger.warning(
@@ -66,12 +65,12 @@ def take(output_dir: str) -> None:
             )
             return
         raise ValueError(
-            f"OUTPUT_DIR {output_dir} is in use by another run{_described(owner)}. Wait for it or "
+            f"OUTPUT_DIR {output_dir} is in use by another run ({owner}). Wait for it or "
             f"end it, or add OUTPUT_DIR {output_dir.rstrip('/')}_2 (an evaluation there needs "
             "MODEL.WEIGHTS as well)."
         ) from error
     os.truncate(file, 0)
-    os.write(file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+    os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _held[key] = file
 
 
@@ -91,11 +90,3 @@ def holding(output_dir: str) -> Iterator[None]:
         yield
     finally:
         release(output_dir)
-
-
-def _described(owner: str) -> str:
-    try:
-        found = json.loads(owner)
-        return f" (process {found['pid']} on {found['host']})"
-    except (ValueError, TypeError, KeyError):
-        return ""

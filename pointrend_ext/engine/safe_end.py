@@ -155,7 +155,7 @@ class SafeEnd(HookBase):
     def _save(self) -> str:
         """Write the checkpoint of the last complete iteration; return what to tell the user."""
         trainer, done = self.trainer, self._done
-        is_saved = self._last_name() in (f"model_{done:07d}.pth", "model_final.pth")
+        is_saved = self._is_complete() or self._last_name() == f"model_{done:07d}.pth"
         is_full = isinstance(self._error, FullDiskError)
         if done >= trainer.start_iter and not (is_saved or is_full) and comm.is_main_process():
             trainer.iter = trainer.storage.iter = done
@@ -170,6 +170,9 @@ class SafeEnd(HookBase):
             comm.synchronize()  # the first process that ends takes the others with it
         return self._where_to_go_on()
 
+    def _is_complete(self) -> bool:
+        return self._done == self.trainer.max_iter - 1  # and model_final.pth was written before
+
     def _last_name(self) -> str:
         return Path(self.trainer.checkpointer.get_checkpoint_file()).name
 
@@ -177,7 +180,7 @@ class SafeEnd(HookBase):
         last, folder = self._last_name(), self.trainer.cfg.OUTPUT_DIR
         if not last:
             return f"There is no checkpoint in {folder} yet: start anew."
-        if self._done == self.trainer.max_iter - 1 and last == "model_final.pth":
+        if self._is_complete():
             return (
                 f"All {self._done + 1} iterations are done: {folder}/{last}. Evaluate it with the "
                 "same command and --eval-only --resume, before its KEY VALUE pairs."

@@ -47,6 +47,7 @@ class Trainer(DefaultTrainer):
             ValueError: the command line states keys that this training does not read, among others.
         """
         self.load_options = load_options or LoadOptions()
+        self.safe_end = SafeEnd()
         check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
         check_reads(cfg)
@@ -62,7 +63,6 @@ class Trainer(DefaultTrainer):
                 for_training=True,
                 trainer=weakref.proxy(self),
             )
-        self.safe_end = SafeEnd()
         hooks = super().build_hooks()
         evaluation = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
         return [

@@ -88,6 +88,17 @@ def test_a_signal_between_steps_writes_nothing_twice(run, tmp_path):
     assert last_checkpoint(tmp_path / "cut").name == "model_0000003.pth"
 
 
+def test_a_training_that_goes_on_from_a_final_checkpoint(run, tmp_path):
+    """Whose name does not say that the iterations since are saved."""
+    run("long", opts=["SOLVER.MAX_ITER", 2])
+    assert last_checkpoint(tmp_path / "long").name == "model_final.pth"
+    opts = ["SOLVER.CHECKPOINT_PERIOD", 9]
+    with pytest.raises(Stopped, match=r"4 iterations were done.*model_0000003\.pth"):
+        run("long", "--resume", opts=opts, in_step=send(signal.SIGTERM, 3))
+    saved = torch.load(last_checkpoint(tmp_path / "long"), weights_only=True)
+    assert saved["iteration"] == 3
+
+
 def test_a_signal_does_not_wait_for_an_evaluation(run, tmp_path, monkeypatch):
     evaluated = []
 
