@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -123,7 +123,8 @@ def _load_all(
     """Load data sets, and return with their records what was found in each."""
     loaded = {name: _load(cfg, name, is_train) for name in dict.fromkeys(names)}
     if is_train:  # those of test sets stay for the evaluations on the way
-        release_coco_files(_json_files(names) - _json_files(cfg.DATASETS.TEST))
+        tested = (MetadataCatalog.get(name).get("json_file", "") for name in cfg.DATASETS.TEST)
+        release_coco_files(but=[cfg.TEST.AP_STAR_FILE, *map(os.fspath, tested)])
     parts = [loaded[name][0] for name in names]
     findings = {name: found for name, (_, found) in loaded.items()}
     check_num_classes(cfg, names)
@@ -134,10 +135,6 @@ def _load_all(
     if any(isinstance(part, torchdata.Dataset) for part in parts):
         return (parts[0] if len(parts) == 1 else torchdata.ConcatDataset(parts)), findings
     return list(itertools.chain.from_iterable(parts)), findings
-
-
-def _json_files(names: Iterable[str]) -> set[str]:
-    return {os.fspath(MetadataCatalog.get(name).get("json_file", "")) for name in names}
 
 
 def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:

@@ -94,14 +94,14 @@ def test_another_registered_function_is_called(coco):
     assert load_registered("own") == ["its own"]
 
 
-def test_nothing_parsed_is_kept_after_loading(cfg, coco):
-    train, test = coco(), coco()
-    cfg.DATASETS.TRAIN = (train.name,)
-    check_datasets(cfg, [train.name, test.name])
-    files = [str(data.json_file) for data in (train, test)]
-    assert [file in coco_file._alive for file in files] == [True, True]
+def test_what_is_parsed_is_kept_for_test_sets_alone(cfg, coco):
+    train, test, other = coco(), coco(), coco()
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = (train.name,), (test.name,)
+    check_datasets(cfg, [train.name, test.name, other.name])
+    files = [str(data.json_file) for data in (train, test, other)]
+    assert [file in coco_file._alive for file in files] == [True, True, True]
     build_train_loader(cfg)
-    assert not any(file in coco_file._alive or file in coco_file._kept for file in files)
+    assert [file in coco_file._alive for file in files] == [False, True, False]
 
 
 def test_a_file_that_changed_is_parsed_again(cfg, coco):

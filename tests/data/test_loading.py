@@ -106,7 +106,7 @@ def test_polygon_with_two_points(cfg, coco, caplog):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        ("missing", FileNotFoundError, r"1\.jpg' does not exist\. Copy it"),
+        ("missing", ValueError, r"1\.jpg' does not exist\. Copy it"),
         ("truncated", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("truncated for a worker", ValueError, r"Image '.*1\.jpg' is truncated"),
         ("empty", ValueError, r"Image '.*1\.jpg' is .*\(0 bytes\)"),

@@ -132,7 +132,7 @@ def test_ap_star_is_never_ignored(evaluate, truth, found, write_json):
     star["annotations"][0]["iscrowd"] = 1
     path = str(write_json(star, "crowd.json"))
     (notice,) = evaluate(found, ap_star_file=path).notices
-    assert notice.startswith(f"Annotations {path!r}: 1 of 2 (50.0%) kept: crowd")
+    assert notice.startswith(f"Annotations {path!r}: 1 of 2 (50.0%) noted: crowd")
     boxes = without(found, "segmentation")
     for predictions, metrics, message in (
         (found, ("bbox",), r"--ap-star-file is for the metric 'ap_star'.*--metrics bbox: add it"),

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,10 +122,10 @@ def summarize_coco_file(path: str, *, keep: bool = False) -> CocoSummary:
     return summary
 
 
-def release_coco_files(paths: Iterable[str]) -> None:
-    """Hold the content of files no longer than others do."""
-    for path in paths:
-        _kept.pop(path, None)
+def release_coco_files(*, but: Collection[str] = ()) -> None:
+    """Hold the content of files, but for some, no longer than others do."""
+    for path in _kept.keys() - {*but}:
+        del _kept[path]
 
 
 @contextlib.contextmanager

@@ -179,7 +179,9 @@ def test_one_content_for_all_and_none_when_nobody_holds_it(write):
     assert path not in coco_file._alive
     summarize_coco_file(path, keep=True)
     assert path in coco_file._alive
-    release_coco_files([path])
+    release_coco_files(but=[path])
+    assert path in coco_file._alive
+    release_coco_files()
     assert path not in coco_file._alive
     write(objects()[:2])
     assert summarize_coco_file(path).num_annotations == 2
