@@ -142,7 +142,8 @@ def _suggestion(literal: Any, example: Any) -> Any:
     if isinstance(example, bool):
         return bool(literal) if literal in (0, 1) else example
     is_number = isinstance(literal, float) and math.isfinite(literal)
-    return round(literal) if isinstance(example, int) and is_number else example
+    # Of a share, such as 0.5, 0 would be no better.
+    return (round(literal) or 1) if isinstance(example, int) and is_number else example
 
 
 def _written(value: Any, *, in_file: bool) -> str:

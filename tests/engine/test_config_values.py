@@ -56,6 +56,7 @@ def test_words_of_the_command_line(key, word, value):
 
 WRONG = [  # key, word, what is needed, how to write it
     ("SOLVER.MAX_ITER", "1.5", "a whole number", "2"),
+    ("SOLVER.MAX_ITER", "0.4", "a whole number", "1"),
     ("SOLVER.MAX_ITER", "many", "a whole number", "40000"),
     ("SOLVER.MAX_ITER", "None", "a whole number", "40000"),
     ("SOLVER.MAX_ITER", "True", "a whole number", "40000"),

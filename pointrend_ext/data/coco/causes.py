@@ -49,7 +49,9 @@ HOLE = Cause(
     True,
 )
 BOX_FROM_MASK = Cause(Kind.CHANGED, "objects without a box, which get that of their mask")
-CROWD_FLAG = Cause(Kind.CHANGED, "values of 'iscrowd' that are null, true, false or text", True)
+CROWD_FLAG = Cause(
+    Kind.CHANGED, "values of 'iscrowd' such as null, true, 1.0 or a text, read as 0 or 1", True
+)
 NO_AREA = Cause(
     Kind.CHANGED, "objects without an area above 0: it is computed from the mask, or the box", True
 )
