@@ -10,6 +10,7 @@ from pointrend_ext.layers.coordinates import (
     map_to_map,
     px_to_map,
 )
+from pointrend_ext.layers.device_rule import forms_for, runs_cpu_form
 from pointrend_ext.layers.flow_warp import (
     FLOW_COORDS,
     check_flow_coords,
@@ -45,6 +46,7 @@ __all__ = [
     "flow_warp",
     "fold_subdivision",
     "foreground_uncertainty",
+    "forms_for",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
     "map_to_map",
@@ -52,6 +54,7 @@ __all__ = [
     "px_to_map",
     "refine",
     "resize_bilinear",
+    "runs_cpu_form",
     "sample_region_features",
     "select_class",
     "subdivide",

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.layers.coordinates import box_to_px, px_to_map
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32
 
 __all__ = ["point_sample", "sample_region_features"]
@@ -63,7 +64,7 @@ def point_sample(
 def _has_groups(features: Tensor) -> bool:
     _, channels, height, width = features.shape
     return (
-        features.device.type == "cpu"
+        runs_cpu_form(features.device)
         and channels % _GROUP == 0
         and channels * height * width >= _LARGE_MAP
         and features.is_contiguous()

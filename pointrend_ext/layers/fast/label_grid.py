@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.coordinates import cells_to_coords
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.fast.lazy_logits import LazyLogits
 from pointrend_ext.layers.fast.rows import planes_of_rows
 from pointrend_ext.layers.fast.selection import top_indices
@@ -65,7 +66,7 @@ class LabelGrid:
         self._stride /= 2
         corners = _corners(self.labels)
         mixed = torch.stack([corner != corners[0] for corner in corners[1:]]).any(0)
-        if mixed.device.type != "cpu" or mixed.float().mean() > _DENSE_SHARE:
+        if not runs_cpu_form(mixed.device) or mixed.float().mean() > _DENSE_SHARE:
             self.labels, self._gaps = upsampled_labels_and_gaps(
                 self._logits.rows, self._num_classes, self._logits.size_hw, self._gaps
             )

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
+
 __all__ = ["Linear", "linear"]
 
 _SLAB_WEIGHTS = 2**22
@@ -92,7 +94,8 @@ def _without_gaps(matrix: Tensor) -> Tensor:
 
 def _has_fast_product(inputs: Tensor) -> bool:
     return (
-        inputs.device.type == "cpu"
+        inputs.device.type == "cpu"  # nothing else has oneDNN
+        and runs_cpu_form(inputs.device)
         and inputs.dtype == torch.float32
         and len(inputs) > 0
         and not torch.is_autocast_enabled("cpu")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.fast.top_two import (
     RunningTopTwo,
     label_dtype,
@@ -80,7 +81,7 @@ def upsampled_labels_and_gaps(
 
 def _bands(num_cells: int, height: int, width: int, device: torch.device) -> list[slice]:
     """Cut a map into bands of rows, for a CPU."""
-    step = max(num_cells // width, 1) if device.type == "cpu" else height
+    step = max(num_cells // width, 1) if runs_cpu_form(device) else height
     return [slice(row, min(row + step, height)) for row in range(0, height, step)]
 
 
