@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 STAMP = $(VENV)/.pointrend_ext-$(shell pwd -P | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint
+.PHONY: help env demo test test-all gpu lint
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -22,6 +22,9 @@ test: $(STAMP) ## the test suite without its slow and GPU tests, in JOBS process
 
 test-all: $(STAMP) ## every test; those that need what is absent are skipped
 	$(PY) -m pytest $(ARGS)
+
+gpu: $(STAMP) ## what only a GPU can tell, in 8 minutes; results one by one in output/gpu
+	$(PY) -m benchmarks.gpu $(ARGS)
 
 lint: $(STAMP) ## ruff (lint and format) and mypy, changing nothing
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -28,7 +28,16 @@ _VIEWS = {
         "split_with_sizes",
         "unbind",
     ),
-    *("detach", "lift_fresh", "unfold", "empty", "new_empty", "empty_like", "as_strided"),
+    *(
+        "split_with_sizes",
+        "detach",
+        "lift_fresh",
+        "unfold",
+        "empty",
+        "new_empty",
+        "empty_like",
+        "as_strided",
+    ),
 }
 """Operators that launch nothing."""
 _WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_consecutive"}

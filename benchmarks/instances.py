@@ -22,6 +22,7 @@ TOLERANCE = 1e-5
 def build(
     device: str, *, num_regions: int, num_classes: int, steps: int = 5, with_upstream: bool = True
 ) -> Forms:
+    """Build both heads, and the masks of some regions of one image."""
     ours, theirs = build_heads(num_classes, device, steps)
     features = random_map(device)
 

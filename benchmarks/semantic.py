@@ -73,6 +73,7 @@ def build(
     as_labels: bool,
     size_px: tuple[int, int] | None = None,
 ) -> Forms:
+    """Build both heads on logits that are drawn, for an image of ``size_px`` (rows, columns)."""
     size_hw = tuple(side // 4 for side in size_px or SIZES[num_classes])
     cfg = get_cfg()
     add_pointrend_config(cfg)

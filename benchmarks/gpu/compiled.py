@@ -33,7 +33,8 @@ def _backbone(settings: Settings) -> dict[str, Any]:
     size_hw = (64, 64) if settings.tiny else (800, 1344)
     image = torch.randn(1, 3, *size_hw, generator=generator).to(settings.device)
     # a CPU has no compiler for sure, and only the script is tested there
-    compiled = torch.compile(backbone, backend="inductor" if settings.device == "cuda" else "eager")
+    backend = "inductor" if settings.device == "cuda" else "eager"
+    compiled = torch.compile(backbone, backend=backend)
     return _compared(
         {"eager": lambda: backbone(image), "compiled": lambda: compiled(image)}, settings
     )

@@ -14,7 +14,8 @@ host wait. No form has been timed on a GPU: there the one with the fewest launch
 | ``LabelGrid`` | doubles mixed cells only | doubles all | their number waits |
 | ``labels_and_gaps`` | bands of rows | the whole map | cache, launches |
 | ``FineTables`` | windows per box | whole maps | ``tolist`` waits, a copy per box |
-| ``POINTS_PER_CHUNK``, ``MapRowPredictor`` | few points at a time | by free memory | cache, launches |
+| ``POINTS_PER_CHUNK`` | few points at a time | by free memory | cache, launches |
+| ``MapRowPredictor`` | few points at a time | 2**20 points at a time | cache, launches |
 """
 
 from collections.abc import Iterator
