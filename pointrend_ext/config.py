@@ -75,9 +75,9 @@ def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
     # and under its best class; by default each class is by itself.
     _default(cfg.MODEL.ROI_HEADS, "NMS_CLASS_AGNOSTIC", False)
     node = cfg.MODEL.ROI_MASK_HEAD
-    # What the score of an object is multiplied by in inference, with any mask head: "maskness" (mean
-    # probability inside the mask) or "outline" (mean of |2 p - 1| over the cells at its outline);
-    # "" leaves the class score alone. Box AP takes the product, too.
+    # What the score of an object is multiplied by in inference, with any mask head: "maskness"
+    # (mean probability inside the mask) or "outline" (mean of |2 p - 1| over the cells at its
+    # outline); "" leaves the class score alone. Boxes have the same score.
     _default(node, "MASK_SCORE", "")
     # Feature maps the coarse mask is predicted from; several are concatenated along the channels.
     _default(node, "IN_FEATURES", ("p2",))

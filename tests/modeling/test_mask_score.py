@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pointrend_ext.modeling.roi_heads.mask_score import maskness, outline_confidence
+from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES, maskness, outline_confidence
 from pointrend_ext.modeling.unread_keys import build_checked_model
 from tests.modeling.builders import RCNN, model_cfg, picture
 
@@ -42,9 +42,7 @@ def test_outline_against_an_oracle(rng):
 
 
 @pytest.mark.parametrize("head", [POINTREND, PLAIN])
-@pytest.mark.parametrize(
-    ("name", "score"), [("maskness", maskness), ("outline", outline_confidence)]
-)
+@pytest.mark.parametrize(("name", "score"), [*MASK_SCORES.items()])
 def test_the_key_in_a_model(head, name, score):
     """Scores alone change, by the masks that come out; off, everything is as it was."""
     keys = {"ROI_MASK_HEAD__NAME": head}
@@ -76,7 +74,7 @@ def test_training_has_no_mask_scores():
 
 
 def test_bad_keys_are_refused():
-    with pytest.raises(ValueError, match="MASK_SCORE is 'iou'; it must be .* maskness, outline"):
+    with pytest.raises(ValueError, match=r"MASK_SCORE is 'iou'; it must be .* maskness, outline"):
         build_checked_model(model_cfg(RCNN, ROI_MASK_HEAD__MASK_SCORE="iou"))
     cfg = model_cfg(RCNN, ROI_MASK_HEAD__MASK_SCORE="maskness", MASK_ON=False)
     with pytest.raises(ValueError, match=r"MASK_SCORE is 'maskness', but no part.*MASK_ON True"):
