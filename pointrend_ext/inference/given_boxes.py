@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.prediction import class_filter
 
-__all__ = ["BoxesLike", "GivenBoxes", "given_to_each"]
-
-BoxesLike = Boxes | Tensor | np.ndarray | Sequence[Sequence[float]]
-"""R boxes (x0, y0, x1, y1) in pixels of their image; R may be 0."""
+__all__ = ["GivenBoxes", "check_takes_boxes", "given_to_each"]
 
 # How far a box may reach beyond its image, by which detectors differ: it is clipped.
 _SLACK_PX, _SLACK_SHARE = 2.0, 0.1  # pixels, or this share of its side
@@ -23,23 +21,26 @@ _SLACK_PX, _SLACK_SHARE = 2.0, 0.1  # pixels, or this share of its side
 
 @dataclass(frozen=True)
 class GivenBoxes:
-    """Boxes of one image; nothing is checked before ``instances``.
+    """Boxes of one image; nothing is checked before ``model_input``.
 
     Attributes:
-        boxes: R of them, see ``BoxesLike``.
+        boxes: R x 4 numbers x0, y0, x1, y1 in pixels of the image, as a list, array, tensor or
+            ``Boxes``; R may be 0.
         classes: of each, a name or a place in the order of the model's classes, from 0; None where
             they are not known.
         scores: of each; None for 1.
         place: what messages begin with, such as "image 3: ".
     """
 
-    boxes: BoxesLike
+    boxes: Any
     classes: Sequence[str | int] | np.ndarray | Tensor | None = None
     scores: Sequence[float] | np.ndarray | Tensor | None = None
     place: str = ""
 
-    def instances(self, size_hw: tuple[int, int], info: Classes, num_classes: int) -> Instances:
-        """Return what ``GivenBoxesModel`` takes, with boxes clipped to an image of this size.
+    def model_input(
+        self, size_hw: tuple[int, int], info: Classes, num_classes: int
+    ) -> dict[str, Any]:
+        """Return what ``GivenBoxesModel`` takes beside an image of this size, boxes clipped to it.
 
         Raises:
             ValueError: not such boxes, classes or scores; the message names the first.
@@ -56,7 +57,16 @@ class GivenBoxes:
                 given.scores = _score_row(_row("scores", self.scores, len(table)))
         except ValueError as error:
             raise ValueError(f"{self.place}{error}") from error
-        return given
+        return {"given": given, "height": size_hw[0], "width": size_hw[1]}
+
+
+def check_takes_boxes(model: nn.Module) -> None:
+    """Raise ValueError for a model that cannot be given boxes."""
+    if not isinstance(model, GeneralizedRCNN):
+        raise ValueError(
+            f"Boxes were given to a semantic model ({type(model).__name__}), which predicts no "
+            "masks of objects: use one of GeneralizedRCNN with MODEL.MASK_ON True."
+        )
 
 
 def given_to_each(
@@ -78,7 +88,7 @@ def given_to_each(
             )
         columns.append(values)
     rows = zip(*columns, strict=True)
-    return [GivenBoxes(*row, place=f"image {n} of the list: ") for n, row in enumerate(rows)]
+    return [GivenBoxes(*row, f"image {n} of the list: ") for n, row in enumerate(rows)]
 
 
 def _table(boxes: Any) -> np.ndarray:

@@ -3,8 +3,6 @@
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
 from itertools import islice, repeat
 from typing import Any, overload
 
@@ -12,7 +10,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import Tensor, nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
@@ -24,18 +22,11 @@ from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
-from pointrend_ext.inference.given_boxes import BoxesLike, GivenBoxes, given_to_each
+from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
 from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
-from pointrend_ext.inference.postprocess import (
-    with_given_instances,
-    with_instances,
-    with_labels,
-    with_segments,
-)
 from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.inference.run_model import run_model
 from pointrend_ext.modeling.checks import check_values
-from pointrend_ext.modeling.given_boxes import GivenBoxesModel
-from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["ImageLike", "Predictor", "build_predictor"]
@@ -144,28 +135,21 @@ class Predictor:
 
     @overload  # a file name is a sequence, too: of file names
     def __call__(  # type: ignore[overload-overlap]
-        self,
-        images: ImageLike,
-        boxes: BoxesLike | None = None,
-        classes: Any = None,
-        scores: Any = None,
+        self, images: ImageLike, boxes: Any = None, *, classes: Any = None, scores: Any = None
     ) -> Prediction: ...
 
     @overload
     def __call__(
         self,
         images: Sequence[ImageLike],
-        boxes: Sequence[BoxesLike] | None = None,
+        boxes: Any = None,
+        *,
         classes: Any = None,
         scores: Any = None,
     ) -> list[Prediction]: ...
 
     def __call__(
-        self,
-        images: ImageLike | Sequence[ImageLike],
-        boxes: Any = None,
-        classes: Any = None,
-        scores: Any = None,
+        self, images: Any, boxes: Any = None, *, classes: Any = None, scores: Any = None
     ) -> Prediction | list[Prediction]:
         """Predict one image, or several; with boxes, masks for these instead of for those it finds.
 
@@ -225,14 +209,6 @@ class Predictor:
         while chunk := list(islice(pairs, self.batch_size)):
             yield from self._predict(chunk)
 
-    def check_takes_boxes(self) -> None:
-        """Raise ValueError for a model that cannot be given boxes."""
-        if not self.has_instances:
-            raise ValueError(
-                f"Boxes were given to a semantic model ({self.cfg.MODEL.META_ARCHITECTURE}), which "
-                "predicts no masks of objects: use one of GeneralizedRCNN with MODEL.MASK_ON True."
-            )
-
     def read_image(self, file_name: str | os.PathLike[str]) -> np.ndarray:
         """Read a file as a training with this configuration does: (H, W, 3) uint8 RGB, upright.
 
@@ -274,65 +250,21 @@ class Predictor:
                 "call predictor.model.eval() first."
             )
         bases = [Prediction(*load_image(x, self.image_rules), self.classes) for x, _ in pairs]
-        inputs = [
-            self.model_input(base.image) | self._given_input(given, base.size_hw)
-            for base, (_, given) in zip(bases, pairs, strict=True)
-        ]
+        inputs = [self.model_input(base.image) for base in bases]
+        for base, x, (_, given) in zip(bases, inputs, pairs, strict=True):
+            if given is not None:
+                check_takes_boxes(self.model)
+                num_classes = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
+                x.update(given.model_input(base.size_hw, self.classes, num_classes))
         alike: dict[tuple[torch.Size, bool], list[int]] = {}
         for number, x in enumerate(inputs):
             alike.setdefault((x["image"].shape, "given" in x), []).append(number)
         predictions: dict[int, Prediction] = {}
         for numbers in alike.values():
-            outputs = self._run([bases[n] for n in numbers], [inputs[n] for n in numbers])
+            own = [bases[n] for n in numbers], [inputs[n] for n in numbers]
+            outputs = run_model(self.model, self.cfg, *own, probabilities=self.probabilities)
             predictions |= zip(numbers, outputs, strict=True)
         return [predictions[number] for number in range(len(bases))]
-
-    def _given_input(self, given: GivenBoxes | None, size_hw: tuple[int, int]) -> dict[str, Any]:
-        """Return what an input has besides its image where boxes are given."""
-        if given is None:
-            return {}
-        self.check_takes_boxes()
-        num_classes = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        boxes = given.instances(size_hw, self.classes, num_classes)
-        return {"given": boxes, "height": size_hw[0], "width": size_hw[1]}
-
-    def _run(
-        self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]
-    ) -> Iterator[Prediction]:
-        """Predict images of one size, with boxes given for all or none of them."""
-        if "given" in inputs[0]:
-            is_agnostic = self.cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK
-            model = GivenBoxesModel(self.model, class_agnostic=is_agnostic)
-            for base, x, raw in zip(bases, inputs, model.regions(inputs), strict=True):
-                # Then there is no telling which of several classes it is.
-                is_any = is_agnostic and not x["given"].has("pred_classes")
-                is_any &= self.cfg.MODEL.ROI_HEADS.NUM_CLASSES > 1
-                info = Classes(things=("object",)) if is_any else self.classes
-                yield with_given_instances(replace(base, class_info=info), raw)
-            return
-        with_stuff = partial(
-            with_labels,
-            num_classes=self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-            probabilities=self.probabilities,
-        )
-        if isinstance(self.model, SemanticSegmentor):
-            if isinstance(self.model, PointRendSemanticSegmentor):
-                # Labels cost less than logits, but cannot be resized.
-                fits = all(x.size_hw == inputs[0]["image"].shape[1:] for x in bases)
-                output = "labels" if fits and not self.probabilities else "logits"
-                raw = self.model.predict(inputs, output)
-            else:
-                raw = self.model(inputs)
-            yield from (with_stuff(base, x["sem_seg"]) for base, x in zip(bases, raw, strict=True))
-            return
-        raw = self.model.inference(inputs, do_postprocess=False)
-        if not isinstance(self.model, PanopticFPN):
-            yield from (with_instances(base, x) for base, x in zip(bases, raw, strict=True))
-            return
-        for base, instances, logits in zip(bases, *raw, strict=True):
-            rows, columns = instances.image_size
-            labelled = with_stuff(base, logits[:, :rows, :columns])
-            yield with_segments(with_instances(labelled, instances), self.model)
 
 
 def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:

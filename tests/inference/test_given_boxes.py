@@ -66,7 +66,7 @@ def test_boxes_of_any_type(predictors, make_picture, boxes):
 def test_no_boxes(predictors, make_picture, boxes):
     predictor, pixels = predictors("instance"), make_picture()
     for classes in (None, []):
-        got = predictor(pixels, boxes, classes)
+        got = predictor(pixels, boxes, classes=classes)
         assert got.boxes.shape == (0, 4)
         assert np.asarray(got.masks).shape == (0, 120, 170)
         assert got.to_coco(1) == []
@@ -195,6 +195,6 @@ def test_wrong_requests(predictors, make_picture):
     with pytest.raises(ValueError, match=r"semantic model \(PointRendSemanticSegmentor\)"):
         predictors("semantic")(pixels, boxes=BOXES)
     nameless = Predictor(predictor.model, predictor.cfg, classes=Classes())
-    assert nameless(pixels, BOXES, [0, 1, 2, "5"]).class_names[3] == "class 5"
+    assert nameless(pixels, BOXES, classes=[0, 1, 2, "5"]).class_names[3] == "class 5"
     with pytest.raises(ValueError, match=r"no class \['6'\].*from 0 to 5"):
-        nameless(pixels, BOXES, [0, 1, 2, 6])
+        nameless(pixels, BOXES, classes=[0, 1, 2, 6])
