@@ -87,8 +87,10 @@ def given_to_each(
                 f"entries, those of each image ([] for none), not {found}."
             )
         columns.append(values)
-    rows = zip(*columns, strict=True)
-    return [GivenBoxes(*row, f"image {n} of the list: ") for n, row in enumerate(rows)]
+    return [
+        GivenBoxes(own, of, sure, f"image {number} of the list: ")
+        for number, (own, of, sure) in enumerate(zip(*columns, strict=True))
+    ]
 
 
 def _table(boxes: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
+from pointrend_ext.inference.demo.detections import Detections
 from pointrend_ext.inference.demo.inputs import Input, printable
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
@@ -38,6 +39,7 @@ class DemoOptions:
         color_by_class, show_boxes: see ``Prediction.draw``.
         max_frames: of a video or camera; None for all.
         progress: whether a bar is shown.
+        detections: boxes that masks are predicted for; None where the models find them.
     """
 
     predictors: dict[str, Predictor]
@@ -47,6 +49,7 @@ class DemoOptions:
     show_boxes: bool = False
     max_frames: int | None = None
     progress: bool = True
+    detections: Detections | None = None
 
     @property
     def batch_size(self) -> int:
@@ -87,8 +90,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     be read or processed are among the failures of the report.
 
     Raises:
-        ValueError: classes to keep that the model does not know, or models that read files of
-            pictures by different rules.
+        ValueError: classes to keep or of given boxes that the model does not know, or models that
+            read files of pictures by different rules.
         OSError: the disk is full; what was complete before stays.
     """
     rules = {predictor.image_rules for predictor in options.predictors.values()}
@@ -100,6 +103,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     for predictor in options.predictors.values():
         # These fail before the first image, if at all.
         class_filter(predictor.classes, options.classes)
+        if options.detections is not None:
+            options.detections.check(predictor)
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
     report = DemoReport()
@@ -135,12 +140,12 @@ def _batch(
     together: Sequence[list[Prediction] | None] = [None] * len(batch)
     if len(batch) > 1:
         try:
-            together = _predict([pixels for _, pixels in batch], options)
+            together = _predict([pixels for _, pixels in batch], options, [x for x, _ in batch])
         except _FAILURES as error:
             logger.info("A batch is taken apart: %s", error)
     for (picture, pixels), predicted in zip(batch, together, strict=True):
         with report.noting_failure(picture):
-            of_models = predicted or _predict([pixels], options)[0]
+            of_models = predicted or _predict([pixels], options, [picture])[0]
             if "overlay" in options.writer.kinds:
                 path = options.writer.overlay_path(picture)
                 write_image(path, _draw(of_models, options, ObjectColors()))
@@ -182,10 +187,16 @@ def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
         logger.warning("%s: %d of %d stated frames could be read.", source.path, number, total)
 
 
-def _predict(images: list[np.ndarray], options: DemoOptions) -> list[list[Prediction]]:
-    """Return for each image the predictions of all models."""
+def _predict(
+    images: list[np.ndarray], options: DemoOptions, pictures: Sequence[Input] = ()
+) -> list[list[Prediction]]:
+    """Return for each image the predictions of all models; pictures are where images are from."""
+    given = options.detections and [
+        options.detections.of(picture, (pixels.shape[0], pixels.shape[1]))
+        for picture, pixels in zip(pictures, images, strict=True)
+    ]
     by_model = [
-        [p.filter(options.classes) for p in predictor(images)]
+        [p.filter(options.classes) for p in predictor.stream(images, given)]
         for predictor in options.predictors.values()
     ]
     return [list(of_models) for of_models in zip(*by_model, strict=True)]
