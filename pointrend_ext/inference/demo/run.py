@@ -191,10 +191,12 @@ def _predict(
     images: list[np.ndarray], options: DemoOptions, pictures: Sequence[Input] = ()
 ) -> list[list[Prediction]]:
     """Return for each image the predictions of all models; pictures are where images are from."""
-    given = options.detections and [
-        options.detections.of(picture, (pixels.shape[0], pixels.shape[1]))
-        for picture, pixels in zip(pictures, images, strict=True)
-    ]
+    given = None
+    if options.detections is not None:
+        given = [
+            options.detections.of(picture, (pixels.shape[0], pixels.shape[1]))
+            for picture, pixels in zip(pictures, images, strict=True)
+        ]
     by_model = [
         [p.filter(options.classes) for p in predictor.stream(images, given)]
         for predictor in options.predictors.values()
