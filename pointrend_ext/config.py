@@ -20,6 +20,9 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_test_keys(cfg)
     _add_solver_keys(cfg)
+    # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
+    # for any characters, such as "backbone" and "roi_heads.box_*".
+    _default(cfg.MODEL, "FREEZE", [])
     _add_coarse_mask_head_keys(cfg)
     _add_mask_point_head_keys(cfg)
     _add_deeplab_keys(cfg)
