@@ -60,6 +60,7 @@ def coverage(outlines: Sequence[Outline], crop: tuple[slice, slice]) -> NDArray[
         (height * _FINER, width * _FINER),
     )
     # Whole rows and then columns are added, faster by far than over axes of a reshaped array.
-    rows = sum(fine[i::_FINER].view(np.uint8) for i in range(_FINER))
-    counts = sum(rows[:, j::_FINER] for j in range(_FINER))
+    counts = fine.view(np.uint8)
+    counts = np.add.reduce([counts[i::_FINER] for i in range(_FINER)], dtype=np.uint8)
+    counts = np.add.reduce([counts[:, j::_FINER] for j in range(_FINER)], dtype=np.uint8)
     return counts.astype(np.float32) / np.float32(_FINER**2)
