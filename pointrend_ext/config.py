@@ -55,6 +55,10 @@ def _add_test_keys(cfg: CfgNode) -> None:
     # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
     # lvis_v0.5_val_cocofied.json; "" for none.
     _default(cfg.TEST, "AP_STAR_FILE", "")
+    # Boxes that masks are predicted for in an evaluation, instead of those that the model finds:
+    # "ground_truth" (then the IoU of masks is measured by itself, "mask_quality"), or a file of
+    # detections in COCO's results format; "" for the model's own.
+    _default(cfg.TEST, "GIVEN_BOXES", "")
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:
@@ -74,6 +78,10 @@ def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
     # and under its best class; by default each class is by itself.
     _default(cfg.MODEL.ROI_HEADS, "NMS_CLASS_AGNOSTIC", False)
     node = cfg.MODEL.ROI_MASK_HEAD
+    # What the score of an object is multiplied by in inference, with any mask head: "maskness"
+    # (mean probability inside the mask) or "outline" (mean of |2 p - 1| over the cells at its
+    # outline); "" leaves the class score alone. Boxes have the same score.
+    _default(node, "MASK_SCORE", "")
     # Feature maps the coarse mask is predicted from; several are concatenated along the channels.
     _default(node, "IN_FEATURES", ("p2",))
     # Width and number of the hidden fully connected layers of the coarse head.
