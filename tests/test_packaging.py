@@ -78,7 +78,7 @@ def test_wheel_holds_the_package_and_every_config_and_nothing_else(wheel: Path) 
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     modules = {
         p.relative_to(ROOT).as_posix()
-        for pattern in ("*.py", "templates/*", "released.json", "py.typed")
+        for pattern in ("*.py", "templates/*", "weights/*", "released.json", "py.typed")
         for p in (ROOT / "pointrend_ext").rglob(pattern)
     }
     configs = {f"pointrend_ext/model_zoo/configs/{name}" for name in CONFIGS}
