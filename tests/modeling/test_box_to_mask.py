@@ -83,9 +83,7 @@ def test_copies_fill_what_there_is_room_for(number, copies, max_boxes, expected)
     assert len(proposals) == expected
     counts = torch.bincount(proposals.gt_classes, minlength=1)
     assert counts.max() <= max(expected // max(number, 1), 1)
-    assert torch.equal(
-        proposals.proposal_boxes.tensor, given.gt_boxes.tensor[proposals.gt_classes]
-    )
+    assert torch.equal(proposals.proposal_boxes.tensor, given.gt_boxes.tensor[proposals.gt_classes])
 
 
 @pytest.mark.parametrize("head", HEADS)
