@@ -65,7 +65,8 @@ def test_proposals_keep_their_objects_inside_the_image():
     boxes = proposals.proposal_boxes.tensor
     assert torch.bincount(proposals.gt_classes).tolist() == [20, 20, 20]
     assert (boxes[:, 2:] > boxes[:, :2]).all()
-    assert (boxes >= 0).all() and (boxes <= torch.tensor([200, 100, 200, 100])).all()
+    assert (boxes >= 0).all()
+    assert (boxes <= torch.tensor([200, 100, 200, 100])).all()
     centres = proposals.proposal_boxes.get_centers()[proposals.gt_classes == 1]
     assert (centres - torch.tensor([20.0, 40])).abs().max() < 20
     truth = given.gt_boxes.tensor[proposals.gt_classes]
