@@ -59,7 +59,7 @@ def test_two_models_on_the_same_draws(instance_data, files, toy_truth):
     assert f"BoundaryIoU-medium  {medium.value:.2f}" in text
     number = sum(not a.get("iscrowd", 0) for a in toy_truth.dataset["annotations"])
     assert f"mask quality is the mean over {number} objects (small " in text
-    assert text.count("crowds and objects without a mask are left out") == 1
+    assert text.count("without crowds and objects that have no mask (") == 1
 
 
 def test_it_is_chosen_where_all_have_it(instance_data, files, results_files, few_draws):
