@@ -87,10 +87,9 @@ def _pkg_resources() -> Iterator[None]:
 
 def _has_resource_filename() -> bool:
     try:  # an emptied folder of that name can be imported, too
-        from pkg_resources import resource_filename  # noqa: F401
+        return hasattr(import_module("pkg_resources"), "resource_filename")
     except ImportError:
         return False
-    return True
 
 
 class _Mender(MetaPathFinder):

@@ -116,7 +116,7 @@ def lvis_matches(
     classes = []
     for by_area in of_images:
         records = [
-            _image_record(positions[image_id], by_area[:, i])
+            _image_record(positions[image_id], list(by_area[:, i]))
             for i, image_id in enumerate(parameters.img_ids)
             if by_area[0, i] is not None
         ]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .raster import Outline, coverage, crop_of
 from .scene import Color, Scene, StuffRegion, Texture
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 """(H, W) float32."""
 
 PATTERNS: tuple[str, ...] = ("plain", "stripes", "waves", "checks", "dots", "marble")
