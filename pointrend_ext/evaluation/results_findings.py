@@ -163,7 +163,7 @@ def _find_odd_boxes(
     _add(found, Cause(Kind.NOTED, text), is_beyond, results)
 
 
-def _add(found: Findings, cause: Cause, is_so: np.ndarray, results: list[dict[str, Any]]) -> None:
+def _add(found: Findings, cause: Cause, is_so: Any, results: list[dict[str, Any]]) -> None:
     if is_so.any():
         index = int(is_so.argmax())
         found.add(cause, place_of(index, results[index]), int(is_so.sum()))
