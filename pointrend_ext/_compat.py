@@ -33,13 +33,24 @@ def _in1d(values: Any, *args: Any, **kwargs: Any) -> np.ndarray:
     return np.isin(np.ravel(values), *args, **kwargs)
 
 
+def _count_nonzero(values: Any) -> int:
+    """``np.count_nonzero`` as a Python number, which can be written as JSON (NumPy 2.4: not so)."""
+    return int(np.count_nonzero(values))
+
+
 _NUMPY: dict[str, dict[str, Callable[..., Any]]] = {
     # Detectron2 a59f056; NumPy 2 refuses copy=False where a copy is needed.
     "detectron2.evaluation.sem_seg_evaluation": {"array": _array},
     "detectron2.layers.mask_ops": {"array": _array},
     # cityscapesScripts 2.3.0, NumPy 2.4.
-    "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling": {"in1d": _in1d},
-    "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling": {"in1d": _in1d},
+    "cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling": {
+        "in1d": _in1d,
+        "count_nonzero": _count_nonzero,
+    },
+    "cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling": {
+        "in1d": _in1d,
+        "count_nonzero": _count_nonzero,
+    },
     # lvis 0.5.3, NumPy 1.24.
     "lvis.eval": {"float": float},
 }

@@ -1,6 +1,7 @@
 """Each mend of other packages works, and is still needed: where it is not, delete it."""
 
 import importlib
+import json
 import os
 import re
 import subprocess
@@ -15,11 +16,12 @@ from pointrend_ext import _compat
 
 ROOT = Path(__file__).parents[1]
 NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
-MISSING_SINCE = {"array": (2, 0), "in1d": (2, 4), "float": (1, 24)}
+MISSING_SINCE = {"array": (2, 0), "in1d": (2, 4), "float": (1, 24), "count_nonzero": (2, 4)}
 CALLS = {
     "array": (lambda np: np.array([1, 2], copy=False), ValueError),
     "in1d": (lambda np: np.in1d(np.array([[1, 2], [3, 4]]), [4, 1]), AttributeError),
     "float": (lambda np: np.float("1.5"), AttributeError),
+    "count_nonzero": (lambda np: json.loads(json.dumps(np.count_nonzero([0, 7, 7]))), TypeError),
 }
 MENDED = [(module, name) for module, names in _compat._NUMPY.items() for name in names]
 
@@ -54,7 +56,12 @@ def test_the_module_sees_the_function_beside_numpys_own(module: str, name: str) 
     assert seen.float64 is np.float64
     assert seen.linalg.norm is np.linalg.norm
     value = CALLS[name][0](seen)
-    expected = {"array": [1, 2], "in1d": [True, False, False, True], "float": 1.5}[name]
+    expected = {
+        "array": [1, 2],
+        "in1d": [True, False, False, True],
+        "float": 1.5,
+        "count_nonzero": 2,
+    }[name]
     assert np.array_equal(value, expected)
     with pytest.raises(AttributeError, match="no_such"):
         _ = seen.no_such
