@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -98,6 +99,15 @@ def test_wheel_metadata(wheel: Path) -> None:
     required = {line.split()[1].rstrip("<>=0123456789.") for line in lines if "Requires-D" in line}
     assert {"torch", "torchvision", "numpy", "pycocotools", "opencv-python"} <= required
     assert not any("detectron2" in requirement for requirement in required)
+
+
+def test_the_lower_bounds_are_the_oldest_set_that_is_tested() -> None:
+    lines = (ROOT / "requirements" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', text))
+    assert {"torch", "torchvision", "numpy", "opencv-python", "pillow"} <= pins.keys()
+    assert {name: bounds[name] for name in pins} == pins
 
 
 def test_installed_package_works_without_the_checkout(installed: Path, tmp_path: Path) -> None:
