@@ -20,6 +20,14 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_test_keys(cfg)
     _add_solver_keys(cfg)
+    # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
+    # for any characters, such as "backbone" and "roi_heads.box_*".
+    _default(cfg.MODEL, "FREEZE", [])
+    # PROPOSAL_GENERATOR.NAME "GivenBoxes" trains on the boxes of the ground truth: each side moved
+    # by up to this share of the box's width or height, in [0, 0.5),
+    _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_JITTER", 0.1)
+    # and each box drawn so many times, as far as ROI_HEADS.BATCH_SIZE_PER_IMAGE has room.
+    _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_COPIES", 1)
     _add_coarse_mask_head_keys(cfg)
     _add_mask_point_head_keys(cfg)
     _add_deeplab_keys(cfg)
