@@ -24,7 +24,7 @@ def check_state(state: Any, optimizer: Optimizer) -> None:
     """
     if not isinstance(state, Mapping):
         raise ValueError(f"its state is a {type(state).__name__}, not a dict")
-    iteration = state.get("iteration")
+    iteration: Any = state.get("iteration")
     if not _is_count(iteration):
         raise ValueError(f"its iteration is {iteration!r:.60}, not a whole number from 0")
     for path in (("hooks",), ("hooks", "LRScheduler"), ("hooks", "ExactResume"), ("_trainer",)):

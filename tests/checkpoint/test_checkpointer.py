@@ -271,7 +271,7 @@ def test_resuming_restores_everything_without_code(tmp_path):
 
 def test_a_resumed_training_must_be_complete(tmp_path):
     checkpointer, _ = make_training(tmp_path, 0)
-    states = dict.fromkeys(checkpointer.checkpointables, {})
+    states: dict[str, dict] = {key: {} for key in checkpointer.checkpointables}
     incomplete = {"model": {"weight": torch.ones(1, 2)}}
     torch.save({**incomplete, **states}, tmp_path / "model_1.pth")
     checkpointer.tag_last_checkpoint("model_1.pth")

@@ -91,7 +91,7 @@ def picture_paths(image_root: str, file_names: Sequence[str]) -> list[str]:
         raise ValueError(
             f"{len(stray)} of {len(paths)} file names of the annotations lead out of the image "
             f"folder {image_root!r}, such as {stray[0]!r:.200}. Write them relative to it, without "
-            "'..'; or, if you trust the file, state as the folder one that holds them all, such as /."
+            "'..'; or, if you trust the file, state a folder that holds them all, such as /."
         )
     return paths
 
