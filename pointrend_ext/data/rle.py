@@ -39,8 +39,8 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
     num_pixels = size_hw[0] * size_hw[1]
     if (runs < 0).any() or (runs > num_pixels).any():  # whose sum may overflow, to the right one
         raise ValueError(
-            f"the run lengths of the mask add up to no {num_pixels} pixels of the image: one is below 0 or "
-            "above that"
+            f"the run lengths of the mask add up to no {num_pixels} pixels of the image: one is "
+            "below 0 or above that"
         )
     if runs.sum() != num_pixels:
         raise ValueError(
