@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
-from pointrend_ext.engine.run_folder import holding, release, take
+from pointrend_ext.engine.run_folder import check_last_is_named, holding, release, take
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -102,8 +102,22 @@ def test_a_new_training_among_anothers_checkpoints_is_refused(tiny_run, tmp_path
     with pytest.raises(ValueError, match=message):
         setup_cfg(tiny_run())
     assert sorted(path.name for path in folder.iterdir()) == left
-    setup_cfg(tiny_run("--resume"))
     setup_cfg(tiny_run("--eval-only"))
+    if "last_checkpoint" in left:
+        setup_cfg(tiny_run("--resume"))
+        return
+    with pytest.raises(ValueError, match=r"such as model_final\.pth.*echo model_final\.pth > /"):
+        setup_cfg(tiny_run("--resume"))  # it would silently start anew
+
+
+def test_the_checkpoint_to_name_is_the_one_of_most_iterations(tmp_path):
+    check_last_is_named(str(tmp_path / "none"))
+    for name in ("model_0000009.pth", "model_0000019.pth", "model_final.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"echo model_0000019\.pth > /.*/last_checkpoint$"):
+        check_last_is_named(str(tmp_path))
+    (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
+    check_last_is_named(str(tmp_path))
 
 
 def test_logs_and_weights_of_another_name_are_no_training(tiny_run, tmp_path):

@@ -11,8 +11,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
+from pointrend_ext.data.findings import escaped
 from pointrend_ext.inference.demo.detections import Detections
-from pointrend_ext.inference.demo.inputs import Input, printable
+from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
@@ -78,7 +79,7 @@ class DemoReport:
                 message = f"{type(error).__name__}: {message}"
             if str(source.path) not in message:
                 message = f"{source.path}: {message}"
-            message = printable(message)
+            message = escaped(message)
             self.failures.append(message)
             logger.error("FAILED %s", message)
 
