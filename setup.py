@@ -88,6 +88,7 @@ setup(
         "iopath>=0.1.9",
         "opencv-python>=4.5",
         "pillow>=10.1",
+        "portalocker>=3.0",
         "pycocotools>=2.0.4",
         "pydantic>=2",
         "pyyaml",
