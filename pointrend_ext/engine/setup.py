@@ -106,9 +106,9 @@ def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
         notes.append("No GPU is available: running on the CPU.")
-    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+    if not cfg.MODEL.DEVICE.startswith("cuda") and cfg.SOLVER.AMP.ENABLED:
         cfg.SOLVER.AMP.ENABLED = False
-        notes.append("SOLVER.AMP.ENABLED needs a GPU: training in full precision.")
+        notes.append("SOLVER.AMP.ENABLED needs a CUDA GPU: training in full precision.")
     return notes
 
 

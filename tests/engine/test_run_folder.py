@@ -1,14 +1,15 @@
 """One run at a time in a folder, and no training on top of another's checkpoints."""
 
 import errno
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import portalocker
 import pytest
 
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
@@ -80,11 +81,28 @@ def test_a_run_lets_go_at_its_end_and_after_an_error(tiny_run, tmp_path):
     assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
 
 
-def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
-    def lockf(file, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_hold_the_lock(tmp_path):
+    folder = str(tmp_path / "run")
+    take(folder)
+    child = os.fork()
+    if child == 0:  # such as a worker that survives its parent
+        time.sleep(60)
+        os._exit(0)
+    try:
+        release(folder)
+        check = [sys.executable, "-W", "ignore", "-c", HOLD.replace("60", "0"), folder]
+        assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
-    monkeypatch.setattr(fcntl, "lockf", lockf)
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def lock(file, operation):
+        raise portalocker.LockException("lock") from OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", lock)
     take(str(tmp_path / "run"))
     assert "has no locks (No locks available)" in caplog.text
 
