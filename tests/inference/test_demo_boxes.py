@@ -59,6 +59,7 @@ def by_image(results):
 
 
 def test_every_box_gets_a_mask(tmp_path, toy_root, toy_truth, command, detections, predictors):
+    detections[3]["bbox"] = [-30, 5, 60, 40]  # half of it is beyond the image
     assert command(detections, "--batch-size", "3") == 0
     results = by_image(written(tmp_path))
     expected = by_image(detections)
@@ -69,12 +70,13 @@ def test_every_box_gets_a_mask(tmp_path, toy_root, toy_truth, command, detection
         assert [x["category_id"] for x in own] == [x["category_id"] for x in given]
         np.testing.assert_allclose([x["score"] for x in own], [x["score"] for x in given], 1e-6)
         boxes = np.array([x["bbox"] for x in given])
-        np.testing.assert_allclose([x["bbox"] for x in own], boxes, atol=1e-3)
-        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).clip(0)
+        boxes[:, 2:] = corners[:, 2:] - corners[:, :2]
+        np.testing.assert_allclose([x["bbox"] for x in own], boxes.clip(0), atol=1e-3)
         predictor = predictors("instance")
         masks = predictor(
             toy_root / "toy" / "val" / names[image_id],
-            np.clip(corners, 0, [*toy_truth.sizes_hw[image_id][::-1]] * 2),
+            corners,
             classes=[toy_truth.class_names[x["category_id"]] for x in given],
         ).masks
         for mask, x in zip(masks, own, strict=True):

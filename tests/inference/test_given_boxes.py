@@ -163,6 +163,7 @@ def test_wrong_boxes(predictors, make_picture, boxes, message):
     ("options", "message"),
     [
         ({"classes": [0, 1]}, r"2 classes for 4 boxes"),
+        ({"classes": [0] * 5}, "5 classes for 4 boxes"),
         ({"classes": "star"}, "one entry per box, not 'star'"),
         ({"classes": 3}, "one entry per box, not 3"),
         ({"classes": ["star", "ster", 0, 0]}, r"no class \['ster'\].*from 0 to 5: star, gear"),
