@@ -25,6 +25,7 @@ MODELS = {
 SETTINGS = {
     "MODEL.BACKBONE.NAME": "build_stored_resnet_fpn_backbone",
     "MODEL.BACKBONE.FREEZE_AT": 5,
+    "MODEL.FPN.NORM": "GN",  # without, 400 iterations teach the new pyramid next to nothing
     "MODEL.ROI_HEADS.NUM_CLASSES": 1,
     "MODEL.DEVICE": "cpu",
     "INPUT.MIN_SIZE_TRAIN": (320,),
@@ -32,7 +33,9 @@ SETTINGS = {
     "SOLVER.IMS_PER_BATCH": 1,
     "SOLVER.BASE_LR": 0.01,
     "SOLVER.LR_SCHEDULER_NAME": "WarmupCosineLR",
-    "SOLVER.WARMUP_ITERS": 100,
+    "SOLVER.WARMUP_ITERS": 50,
+    "SOLVER.CLIP_GRADIENTS.ENABLED": True,
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
     "SOLVER.CHECKPOINT_PERIOD": 250,
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 8,
     "DATALOADER.NUM_WORKERS": 0,
