@@ -14,7 +14,7 @@ help: ## list these targets
 
 env: $(STAMP) ## build .venv with the tested packages, or bring it up to date
 
-demo: $(STAMP) ## toy data, training, AP and pictures of PointRend and Mask R-CNN; no GPU, no download
+demo: $(STAMP) ## toy data, mask heads of PointRend and Mask R-CNN, AP, pictures and a report; no GPU, no download
 	$(PY) tools/toy_demo.py $(ARGS)
 
 test: $(STAMP) ## the test suite without its slow and GPU tests, in JOBS processes of one thread

@@ -76,7 +76,14 @@ setup(
     # installs an import hook, which loses against a folder called pointrend_ext (a clone of this
     # repository) in the working directory.
     package_dir={"": "."},
-    package_data={PACKAGE: ["py.typed", "evaluation/report/templates/*", "model_zoo/*.json"]},
+    package_data={
+        PACKAGE: [
+            "py.typed",
+            "evaluation/report/templates/*",
+            "model_zoo/*.json",
+            "model_zoo/weights/*",
+        ]
+    },
     # Detectron2 is required too, but is not on the registry under its own name:
     # pointrend_ext._detectron2 asks for it.
     install_requires=[

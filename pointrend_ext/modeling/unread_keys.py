@@ -10,7 +10,9 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from pointrend_ext.modeling.checks import is_sentence
+from pointrend_ext.modeling.freezing import freeze
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
+from pointrend_ext.modeling.roi_heads.mask_score import choose_mask_score
 from pointrend_ext.modeling.roi_heads.suppression import choose_suppression
 
 __all__ = ["build_checked_model"]
@@ -18,6 +20,7 @@ __all__ = ["build_checked_model"]
 _PARTS = {
     "ROI_HEADS": "ROI_HEADS",
     "ROI_MASK_HEAD": "MASK_POINT_HEAD",
+    "ROI_MASK_HEAD.MASK_SCORE": "ROI_HEADS",
     "MASK_POINT_HEAD": "MASK_POINT_HEAD",
     "SEM_SEG_HEAD": "SEM_SEG_HEAD",
     "SEM_SEG_POINT_HEAD": "SEM_SEG_POINT_HEAD",
@@ -42,6 +45,7 @@ _HINTS = {
     "FPN.ALIGNMENT.NAME": "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone",
     "FPN.ALIGNMENT.NORM": "Set MODEL.FPN.ALIGNMENT.NAME CAB, which alone has a normalisation",
     "ROI_HEADS.NMS_CLASS_AGNOSTIC": "Set MODEL.ROI_HEADS.NAME StandardROIHeads",
+    "ROI_MASK_HEAD.MASK_SCORE": "Set MODEL.MASK_ON True",
     "SEM_SEG_HEAD.ALIGNMENT_COORDS": f"{_HEADS} (a pyramid has MODEL.FPN.ALIGNMENT.COORDS)",
     "SEM_SEG_HEAD.ASPP_POOLING": "Use DeepLabV3LogitsHead or DeepLabV3PlusLogitsHead",
     "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": "Use SFNetHead or AlignSegHead",
@@ -76,6 +80,8 @@ def build_checked_model(
         recorded = RecordingNode.of(cfg, recording)
         model = build(recorded)
         choose_suppression(recorded, model)
+        freeze(model, recorded.MODEL.FREEZE)
+        choose_mask_score(recorded, model)
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:
