@@ -18,9 +18,9 @@ from pointrend_ext.engine import setup_cfg, train_or_evaluate
 __all__ = ["MODELS", "main"]
 
 MODELS = {
-    "PointRend": "COCO-InstanceSegmentation/pointrend_box_to_mask_R_50_FPN_coco.yaml",
-    "Mask R-CNN 28x28": "COCO-InstanceSegmentation/mask_rcnn_box_to_mask_R_50_FPN_coco.yaml",
-    "Mask R-CNN 56x56": "COCO-InstanceSegmentation/mask_rcnn_56_box_to_mask_R_50_FPN_coco.yaml",
+    "PointRend": "COCO-InstanceSegmentation/pointrend_box_to_mask_R_50_FPN_1x_coco.yaml",
+    "Mask R-CNN 28x28": "COCO-InstanceSegmentation/mask_rcnn_box_to_mask_R_50_FPN_1x_coco.yaml",
+    "Mask R-CNN 56x56": "COCO-InstanceSegmentation/mask_rcnn_56_box_to_mask_R_50_FPN_1x_coco.yaml",
 }
 SETTINGS = {
     "MODEL.BACKBONE.NAME": "build_stored_resnet_fpn_backbone",
@@ -28,6 +28,7 @@ SETTINGS = {
     "MODEL.FPN.NORM": "GN",  # without, 400 iterations teach the new pyramid next to nothing
     "MODEL.ROI_HEADS.NUM_CLASSES": 1,
     "MODEL.DEVICE": "cpu",
+    "INPUT.MASK_FORMAT": "bitmask",
     "INPUT.MIN_SIZE_TRAIN": (320,),
     "INPUT.MIN_SIZE_TEST": 320,
     "SOLVER.IMS_PER_BATCH": 1,
@@ -38,6 +39,7 @@ SETTINGS = {
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
     "SOLVER.CHECKPOINT_PERIOD": 250,
     "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE": 8,
+    "MODEL.PROPOSAL_GENERATOR.BOX_COPIES": 3,
     "DATALOADER.NUM_WORKERS": 0,
 }
 
