@@ -18,10 +18,12 @@ from pointrend_ext.evaluation.masks import encoded
 from pointrend_ext.evaluation.precision_table import SIZES
 from pointrend_ext.evaluation.results_findings import place_of
 
-__all__ = ["OF_OBJECT", "MaskQuality", "mask_quality"]
+__all__ = ["GIVEN_IDS", "OF_OBJECT", "MaskQuality", "mask_quality", "name_objects"]
 
 OF_OBJECT = "annotation_id"
 """Key of a prediction in COCO's results format that names the object whose box was given."""
+GIVEN_IDS = "given_ids"
+"""Key of a model input: the ids of the annotations whose boxes are given, in their order."""
 _LIMITS = (32**2, 96**2)  # COCO's, in pixels of the object's area
 
 
@@ -72,6 +74,14 @@ class MaskQuality:
         means = {name: float(mean[0]) for name, mean in self.means(everything).items()}
         return means | {_name("objects", s): float(n) for s, n in self.counts().items()}
 
+    def notice(self) -> str:
+        """Say how many objects there are, and how many are left out."""
+        by_size = ", ".join(f"{size} {n}" for size, n in self.counts().items() if size != SIZES[0])
+        return (
+            f"mask quality is the mean over {len(self.ious)} objects ({by_size}); "
+            f"{self.num_left_out} crowds and objects without a mask are left out"
+        )
+
     def counts(self) -> dict[str, int]:
         """Return the number of objects by size."""
         return {size: int(is_inside.sum()) for size, is_inside in self._sizes().items()}
@@ -81,6 +91,12 @@ class MaskQuality:
         number = np.digitize(self.areas, _LIMITS)
         own = {size: number == i for i, size in enumerate(SIZES[1:])}
         return {SIZES[0]: np.ones(len(number), dtype=bool), **own}
+
+
+def name_objects(results: list[dict[str, Any]], model_input: Mapping[str, Any]) -> None:
+    """Write to the results for one image which object each was predicted for."""
+    for result, annotation_id in zip(results, model_input[GIVEN_IDS], strict=True):
+        result[OF_OBJECT] = annotation_id
 
 
 def mask_quality(
