@@ -9,7 +9,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SETS", "split_sequences", "with_one_class", "write_descriptions"]
+__all__ = [
+    "SETS",
+    "annotation_file",
+    "description_file",
+    "split_sequences",
+    "with_one_class",
+    "write_descriptions",
+]
 
 SETS = {"COCO": "coco_objects", "DAVIS": "davis_objects"}
 """What the tables call a set, and the name that its data sets begin with."""
@@ -18,15 +25,24 @@ Annotations = Mapping[str, Any]
 """An annotation file in COCO's format."""
 
 
-def write_descriptions(data: Path, output: Path) -> list[Path]:
-    """Write annotation files and descriptions of both sets; return the descriptions.
+def annotation_file(output: Path, name: str, split: str) -> Path:
+    """Return the annotation file of a split ("train", "val") that is written."""
+    return output / f"data/{name}_{split}.json"
+
+
+def description_file(output: Path, name: str) -> Path:
+    """Return the description of a data set that is written."""
+    return output / f"data/{name}_description.json"
+
+
+def write_descriptions(data: Path, output: Path) -> None:
+    """Write annotation files and descriptions of both sets.
 
     Args:
         data: has ``coco/annotations/instances_{train,val}2017.json``, ``coco/{train,val}2017``,
             ``davis/instances.json``, whose images have a "sequence", and ``davis/images``.
-        output: a folder to write to; it is made.
+        output: the files lie in its folder ``data``.
     """
-    output.mkdir(parents=True, exist_ok=True)
     splits = ("train", "val")
     coco = {s: _read(data / f"coco/annotations/instances_{s}2017.json") for s in splits}
     davis = split_sequences(_read(data / "davis/instances.json"))
@@ -34,17 +50,15 @@ def write_descriptions(data: Path, output: Path) -> list[Path]:
         "COCO": {split: data / f"coco/{split}2017" for split in splits},
         "DAVIS": dict.fromkeys(splits, data / "davis/images"),
     }
-    written = []
     for title, files in {"COCO": coco, "DAVIS": davis}.items():
         description = {"name": SETS[title], "task": "instance", "root": ".", "splits": {}}
         for split, annotations in files.items():
-            path = output / f"{SETS[title]}_{split}.json"
+            path = annotation_file(output, SETS[title], split)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(with_one_class(annotations)))
             images = str(folders[title][split].resolve())
             description["splits"][split] = {"images": images, "annotations": path.name}
-        written.append(output / f"{SETS[title]}_description.json")
-        written[-1].write_text(json.dumps(description, indent=1))
-    return written
+        description_file(output, SETS[title]).write_text(json.dumps(description, indent=1))
 
 
 def with_one_class(annotations: Annotations) -> dict[str, Any]:
