@@ -11,7 +11,7 @@ from pointrend_ext.evaluation.mask_quality import MaskQuality
 from pointrend_ext.evaluation.offline.bootstrap import draw_images, estimate
 from pointrend_ext.evaluation.offline.record import Score
 
-__all__ = ["SIZES", "draw_groups", "summarize", "table"]
+__all__ = ["SIZES", "draw_groups", "summarize", "table", "tables"]
 
 SIZES = ("", "-small", "-medium", "-large")
 _METRICS = {"IoU": "mask IoU", "BoundaryIoU": "boundary IoU"}
@@ -84,6 +84,11 @@ def _estimates(seeds: Sequence[_Samples], bounds: tuple[float, float]) -> dict[s
     return found
 
 
+def tables(summaries: Mapping[str, Any]) -> str:
+    """Return the Markdown tables of several data sets, by title."""
+    return "\n".join(f"**{title}**\n\n{table(own)}" for title, own in summaries.items())
+
+
 def table(summary: Mapping[str, Any]) -> str:
     """Return a Markdown table per metric of what ``summarize`` returns, a column per size."""
     sizes = [size for size in SIZES if summary["objects"][size.lstrip("-") or "all"]]
@@ -101,7 +106,7 @@ def table(summary: Mapping[str, Any]) -> str:
             for model, values in summary["ahead"].items()
         ]
         text += markdown_table([title, *heads], rows) + "\n"
-    return text
+    return text.removesuffix("\n")
 
 
 def _cell(entry: Mapping[str, Any], *, signed: bool) -> str:

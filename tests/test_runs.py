@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import summary
+from benchmarks.photograph_report import tables as photograph_tables
 from benchmarks.report import Report
 from benchmarks.runs import table
 
@@ -31,6 +32,14 @@ def test_tables_follow_from_the_data_and_stand_in_the_documents(folder):
     written = table(json.loads((folder / "runs.json").read_text()))
     assert (folder / "results.md").read_text() == written
     assert written in (DOCS / "reproduction.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["models", "inference"])
+def test_tables_of_photographs_follow_from_the_data_and_stand_in_the_document(name):
+    folder = DOCS / "runs/photographs"
+    written = photograph_tables(json.loads((folder / f"{name}.json").read_text()))
+    assert (folder / f"{name}.md").read_text() == written
+    assert written in (DOCS / "photographs.md").read_text()
 
 
 @pytest.mark.parametrize(("name", "page"), PAGES.items())
