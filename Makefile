@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 STAMP = $(VENV)/.pointrend_ext-$(shell pwd -P | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all lint
+.PHONY: help env demo test test-all test-oldest env-oldest lint
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -23,9 +23,15 @@ test: $(STAMP) ## the test suite without its slow and GPU tests, in JOBS process
 test-all: $(STAMP) ## every test; those that need what is absent are skipped
 	$(PY) -m pytest $(ARGS)
 
+env-oldest: ## build .venv-oldest with the oldest versions that are supported
+	@$(MAKE) --no-print-directory env OLDEST=1 VENV=.venv-oldest
+
+test-oldest: ## the test suite with those
+	@$(MAKE) --no-print-directory test OLDEST=1 VENV=.venv-oldest
+
 lint: $(STAMP) ## ruff (lint and format) and mypy, changing nothing
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 $(STAMP): $(wildcard requirements/*) setup.py
-	@VENV="$(VENV)" PYTHON="$(PYTHON)" bash requirements/install.sh
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" OLDEST="$(OLDEST)" bash requirements/install.sh
 	@touch $@

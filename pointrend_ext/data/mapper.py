@@ -130,7 +130,9 @@ class PointRendDatasetMapper(DatasetMapper):
         file_name = dataset_dict["file_name"]
         image = read_image(file_name, self.image_format, rules=self.image_rules)
         height, width = image.shape[:2]
-        stated = dataset_dict.setdefault("height", height), dataset_dict.setdefault("width", width)
+        dataset_dict.setdefault("height", height)
+        dataset_dict.setdefault("width", width)
+        stated = dataset_dict["height"], dataset_dict["width"]
         if stated != (height, width):
             header = replace(read_header(file_name), size_hw=(height, width))
             check_size(ImageEntry(file_name, stated), header)

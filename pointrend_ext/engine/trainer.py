@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,7 +24,13 @@ from pointrend_ext.engine.resume_settings import Settings, changes, training_set
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.engine.unread_keys import check_reads
-from pointrend_ext.evaluation import build_evaluator, check_evaluation, results_folder
+from pointrend_ext.evaluation import (
+    add_given_boxes,
+    build_evaluator,
+    check_evaluation,
+    results_folder,
+)
+from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["Trainer"]
@@ -87,13 +94,23 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
-        """Build the loader of one test set."""
-        return build_test_loader(cfg, dataset_name)
+        """Build the loader of one test set, with boxes where ``TEST.GIVEN_BOXES`` asks for them."""
+        prepare = partial(add_given_boxes, cfg, dataset_name) if cfg.TEST.GIVEN_BOXES else None
+        return build_test_loader(cfg, dataset_name, prepare)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``."""
         return build_evaluator(cfg, dataset_name, results_folder(cfg, dataset_name))
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """Evaluate on ``DATASETS.TEST``, as Detectron2 does, or with ``TEST.GIVEN_BOXES``."""
+        if cfg.TEST.GIVEN_BOXES:
+            model = GivenBoxesModel(getattr(model, "module", model)).train(model.training)
+        return super().test(cfg, model, evaluators)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -108,8 +108,8 @@ def limit_by_boundary(
         return
     width = boundary_width(size_hw)
     boundary_ious = mask_util.iou(
-        [rle_boundary(rle_of_prediction(row), width) for row in rows],
-        [rle_boundary(rle_of_truth(column), width) for column in columns],
+        [rle_boundary(rle_of_prediction(row), width) for row in rows.tolist()],
+        [rle_boundary(rle_of_truth(column), width) for column in columns.tolist()],
         [0] * len(columns),
     )
     block = np.ix_(rows, columns)

@@ -43,7 +43,8 @@ def cityscapes_truth(dataset_name: str) -> CocoTruth:
     metadata = MetadataCatalog.get(dataset_name)
     folders = os.fspath(metadata.image_dir), os.fspath(metadata.gt_dir)
     ids = [name2label[name].id for name in metadata.thing_classes]
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for record in load_cityscapes_instances(*folders, from_json=False, to_polygons=False):
         size = {key: record[key] for key in ("height", "width")}
         file = os.path.relpath(record["file_name"], folders[0])

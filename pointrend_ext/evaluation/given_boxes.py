@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -121,7 +122,8 @@ def _detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[str, 
     for index, result in enumerate(results):
         x, y, width, height = result["bbox"]
         rows, columns = truth.sizes_hw[result["image_id"]]
-        if min(x + width, columns) > max(x, 0) and min(y + height, rows) > max(y, 0):
+        box = np.array([x, y, x + width, y + height], np.float32).clip(0, [columns, rows] * 2)
+        if (box[2:] > box[:2]).all():
             kept.append(result)
         else:
             found.add(_OUTSIDE, f"entry {index} (image_id {result['image_id']!r})")

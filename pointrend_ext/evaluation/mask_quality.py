@@ -78,8 +78,8 @@ class MaskQuality:
         """Say how many objects there are, and how many are left out."""
         by_size = ", ".join(f"{size} {n}" for size, n in self.counts().items() if size != SIZES[0])
         return (
-            f"mask quality is the mean over {len(self.ious)} objects ({by_size}); "
-            f"{self.num_left_out} crowds and objects without a mask are left out"
+            f"mask quality is the mean over {len(self.ious)} objects ({by_size}), "
+            f"without crowds and objects that have no mask ({self.num_left_out})"
         )
 
     def counts(self) -> dict[str, int]:

@@ -33,5 +33,5 @@ def decode_mask(segmentation: Any, size_hw: tuple[int, int]) -> np.ndarray:
 
 def mask_iou(first: np.ndarray, second: np.ndarray) -> float:
     """Return the intersection over union of two (H, W) bool masks; 0 where both are empty."""
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / max(union, 1)
+    union = int(np.count_nonzero(first | second))
+    return int(np.count_nonzero(first & second)) / max(union, 1)

@@ -225,7 +225,7 @@ class Prediction:
     def _stuff_names(self, label_map: np.ndarray) -> dict[int, str]:
         """Return the names of the classes that occur in a label map."""
         present = np.flatnonzero(np.bincount(label_map.ravel()))
-        return {int(c): self.class_info.stuff_name(c) for c in present if c != self.void_label}
+        return {int(c): self.class_info.stuff_name(int(c)) for c in present if c != self.void_label}
 
     def _name_of(self, segment: dict[str, Any]) -> str:
         name = self.class_info.thing if segment["isthing"] else self.class_info.stuff_name

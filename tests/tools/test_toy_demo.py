@@ -1,6 +1,7 @@
 """The demo in small, and the detector that it ships."""
 
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,16 @@ SMALL = ("SOLVER.MAX_ITER", "2", "SOLVER.IMS_PER_BATCH", "2", "DATALOADER.NUM_WO
 @pytest.fixture
 def tool(load_tool):
     return load_tool("toy_demo")
+
+
+@pytest.fixture
+def _levels():
+    """The demo says less than other tools: undo it."""
+    loggers = [logging.getLogger(name) for name in ("detectron2", "pointrend_ext")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 def test_the_shipped_weights_are_small_and_those_of_their_checksum():
@@ -79,6 +90,7 @@ def test_both_models_find_the_same_objects_to_the_last_bit():
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.usefixtures("_levels")
 def test_the_demo_in_small(tool, tmp_path, monkeypatch, capsys, own_catalogs):
     root = generate_toy_data(tmp_path / "data", num_train=4, num_val=3).parent
     monkeypatch.setattr(tool, "ensure_toy_data", lambda root: root)

@@ -72,11 +72,11 @@ def _found(evaluation: COCOeval_faster) -> dict[int, FoundObject]:
             truth, prediction = truths[matched[row]], predictions[row]
             if is_crowd[matched[row]]:
                 continue
-            pair = (evaluation.cocoGt, truth), (evaluation.cocoDt, prediction)
+            true = evaluation.cocoGt.annToRLE(truth)
             found[truth["id"]] = FoundObject(
                 prediction["id"] - 1,
                 float(prediction["score"]),
                 float(ious[row, matched[row]]),
-                pair_boundary_iou(*(coco.annToRLE(one) for coco, one in pair), width),
+                pair_boundary_iou(true, evaluation.cocoDt.annToRLE(prediction), width),
             )
     return found
