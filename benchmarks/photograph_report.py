@@ -11,11 +11,12 @@ from pointrend_ext.evaluation.mask_quality import MaskQuality
 from pointrend_ext.evaluation.offline.bootstrap import draw_images, estimate
 from pointrend_ext.evaluation.offline.record import Score
 
-__all__ = ["SIZES", "draw_groups", "summarize", "table", "tables"]
+__all__ = ["SIZES", "draw_groups", "overview", "summarize", "table", "tables"]
 
 SIZES = ("", "-small", "-medium", "-large")
 _METRICS = {"IoU": "mask IoU", "BoundaryIoU": "boundary IoU"}
 _DRAWS, _SEED = 2000, 1
+_DIGITS = 4
 
 
 def draw_groups(groups: Sequence[Any]) -> np.ndarray:
@@ -75,12 +76,10 @@ def _estimates(seeds: Sequence[_Samples], bounds: tuple[float, float]) -> dict[s
         mean = np.mean([seed[name] for seed in seeds], axis=0)
         score = estimate(float(mean[0]), mean[1:], bounds=bounds)
         own = [float(seed[name][0]) for seed in seeds]
-        found[name] = {
-            "value": score.value,
-            "low": score.low,
-            "high": score.high,
-            "seeds": own if score.value is not None else [],
-        }
+        values = {"value": score.value, "low": score.low, "high": score.high}
+        found[name] = {k: v if v is None else round(v, _DIGITS) for k, v in values.items()}
+        has_objects = score.value is not None
+        found[name]["seeds"] = [round(v, _DIGITS) for v in own] if has_objects else []
     return found
 
 
@@ -107,6 +106,19 @@ def table(summary: Mapping[str, Any]) -> str:
         ]
         text += markdown_table([title, *heads], rows) + "\n"
     return text.removesuffix("\n")
+
+
+def overview(summaries: Mapping[str, Any], metric: str = "BoundaryIoU-large") -> str:
+    """Return one Markdown table of one metric: a row per model, two columns per data set."""
+    titles, rows = ["boundary IoU of large objects"], {}
+    for title, summary in summaries.items():
+        titles += [title, "ahead"]
+        for model, values in summary["models"].items():
+            ahead = summary["ahead"].get(model)
+            row = rows.setdefault(model, [model])
+            row.append(_cell(values[metric], signed=False))
+            row.append(_cell(ahead[metric], signed=True) if ahead else "")
+    return markdown_table(titles, list(rows.values()))
 
 
 def _cell(entry: Mapping[str, Any], *, signed: bool) -> str:

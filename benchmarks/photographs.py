@@ -19,7 +19,7 @@ from benchmarks.photograph_data import (
     description_file,
     write_descriptions,
 )
-from benchmarks.photograph_report import summarize, tables
+from benchmarks.photograph_report import overview, summarize, tables
 from benchmarks.report import dumps
 from benchmarks.stored_features import FOLDER_VARIABLE
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
@@ -159,7 +159,8 @@ def write_report(
         summaries[title] = summarize(truth, qualities, baseline, group)
     args.report.mkdir(parents=True, exist_ok=True)
     (args.report / f"{name}.json").write_text(dumps(summaries, depth=4))
-    (args.report / f"{name}.md").write_text(tables(summaries))
+    write = overview if args.inference else tables
+    (args.report / f"{name}.md").write_text(write(summaries))
 
 
 def main(words: Sequence[str] | None = None) -> None:

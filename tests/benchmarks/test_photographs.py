@@ -15,7 +15,7 @@ from benchmarks.photograph_data import (
     with_one_class,
     write_descriptions,
 )
-from benchmarks.photograph_report import draw_groups, summarize, table
+from benchmarks.photograph_report import draw_groups, overview, summarize, table
 from benchmarks.stored_features import (
     FOLDER_VARIABLE,
     build_stored_resnet_fpn_backbone,
@@ -169,3 +169,18 @@ def test_table_names_sizes_that_have_objects() -> None:
     rows = {line.split(" | ")[0]: line.split(" | ")[1:] for line in text.splitlines() if line}
     assert rows["| new: ahead"][0].startswith("+13.33 [")  # of boundary IoU, which is last
     assert rows["| new: ahead"][0].endswith("; +3.33 to +23.33")
+
+
+def test_overview_has_a_row_per_model_and_two_columns_per_set() -> None:
+    qualities = {
+        "new": [_quality([0.5, 0.7, 0.9], [0.2, 0.4, 0.6])],
+        "old": [_quality([0.5, 0.6, 0.6], [0.1, 0.2, 0.3])],
+    }
+    found = summarize(TRUTH, qualities, "old", "id")
+    lines = overview({"A": found, "B": found}).splitlines()
+
+    assert lines[0] == "| boundary IoU of large objects | A | ahead | B | ahead |"
+    new, old = (line.strip("| ").split(" | ") for line in lines[2:])
+    assert [cell.split(" ")[0] for cell in new] == ["new", "50.00", "+25.00", "50.00", "+25.00"]
+    assert [cell.split(" ")[0] for cell in old[:2]] == ["old", "25.00"]
+    assert old[2].strip() == ""
