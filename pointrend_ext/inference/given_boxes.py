@@ -121,7 +121,7 @@ def _check_table(table: np.ndarray, size_hw: tuple[int, int]) -> None:
     """Refuse boxes that no image of this size has."""
     height, width = size_hw
     low, high = table[:, :2], table[:, 2:]
-    _refuse(table, ~np.isfinite(table).all(1), "is not made of finite numbers")
+    _refuse(table, np.asarray(~np.isfinite(table).all(1)), "is not made of finite numbers")
     _refuse(
         table,
         (high <= low).any(1),
