@@ -121,7 +121,7 @@ def _check_table(table: np.ndarray, size_hw: tuple[int, int]) -> None:
     """Refuse boxes that no image of this size has."""
     height, width = size_hw
     low, high = table[:, :2], table[:, 2:]
-    _refuse(table, np.asarray(~np.isfinite(table).all(1)), "is not made of finite numbers")
+    _refuse(table, ~np.isfinite(table).all(1), "is not made of finite numbers")
     _refuse(
         table,
         (high <= low).any(1),
@@ -148,7 +148,8 @@ def _check_table(table: np.ndarray, size_hw: tuple[int, int]) -> None:
     )
 
 
-def _refuse(table: np.ndarray, is_wrong: np.ndarray, words: str) -> None:
+def _refuse(table: np.ndarray, is_wrong: Any, words: str) -> None:
+    """Refuse the first box of those that ``is_wrong`` (R,) marks."""
     if number_wrong := int(is_wrong.sum()):
         number = int(is_wrong.argmax())
         values = ", ".join(f"{v:g}" for v in table[number].tolist())
