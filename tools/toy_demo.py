@@ -60,7 +60,9 @@ class Job:
 
 def train_side_by_side(jobs: Sequence[Job]) -> None:
     """Run all jobs at the same time, sharing the processors; when one fails, stop the others."""
-    threads = str(max(1, len(os.sched_getaffinity(0)) // len(jobs)))
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux alone
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    threads = str(max(1, cores // len(jobs)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     last_line = ""
     with ExitStack() as stack:
