@@ -97,6 +97,7 @@ if __name__ == "__main__":
     torch.multiprocessing.set_start_method(sys.argv[1])
     workers = int(sys.argv[2])
     opts = ["DATALOADER.NUM_WORKERS", workers, "SOLVER.IMS_PER_BATCH", 2, "SEED", 3]
+    opts += ["DATALOADER.ASPECT_RATIO_GROUPING", False]  # label maps have no size yet
     cfg = load_cfg(sys.argv[3], opts)
     register_datasets((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
     batches = iter(build_train_loader(cfg))

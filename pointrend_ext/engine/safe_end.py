@@ -82,7 +82,7 @@ class SafeEnd(HookBase):
             OSError: the disk is full.
         """
         is_main = threading.current_thread() is threading.main_thread()
-        numbers = [signal.SIGINT, signal.SIGTERM]
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
         if _PASSED_ON and comm.get_world_size() > 1:
             numbers.append(_PASSED_ON)
         before = {n: signal.getsignal(n) for n in numbers if is_main}
