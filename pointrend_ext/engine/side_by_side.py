@@ -51,7 +51,9 @@ def train_side_by_side(jobs: Sequence[Job], say: Callable[[str], object]) -> Non
     Raises:
         ValueError: a job failed; with the end of its log.
     """
-    threads = str(max(1, len(os.sched_getaffinity(0)) // len(jobs)))
+    has_affinity = hasattr(os, "sched_getaffinity")  # Linux alone
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    threads = str(max(1, cores // len(jobs)))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
     last_line = ""
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from pointrend_ext.modeling.checks import check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 
 __all__ = ["GivenBoxes", "jittered"]
 
@@ -37,6 +38,7 @@ class GivenBoxes(nn.Module):
         self.jitter, self.copies, self.max_boxes = jitter, copies, max_boxes
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, _input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.PROPOSAL_GENERATOR`` and the number of boxes per image.
 

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -112,7 +113,7 @@ def _why_not_built(error: Exception, reads: Sequence[str], changed: Mapping[str,
     suspects = about or asked[: -_SUSPECTS - 1 : -1]
     shown = ", ".join(f"MODEL.{key} is {changed[key]!r}" for key in suspects)
     *_, place = traceback.extract_tb(error.__traceback__)
-    file = "/".join(place.filename.split("/")[-2:])
+    file = "/".join(Path(place.filename).parts[-2:])
     return (
         f"The model cannot be built from this configuration: {type(error).__name__} {error} in "
         f"{file}, line {place.lineno}. Of what differs from the defaults, these keys "

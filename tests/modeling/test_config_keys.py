@@ -9,6 +9,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_HEADS_REGISTRY,
     ROI_MASK_HEAD_REGISTRY,
     SEM_SEG_HEADS_REGISTRY,
 )
@@ -23,6 +25,8 @@ MAPS = {f"res{n}": ShapeSpec(channels=8, stride=2**n) for n in range(2, 6)}
 CALLS = {
     BACKBONE_REGISTRY: ((ShapeSpec(channels=3),), {}),
     META_ARCH_REGISTRY: ((), {}),
+    PROPOSAL_GENERATOR_REGISTRY: ((MAPS,), {}),
+    ROI_HEADS_REGISTRY: ((MAPS,), {}),
     ROI_MASK_HEAD_REGISTRY: ((MAPS,), {}),
     SEM_SEG_HEADS_REGISTRY: ((MAPS,), {}),
     FEATURE_ALIGNMENT_REGISTRY: ((), {"channels": 4}),
@@ -52,7 +56,7 @@ for registry in gc.get_objects():
     assert len(OURS) >= 14
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", sorted(OURS.keys() - {"MaskOnlyROIHeads"}))  # reads none of ours
 def test_missing_keys_are_said_with_the_line_to_add(name):
     entry, words, options = OURS[name]
     cfg = get_cfg()
