@@ -97,6 +97,7 @@ setup(
         "iopath>=0.1.9",
         "opencv-python>=4.9.0.80",
         "pillow>=10.1.0",
+        "portalocker>=2.0.0",
         "pycocotools>=2.0.7",
         "pydantic>=2",
         "pyyaml",

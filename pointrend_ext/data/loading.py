@@ -25,7 +25,7 @@ from detectron2.utils import comm
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
-from pointrend_ext.data.findings import Findings
+from pointrend_ext.data.findings import Findings, escaped
 from pointrend_ext.data.mapper import (
     POINTREND_MASK_HEADS,
     SEMANTIC_ARCHITECTURES,
@@ -164,7 +164,7 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
         records = filter_images_with_only_crowd_annotations(records)
     classes = class_names_of(name, "thing_classes")
     if has_instances and records and classes is not None:
-        print_instances_class_histogram(records, classes)
+        print_instances_class_histogram(records, [*map(escaped, classes)])
     return records, findings
 
 

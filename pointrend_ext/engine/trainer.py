@@ -21,6 +21,7 @@ from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
+from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.engine.unread_keys import check_reads
@@ -132,9 +133,17 @@ class Trainer(DefaultTrainer):
         """Take over all but the settings: those of the configuration hold, and it is said.
 
         Raises:
-            ValueError: the configuration asks for another optimizer than the checkpoint's, or for
-                fewer iterations than it has behind it.
+            ValueError: the state is damaged, or the configuration asks for another optimizer than
+                the checkpoint's, or for fewer iterations than it has behind it.
         """
+        try:
+            check_state(state_dict, self.optimizer)
+        except ValueError as error:
+            raise ValueError(
+                f"The checkpoint to resume from is damaged: {error}. Name an earlier one of "
+                f"{self.cfg.OUTPUT_DIR} in its file last_checkpoint; or start anew, without "
+                "--resume, with MODEL.WEIGHTS and another OUTPUT_DIR."
+            ) from error
         done = state_dict["iteration"] + 1
         if done > self.max_iter:
             raise ValueError(

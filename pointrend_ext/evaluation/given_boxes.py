@@ -22,7 +22,13 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import GIVEN_IDS
 from pointrend_ext.evaluation.results_file import contiguous_class_ids, load_results
 
-__all__ = ["GROUND_TRUTH", "add_given_boxes", "check_given_boxes", "instance_truth"]
+__all__ = [
+    "GROUND_TRUTH",
+    "add_given_boxes",
+    "check_given_boxes",
+    "instance_truth",
+    "load_detections",
+]
 
 GROUND_TRUTH = "ground_truth"
 _ARCHITECTURE = "GeneralizedRCNN"
@@ -67,7 +73,7 @@ def check_given_boxes(cfg: CfgNode, dataset_name: str) -> None:
             f"TEST.GIVEN_BOXES is the file {value!r} of one data set, but DATASETS.TEST names "
             f"{len(cfg.DATASETS.TEST)}: evaluate them one by one."
         )
-    _detections(value, instance_truth(dataset_name), Findings())
+    load_detections(value, instance_truth(dataset_name), Findings())
 
 
 def add_given_boxes(
@@ -87,7 +93,7 @@ def add_given_boxes(
         ]
     else:
         found = Findings()
-        entries = _detections(value, truth, found)
+        entries = load_detections(value, truth, found)
         found.log(_LOGGER, f"Given boxes {value!r}")
     of_image = defaultdict(list)
     for entry in entries:
@@ -113,11 +119,11 @@ def instance_truth(dataset_name: str) -> CocoTruth:
     return CocoTruth.load_any(os.fspath(metadata.json_file), keep=True)
 
 
-def _detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[str, Any]]:
-    """Read the detections that have an area inside their image."""
+def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[str, Any]]:
+    """Read the detections that have an area inside their image; ``found`` counts the others."""
     results = load_results(path, truth, ["bbox"], found)
     if not results:
-        raise ValueError(f"TEST.GIVEN_BOXES: there is no detection in {path!r}.")
+        raise ValueError(f"There is no detection in {path!r}.")
     kept = []
     for index, result in enumerate(results):
         x, y, width, height = result["bbox"]

@@ -113,7 +113,8 @@ def find_oddities(
         _find_odd_boxes(results, boxes, sizes, found)
     if "segmentation" in shapes:
         masks = [result["segmentation"] for result in results]
-        is_empty = mask_util.area(masks) == 0
+        # One by one: on NumPy 2 pycocotools 2.0.11 takes no list of more than 255 masks.
+        is_empty = np.array([mask_util.area(mask) == 0 for mask in masks], dtype=bool)
         _add(found, _EMPTY_MASK, is_empty, results)
         if "bbox" in shapes and not is_empty.all():
             bounds = mask_util.toBbox(masks)[~is_empty]

@@ -163,7 +163,7 @@ def test_detections_of_a_file(coco, toy_truth, toy_json, write_json, tmp_path, c
         ("ground_truth", {"MODEL.META_ARCHITECTURE": "PanopticFPN"}, ValueError, "'PanopticFPN'"),
         ("FILE", {"DATASETS.TEST": ("toy_val", "toy_train")}, ValueError, "names 2: evaluate them"),
         ("FILE", {}, ValueError, r"file\.json'.*entry 0 \(image_id 99\): its image_id 99"),
-        ("EMPTY", {}, ValueError, r"there is no detection in '.*empty\.json'"),
+        ("EMPTY", {}, ValueError, r"There is no detection in '.*empty\.json'"),
     ],
 )
 def test_mistakes(coco, value, opts, error, message, write_json, tmp_path):

@@ -53,12 +53,12 @@ def test_masks_are_those_of_detected_instances(changes):
     model = build(**changes)
     fields = {"pred_classes": [2, 0, 1, 2], "scores": [0.25, 0.5, 0.125, 1.0]}
     batch = [
-        example((64, 96), (128, 192), BOXES, **fields),
+        example((64, 96), (128, 288), BOXES, **fields),
         example((90, 70), (45, 35), [[3, 5, 30, 40]], pred_classes=[1]),
     ]
     outputs = [x["instances"] for x in GivenBoxesModel(model)(batch)]
     detected = [
-        given((64, 96), torch.tensor(BOXES).div(2).tolist(), **fields),
+        given((64, 96), torch.tensor(BOXES).div(torch.tensor([3, 2, 3, 2])).tolist(), **fields),
         given((90, 70), [[6, 10, 60, 80]], pred_classes=[1], scores=[1.0]),
     ]
     if "META_ARCHITECTURE" in changes:
