@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from pointrend_ext.engine.command_line import run_tool
-from pointrend_ext.engine.foreign_scripts import is_users_mistake, prepare, run_script
+from pointrend_ext.engine.foreign_scripts import prepare, run_script, users_mistake
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,8 +39,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         run_script(args.script, args.words)
     except Exception as error:
-        if is_users_mistake(error):
-            raise
+        mistake = users_mistake(error)
+        if mistake:
+            raise mistake from error
         traceback.print_exc()
         return 1
     return 0

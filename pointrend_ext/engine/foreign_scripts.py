@@ -17,10 +17,23 @@ from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.data import register_datasets
 from pointrend_ext.data.toy import register_toy_datasets
 
-__all__ = ["is_users_mistake", "prepare", "run_script"]
+__all__ = ["prepare", "run_script", "users_mistake"]
 
 # Where an error comes from that says by itself what is wrong: keys, names and files of the user.
-_SPEAKING = ("pointrend_ext", "yacs", "detectron2.config", "detectron2.data.catalog", "iopath")
+_SPEAKING = (
+    "pointrend_ext",
+    "yacs",
+    "fvcore.common.config",
+    "fvcore.common.registry",
+    "detectron2.config",
+    "detectron2.data.catalog",
+)
+    "pointrend_ext",
+    "yacs",
+    "fvcore.common",
+    "detectron2.config",
+    "detectron2.data.catalog",
+)
 
 
 def prepare(descriptions: Sequence[str] = ()) -> None:
@@ -103,11 +116,15 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def is_users_mistake(error: BaseException) -> bool:
-    """Tell whether an error was raised by what explains itself, not by the script's own code."""
+def users_mistake(error: Exception) -> Exception | None:
+    """Return what to tell of an error raised by what explains itself; None for the script's own."""
     last = _last(error.__traceback__)
     name = last.tb_frame.f_globals.get("__name__", "") if last else ""
-    return any(name == part or name.startswith(f"{part}.") for part in _SPEAKING)
+    if not any(name == part or name.startswith(f"{part}.") for part in _SPEAKING):
+        return None
+    if isinstance(error, AssertionError) and not name.startswith("pointrend_ext"):
+        return ValueError(str(error)) if str(error) else None  # how yacs and fvcore refuse
+    return error
 
 
 def _last(traceback: TracebackType | None) -> TracebackType | None:

@@ -148,7 +148,8 @@ def _check_table(table: np.ndarray, size_hw: tuple[int, int]) -> None:
     )
 
 
-def _refuse(table: np.ndarray, is_wrong: np.ndarray, words: str) -> None:
+def _refuse(table: np.ndarray, is_wrong: Any, words: str) -> None:
+    """Refuse the first box of those that ``is_wrong`` (R,) marks."""
     if number_wrong := int(is_wrong.sum()):
         number = int(is_wrong.argmax())
         values = ", ".join(f"{v:g}" for v in table[number].tolist())
