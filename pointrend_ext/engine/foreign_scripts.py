@@ -28,12 +28,6 @@ _SPEAKING = (
     "detectron2.config",
     "detectron2.data.catalog",
 )
-    "pointrend_ext",
-    "yacs",
-    "fvcore.common",
-    "detectron2.config",
-    "detectron2.data.catalog",
-)
 
 
 def prepare(descriptions: Sequence[str] = ()) -> None:
