@@ -24,6 +24,7 @@ from pointrend_ext.checkpoint.requirements import (
     check_loaded,
     check_values,
     compare_input,
+    note_frozen,
 )
 from pointrend_ext.checkpoint.surgery import adapt_classes
 from pointrend_ext.checkpoint.weights_format import TORCHVISION_INPUT
@@ -191,6 +192,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         check_any_loaded(report, [*located.state, *located.beside])
         if not self.allow_missing:
             check_loaded(report, model_state, warm_start=self._is_warm_start)
+        for note in note_frozen(report, self.model) if self.for_training else ():
+            logger.warning(note)
         fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
         self.model.load_state_dict(fitting, strict=False)
 

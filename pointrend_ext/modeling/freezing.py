@@ -16,9 +16,11 @@ logger = logging.getLogger(__name__)
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Keep modules and parameters of a model from being trained, in place.
 
-    A frozen module stays in evaluation mode (statistics of normalisations, dropout), whatever mode
-    the model is in. Parameters that are frozen get no gradient, so that optimizers of Detectron2
-    leave them out and what comes before the first trained one keeps no activations.
+    Frozen normalisations and dropout stay in evaluation mode, whatever mode the model is in. Heads
+    follow the model: by their mode those of Detectron2 choose between losses and predictions, and
+    the loss of a frozen head trains what lies before it. Parameters that are frozen get no
+    gradient, so that optimizers of Detectron2 leave them out and what comes before the first
+    trained one keeps no activations.
 
     Args:
         model: any model.
@@ -44,8 +46,9 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
             parameter.requires_grad_(False)
         for below in {below for module in chosen for below in module.modules()}:
             below.requires_grad_(False)
-            below.register_forward_pre_hook(_evaluate)
-            below.training = False
+            if not any(below.children()):  # a layer rather than a head
+                below.register_forward_pre_hook(_evaluate)
+                below.training = False
     trained = sum(value.numel() for value in parameters.values() if value.requires_grad)
     if not trained:
         raise ValueError(

@@ -5,12 +5,13 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY
+from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY, ROI_HEADS_REGISTRY
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import Tensor, nn
 
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.config_keys import reads_own_keys
+from pointrend_ext.modeling.roi_heads.mask_only import MaskOnlyROIHeads
 
 __all__ = ["GivenBoxes", "jittered"]
 
@@ -20,9 +21,10 @@ class GivenBoxes(nn.Module):
     """Proposes the boxes of the ground truth, moved a little; it has no parameters.
 
     The boxes of a detector or an annotator are not those of the masks, so a mask head must not
-    learn that objects touch all four sides. Each side is therefore moved by a uniform draw, and
-    each proposal keeps the class and mask of its object. In inference boxes come from the caller
-    (``GivenBoxesModel``), and this module is not asked.
+    learn that objects touch all four sides. Each side is therefore moved by a uniform draw, which
+    leaves boxes an IoU of at least (1 - 2 jitter)^2 with the truth, and each proposal keeps the
+    class and mask of its object. In inference boxes come from the caller (``GivenBoxesModel``), and
+    this module is not asked.
     """
 
     @configurable
@@ -43,8 +45,15 @@ class GivenBoxes(nn.Module):
         """Read ``MODEL.PROPOSAL_GENERATOR`` and the number of boxes per image.
 
         Raises:
-            ValueError: a value out of its range.
+            ValueError: a value out of its range, or region heads that look for objects.
         """
+        heads = cfg.MODEL.ROI_HEADS.NAME
+        if not issubclass(ROI_HEADS_REGISTRY.get(heads), MaskOnlyROIHeads):
+            raise ValueError(
+                "MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes' gives boxes of true objects alone, of "
+                "which a box head would learn nothing. It needs MODEL.ROI_HEADS.NAME "
+                f"'MaskOnlyROIHeads' (found {heads!r})."
+            )
         node, limit = cfg.MODEL.PROPOSAL_GENERATOR, cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
         jitter, copies = node.BOX_JITTER, node.BOX_COPIES
         check_values(
@@ -73,7 +82,7 @@ class GivenBoxes(nn.Module):
         Raises:
             ValueError: in inference, where boxes have to be given.
         """
-        if not self.training or gt_instances is None:
+        if gt_instances is None:
             raise ValueError(
                 "This model (MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes') finds no objects by "
                 "itself: give it boxes, by Predictor(image, boxes=...), tools/demo.py --boxes, or "

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances, pairwise_iou
 
 from pointrend_ext.modeling.proposal_generator import GivenBoxes, jittered
 from pointrend_ext.modeling.unread_keys import build_checked_model
@@ -47,6 +47,17 @@ def test_sides_move_by_a_uniform_share_of_their_own_extent():
     assert moves.mean(0).abs().max() < 0.003
     assert moves.std(0).tolist() == pytest.approx([0.4 / 12**0.5] * 4, rel=0.02)
     assert torch.corrcoef(moves.T).fill_diagonal_(0).abs().max() < 0.03  # each by itself
+
+
+def test_boxes_keep_the_iou_that_is_promised():
+    truth = Boxes(torch.tensor([[100.0, 200, 300, 240]]))
+    for jitter in (0.1, 0.3):
+        drawn = Boxes(jittered(truth.tensor.repeat(20_000, 1), jitter))
+        least = pairwise_iou(truth, drawn).min()
+        assert (1 - 2 * jitter) ** 2 <= least < (1 - 2 * jitter) ** 2 + 0.1
+    corner = torch.tensor([[0.2, 0.2, -0.2, -0.2]]) * torch.tensor([200.0, 40, 200, 40])
+    worst = pairwise_iou(truth, Boxes(truth.tensor + corner))
+    assert worst.item() == pytest.approx((1 - 2 * 0.2) ** 2)
 
 
 def test_a_seed_repeats_the_draw_and_no_jitter_moves_nothing():
@@ -132,6 +143,7 @@ def test_without_boxes_inference_says_how_to_give_them():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"ROI_HEADS__NAME": "StandardROIHeads"}, "'GivenBoxes'.*found 'StandardROIHeads'"),
         ({"PROPOSAL_GENERATOR__NAME": "RPN"}, r"'MaskOnlyROIHeads'.*found True, False and 'RPN'"),
         ({"MASK_ON": False}, "found False, False and 'GivenBoxes'"),
         ({"PROPOSAL_GENERATOR__BOX_JITTER": 0.5}, r"BOX_JITTER is 0\.5; it must be at least 0 and"),

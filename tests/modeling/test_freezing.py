@@ -9,6 +9,8 @@ from torch import nn
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.modeling.freezing import freeze
 from pointrend_ext.modeling.unread_keys import build_checked_model
+from tests.modeling.builders import picture
+from tests.tiny_models import WIDTHS
 
 
 @pytest.fixture
@@ -41,6 +43,41 @@ def test_a_training_changes_the_rest_alone(model, caplog):
 def test_single_parameters_may_be_named(model):
     freeze(model, ["*.bias", "0.1"])
     assert [n for n, p in model.named_parameters() if p.requires_grad] == ["0.0.weight", "1.weight"]
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ("pointrend_rcnn_toy", "proposal_generator"),
+        ("pointrend_rcnn_toy", "roi_heads"),
+        ("pointrend_rcnn_toy", "roi_heads.mask_head"),
+        ("mask_rcnn_toy", "roi_heads.mask_head"),
+        ("pointrend_box_to_mask_toy", "proposal_generator"),
+        ("pointrend_box_to_mask_toy", "roi_heads"),
+        ("pointrend_semantic_toy", "sem_seg_head"),
+        ("alignseg_toy", "sem_seg_head"),
+    ],
+)
+def test_the_loss_of_a_frozen_head_still_trains_what_lies_before(event_storage, config, name):
+    """Values and gradients of the backbone are those of the model with nothing frozen."""
+    example = picture((64, 96), [(10, 12, 50, 60)])
+    example["sem_seg"] = torch.arange(64 * 96).reshape(64, 96) % 3
+    runs = []
+    for frozen in ([], [name]):
+        cfg = load_cfg(f"Toy/{config}.yaml", ["MODEL.DEVICE", "cpu", *WIDTHS])
+        cfg.MODEL.FREEZE = [*cfg.MODEL.FREEZE, *frozen]
+        torch.manual_seed(0)
+        model = build_checked_model(cfg).train()
+        for module in model.modules():  # which frozen layers evaluate, and this test does not ask
+            if isinstance(module, nn.BatchNorm2d | nn.Dropout2d):
+                module.forward = lambda x: x
+        torch.manual_seed(0)
+        losses = model([example, example])
+        sum(losses.values()).backward()
+        runs.append((losses, {n: p.grad for n, p in model.backbone.named_parameters()}))
+        trained = {n for n, p in model.named_parameters() if p.requires_grad}
+        assert not frozen or not [n for n in trained if n.startswith(f"{name}.")]
+    torch.testing.assert_close(*runs)
 
 
 @pytest.mark.parametrize(
