@@ -61,6 +61,7 @@ def test_missing_keys_are_said_with_the_line_to_add(name):
     entry, words, options = OURS[name]
     cfg = get_cfg()
     cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.ROI_HEADS.NAME = "MaskOnlyROIHeads"  # GivenBoxes asks for it first
     cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.SEM_SEG_HEAD.IN_FEATURES = list(MAPS)
     with pytest.raises(
         ValueError, match=rf"{name} reads the configuration key [A-Z_0-9]+,"
