@@ -20,8 +20,16 @@ cfg.merge_from_list(sys.argv[2:])
 """
 
 
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    """Holds toy data of two images and one, so that no test generates all."""
+    root = tmp_path_factory.mktemp("datasets")
+    generate_toy_data(root, num_train=2, num_val=1)
+    return root
+
+
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, data_root):
     """Run a script with this text, or this word; return exit code, output, last line of errors."""
 
     def run_script(text, *words, before=()):
@@ -34,7 +42,7 @@ def run(tmp_path):
         done = subprocess.run(
             [*command, *map(str, words)],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(data_root)},
             capture_output=True,
             text=True,
         )
@@ -43,8 +51,7 @@ def run(tmp_path):
     return run_script
 
 
-def test_keys_heads_and_toy_data(run, tmp_path):
-    generate_toy_data(tmp_path, num_train=2, num_val=1)
+def test_keys_heads_and_toy_data(run):
     text = f"""{READ}
 from detectron2.data import DatasetCatalog
 from detectron2.modeling import build_model
