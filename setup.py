@@ -68,6 +68,7 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
     python_requires=">=3.10",
@@ -76,19 +77,28 @@ setup(
     # installs an import hook, which loses against a folder called pointrend_ext (a clone of this
     # repository) in the working directory.
     package_dir={"": "."},
-    package_data={PACKAGE: ["py.typed", "evaluation/report/templates/*", "model_zoo/*.json"]},
+    package_data={
+        PACKAGE: [
+            "py.typed",
+            "evaluation/report/templates/*",
+            "model_zoo/*.json",
+            "model_zoo/weights/*",
+        ]
+    },
     # Detectron2 is required too, but is not on the registry under its own name:
     # pointrend_ext._detectron2 asks for it.
+    # The lower bounds are those of requirements/oldest.txt, where it has the package.
     install_requires=[
-        "torch>=2.0",
-        "torchvision>=0.15",
-        "numpy>=1.23",
+        "torch>=2.4.1",
+        "torchvision>=0.19.1",
+        "numpy>=1.26.4",
         "faster-coco-eval>=1.8",
         "fvcore>=0.1.5",
         "iopath>=0.1.9",
-        "opencv-python>=4.5",
-        "pillow>=10.1",
-        "pycocotools>=2.0.4",
+        "opencv-python>=4.9.0.80",
+        "pillow>=10.1.0",
+        "portalocker>=2.0.0",
+        "pycocotools>=2.0.7",
         "pydantic>=2",
         "pyyaml",
         "tabulate",
@@ -111,7 +121,7 @@ setup(
             "pytest-xdist>=3",
             "ruff>=0.6",
             "safetensors>=0.4",
-            "setuptools>=64,<81",
+            "setuptools>=70.0.0",
             "tensorboard",
             "wheel",
         ],

@@ -31,6 +31,7 @@ _VIEWS = {
     *(
         "split_with_sizes",
         "detach",
+        "detach_",
         "lift_fresh",
         "unfold",
         "empty",
@@ -40,6 +41,8 @@ _VIEWS = {
     ),
 }
 """Operators that launch nothing."""
+_COMPOSITE = "CompositeImplicitAutograd"
+_KEYS = torch._C.DispatchKey.__members__
 _WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_consecutive"}
 _INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}
 _COPIES = {"copy_", "_to_copy", "clone"}
@@ -81,6 +84,9 @@ class _Operators(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
+            with self:  # count what it calls; ``to`` of the same type calls nothing
+                return func._op_dk(_KEYS[_COMPOSITE], *args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         self.counts.operators += name not in _VIEWS
         self.counts.copies += name in _COPIES

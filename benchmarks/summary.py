@@ -25,10 +25,10 @@ SPEED = {
     POINT_LOSS: "training, loss at points, 1203 classes",
 }
 QUALITY = {
-    ("toy_demo", "Mask R-CNN", "PointRend"): {
+    ("toy_mask_heads", "Mask R-CNN", "PointRend"): {
         "segm/AP": "mask AP",
         "segm/AP75": "AP75",
-        "segm/AP85-95": "AP at IoU .85 to .95",
+        "boundary/AP": "Boundary AP",
     },
     ("toy_alignment", "Semantic FPN", "+PointRend"): {
         "sem_seg/mIoU": "mIoU, three seeds",

@@ -20,6 +20,14 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_test_keys(cfg)
     _add_solver_keys(cfg)
+    # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
+    # for any characters, such as "backbone" and "roi_heads.box_*".
+    _default(cfg.MODEL, "FREEZE", [])
+    # PROPOSAL_GENERATOR.NAME "GivenBoxes" trains on the boxes of the ground truth: each side moved
+    # by up to this share of the box's width or height, in [0, 0.5),
+    _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_JITTER", 0.1)
+    # and each box drawn so many times, as far as ROI_HEADS.BATCH_SIZE_PER_IMAGE has room.
+    _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_COPIES", 1)
     _add_coarse_mask_head_keys(cfg)
     _add_mask_point_head_keys(cfg)
     _add_deeplab_keys(cfg)
@@ -52,6 +60,10 @@ def _add_test_keys(cfg: CfgNode) -> None:
     # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
     # lvis_v0.5_val_cocofied.json; "" for none.
     _default(cfg.TEST, "AP_STAR_FILE", "")
+    # Boxes that masks are predicted for in an evaluation, instead of those that the model finds:
+    # "ground_truth" (then the IoU of masks is measured by itself, "mask_quality"), or a file of
+    # detections in COCO's results format; "" for the model's own.
+    _default(cfg.TEST, "GIVEN_BOXES", "")
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:
@@ -71,6 +83,10 @@ def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
     # and under its best class; by default each class is by itself.
     _default(cfg.MODEL.ROI_HEADS, "NMS_CLASS_AGNOSTIC", False)
     node = cfg.MODEL.ROI_MASK_HEAD
+    # What the score of an object is multiplied by in inference, with any mask head: "maskness"
+    # (mean probability inside the mask) or "outline" (mean of |2 p - 1| over the cells at its
+    # outline); "" leaves the class score alone. Boxes have the same score.
+    _default(node, "MASK_SCORE", "")
     # Feature maps the coarse mask is predicted from; several are concatenated along the channels.
     _default(node, "IN_FEATURES", ("p2",))
     # Width and number of the hidden fully connected layers of the coarse head.

@@ -4,7 +4,8 @@
 #   VENV    the environment (.venv). Absent: it is created and gets the tested versions of env.txt and constraints.txt.
 #           Made by somebody else: what is installed there stays as it is, torch and Detectron2 above all; only missing
 #           packages are added.
-#   PYTHON  the interpreter that creates it, 3.10 to 3.12. Without it the first good one on PATH is taken.
+#   PYTHON  the interpreter that creates it, 3.10 to 3.13. Without it the first good one on PATH is taken.
+#   OLDEST  set: the versions of oldest.txt take the place of the tested ones (Python 3.10 to 3.12).
 #
 # The network is used through pip alone.
 set -euo pipefail
@@ -13,6 +14,7 @@ here=requirements
 venv=${VENV:-.venv}
 ours=$venv/.made_by_pointrend_ext # marks an environment that this script may fill freely
 py=$venv/bin/python
+newest=$([[ -n ${OLDEST:-} ]] && echo 12 || echo 13) # the second number of the last Python with wheels
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_USE_PEP517=1
@@ -25,19 +27,19 @@ die() {
 pip_install() { "$py" -m pip install -q "$@"; }
 # Names go through a shim that may exist and yet not run, and Debian splits off ensurepip: so try, do not look.
 can_create() {
-    "$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+    "$1" -c "import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))" 2>/dev/null
 }
 has_module() { "$py" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
 
 choose_python() {
     local name path
     if [[ -n ${PYTHON:-} ]]; then
-        can_create "$PYTHON" || die "PYTHON=$PYTHON is no working Python 3.10, 3.11 or 3.12 with the venv module" \
+        can_create "$PYTHON" || die "PYTHON=$PYTHON is no working Python 3.10 to 3.$newest with the venv module" \
             "(it answers: $("$PYTHON" --version 2>&1 | head -n 1)); name another one."
         echo "$PYTHON"
         return
     fi
-    for name in python3.11 python3.12 python3.10 python3 python; do
+    for name in python3.11 python3.12 python3.13 python3.10 python3 python; do
         while read -r path; do
             if can_create "$path"; then
                 echo "$path"
@@ -45,7 +47,7 @@ choose_python() {
             fi
         done < <(type -aP "$name")
     done
-    die "no Python 3.10, 3.11 or 3.12 with the venv module on PATH; install one (Debian, Ubuntu: apt install" \
+    die "no Python 3.10 to 3.$newest with the venv module on PATH; install one (Debian, Ubuntu: apt install" \
         "python3-venv) or name it: make env PYTHON=/path/to/python."
 }
 
@@ -68,11 +70,17 @@ check_environment() {
 # The tested versions of everything.
 install_tested() {
     say "installing the tested packages into $venv (5.8 GB, about two minutes when the network is fast)"
-    pip_install -r $here/env.txt -c $here/constraints.txt
+    local file
+    for file in env constraints; do
+        cp $here/$file.txt "$work"
+        [[ -z ${OLDEST:-} ]] || grep -vE "^($(sed -n 's/==.*//p' $here/oldest.txt | paste -sd '|'))[<=>]" \
+            $here/$file.txt >"$work/$file.txt"
+    done
+    pip_install -r "$work/env.txt" ${OLDEST:+-r $here/oldest.txt} -c "$work/constraints.txt"
     # Without the system library libGL only the headless build of the same OpenCV can be imported.
     if ! "$py" -c 'import cv2' 2>/dev/null; then
         say "this system lacks what OpenCV's windows need: taking the headless build"
-        pip_install --no-deps "$(sed -n 's/^opencv-python==/opencv-python-headless==/p' $here/env.txt)"
+        pip_install --no-deps "opencv-python-headless==$("$py" -m pip show opencv-python | sed -n 's/^Version: //p')"
     fi
 }
 
@@ -135,8 +143,8 @@ main() {
     rm -f "$venv"/.pointrend_ext-* # the stamps of make: from here on the environment is in flux
 
     if [[ -e $ours ]] || ! has_module torch; then
-        "$py" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' ||
-            die "$py is $("$py" --version), and the tested packages exist for 3.10 to 3.12; name another VENV or PYTHON."
+        "$py" -c 'import sys; sys.exit(sys.version_info[:2] > (3, '"$newest"'))' ||
+            die "$py is $("$py" --version), and the tested packages exist for 3.10 to 3.$newest; name another VENV or PYTHON."
         install_tested
     else
         install_missing

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_wheel_holds_the_package_and_every_config_and_nothing_else(wheel: Path) 
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     modules = {
         p.relative_to(ROOT).as_posix()
-        for pattern in ("*.py", "templates/*", "released.json", "py.typed")
+        for pattern in ("*.py", "templates/*", "weights/*", "released.json", "py.typed")
         for p in (ROOT / "pointrend_ext").rglob(pattern)
     }
     configs = {f"pointrend_ext/model_zoo/configs/{name}" for name in CONFIGS}
@@ -98,6 +99,15 @@ def test_wheel_metadata(wheel: Path) -> None:
     required = {line.split()[1].rstrip("<>=0123456789.") for line in lines if "Requires-D" in line}
     assert {"torch", "torchvision", "numpy", "pycocotools", "opencv-python"} <= required
     assert not any("detectron2" in requirement for requirement in required)
+
+
+def test_the_lower_bounds_are_the_oldest_set_that_is_tested() -> None:
+    lines = (ROOT / "requirements" / "oldest.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    bounds = dict(re.findall(r'"([\w-]+)>=([\d.]+)"', text))
+    assert {"torch", "torchvision", "numpy", "opencv-python", "pillow"} <= pins.keys()
+    assert {name: bounds[name] for name in pins} == pins
 
 
 def test_installed_package_works_without_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import summary
+from benchmarks import photograph_report, summary
 from benchmarks.report import Report
 from benchmarks.runs import table
 
@@ -31,6 +31,17 @@ def test_tables_follow_from_the_data_and_stand_in_the_documents(folder):
     written = table(json.loads((folder / "runs.json").read_text()))
     assert (folder / "results.md").read_text() == written
     assert written in (DOCS / "reproduction.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("models", photograph_report.tables), ("inference", photograph_report.overview)],
+)
+def test_tables_of_photographs_follow_from_the_data_and_stand_in_the_document(name, write):
+    folder = DOCS / "runs/photographs"
+    written = write(json.loads((folder / f"{name}.json").read_text()))
+    assert (folder / f"{name}.md").read_text() == written
+    assert written in (DOCS / "photographs.md").read_text()
 
 
 @pytest.mark.parametrize(("name", "page"), PAGES.items())

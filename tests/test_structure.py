@@ -32,7 +32,7 @@ LEVELS = {
     "deploy": 5,
 }
 # Everything but `layers`, which needs torch alone, may import these; they import no sub-package.
-SHARED = {"_detectron2", "config", "model_zoo"}
+SHARED = {"_compat", "_detectron2", "config", "model_zoo"}
 GRID_SAMPLE_FILES = {"layers/point_sample.py", "layers/flow_warp.py"}
 
 

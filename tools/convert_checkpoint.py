@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", help="weights: a file, https:// or detectron2://")
     parser.add_argument("target", help="new file, .pth or .safetensors")
+    parser.add_argument("--half", action="store_true", help="write weights with 16 bits a number")
     add_model_arguments(parser, weights=False)
     add_load_arguments(parser)
     return parser
@@ -42,6 +43,7 @@ def convert(args: argparse.Namespace) -> None:
         args.target,
         class_names=find_class_names(cfg, names),
         cfg=cfg,
+        half=args.half,
         **vars(load_options(args)),
     )
     print(f"{report.table()}\n{report.summary()}\nWritten to {args.target}")

@@ -16,6 +16,7 @@ from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
     CocoIds,
     DemoOptions,
+    Detections,
     Input,
     OutputWriter,
     find_inputs,
@@ -37,11 +38,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
-    add("--confidence", type=float, default=0.5, help="lowest score of an instance (%(default)s)")
+    add("--boxes", type=Path, metavar="RESULTS", help="COCO results whose boxes get masks")
+    add("--confidence", type=float, help="lowest score of an instance (0.5; with --boxes: any)")
     add("--classes", **several, help="classes to keep: names, or places from 0")
-    add("--image-ids", type=Path, help="COCO annotations with the ids for json")
+    add("--image-ids", type=Path, help="COCO annotations with the ids for json and --boxes")
     add("--color-by-class", action="store_true", help="one colour per class of instances")
-    add("--boxes", action="store_true", help="draw boxes, too")
+    add("--show-boxes", action="store_true", help="draw boxes, too")
     add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
     add("--max-frames", type=int, help="frames of a video or camera, at most")
     add("--no-progress", action="store_true", help="show no progress bar")
@@ -64,7 +66,7 @@ def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
             config_file=config,
             weights=weights,
             opts=[*args.opts, *args.more_opts],
-            confidence=args.confidence,
+            confidence=0.5 if args.confidence is None else args.confidence,
             batch_size=args.batch_size,
         )
         for title, (config, weights) in zip(titles, models, strict=False)
@@ -82,15 +84,23 @@ def show(args: argparse.Namespace) -> int:
         raise ValueError(
             "\n".join([*found.problems, *found.notes]) or "Nothing to do: pass --input or --webcam."
         )
-    ids = CocoIds.read(args.image_ids) if args.image_ids else None
+    ids, detections = CocoIds.read(args.image_ids) if args.image_ids else None, None
+    if args.boxes:
+        if ids is None:
+            raise ValueError(
+                "--boxes needs --image-ids: the annotations in COCO's format that name the images "
+                "and categories whose ids stand in the detections."
+            )
+        detections = Detections.read(args.boxes, ids, inputs, args.confidence)
     options = DemoOptions(
         predictors=build_predictors(args),
         writer=OutputWriter(args.output, args.save or ["overlay"], ids, inputs),
         classes=args.classes,
         color_by_class=args.color_by_class,
-        show_boxes=args.boxes,
+        show_boxes=args.show_boxes,
         max_frames=args.max_frames,
         progress=not args.no_progress,
+        detections=detections,
     )
     start = time.perf_counter()
     report = run_demo(inputs, options)

@@ -48,8 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--metrics",
         **several,
-        help="of instances: bbox segm boundary ap_star; of label maps: boundary_iou trimap "
-        "boundary_f (default: all that are possible)",
+        help="of instances: bbox segm boundary mask_quality ap_star; of label maps: boundary_iou "
+        "trimap boundary_f (default: all that are possible)",
     )
     add("--ap-star-file", default="", help="LVIS annotations for AP*")
     add(

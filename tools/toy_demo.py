@@ -1,93 +1,41 @@
 #!/usr/bin/env python3
 """See PointRend work without data, GPU or download: `make demo`.
 
-Generates the toy data, trains PointRend and Mask R-CNN from random weights at the same time, prints
-the AP of both and writes pictures of their masks side by side. An interrupted demo resumes.
+Generates the toy data and trains the mask heads of PointRend and Mask R-CNN at the same time, on a
+shipped detector, so that both find the same boxes. Then it prints the AP of both with intervals and
+writes pictures of their masks side by side and an HTML report. An interrupted demo resumes.
 """
 
 import argparse
 import logging
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.command_line import run_tool
-from pointrend_ext.engine.metrics_file import last_results, read_metrics
+from pointrend_ext.engine.metrics_file import loss_curves
+from pointrend_ext.engine.side_by_side import Job, train_side_by_side
+from pointrend_ext.evaluation.offline import (
+    Evaluation,
+    EvaluationOptions,
+    evaluate_files,
+    find_data_set,
+    write_evaluation,
+    written_tables,
+)
+from pointrend_ext.evaluation.report import write_report
 from pointrend_ext.inspection.comparison import write_comparisons
 from pointrend_ext.model_zoo import get_config_file
 
 CONFIGS = {
-    "Mask R-CNN": "Toy/mask_rcnn_toy.yaml",
-    "PointRend": "Toy/pointrend_rcnn_toy.yaml",
+    "Mask R-CNN": "Toy/mask_rcnn_mask_head_toy.yaml",
+    "PointRend": "Toy/pointrend_mask_head_toy.yaml",
 }
-METRICS = ("AP", "AP75", "AP85", "AP90", "AP95", "AP85-95")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training run: how it is called, its command line, its ``OUTPUT_DIR``, its length."""
-
-    title: str
-    command: Sequence[str]
-    output_dir: Path
-    max_iter: int
-
-    @property
-    def log_file(self) -> Path:
-        """Everything the run prints."""
-        return self.output_dir / "console.log"
-
-    def progress(self) -> str:
-        """One phrase: iterations, loss and time left."""
-        has_begun = (self.output_dir / "metrics.json").is_file()
-        metrics = read_metrics(self.output_dir) if has_begun else []
-        records = [record for record in metrics if "total_loss" in record]
-        if not records:
-            return f"{self.title}: starting"
-        done, loss = records[-1]["iteration"] + 1, records[-1]["total_loss"]
-        if done >= self.max_iter:
-            return f"{self.title}: evaluating"
-        eta = time.strftime("%M:%S", time.gmtime(records[-1].get("eta_seconds", 0)))
-        return f"{self.title}: {done}/{self.max_iter}, loss {loss:.2f}, ETA {eta}"
-
-
-def train_side_by_side(jobs: Sequence[Job]) -> None:
-    """Run all jobs at the same time, sharing the processors; when one fails, stop the others."""
-    threads = str(max(1, len(os.sched_getaffinity(0)) // len(jobs)))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads}
-    last_line = ""
-    with ExitStack() as stack:
-        processes = []
-        for job in jobs:
-            job.output_dir.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context(job.log_file.open("ab"))
-            process = subprocess.Popen(job.command, stdout=log, stderr=log, env=environment)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)  # its last checkpoint stays and is resumed from
-            processes.append(process)
-        while True:
-            codes = [process.poll() for process in processes]
-            for job, code in zip(jobs, codes, strict=True):
-                if code:
-                    tail = "\n".join(job.log_file.read_text(errors="replace").splitlines()[-5:])
-                    raise ValueError(
-                        f"Training {job.title} ended with exit code {code}. Its last lines, from "
-                        f"{job.log_file}:\n{tail}"
-                    )
-            if None not in codes:
-                return
-            line = "   ".join(job.progress() for job in jobs)
-            if line != last_line:
-                print(line, flush=True)
-            last_line = line
-            time.sleep(1)
+FROM_NOTHING = "python tools/train_net.py --config-file configs/Toy/pointrend_rcnn_toy.yaml"
 
 
 def make_job(title: str, config_name: str, output: Path, opts: list[str]) -> Job:
@@ -100,15 +48,15 @@ def make_job(title: str, config_name: str, output: Path, opts: list[str]) -> Job
     return Job(title, command, output_dir, load_cfg(config_file, opts).SOLVER.MAX_ITER)
 
 
-def print_table(results: dict[str, dict[str, float]]) -> None:
-    """Print the mask AP of all models, and who is ahead where outlines matter."""
-    print(f"\nMask AP on toy_val {''.join(f'{name:>9}' for name in METRICS)}   box AP")
-    for title, metrics in results.items():
-        values = "".join(f"{metrics[f'segm/{name}']:9.1f}" for name in METRICS)
-        print(f"{title:<19}{values}{metrics['bbox/AP']:9.1f}")
-    gain = results["PointRend"]["segm/AP85-95"] - results["Mask R-CNN"]["segm/AP85-95"]
-    print(
-        f"At IoU .85 and above PointRend is {abs(gain):.1f} AP {'ahead' if gain > 0 else 'BEHIND'}."
+def verdict(evaluation: Evaluation) -> str:
+    """Say in one line how far the second model is ahead of the first, and where outlines count."""
+    first, second = (model.scores["segm"]["AP75"] for model in evaluation.models)
+    gain = evaluation.differences[0].scores["boundary"]["AP"]
+    name = evaluation.models[1].name
+    ratio = f", {second.value / first.value:.1f} times" if first.value and second.value else ""
+    return (
+        f"{name}: mask AP75 {second.text()} against {first.text()}{ratio}; Boundary AP "
+        f"{gain.text(signed=True)} {gain.interval_text(signed=True)}. Boxes are the same."
     )
 
 
@@ -133,14 +81,22 @@ def run(args: argparse.Namespace) -> None:
     os.environ["DETECTRON2_DATASETS"] = args.data_root  # where the training processes look
     print(f"Toy data in {ensure_toy_data(args.data_root)}")
     register_toy_datasets(args.data_root)
-    logging.getLogger("detectron2").setLevel(logging.ERROR)  # gaps in the ids are intended here
-    train_side_by_side(jobs)
-    print_table({job.title: last_results(job.output_dir) for job in jobs})
+    for name in ("detectron2", "pointrend_ext"):  # gaps in ids are meant; the tables have the rest
+        logging.getLogger(name).setLevel(logging.ERROR)
+    train_side_by_side(jobs, partial(print, flush=True))
     predictions = "inference/coco_instances_results.json"
     files = {job.title: job.output_dir / predictions for job in jobs}
+    options = EvaluationOptions(metrics=("bbox", "segm", "boundary"))
+    named = {title: str(file) for title, file in files.items()}
+    evaluation = evaluate_files(find_data_set("toy_val"), named, options)
+    write_evaluation(evaluation, args.output / "evaluation.json")
+    curves = {job.title: loss_curves(job.output_dir) for job in jobs}
+    write_report(evaluation, args.output / "report.html", curves=curves)
     pictures = write_comparisons(files, "toy_val", args.output / "pictures")
-    seconds = time.time() - start
-    print(f"{len(pictures)} pictures in {args.output / 'pictures'}, done in {seconds:.0f} s.")
+    print(f"\n{written_tables(evaluation)}\n\n{verdict(evaluation)}")
+    print(f"{len(pictures)} pictures in {args.output / 'pictures'}, {args.output / 'report.html'}")
+    print(f"Done in {time.time() - start:.0f} s. To train all of PointRend from random weights:")
+    print(FROM_NOTHING)
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
 def launch_all(args: argparse.Namespace) -> int:
     """Run as many processes as there are GPUs to use; return 130 or 143 where they were stopped."""
-    if args.num_gpus * args.num_machines > 1:
+    if args.num_gpus * args.num_machines > 1 and hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGTERM, _pass_on)
     try:
         launch(

@@ -13,6 +13,7 @@ from fvcore.common.checkpoint import _filter_reused_missing_keys
 from torch import Tensor, nn
 
 from pointrend_ext.checkpoint.class_names import find_class_maps, names_by_kind
+from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
 from pointrend_ext.checkpoint.formats import to_detectron2_names
 from pointrend_ext.checkpoint.locating import Located, find_weights
@@ -23,6 +24,7 @@ from pointrend_ext.checkpoint.requirements import (
     check_loaded,
     check_values,
     compare_input,
+    note_frozen,
 )
 from pointrend_ext.checkpoint.surgery import adapt_classes
 from pointrend_ext.checkpoint.weights_format import TORCHVISION_INPUT
@@ -137,6 +139,14 @@ class PointRendCheckpointer(DetectionCheckpointer):
             complete_names=bool(query) or is_flagged,
         )
         located.log(self._source)
+        absent = [key for key in self.checkpointables if key not in located.extras]
+        if self._is_resumed and absent:
+            raise WeightsFileError(
+                f"{self._source} holds weights, but no {absent[0]!r}: the iteration and the "
+                "optimizer of a training, which --resume needs. Name a checkpoint of a training in "
+                "the file last_checkpoint beside it; or start anew, without --resume, with "
+                "MODEL.WEIGHTS and another OUTPUT_DIR."
+            )
         heuristics = {"matching_heuristics": True} if query else {}
         return {**located.extras, **heuristics, "model": located}
 
@@ -182,6 +192,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         check_any_loaded(report, [*located.state, *located.beside])
         if not self.allow_missing:
             check_loaded(report, model_state, warm_start=self._is_warm_start)
+        for note in note_frozen(report, self.model) if self.for_training else ():
+            logger.warning(note)
         fitting = {name: state[name] for name in report.names(*TAKEN) if name in state}
         self.model.load_state_dict(fitting, strict=False)
 

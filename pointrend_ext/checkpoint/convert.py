@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 
 from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
 from pointrend_ext.checkpoint.files import open_atomically
@@ -25,6 +25,7 @@ def convert_weights(
     *,
     class_names: Mapping[str, Sequence[str]] | None = None,
     cfg: CfgNode | None = None,
+    half: bool = False,
     **options: Any,
 ) -> LoadReport:
     """Load weights into a model and write those that were loaded under the model's names.
@@ -36,10 +37,12 @@ def convert_weights(
             metadata); it is complete or not there.
         class_names: the model's classes by kind, stored where the checkpointer finds them.
         cfg: the model's configuration; its text is stored.
+        half: whether weights (tensors of two and more axes) are written with 16 bits a number.
         **options: of ``PointRendCheckpointer``. What the source does not have is not written.
 
     Raises:
-        ValueError: another ending of the target, or what ``PointRendCheckpointer.load`` raises.
+        ValueError: another ending of the target, values that 16 bits cannot hold, or what
+            ``PointRendCheckpointer.load`` raises.
         OSError: no such source, or no folder to write to.
         ModuleNotFoundError: safetensors are to be written and are not installed.
     """
@@ -57,6 +60,8 @@ def convert_weights(
     report, state = checkpointer.report, model.state_dict()
     assert report is not None
     tensors = {n: state[n].detach().cpu().contiguous() for n in report.names(*TAKEN)}
+    if half:
+        tensors = {n: _to_half(n, value) for n, value in tensors.items()}
     names, config = checkpointer.class_names, "" if cfg is None else cfg.dump()
     with open_atomically(target) as file:
         if target.suffix == ".safetensors":
@@ -66,3 +71,18 @@ def convert_weights(
         else:
             torch.save({"model": tensors, "class_names": names, "config": config}, file)
     return report
+
+
+def _to_half(name: str, value: Tensor) -> Tensor:
+    """Return weights with 16 bits a number; vectors, as variances may need the range, as they are.
+
+    They are a hundredth of a model's size.
+    """
+    if value.dim() < 2 or not value.is_floating_point():
+        return value
+    if value.abs().max() > torch.finfo(torch.float16).max:
+        raise ValueError(
+            f"{name} holds {value.abs().max():.3g}, and 16 bits end at 65504: write the weights "
+            "without --half."
+        )
+    return value.half()

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from itertools import islice
 
+from pointrend_ext.data.findings import escaped
+
 __all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError", "printable", "shown"]
 
 SHOWN, LONGEST = 5, 100
@@ -17,8 +19,7 @@ def shown(names: Iterable[str]) -> str:
 
 def printable(name: str) -> str:
     """Cut a name that is too long, and escape what would move a terminal's cursor."""
-    name = name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
-    return name if name.isprintable() else ascii(name)[1:-1]
+    return escaped(name if len(name) <= LONGEST else f"{name[:LONGEST]}...")
 
 
 class WeightsFileError(ValueError):

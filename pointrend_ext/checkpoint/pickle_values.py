@@ -146,7 +146,8 @@ class ValueBuilder:
         """State an array's numbers; NumPy compares their bytes with the shape."""
         shape, itemsize = sizes_of(shape), checked(dtype, np.dtype).itemsize
         self.spend("arrays", math.prod(shape) * itemsize)
-        array.__setstate__((1, shape, dtype, fortran is True, self._raw(raw)))
+        state: Any = (1, shape, dtype, fortran is True, self._raw(raw))
+        array.__setstate__(state)
 
     def _from_buffer(self, raw: Any, dtype: Any, shape: Any, order: str = "C") -> np.ndarray:
         array = np.empty(0, np.uint8)

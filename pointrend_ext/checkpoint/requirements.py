@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointrend_ext.checkpoint.errors import IncompleteWeightsError, WeightsFileError, shown
 from pointrend_ext.checkpoint.report import (
@@ -19,7 +19,7 @@ from pointrend_ext.checkpoint.report import (
     component_of,
 )
 
-__all__ = ["check_any_loaded", "check_loaded", "check_values", "compare_input"]
+__all__ = ["check_any_loaded", "check_loaded", "check_values", "compare_input", "note_frozen"]
 
 # Heads that a checkpoint may bring and a model may replace. Anything else in a file's region heads
 # beside a new mask head is that head under names that nobody knows, not another head.
@@ -107,6 +107,19 @@ def check_any_loaded(report: LoadReport, file_names: Sequence[str]) -> None:
             f"{len(file_names)} tensors, {shown(file_names)}. Check that the configuration is the "
             "one these weights were trained with."
         )
+
+
+def note_frozen(report: LoadReport, model: nn.Module) -> list[str]:
+    """Say in one sentence, or none, that parameters which no training moves are not in a file."""
+    frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+    names = [name for name in report.names(*NOT_LOADED) if name in frozen]
+    if not names:
+        return []
+    return [
+        f"{len(names)} frozen parameters are not in {report.source} and stay random: "
+        f"{shown(names)}. Unless nothing reads them, take MODEL.FREEZE or "
+        "MODEL.BACKBONE.FREEZE_AT back, or give weights that hold them."
+    ]
 
 
 def check_loaded(report: LoadReport, model_names: Collection[str], *, warm_start: bool) -> None:

@@ -17,7 +17,7 @@ from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 from pointrend_ext.data.coco import (
     CocoSummary,
     check_records,
-    picture_path,
+    picture_paths,
     read_coco_file,
     summarize_coco_file,
     to_records,
@@ -129,7 +129,8 @@ def listed_images(name: str) -> list[ImageEntry]:
     audit = audit_dataset(name) if _read_by_us(name) else None
     if audit is not None:
         root = os.fspath(metadata.image_root)
-        return [ImageEntry(picture_path(root, file), size_hw) for file, size_hw in audit.images]
+        paths = picture_paths(root, [file for file, _ in audit.images])
+        return [ImageEntry(p, hw) for p, (_, hw) in zip(paths, audit.images, strict=True)]
     if metadata.get("evaluator_type", None) == "cityscapes_instance":
         files = _get_cityscapes_files(metadata.image_dir, metadata.gt_dir)
         return [ImageEntry(image) for image, *_ in files]

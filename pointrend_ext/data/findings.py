@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-__all__ = ["Cause", "Findings", "Kind", "first_of"]
+__all__ = ["Cause", "Findings", "Kind", "escaped", "first_of"]
 
 _WARN_SHARE = 0.05
 
@@ -14,6 +14,11 @@ _WARN_SHARE = 0.05
 def first_of(items: Sequence[Any], most: int = 3) -> str:
     """Return the first items for a message."""
     return ", ".join(map(str, items[:most])) + (", ..." if len(items) > most else "")
+
+
+def escaped(text: str) -> str:
+    """Escape what names of files could do to a terminal: control characters and line breaks."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Kind(Enum):
@@ -69,7 +74,7 @@ class Findings:
         ordered = sorted(self.counts.items(), key=lambda item: -item[1])
         return [
             f"{number} of {self._total(cause)} ({self._share(cause):.1%}) {cause.kind.value}: "
-            f"{cause.text}; first: {self.first[cause]}"
+            f"{cause.text}; first: {escaped(self.first[cause])}"
             for cause, number in ordered
         ]
 

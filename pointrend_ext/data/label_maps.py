@@ -1,6 +1,7 @@
 """The one reader of label maps: of training, evaluation, saved predictions and reports alike."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -189,7 +190,7 @@ def _whole_numbers(values: np.ndarray, what: str) -> np.ndarray:
 def _check_colors(stored: StoredLabels, encoding: LabelEncoding, what: str) -> None:
     """Refuse colours that two classes have, and a palette that contradicts its numbers."""
     colors = encoding.colors or ()
-    repeated = next((color for index, color in enumerate(colors) if color in colors[:index]), None)
+    repeated = next((color for color, times in Counter(colors).items() if times > 1), None)
     if stored.are_colors and repeated is not None:
         raise ValueError(
             f"{what} is coloured, but the colour {list(repeated)} stands for two classes in the "

@@ -3,7 +3,7 @@
 import itertools
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -25,7 +25,7 @@ from detectron2.utils import comm
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
-from pointrend_ext.data.findings import Findings
+from pointrend_ext.data.findings import Findings, escaped
 from pointrend_ext.data.mapper import (
     POINTREND_MASK_HEADS,
     SEMANTIC_ARCHITECTURES,
@@ -90,15 +90,23 @@ def _batch_size_per_process(cfg: CfgNode) -> int:
     return total // processes
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
+def build_test_loader(
+    cfg: CfgNode, dataset_name: str, prepare: Callable[[Any], Any] | None = None
+) -> torchdata.DataLoader:
     """Build the loader that goes once through one data set, in lists of one image without labels.
+
+    Args:
+        cfg: the configuration.
+        dataset_name: a registered data set.
+        prepare: changes the records, which are the model's inputs but for image and annotations.
 
     Raises:
         ValueError: the data set or its classes are wrong.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
+    records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
     return build_detection_test_loader(
-        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=False),
+        dataset=prepare(records) if prepare else records,
         mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
@@ -156,7 +164,7 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
         records = filter_images_with_only_crowd_annotations(records)
     classes = class_names_of(name, "thing_classes")
     if has_instances and records and classes is not None:
-        print_instances_class_histogram(records, classes)
+        print_instances_class_histogram(records, [*map(escaped, classes)])
     return records, findings
 
 

@@ -25,6 +25,7 @@ from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.structures import CroppedMasks, crop_mask
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class PointRendDatasetMapper(DatasetMapper):
         self._draws_masks = self.use_instance_mask and self.instance_mask_format == "bitmask"
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
         """Read the constructor's arguments from the config; ValueError for a wrong crop."""
         if is_train:
@@ -130,7 +132,9 @@ class PointRendDatasetMapper(DatasetMapper):
         file_name = dataset_dict["file_name"]
         image = read_image(file_name, self.image_format, rules=self.image_rules)
         height, width = image.shape[:2]
-        stated = dataset_dict.setdefault("height", height), dataset_dict.setdefault("width", width)
+        dataset_dict.setdefault("height", height)
+        dataset_dict.setdefault("width", width)
+        stated = dataset_dict["height"], dataset_dict["width"]
         if stated != (height, width):
             header = replace(read_header(file_name), size_hw=(height, width))
             check_size(ImageEntry(file_name, stated), header)

@@ -36,10 +36,16 @@ def compress_rle(rle: dict[str, Any], size_hw: tuple[int, int]) -> dict[str, Any
         )
     uncompressed = not isinstance(counts, (str, bytes))
     runs = _listed_runs(counts) if uncompressed else run_lengths(counts)
-    if runs.sum() != size_hw[0] * size_hw[1] or (runs < 0).any():
+    num_pixels = size_hw[0] * size_hw[1]
+    if (runs < 0).any() or (runs > num_pixels).any():  # whose sum may overflow, to the right one
         raise ValueError(
-            f"the run lengths of the mask add up to {runs.sum()}, not to the "
-            f"{size_hw[0] * size_hw[1]} pixels of the image"
+            f"the run lengths of the mask add up to no {num_pixels} pixels of the image: one is "
+            "below 0 or above that"
+        )
+    if runs.sum() != num_pixels:
+        raise ValueError(
+            f"the run lengths of the mask add up to {runs.sum()}, not to the {num_pixels} pixels "
+            "of the image"
         )
     if uncompressed:
         rle = {"size": list(size_hw), "counts": runs.tolist()}
@@ -65,7 +71,7 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
     The format is that of ``rleFrString`` in cocodataset/cocoapi: from the fourth on, a number is
     the difference to the run two places earlier.
     """
-    data = counts.encode("ascii") if isinstance(counts, str) else counts
+    data = counts.encode() if isinstance(counts, str) else counts  # no other than ASCII is valid
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
     ends = np.flatnonzero((codes & 0x20) == 0)
     lengths = np.diff(ends, prepend=-1)

@@ -11,6 +11,7 @@ import yaml
 __all__ = ["load_json", "load_yaml"]
 
 _MOST_VALUES = 1_000_000
+_MOST_MERGED = 100_000  # pairs of one mapping; PyYAML repeats those that are merged twice
 
 
 def load_yaml(text: str, source: str) -> Any:
@@ -63,6 +64,13 @@ class _StrictLoader(yaml.SafeLoader):
                 )
             first_lines[key] = line
         return super().construct_mapping(node, deep)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_MERGED:
+            raise yaml.MarkedYAMLError(
+                problem="its merges (<<) repeat too many values. Write them out"
+            )
 
 
 def _num_values(value: Any, known: dict[int, int]) -> int:

@@ -100,7 +100,7 @@ def _num_bytes(value: Any) -> int:
 def _free_bytes() -> float:
     try:
         status = os.statvfs(_SHARED_MEMORY)
-    except OSError:  # a system that shares memory in another way
+    except (AttributeError, OSError):  # a system that shares memory in another way
         return float("inf")
     return status.f_bavail * status.f_frsize
 
@@ -135,5 +135,5 @@ class DeathWatch:
             self._torch_handler(signal.SIGCHLD, None)  # who died in the meantime?
 
     def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if os.name != "nt" and threading.current_thread() is threading.main_thread():
             self._torch_handler = signal.signal(signal.SIGCHLD, signal.SIG_DFL)

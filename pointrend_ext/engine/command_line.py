@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from pointrend_ext.data.findings import escaped
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.modeling.checks import is_sentence
 
@@ -87,7 +88,7 @@ def run_tool(
         if isinstance(error, KeyError) and not is_sentence(error):
             raise
         text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        sys.stderr.write(f"{parser.prog}: Error: {' '.join(text.split())}\n")
+        sys.stderr.write(f"{parser.prog}: Error: {escaped(' '.join(text.split()))}\n")
         return 2
     except KeyboardInterrupt as error:  # a training says more
         sys.stderr.write(f"{parser.prog}: {str(error) or 'interrupted'}\n")

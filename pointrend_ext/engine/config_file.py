@@ -14,7 +14,13 @@ from pointrend_ext.engine.config_values import fitting_value
 from pointrend_ext.engine.config_yaml import read_yaml
 from pointrend_ext.engine.unread_keys import never_read, record_reads
 from pointrend_ext.engine.upgrade_config import upgrade_config
-from pointrend_ext.model_zoo import ZOO, get_config_file, released_weights
+from pointrend_ext.model_zoo import (
+    SHIPPED,
+    ZOO,
+    get_config_file,
+    get_weights_file,
+    released_weights,
+)
 from pointrend_ext.modeling.recording import default_values, leaves
 
 __all__ = ["find_config_file", "load_cfg", "read_cfg"]
@@ -31,7 +37,7 @@ def load_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> CfgNode:
         opts: alternating keys and values, as they trail a command line; applied last.
 
     Raises:
-        FileNotFoundError: no such file, or no such base of it.
+        FileNotFoundError: no such file, no such base of it, or no such weights in this package.
         ValueError: an unknown key, a key without value, or a value of another type.
     """
     cfg, notes = read_cfg(config_file, opts)
@@ -69,6 +75,8 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
     own.update(dict.fromkeys(opts[::2], ""))
     if cfg.MODEL.WEIGHTS == ZOO:
         cfg.MODEL.WEIGHTS = released_weights(sources)
+    elif cfg.MODEL.WEIGHTS.startswith(SHIPPED):
+        cfg.MODEL.WEIGHTS = get_weights_file(cfg.MODEL.WEIGHTS.removeprefix(SHIPPED))
     problem = never_read(cfg, own)
     if problem:
         raise ValueError(problem)

@@ -1,23 +1,33 @@
 """One run at a time in an output folder, and no new training on top of another's checkpoints."""
 
-import errno
-import fcntl
 import logging
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import portalocker
 from detectron2.utils import comm
 
-__all__ = ["check_no_other_training", "holding", "release", "take"]
+__all__ = ["check_last_is_named", "check_no_other_training", "holding", "release", "take"]
 
 logger = logging.getLogger(__name__)
 
 _LOCK_FILE = "run.lock"
-# A lock belongs to a process: the system frees it however that ends, and workers do not inherit it.
+# The system frees a lock however its process ends.
 _held: dict[Path, int] = {}
+
+
+def _forget() -> None:
+    """In a forked process, close what it inherited: a lock would live as long as the last copy."""
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+if hasattr(os, "register_at_fork"):  # Windows does not fork
+    os.register_at_fork(after_in_child=_forget)
 
 
 def check_no_other_training(output_dir: str) -> None:
@@ -32,6 +42,23 @@ def check_no_other_training(output_dir: str) -> None:
             f"{last or max(found)}), which a new one would overwrite. Add --resume, before KEY "
             f"VALUE pairs, to go on with it; or add OUTPUT_DIR {output_dir.rstrip('/')}_2 to start "
             "anew elsewhere."
+        )
+
+
+def check_last_is_named(output_dir: str) -> None:
+    """Raise ValueError where a folder has checkpoints, and nothing says which is the last.
+
+    Detectron2 would start anew, or evaluate other weights.
+    """
+    folder = Path(output_dir)
+    # By their numbers: model_final.pth may be of a shorter training. It is last where it is alone.
+    found = sorted(folder.glob(f"model_{'[0-9]' * 7}.pth")) or sorted(folder.glob("model_*.pth"))
+    if found and not (folder / "last_checkpoint").is_file():
+        tag, last = shlex.quote(str(folder / "last_checkpoint")), found[-1].name
+        raise ValueError(
+            f"OUTPUT_DIR {output_dir} holds checkpoints, such as {last}, but no file "
+            "last_checkpoint, which names the one that --resume takes. If it is that one: "
+            f"echo {shlex.quote(last)} > {tag}"
         )
 
 
@@ -52,33 +79,41 @@ def take(output_dir: str) -> None:
         return
     file = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.read(file, 1000).decode(errors="replace") or "of unknown process"
+        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    except portalocker.AlreadyLocked as error:
+        owner = _owner(file)
         os.close(file)
-        if error.errno not in (errno.EACCES, errno.EAGAIN):
-            logger.warning(
-                "The file system of OUTPUT_DIR %s has no locks (%s): nothing keeps a second run "
-                "out of it.",
-                output_dir,
-                error.strerror,
-            )
-            return
         raise ValueError(
             f"OUTPUT_DIR {output_dir} is in use by another run ({owner}). Wait for it or "
             f"end it, or add OUTPUT_DIR {output_dir.rstrip('/')}_2 (an evaluation there needs "
             "MODEL.WEIGHTS as well)."
         ) from error
-    os.truncate(file, 0)
+    except (portalocker.LockException, OSError) as error:
+        os.close(file)
+        logger.warning(
+            "The file system of OUTPUT_DIR %s has no locks (%s): nothing keeps a second run "
+            "out of it.",
+            output_dir,
+            getattr(error.__cause__, "strerror", None) or error,
+        )
+        return
+    os.ftruncate(file, 0)
     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
     _held[key] = file
+
+
+def _owner(file: int) -> str:
+    try:
+        return os.read(file, 1000).decode(errors="replace") or "of unknown process"
+    except OSError:  # Windows locks the text away, too
+        return "of unknown process"
 
 
 def release(output_dir: str) -> None:
     """Let others in. The file stays, because one that is removed may be locked by two."""
     file = _held.pop(Path(output_dir).resolve(), None)
     if file is not None:
-        os.truncate(file, 0)
+        os.ftruncate(file, 0)
         os.close(file)
 
 

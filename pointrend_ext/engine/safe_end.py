@@ -20,6 +20,8 @@ _NOTICE = (
     b"\nThe training ends after this iteration, with a checkpoint. "
     b"A second signal ends it at once.\n"
 )
+# How train_net.py passes its own SIGTERM on; Windows has no such signal.
+_PASSED_ON: int | None = getattr(signal, "SIGUSR1", None)
 
 
 class Stopped(KeyboardInterrupt):
@@ -80,9 +82,9 @@ class SafeEnd(HookBase):
             OSError: the disk is full.
         """
         is_main = threading.current_thread() is threading.main_thread()
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if comm.get_world_size() > 1:
-            numbers.append(signal.SIGUSR1)  # how train_net.py passes on its own
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
+        if _PASSED_ON and comm.get_world_size() > 1:
+            numbers.append(_PASSED_ON)
         before = {n: signal.getsignal(n) for n in numbers if is_main}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
@@ -119,7 +121,7 @@ class SafeEnd(HookBase):
         if os.getpid() != self._pid:
             raise KeyboardInterrupt  # a worker of a loader, which inherited this
         if not self._number:
-            self._number = signal.SIGTERM if number == signal.SIGUSR1 else number
+            self._number = signal.SIGTERM if number == _PASSED_ON else number
             os.write(2, _NOTICE)
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_DFL)

@@ -21,7 +21,12 @@ from pointrend_ext.data import (
 )
 from pointrend_ext.engine.checks import check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
-from pointrend_ext.engine.run_folder import check_no_other_training, release, take
+from pointrend_ext.engine.run_folder import (
+    check_last_is_named,
+    check_no_other_training,
+    release,
+    take,
+)
 
 __all__ = ["setup_cfg"]
 
@@ -49,7 +54,9 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     cfg.freeze()
     if args.config_file:
         args.config_file = str(find_config_file(args.config_file))  # default_setup logs its text
-    if not (args.eval_only or args.resume):
+    if args.resume:
+        check_last_is_named(cfg.OUTPUT_DIR)
+    elif not args.eval_only:
         check_no_other_training(cfg.OUTPUT_DIR)
     try:
         with naming_full_disk(cfg.OUTPUT_DIR):
@@ -99,9 +106,9 @@ def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
         notes.append("No GPU is available: running on the CPU.")
-    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+    if not cfg.MODEL.DEVICE.startswith("cuda") and cfg.SOLVER.AMP.ENABLED:
         cfg.SOLVER.AMP.ENABLED = False
-        notes.append("SOLVER.AMP.ENABLED needs a GPU: training in full precision.")
+        notes.append("SOLVER.AMP.ENABLED needs a CUDA GPU: training in full precision.")
     return notes
 
 

@@ -3,6 +3,7 @@
 import logging
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,10 +21,17 @@ from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
+from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
 from pointrend_ext.engine.unread_keys import check_reads
-from pointrend_ext.evaluation import build_evaluator, check_evaluation, results_folder
+from pointrend_ext.evaluation import (
+    add_given_boxes,
+    build_evaluator,
+    check_evaluation,
+    results_folder,
+)
+from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["Trainer"]
@@ -87,13 +95,23 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
-        """Build the loader of one test set."""
-        return build_test_loader(cfg, dataset_name)
+        """Build the loader of one test set, with boxes where ``TEST.GIVEN_BOXES`` asks for them."""
+        prepare = partial(add_given_boxes, cfg, dataset_name) if cfg.TEST.GIVEN_BOXES else None
+        return build_test_loader(cfg, dataset_name, prepare)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """Build the evaluator of one test set, writing below ``OUTPUT_DIR/inference``."""
         return build_evaluator(cfg, dataset_name, results_folder(cfg, dataset_name))
+
+    @classmethod
+    def test(
+        cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
+    ) -> dict[str, Any]:
+        """Evaluate on ``DATASETS.TEST``, as Detectron2 does, or with ``TEST.GIVEN_BOXES``."""
+        if cfg.TEST.GIVEN_BOXES:
+            model = GivenBoxesModel(getattr(model, "module", model)).train(model.training)
+        return super().test(cfg, model, evaluators)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -115,9 +133,17 @@ class Trainer(DefaultTrainer):
         """Take over all but the settings: those of the configuration hold, and it is said.
 
         Raises:
-            ValueError: the configuration asks for another optimizer than the checkpoint's, or for
-                fewer iterations than it has behind it.
+            ValueError: the state is damaged, or the configuration asks for another optimizer than
+                the checkpoint's, or for fewer iterations than it has behind it.
         """
+        try:
+            check_state(state_dict, self.optimizer)
+        except ValueError as error:
+            raise ValueError(
+                f"The checkpoint to resume from is damaged: {error}. Name an earlier one of "
+                f"{self.cfg.OUTPUT_DIR} in its file last_checkpoint; or start anew, without "
+                "--resume, with MODEL.WEIGHTS and another OUTPUT_DIR."
+            ) from error
         done = state_dict["iteration"] + 1
         if done > self.max_iter:
             raise ValueError(

@@ -39,6 +39,7 @@ READ_ELSEWHERE = {
     "INPUT.MIN_SIZE_TEST": "by the evaluation",
     "TEST.AP_STAR_FILE": "by the evaluation",
     "TEST.BOUNDARY": "by the evaluation",
+    "TEST.GIVEN_BOXES": "by the evaluation",
     "TEST.EXPECTED_RESULTS": "after the evaluation",
 }
 READ_WITH = {

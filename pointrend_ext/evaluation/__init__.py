@@ -2,6 +2,7 @@
 
 from pointrend_ext.evaluation.build import build_evaluator, check_evaluation, results_folder
 from pointrend_ext.evaluation.coco import InstanceEvaluator
+from pointrend_ext.evaluation.given_boxes import add_given_boxes
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
@@ -10,6 +11,7 @@ __all__ = [
     "InstanceEvaluator",
     "SemanticEvaluator",
     "SemanticMetrics",
+    "add_given_boxes",
     "build_evaluator",
     "check_evaluation",
     "results_folder",

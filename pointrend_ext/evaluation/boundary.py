@@ -74,6 +74,12 @@ def rle_boundary(rle: dict[str, Any], width: int) -> dict[str, Any]:
     return mask_util.encode(mask)
 
 
+def pair_boundary_iou(first: dict[str, Any], second: dict[str, Any], width: int) -> float:
+    """Return the Boundary IoU of two compressed run-length masks, 0 where both are empty."""
+    outlines = [rle_boundary(rle, width) for rle in (first, second)]
+    return float(mask_util.iou(outlines[:1], outlines[1:], [0])[0, 0])
+
+
 def limit_by_boundary(
     ious: np.ndarray,
     rle_of_prediction: Callable[[int], dict[str, Any]],
@@ -102,8 +108,8 @@ def limit_by_boundary(
         return
     width = boundary_width(size_hw)
     boundary_ious = mask_util.iou(
-        [rle_boundary(rle_of_prediction(row), width) for row in rows],
-        [rle_boundary(rle_of_truth(column), width) for column in columns],
+        [rle_boundary(rle_of_prediction(row), width) for row in rows.tolist()],
+        [rle_boundary(rle_of_truth(column), width) for column in columns.tolist()],
         [0] * len(columns),
     )
     block = np.ix_(rows, columns)

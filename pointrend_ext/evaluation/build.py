@@ -16,6 +16,7 @@ from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 from pointrend_ext.evaluation.cityscapes import CityscapesInstances, CityscapesSemantics
 from pointrend_ext.evaluation.coco import InstanceEvaluator
+from pointrend_ext.evaluation.given_boxes import GROUND_TRUTH, check_given_boxes
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
@@ -58,6 +59,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
     """
     parts = _parts(cfg, dataset_name)
     _check_metrics(cfg, dataset_name)
+    _check_kind(cfg, dataset_name, parts)
     for part in parts:
         for module, package in part.packages:
             if importlib.util.find_spec(module) is None:
@@ -65,6 +67,7 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
                     f"The evaluation of {dataset_name!r} needs the package {package}: pip install "
                     f"{package}."
                 )
+    check_given_boxes(cfg, dataset_name)
     evaluators = [part.build(cfg, dataset_name, output_dir) for part in parts]
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
 
@@ -171,6 +174,15 @@ def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
             )
 
 
+def _check_kind(cfg: CfgNode, dataset_name: str, parts: Sequence[_Part]) -> None:
+    """Refuse boxes for a data set of label maps alone."""
+    if cfg.TEST.GIVEN_BOXES and all(part.what != "instances" for part in parts):
+        raise ValueError(
+            f"TEST.GIVEN_BOXES is {cfg.TEST.GIVEN_BOXES!r}, but {dataset_name!r} has label maps "
+            "and no objects: name a data set of instances in DATASETS.TEST, or leave it empty."
+        )
+
+
 def _instances(
     cfg: CfgNode, dataset_name: str, output_dir: str, lvis_rules: bool = False
 ) -> DatasetEvaluator:
@@ -184,6 +196,7 @@ def _instances(
         ap_star_file="" if lvis_rules else cfg.TEST.AP_STAR_FILE,
         max_dets_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
         lvis_rules=lvis_rules,
+        true_boxes=cfg.TEST.GIVEN_BOXES == GROUND_TRUTH,
     )
 
 
@@ -201,7 +214,9 @@ _SEM_SEG = _Part(
 )
 _CITYSCAPES_INSTANCES = _Part(
     "instances",
-    lambda cfg, name, folder: CityscapesInstances(name, folder),
+    lambda cfg, name, folder: CityscapesInstances(
+        name, folder, true_boxes=cfg.TEST.GIVEN_BOXES == GROUND_TRUTH
+    ),
     packages=(_SCRIPTS, ("shapely", "shapely")),  # Detectron2 reads the polygons with shapely
 )
 _CITYSCAPES_SEMANTICS = _Part(

@@ -1,29 +1,102 @@
 """Cityscapes' own evaluation, through cityscapesScripts and Detectron2's evaluators."""
 
 import contextlib
+import itertools
+import json
+import logging
+import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import pycocotools.mask as mask_util
+from detectron2.data import MetadataCatalog
+from detectron2.data.datasets.cityscapes import load_cityscapes_instances
 from detectron2.evaluation import CityscapesInstanceEvaluator, CityscapesSemSegEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from detectron2.utils.logger import create_small_table
 from PIL import Image
 
+from pointrend_ext.data.rle import compress_rle
+from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 
-__all__ = ["CityscapesInstances", "CityscapesSemantics"]
+__all__ = ["CityscapesInstances", "CityscapesSemantics", "cityscapes_truth"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=2)
+def cityscapes_truth(dataset_name: str) -> CocoTruth:
+    """Return the instances of a data set in COCO's format, read once per process.
+
+    Masks are those of ``*_gtFine_instanceIds.png``, which cityscapesScripts scores against, boxes
+    are theirs, and classes have Cityscapes' ids. Groups are crowds. An image is named by its file.
+    """
+    from cityscapesscripts.helpers.labels import name2label
+
+    metadata = MetadataCatalog.get(dataset_name)
+    folders = os.fspath(metadata.image_dir), os.fspath(metadata.gt_dir)
+    ids = [name2label[name].id for name in metadata.thing_classes]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for record in load_cityscapes_instances(*folders, from_json=False, to_polygons=False):
+        size = {key: record[key] for key in ("height", "width")}
+        file = os.path.relpath(record["file_name"], folders[0])
+        images.append({"id": record["image_id"], "file_name": file, **size})
+        for a in record["annotations"]:
+            mask = compress_rle(a["segmentation"], (size["height"], size["width"]))
+            mask = {**mask, "counts": mask["counts"].decode()}
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": record["image_id"],
+                    "category_id": ids[a["category_id"]],
+                    "iscrowd": int(a["iscrowd"]),
+                    "bbox": mask_util.toBbox(mask).tolist(),
+                    "area": float(mask_util.area(mask)),
+                    "segmentation": mask,
+                }
+            )
+    classes = zip(ids, metadata.thing_classes, strict=True)
+    categories = [{"id": own, "name": name} for own, name in classes]
+    dataset = {"images": images, "categories": categories, "annotations": annotations}
+    return CocoTruth(dataset, folders[1])
 
 
 class CityscapesInstances(CityscapesInstanceEvaluator):
     """Detectron2's evaluator, which writes ``matches.json`` to ``output_dir``.
 
     cityscapesScripts would leave that file in the working folder of the process.
+
+    With ``true_boxes`` as in ``InstanceEvaluator`` it measures masks by themselves, too, and writes
+    predictions and truth in COCO's format, which ``tools/evaluate.py`` reads.
     """
 
-    def __init__(self, dataset_name: str, output_dir: str) -> None:
+    def __init__(self, dataset_name: str, output_dir: str, *, true_boxes: bool = False) -> None:
         super().__init__(dataset_name)
-        self._output_dir = Path(output_dir)
+        self._output_dir, self._true_boxes = Path(output_dir), true_boxes
+        self._results: list[dict[str, Any]] = []
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self._results = []
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Collect the predictions for some images."""
+        super().process(inputs, outputs)
+        if self._true_boxes:
+            for x, output in zip(inputs, outputs, strict=True):
+                instances = output["instances"].to(self._cpu_device)
+                results = instances_to_coco_json(instances, x["image_id"])
+                name_objects(results, x)
+                self._results += results
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what ``process`` has collected; None on other processes than the first.
@@ -39,11 +112,28 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
             self._output_dir.mkdir(parents=True, exist_ok=True)
             original(content, str(self._output_dir / file_name))  # an absolute name stays
 
+        gathered = comm.gather(self._results)
         with (
             mock.patch.object(scripts, "writeDict2JSON", write),
             _errors_instead_of_exit(self._metadata.name),
         ):
-            return super().evaluate()
+            scores = super().evaluate()
+        if scores is not None and self._true_boxes:
+            scores["mask_quality"] = self._quality(list(itertools.chain(*gathered)))
+        return scores
+
+    def _quality(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        truth = cityscapes_truth(self._metadata.name)
+        own_ids = [*truth.class_names]
+        results = [{**r, "category_id": own_ids[r["category_id"]]} for r in results]
+        for name, content in (("results", results), ("truth", truth.dataset)):
+            path = self._output_dir / f"cityscapes_instances_{name}.json"
+            path.write_text(json.dumps(content))
+        quality = mask_quality(truth, results)
+        _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
+        metrics = quality.metrics()
+        _LOGGER.info("mask_quality:\n%s", create_small_table(metrics))
+        return metrics
 
 
 class CityscapesSemantics(SemanticEvaluator):

@@ -18,7 +18,8 @@ from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
-from pointrend_ext.evaluation.results_file import check_results, tasks_of
+from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
+from pointrend_ext.evaluation.results_file import check_results, contiguous_class_ids, tasks_of
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 
 __all__ = ["InstanceEvaluator"]
@@ -59,6 +60,9 @@ class InstanceEvaluator(COCOEvaluator):
         max_dets_per_image: how many predictions count, where that is more than COCO's 100 of an
             image and class or LVIS's 300 of an image. For AP* it is LVIS's rule, too.
         lvis_rules: whether the annotations of the data set are LVIS's.
+        true_boxes: whether predictions are for the boxes of all true objects, which inputs name
+            (``given_boxes.add_given_boxes``): results files then say which object each is for, and
+            the masks are measured by themselves (``mask_quality``).
 
     Raises:
         ValueError: Boundary AP or AP* of boxes alone, AP* of LVIS's own annotations, or a task
@@ -76,6 +80,7 @@ class InstanceEvaluator(COCOEvaluator):
         ap_star_file: str = "",
         max_dets_per_image: int = MAX_DETECTIONS,
         lvis_rules: bool = False,
+        true_boxes: bool = False,
     ) -> None:
         needs_masks = boundary_ap or bool(ap_star_file)
         chosen = {"segm"} if tasks is None else set(tasks)
@@ -99,6 +104,7 @@ class InstanceEvaluator(COCOEvaluator):
         if "segm" in chosen and not truth.has_masks:
             self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
+        self._true_boxes = true_boxes
         for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
         number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)
         self._limit = Limit(number, not lvis_rules, "TEST.DETECTIONS_PER_IMAGE raises that")
@@ -119,6 +125,13 @@ class InstanceEvaluator(COCOEvaluator):
             raise ValueError(f"{what}: Boundary AP and AP* of its predictions are not defined.")
         self._tasks = ("bbox",)
         _LOGGER.warning("%s: masks are not scored.", what)
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Collect the predictions for some images."""
+        super().process(inputs, outputs)
+        if self._true_boxes:
+            for x, prediction in zip(inputs, self._predictions[-len(inputs) :], strict=True):
+                name_objects(prediction["instances"], x)
 
     def _eval_predictions(
         self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None
@@ -164,16 +177,18 @@ class InstanceEvaluator(COCOEvaluator):
                 lvis.add_frequencies(metrics, table.class_names)
                 # LVIS has more than a thousand classes.
                 yield task, {k: float(v) for k, v in metrics.items() if not k.startswith("AP-")}
+        if has_masks and self._true_boxes:
+            quality = mask_quality(truth, results)
+            _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
+            yield "mask_quality", quality.metrics()
         if ap_star is not None and has_masks:
             yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
 
     def _with_dataset_ids(self, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        to_contiguous = self._metadata.get("thing_dataset_id_to_contiguous_id")
-        if to_contiguous is not None:
-            to_dataset = {contiguous: own for own, contiguous in to_contiguous.items()}
-        elif self._has_lvis_rules:  # registered by Detectron2 without such a table
-            to_dataset = dict(enumerate(self._truth.class_names))
-        else:
+        # Detectron2 registers LVIS without a table of the classes.
+        contiguous = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        to_dataset = {number: own for own, number in contiguous.items()}
+        if all(own == number for own, number in contiguous.items()):
             return list(results)
         try:
             return [{**r, "category_id": to_dataset[r["category_id"]]} for r in results]

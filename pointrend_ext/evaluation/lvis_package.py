@@ -1,10 +1,10 @@
-"""The lvis package, made to work with NumPy 1.24 and later, with Boundary AP; what it matched."""
+"""The lvis package, with Boundary AP; what it matched."""
 
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -22,9 +22,7 @@ MAX_LVIS_DETECTIONS = 300
 def imported_lvis() -> Iterator[ModuleType]:
     """Give the lvis package, usable inside the context.
 
-    lvis 0.5.3, the last version, calls ``np.float``, which NumPy 1.24 removed: for the time of the
-    context its evaluator finds it again; NumPy itself is not touched. The logging of the process,
-    which lvis configures when it is imported, stays as it is.
+    The logging of the process, which lvis configures when it is imported, stays as it is.
 
     Raises:
         ImportError: it is not installed.
@@ -32,7 +30,6 @@ def imported_lvis() -> Iterator[ModuleType]:
     handlers, level = logging.root.handlers[:], logging.root.level
     try:
         import lvis
-        import lvis.eval as lvis_eval
     except ImportError as error:
         raise ImportError(
             f"LVIS's rules (and AP*) need the package lvis ({error}): pip install lvis."
@@ -41,10 +38,7 @@ def imported_lvis() -> Iterator[ModuleType]:
         logging.root.handlers[:] = handlers
         logging.root.setLevel(level)
     chatter = logging.getLogger("lvis.results")  # warns of every list of predictions
-    with (
-        mock.patch.object(lvis_eval, "np", SimpleNamespace(**{**vars(np), "float": float})),
-        mock.patch.object(chatter, "disabled", True),
-    ):
+    with mock.patch.object(chatter, "disabled", True):
         yield lvis
 
 
@@ -122,7 +116,7 @@ def lvis_matches(
     classes = []
     for by_area in of_images:
         records = [
-            _image_record(positions[image_id], by_area[:, i])
+            _image_record(positions[image_id], list(by_area[:, i]))
             for i, image_id in enumerate(parameters.img_ids)
             if by_area[0, i] is not None
         ]

@@ -16,7 +16,7 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
 from pointrend_ext.evaluation.typed_json import read_typed_json
 
-__all__ = ["check_results", "load_results", "tasks_of"]
+__all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 
 BOX_FROM_MASK = Cause(Kind.CHANGED, "predictions without a box, which got that of their mask")
 
@@ -53,6 +53,23 @@ def load_results(
     if found is None:
         findings.log(_LOGGER, source)
     return results
+
+
+def contiguous_class_ids(
+    metadata: Any, truth: CocoTruth, by_order: bool = False
+) -> Mapping[Any, int]:
+    """Return the class numbers of models by the ids that annotations and results have.
+
+    Args:
+        metadata: of the data set, Detectron2's.
+        truth: its annotations.
+        by_order: whether, where the metadata does not say, classes are numbered in the order of
+            their ids; otherwise the ids are the numbers.
+    """
+    stated = metadata.get("thing_dataset_id_to_contiguous_id", None)
+    if stated is not None:
+        return stated
+    return {own: i if by_order else own for i, own in enumerate(truth.class_names)}
 
 
 def tasks_of(results: Sequence[dict[str, Any]], source: str = "Predictions") -> tuple[str, ...]:

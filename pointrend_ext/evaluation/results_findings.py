@@ -113,7 +113,8 @@ def find_oddities(
         _find_odd_boxes(results, boxes, sizes, found)
     if "segmentation" in shapes:
         masks = [result["segmentation"] for result in results]
-        is_empty = mask_util.area(masks) == 0
+        # One by one: on NumPy 2 pycocotools 2.0.11 takes no list of more than 255 masks.
+        is_empty = np.array([mask_util.area(mask) == 0 for mask in masks], dtype=bool)
         _add(found, _EMPTY_MASK, is_empty, results)
         if "bbox" in shapes and not is_empty.all():
             bounds = mask_util.toBbox(masks)[~is_empty]
@@ -155,7 +156,7 @@ def _find_odd_boxes(
     ends, far = boxes[:, :2] + boxes[:, 2:], sizes_hw[:, ::-1] + _SLACK_PX
     _add(found, _EMPTY_BOX, (boxes[:, 2:] <= 0).any(axis=1), results)
     if 0 < boxes.max() <= 1:
-        _add(found, _SHARES, boxes.max(axis=1) <= 1, results)
+        _add(found, _SHARES, (boxes <= 1).all(axis=1), results)
     is_beyond = (boxes[:, :2] < -_SLACK_PX).any(axis=1) | (ends > far).any(axis=1)
     fit_as_corners = (boxes[:, 2:] >= boxes[:, :2]) & (boxes[:, 2:] <= far)
     are_corners = is_beyond.mean() >= _CORNERS_SHARE and fit_as_corners.all()
@@ -163,7 +164,7 @@ def _find_odd_boxes(
     _add(found, Cause(Kind.NOTED, text), is_beyond, results)
 
 
-def _add(found: Findings, cause: Cause, is_so: np.ndarray, results: list[dict[str, Any]]) -> None:
+def _add(found: Findings, cause: Cause, is_so: Any, results: list[dict[str, Any]]) -> None:
     if is_so.any():
         index = int(is_so.argmax())
         found.add(cause, place_of(index, results[index]), int(is_so.sum()))

@@ -18,7 +18,13 @@ from pointrend_ext.inference.prediction import Panoptic, Prediction
 from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
-__all__ = ["resized_labels", "with_instances", "with_labels", "with_segments"]
+__all__ = [
+    "resized_labels",
+    "with_given_instances",
+    "with_instances",
+    "with_labels",
+    "with_segments",
+]
 
 
 def with_instances(base: Prediction, raw: Instances) -> Prediction:
@@ -29,13 +35,23 @@ def with_instances(base: Prediction, raw: Instances) -> Prediction:
     fields["probabilities"] = fields.pop("pred_masks")[:, 0]
     x = detector_postprocess(Instances(raw.image_size, **fields), *size_hw).to(torch.device("cpu"))
     x = x[x.scores.argsort(descending=True, stable=True)]
+    return _with(base, x, x.probabilities)
+
+
+def with_given_instances(base: Prediction, regions: Instances) -> Prediction:
+    """Add the regions of ``GivenBoxesModel``, all of them in their order."""
+    x = regions.to(torch.device("cpu"))
+    return _with(base, x, x.pred_masks[:, 0])
+
+
+def _with(base: Prediction, x: Instances, probabilities: Tensor) -> Prediction:
     boxes = x.pred_boxes.tensor
     return replace(
         base,
         boxes=boxes.numpy(),
         scores=x.scores.numpy(),
         classes=x.pred_classes.numpy(),
-        masks=PastedMasks(x.probabilities, boxes, size_hw),
+        masks=PastedMasks(probabilities, boxes, base.size_hw),
     )
 
 

@@ -52,7 +52,8 @@ class Prediction:
         class_info: names and colours of the classes.
         boxes: (R, 4) float32, left, top, right, bottom in pixels of the image; None of a semantic
             model.
-        scores: (R,) float32 in [0, 1], descending, or None.
+        scores: (R,) float32 in [0, 1], descending, or None; of boxes that were given in their
+            order, and as given.
         classes: (R,) int64 class ids, or None.
         masks: a sequence of R masks, (H, W) bool each, pasted one by one when they are read;
             ``np.asarray(masks)`` is (R, H, W). Or None.
@@ -225,7 +226,7 @@ class Prediction:
     def _stuff_names(self, label_map: np.ndarray) -> dict[int, str]:
         """Return the names of the classes that occur in a label map."""
         present = np.flatnonzero(np.bincount(label_map.ravel()))
-        return {int(c): self.class_info.stuff_name(c) for c in present if c != self.void_label}
+        return {int(c): self.class_info.stuff_name(int(c)) for c in present if c != self.void_label}
 
     def _name_of(self, segment: dict[str, Any]) -> str:
         name = self.class_info.thing if segment["isthing"] else self.class_info.stuff_name

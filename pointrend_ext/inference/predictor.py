@@ -3,15 +3,14 @@
 import argparse
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, overload
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import Tensor, nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
@@ -23,11 +22,11 @@ from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
+from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
 from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
-from pointrend_ext.inference.postprocess import with_instances, with_labels, with_segments
 from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.inference.run_model import run_model
 from pointrend_ext.modeling.checks import check_values
-from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["ImageLike", "Predictor", "build_predictor"]
@@ -135,40 +134,68 @@ class Predictor:
         return cls(model, cfg, classes=find_classes(cfg, stored), **options)
 
     @overload  # a file name is a sequence, too: of file names
-    def __call__(self, images: ImageLike) -> Prediction: ...  # type: ignore[overload-overlap]
+    def __call__(  # type: ignore[overload-overlap]
+        self, images: ImageLike, boxes: Any = None, *, classes: Any = None, scores: Any = None
+    ) -> Prediction: ...
 
     @overload
-    def __call__(self, images: Sequence[ImageLike]) -> list[Prediction]: ...
+    def __call__(
+        self,
+        images: Sequence[ImageLike],
+        boxes: Any = None,
+        *,
+        classes: Any = None,
+        scores: Any = None,
+    ) -> list[Prediction]: ...
 
-    def __call__(self, images: ImageLike | Sequence[ImageLike]) -> Prediction | list[Prediction]:
-        """Predict one image, or several.
+    def __call__(
+        self, images: Any, boxes: Any = None, *, classes: Any = None, scores: Any = None
+    ) -> Prediction | list[Prediction]:
+        """Predict one image, or several; with boxes, masks for these instead of for those it finds.
 
         Args:
             images: a file, an array (H, W, 3) uint8 RGB, a Pillow image; or a list of these.
+            boxes: (R, 4) x0, y0, x1, y1 in pixels of the image, as a list, array, tensor or
+                ``Boxes``; R may be 0. Of a list of images a list with those of each. They may reach
+                2 pixels, or a tenth of their side, beyond the image, and are clipped to it.
+            classes: of the boxes, R names, or places in the order of the model's classes, from 0.
+                Left out, each box gets the class whose mask is surest, for which every class is
+                tried; a model with one mask for all classes calls them "object".
+            scores: of the boxes, R numbers; 1 by default.
 
         Returns:
-            A prediction, or a list of them in the same order.
+            A prediction, or a list of them in the same order. With boxes it has all of them, in
+            their order; a panoptic model then predicts instances alone.
 
         Raises:
             OSError: no such file.
-            ValueError: no picture, another array, a picture too thin to be resized, or a model
-                that was put into training mode.
+            ValueError: no picture, another array, a picture too thin to be resized, a model that
+                was put into training mode; boxes outside the image or without area, unknown
+                classes, or boxes for a semantic model.
         """
-        if isinstance(images, (*ONE_IMAGE, Tensor, type(None))):
-            return next(self.stream([images]))
-        if not isinstance(images, Sequence):
+        one = isinstance(images, (*ONE_IMAGE, Tensor, type(None)))
+        if not one and not isinstance(images, Sequence):
             raise ValueError(
                 f"Predictor was given a {type(images).__name__}, not an image or a list of images. "
                 "What can be gone through once, or is too long to keep, goes to "
                 "Predictor.stream(images)."
             )
-        return list(self.stream(images))
+        if boxes is None:
+            if classes is not None or scores is not None:
+                raise ValueError("Predictor was given classes or scores of boxes, but no boxes.")
+            return next(self.stream([images])) if one else list(self.stream(images))
+        if one:
+            return next(self.stream([images], [GivenBoxes(boxes, classes, scores)]))
+        return list(self.stream(images, given_to_each(len(images), boxes, classes, scores)))
 
-    def stream(self, images: Iterable[ImageLike]) -> Iterator[Prediction]:
+    def stream(
+        self, images: Iterable[ImageLike], given: Iterable[GivenBoxes] | None = None
+    ) -> Iterator[Prediction]:
         """Predict images one after the other; none is kept.
 
         Args:
             images: as of a call, any number of them, such as a generator.
+            given: boxes of each; None where the model is to find them.
 
         Yields:
             Predictions in the same order.
@@ -176,8 +203,10 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
-        iterator = iter(images)
-        while chunk := list(islice(iterator, self.batch_size)):
+        pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
+            zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
+        )
+        while chunk := list(islice(pairs, self.batch_size)):
             yield from self._predict(chunk)
 
     def read_image(self, file_name: str | os.PathLike[str]) -> np.ndarray:
@@ -214,50 +243,28 @@ class Predictor:
         return isinstance(self.model, GeneralizedRCNN)
 
     @torch.no_grad()
-    def _predict(self, images: Sequence[ImageLike]) -> list[Prediction]:
+    def _predict(self, pairs: Sequence[tuple[ImageLike, GivenBoxes | None]]) -> list[Prediction]:
         if self.model.training:
             raise ValueError(
                 "The model of the Predictor is in training mode, in which it predicts nothing: "
                 "call predictor.model.eval() first."
             )
-        bases = [Prediction(*load_image(image, self.image_rules), self.classes) for image in images]
+        bases = [Prediction(*load_image(x, self.image_rules), self.classes) for x, _ in pairs]
         inputs = [self.model_input(base.image) for base in bases]
-        by_size: dict[torch.Size, list[int]] = {}
+        for base, x, (_, given) in zip(bases, inputs, pairs, strict=True):
+            if given is not None:
+                check_takes_boxes(self.model)
+                num_classes = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
+                x.update(given.model_input(base.size_hw, self.classes, num_classes))
+        alike: dict[tuple[torch.Size, bool], list[int]] = {}
         for number, x in enumerate(inputs):
-            by_size.setdefault(x["image"].shape, []).append(number)
+            alike.setdefault((x["image"].shape, "given" in x), []).append(number)
         predictions: dict[int, Prediction] = {}
-        for numbers in by_size.values():
-            outputs = self._run([bases[n] for n in numbers], [inputs[n] for n in numbers])
+        for numbers in alike.values():
+            own = [bases[n] for n in numbers], [inputs[n] for n in numbers]
+            outputs = run_model(self.model, self.cfg, *own, probabilities=self.probabilities)
             predictions |= zip(numbers, outputs, strict=True)
         return [predictions[number] for number in range(len(bases))]
-
-    def _run(
-        self, bases: Sequence[Prediction], inputs: list[dict[str, Any]]
-    ) -> Iterator[Prediction]:
-        """Predict images of one size."""
-        with_stuff = partial(
-            with_labels,
-            num_classes=self.cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES,
-            probabilities=self.probabilities,
-        )
-        if isinstance(self.model, SemanticSegmentor):
-            if isinstance(self.model, PointRendSemanticSegmentor):
-                # Labels cost less than logits, but cannot be resized.
-                fits = all(x.size_hw == inputs[0]["image"].shape[1:] for x in bases)
-                output = "labels" if fits and not self.probabilities else "logits"
-                raw = self.model.predict(inputs, output)
-            else:
-                raw = self.model(inputs)
-            yield from (with_stuff(base, x["sem_seg"]) for base, x in zip(bases, raw, strict=True))
-            return
-        raw = self.model.inference(inputs, do_postprocess=False)
-        if not isinstance(self.model, PanopticFPN):
-            yield from (with_instances(base, x) for base, x in zip(bases, raw, strict=True))
-            return
-        for base, instances, logits in zip(bases, *raw, strict=True):
-            rows, columns = instances.image_size
-            labelled = with_stuff(base, logits[:, :rows, :columns])
-            yield with_segments(with_instances(labelled, instances), self.model)
 
 
 def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:

@@ -18,7 +18,11 @@ from pointrend_ext.layers.flow_warp import (
     flow_warp,
     resize_bilinear,
 )
-from pointrend_ext.layers.point_sample import point_sample, sample_region_features
+from pointrend_ext.layers.point_sample import (
+    point_sample,
+    point_sample_each,
+    sample_region_features,
+)
 from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
     get_uncertain_point_coords_with_randomness,
@@ -51,6 +55,7 @@ __all__ = [
     "get_uncertain_point_coords_with_randomness",
     "map_to_map",
     "point_sample",
+    "point_sample_each",
     "px_to_map",
     "refine",
     "resize_bilinear",

@@ -1,9 +1,9 @@
-"""The one rule about number formats: coordinates, scores and losses have at least 32 bits."""
+"""The rules about number formats: coordinates, scores and losses have at least 32 bits."""
 
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "wide_dtype"]
+__all__ = ["at_least_float32", "has_float64", "wide_dtype"]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -21,3 +21,8 @@ def at_least_float32(values: Tensor) -> Tensor:
 def wide_dtype(values: Tensor) -> torch.dtype:
     """Return float32 for 16-bit values, and the type of any other."""
     return torch.promote_types(values.dtype, torch.float32)
+
+
+def has_float64(device: torch.device) -> bool:
+    """Tell whether a device computes in float64; Apple's GPUs do not."""
+    return device.type != "mps"

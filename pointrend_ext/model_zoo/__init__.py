@@ -13,15 +13,19 @@ from pointrend_ext.model_zoo.released import (
     released_models,
     released_weights,
 )
+from pointrend_ext.model_zoo.shipped import SHIPPED, get_weights_file, list_weights_files
 
 __all__ = [
+    "SHIPPED",
     "ZOO",
     "ReleasedModel",
     "get_checkpoint_url",
     "get_config_file",
     "get_dataset_file",
+    "get_weights_file",
     "list_config_files",
     "list_dataset_files",
+    "list_weights_files",
     "released_models",
     "released_weights",
 ]

@@ -2,11 +2,16 @@
 
 from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
 from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
+from pointrend_ext.modeling.proposal_generator import GivenBoxes
 from pointrend_ext.modeling.resnet import (
     build_resnet_alignseg_backbone,
     build_resnet_sfnet_backbone,
 )
-from pointrend_ext.modeling.roi_heads import CoarseMaskHead, PointRendROIMaskHead
+from pointrend_ext.modeling.roi_heads import (
+    CoarseMaskHead,
+    MaskOnlyROIHeads,
+    PointRendROIMaskHead,
+)
 from pointrend_ext.modeling.sem_seg import (
     AlignSegHead,
     DeepLabV3LogitsHead,
@@ -27,6 +32,8 @@ __all__ = [
     "DeepLabV3LogitsHead",
     "DeepLabV3PlusLogitsHead",
     "GatedFAM",
+    "GivenBoxes",
+    "MaskOnlyROIHeads",
     "PointRendROIMaskHead",
     "PointRendSemanticHead",
     "PointRendSemanticSegmentor",

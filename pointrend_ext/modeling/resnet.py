@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 
 __all__ = ["CeilPoolStem", "build_resnet_alignseg_backbone", "build_resnet_sfnet_backbone"]
 
@@ -27,6 +28,7 @@ class CeilPoolStem(DeepLabStem):
 
 
 @BACKBONE_REGISTRY.register()
+@reads_own_keys
 def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """Build a ResNet whose last two stages are dilated although they keep their strides.
 
@@ -45,6 +47,7 @@ def build_resnet_sfnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
 
 
 @BACKBONE_REGISTRY.register()
+@reads_own_keys
 def build_resnet_alignseg_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """Build a ResNet whose stem pools as in speedinghzl/AlignSeg, see ``CeilPoolStem``.
 

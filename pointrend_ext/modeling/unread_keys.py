@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from detectron2.modeling import build_model
 from torch import nn
 
 from pointrend_ext.modeling.checks import is_sentence
+from pointrend_ext.modeling.freezing import freeze
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
+from pointrend_ext.modeling.roi_heads.mask_score import choose_mask_score
 from pointrend_ext.modeling.roi_heads.suppression import choose_suppression
 
 __all__ = ["build_checked_model"]
@@ -18,6 +21,7 @@ __all__ = ["build_checked_model"]
 _PARTS = {
     "ROI_HEADS": "ROI_HEADS",
     "ROI_MASK_HEAD": "MASK_POINT_HEAD",
+    "ROI_MASK_HEAD.MASK_SCORE": "ROI_HEADS",
     "MASK_POINT_HEAD": "MASK_POINT_HEAD",
     "SEM_SEG_HEAD": "SEM_SEG_HEAD",
     "SEM_SEG_POINT_HEAD": "SEM_SEG_POINT_HEAD",
@@ -42,6 +46,7 @@ _HINTS = {
     "FPN.ALIGNMENT.NAME": "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone",
     "FPN.ALIGNMENT.NORM": "Set MODEL.FPN.ALIGNMENT.NAME CAB, which alone has a normalisation",
     "ROI_HEADS.NMS_CLASS_AGNOSTIC": "Set MODEL.ROI_HEADS.NAME StandardROIHeads",
+    "ROI_MASK_HEAD.MASK_SCORE": "Set MODEL.MASK_ON True",
     "SEM_SEG_HEAD.ALIGNMENT_COORDS": f"{_HEADS} (a pyramid has MODEL.FPN.ALIGNMENT.COORDS)",
     "SEM_SEG_HEAD.ASPP_POOLING": "Use DeepLabV3LogitsHead or DeepLabV3PlusLogitsHead",
     "SEM_SEG_HEAD.AUX_LOSS_WEIGHT": "Use SFNetHead or AlignSegHead",
@@ -76,6 +81,8 @@ def build_checked_model(
         recorded = RecordingNode.of(cfg, recording)
         model = build(recorded)
         choose_suppression(recorded, model)
+        freeze(model, recorded.MODEL.FREEZE)
+        choose_mask_score(recorded, model)
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:
@@ -106,7 +113,7 @@ def _why_not_built(error: Exception, reads: Sequence[str], changed: Mapping[str,
     suspects = about or asked[: -_SUSPECTS - 1 : -1]
     shown = ", ".join(f"MODEL.{key} is {changed[key]!r}" for key in suspects)
     *_, place = traceback.extract_tb(error.__traceback__)
-    file = "/".join(place.filename.split("/")[-2:])
+    file = "/".join(Path(place.filename).parts[-2:])
     return (
         f"The model cannot be built from this configuration: {type(error).__name__} {error} in "
         f"{file}, line {place.lineno}. Of what differs from the defaults, these keys "

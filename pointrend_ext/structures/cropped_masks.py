@@ -187,10 +187,10 @@ class CroppedMasks(BitMasks):
 
 def crop_mask(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
     """Cut a mask (H, W) bool to its bounding box: its pixels (h, w), its top and its left edge."""
-    rows = mask.any(axis=1).nonzero()[0]
+    rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows):
         return mask[:0, :0], 0, 0
     top, bottom = rows[0], rows[-1] + 1
-    columns = mask[top:bottom].any(axis=0).nonzero()[0]
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
     left, right = columns[0], columns[-1] + 1
     return mask[top:bottom, left:right].copy(), int(top), int(left)

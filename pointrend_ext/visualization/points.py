@@ -40,7 +40,8 @@ def uncertainty_colors(scores: np.ndarray) -> np.ndarray:
         return np.zeros((0, 3), np.uint8)
     span = scores.max() - scores.min()
     level = np.rint(255 * (scores - scores.min()) / span) if span > 0 else 0 * scores + 255
-    return cv2.applyColorMap(level.astype(np.uint8), cv2.COLORMAP_PLASMA)[:, 0, ::-1]
+    column = level.astype(np.uint8)[:, None]  # a vector alone is a row since OpenCV 5
+    return cv2.applyColorMap(column, cv2.COLORMAP_PLASMA)[:, 0, ::-1]
 
 
 def draw_points(

@@ -271,9 +271,14 @@ def test_resuming_restores_everything_without_code(tmp_path):
 
 def test_a_resumed_training_must_be_complete(tmp_path):
     checkpointer, _ = make_training(tmp_path, 0)
-    torch.save({"model": {"weight": torch.ones(1, 2)}}, tmp_path / "model_1.pth")
+    states: dict[str, dict] = {key: {} for key in checkpointer.checkpointables}
+    incomplete = {"model": {"weight": torch.ones(1, 2)}}
+    torch.save({**incomplete, **states}, tmp_path / "model_1.pth")
     checkpointer.tag_last_checkpoint("model_1.pth")
     with pytest.raises(IncompleteWeightsError, match="do not fill the model: 1 tensors, bias"):
+        checkpointer.resume_or_load("", resume=True)
+    torch.save(incomplete, tmp_path / "model_1.pth")
+    with pytest.raises(ValueError, match=r"model_1\.pth holds weights, but no '"):
         checkpointer.resume_or_load("", resume=True)
     checkpointer.tag_last_checkpoint("model_2.pth")
     with pytest.raises(FileNotFoundError, match=r"model_2.pth does not exist.*last_checkpoint"):

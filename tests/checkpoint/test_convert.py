@@ -55,6 +55,30 @@ def test_only_what_was_loaded_is_written(make_model, files):
     assert_same(written, {name: state[name] for name in written})
 
 
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_half_rounds_weights_and_keeps_vectors(make_model, files, ending):
+    pytest.importorskip("safetensors")
+    state = make_model("point_rend", seed=1).state_dict()
+    variance = next(name for name in state if name.endswith("running_var"))
+    state[variance] += 1e6  # more than 16 bits hold
+    target = files.folder / f"new{ending}"
+    convert_weights(make_model("point_rend"), files.pth(state), target, half=True)
+    again = make_model("point_rend")
+    PointRendCheckpointer(again).load(str(target))
+    expected = {n: v.half().float() if v.dim() > 1 else v for n, v in state.items()}
+    assert_same(again.state_dict(), expected)
+    assert target.stat().st_size < 0.6 * Path(files.pth(state)).stat().st_size
+
+
+def test_half_refuses_weights_that_it_would_make_infinite(make_model, files):
+    state = make_model("point_rend").state_dict()
+    state["backbone.fpn_output2.weight"][0, 0, 0, 0] = 7e4
+    target = files.folder / "new.pth"
+    with pytest.raises(ValueError, match=r"fpn_output2\.weight holds 7e\+04.*without --half"):
+        convert_weights(make_model("point_rend"), files.pth(state), target, half=True)
+    assert not target.exists()
+
+
 def test_classes_are_reordered_by_name(make_model, files):
     state = make_model("point_rend", seed=1).state_dict()
     order = [2, 0, 3, 1]

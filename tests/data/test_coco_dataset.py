@@ -1,6 +1,7 @@
 """Our records from a COCO file: equal to Detectron2's, from a file that is parsed once."""
 
 import json
+import re
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -11,6 +12,8 @@ from PIL import Image
 
 from pointrend_ext.data import build_train_loader, check_datasets
 from pointrend_ext.data.coco import file as coco_file
+from pointrend_ext.data.coco import picture_paths
+from pointrend_ext.data.coco_dataset import listed_images
 from pointrend_ext.data.coco_dataset import load_registered as load_with_findings
 from tests.data.builders import square
 
@@ -109,3 +112,27 @@ def test_a_file_that_changed_is_parsed_again(cfg, coco):
     check_datasets(cfg, [data.name])
     data.json_file.write_text(json.dumps({**data.content, "annotations": []}))
     assert [record["annotations"] for record in load_registered(data.name)] == [[], []]
+
+
+# ---- names that lead out of the folder of the images
+
+
+@pytest.mark.parametrize("name", ["../1.jpg", "/etc/passwd", "a/../../1.jpg", "..\\1.jpg"])
+def test_names_of_pictures_stay_below_their_folder(coco, name):
+    data = coco()
+    (data.images.parent / "1.jpg").write_bytes((data.images / "1.jpg").read_bytes())
+    data.content["images"][0]["file_name"] = name
+    data.json_file.write_text(json.dumps(data.content))
+    message = rf"1 of 2 file names .* out of .*images', such as {re.escape(repr(name))}.*such as /"
+    for read in (load_registered, listed_images):
+        with pytest.raises(ValueError, match=message):
+            read(data.name)
+
+
+def test_names_that_stay_below_or_may_lead_anywhere(tmp_path):
+    inside = [str(tmp_path / "a.jpg"), "b/../c.jpg", "..d.jpg"]
+    assert picture_paths(str(tmp_path), inside) == [str(tmp_path / name) for name in inside]
+    for folder in ("/", ""):
+        assert picture_paths(folder, ["/x/a.jpg"]) == ["/x/a.jpg"]
+    with pytest.raises(ValueError, match="1 of 1 file names"):
+        picture_paths(str(tmp_path), [f"{tmp_path}_other/a.jpg"])

@@ -222,3 +222,15 @@ def test_binary_data(tmp_path, semantic_cfg):
     write_pair(tmp_path, "a", values=LABELS)
     with pytest.raises(ValueError, match=r"contains the values 2 \(.* \(0 to 1\)"):
         next(iter(build_train_loader(semantic_cfg)))
+
+
+def test_links_in_a_circle_repeat_no_image(tmp_path):
+    for folder in ("a", "b"):
+        write_pair(tmp_path, f"{folder}/1")
+    for root in (tmp_path / "images", tmp_path / "labels"):
+        (root / "a/self").symlink_to(root / "a")
+        (root / "a/up").symlink_to(root)
+        (root / "a/over").symlink_to(root / "b")  # no circle by itself
+        (root / "b/back").symlink_to(root / "a")  # with this one it is
+    found = [record["image_id"] for record in load(tmp_path)]
+    assert found == ["a/1", "a/over/1", "b/1", "b/back/1"]

@@ -122,9 +122,9 @@ def unturned(orientation, stored):
 class Seeing(Predictor):
     """Keeps the pictures that it is shown."""
 
-    def __call__(self, images):
-        self.seen = images
-        return super().__call__(images)
+    def stream(self, images, given=None):
+        self.seen = list(images)
+        return super().stream(self.seen, given)
 
 
 @pytest.fixture(scope="module")

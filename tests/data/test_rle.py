@@ -67,3 +67,17 @@ FULL = mask_util.encode(np.asfortranarray(MASKS["noise"]))["counts"]
 def test_broken_masks(rle, message):
     with pytest.raises(ValueError, match=message):
         compress_rle(rle, (40, 60))
+
+
+def test_runs_whose_sum_overflows_to_the_right_one():
+    counts = [2**63 - 1, 2**63 - 1, 26]
+    assert np.array(counts).sum() == 24
+    with pytest.raises(
+        ValueError, match="mask add up to no 24 pixels of the image: one is below 0 or above"
+    ):
+        compress_rle({"size": [4, 6], "counts": counts}, (4, 6))
+
+
+def test_counts_beyond_ascii():
+    with pytest.raises(ValueError, match="not in COCO's compressed format"):
+        compress_rle({"size": [4, 6], "counts": "é"}, (4, 6))

@@ -70,3 +70,12 @@ def test_json():
     ):
         with pytest.raises(ValueError, match=message):
             load_json(text, "f")
+
+
+def test_merges_that_multiply():
+    lines = ["v0: &v0 {x: 1}"]
+    for n in range(1, 10):  # PyYAML alone would go through 10**9 pairs
+        lines.append(f"v{n}: &v{n} {{<<: [{', '.join([f'*v{n - 1}'] * 10)}]}}")
+    assert load_yaml("\n".join(lines[:4]), "f")["v3"] == {"x": 1}
+    with pytest.raises(ValueError, match=r"f: its merges \(<<\) repeat too many values"):
+        load_yaml("\n".join(lines), "f")

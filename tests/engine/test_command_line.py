@@ -83,3 +83,9 @@ def test_a_mistake_of_the_program_keeps_its_traceback(error):
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
 def test_exit_code_of_the_tool(returned, code):
     assert run_tool(argparse.ArgumentParser(), lambda args: returned, []) == code
+
+
+def test_names_in_a_message_do_not_command_the_terminal(capsys):
+    error = ValueError("no 'a\x1b[2J\nb\x9bc\x07.jpg'")
+    assert run_tool(argparse.ArgumentParser("tool.py"), _raising(error), []) == 2
+    assert capsys.readouterr().err == "tool.py: Error: no 'a\\x1b[2J b\\x9bc\\x07.jpg'\n"

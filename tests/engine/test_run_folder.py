@@ -1,18 +1,19 @@
 """One run at a time in a folder, and no training on top of another's checkpoints."""
 
 import errno
-import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import portalocker
 import pytest
 
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
-from pointrend_ext.engine.run_folder import holding, release, take
+from pointrend_ext.engine.run_folder import check_last_is_named, holding, release, take
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -80,11 +81,28 @@ def test_a_run_lets_go_at_its_end_and_after_an_error(tiny_run, tmp_path):
     assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
 
 
-def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
-    def lockf(file, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_hold_the_lock(tmp_path):
+    folder = str(tmp_path / "run")
+    take(folder)
+    child = os.fork()
+    if child == 0:  # such as a worker that survives its parent
+        time.sleep(60)
+        os._exit(0)
+    try:
+        release(folder)
+        check = [sys.executable, "-W", "ignore", "-c", HOLD.replace("60", "0"), folder]
+        assert subprocess.run(check, cwd=ROOT, capture_output=True).returncode == 0
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
-    monkeypatch.setattr(fcntl, "lockf", lockf)
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def lock(file, operation):
+        raise portalocker.LockException("lock") from OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(portalocker, "lock", lock)
     take(str(tmp_path / "run"))
     assert "has no locks (No locks available)" in caplog.text
 
@@ -102,8 +120,22 @@ def test_a_new_training_among_anothers_checkpoints_is_refused(tiny_run, tmp_path
     with pytest.raises(ValueError, match=message):
         setup_cfg(tiny_run())
     assert sorted(path.name for path in folder.iterdir()) == left
-    setup_cfg(tiny_run("--resume"))
     setup_cfg(tiny_run("--eval-only"))
+    if "last_checkpoint" in left:
+        setup_cfg(tiny_run("--resume"))
+        return
+    with pytest.raises(ValueError, match=r"such as model_final\.pth.*echo model_final\.pth > /"):
+        setup_cfg(tiny_run("--resume"))  # it would silently start anew
+
+
+def test_the_checkpoint_to_name_is_the_one_of_most_iterations(tmp_path):
+    check_last_is_named(str(tmp_path / "none"))
+    for name in ("model_0000009.pth", "model_0000019.pth", "model_final.pth"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=r"echo model_0000019\.pth > /.*/last_checkpoint$"):
+        check_last_is_named(str(tmp_path))
+    (tmp_path / "last_checkpoint").write_text("model_0000009.pth")
+    check_last_is_named(str(tmp_path))
 
 
 def test_logs_and_weights_of_another_name_are_no_training(tiny_run, tmp_path):

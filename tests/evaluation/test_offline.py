@@ -191,7 +191,9 @@ def test_ap_star_and_lvis(instance_data, results_files, toy_truth, write_json):
     assert scores["APr"] == pytest.approx(np.nanmean([scores[name] for name in rare]))
     assert found["APr"].low < scores["APr"] < found["APr"].high
     for refused in (EvaluationOptions(("ap_star",)), EvaluationOptions(None, str(path))):
-        with pytest.raises(ValueError, match=r"choose from \['bbox', 'segm', 'boundary'\], not"):
+        with pytest.raises(
+            ValueError, match=r"choose from \['bbox', 'segm', 'boundary', 'mask_quality'\], not"
+        ):
             evaluate_files(lvis, old, refused)
 
 

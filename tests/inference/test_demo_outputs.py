@@ -12,9 +12,9 @@ import pytest
 import torch
 from detectron2.layers import paste_masks_in_image
 
+from pointrend_ext.data.findings import escaped
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import CocoIds, Input, OutputWriter, find_inputs
-from pointrend_ext.inference.demo.inputs import printable
 from pointrend_ext.inference.demo.outputs import cut_out, panoptic_picture
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -168,9 +168,10 @@ def test_ids_that_are_not_known_are_not_made_up(tmp_path, ids):
     broken.write_text('{"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}]}')
     with pytest.raises(ValueError, match=r"'a' is listed 2 times"):
         CocoIds.read(broken)
-    broken.write_text("[]")
-    with pytest.raises(ValueError, match=r"no annotations in COCO's format"):
-        CocoIds.read(broken)
+    for text in ("[]", "[" * 100_000):
+        broken.write_text(text)
+        with pytest.raises(ValueError, match=r"no annotations in COCO's format"):
+            CocoIds.read(broken)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_links_keep_their_names_and_circles_end(tmp_path, monkeypatch):
 
 
 def test_names_cannot_speak_to_the_terminal(tmp_path):
-    assert printable("a\x1b[2Jb\nc ä") == "a\\x1b[2Jb\\nc ä"
+    assert escaped("a\x1b[2Jb\nc ä") == "a\\x1b[2Jb\\nc ä"
     (tmp_path / "red\x1b[31m.raw").write_text("x")
     (tmp_path / "a.jpg").write_text("x")
     (note,) = find_inputs([str(tmp_path)]).notes

@@ -130,6 +130,7 @@ class Warp(nn.Module):
         return flow_warp(features, flow, coords=self.coords)
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.4."), reason="cannot prove ceil(x / 1) = x")
 @pytest.mark.parametrize("coords", FLOW_COORDS)
 def test_exported_at_one_size_it_is_right_at_another(rng, coords):
     names = ("h", "w"), ("height", "width")

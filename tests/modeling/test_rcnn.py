@@ -112,6 +112,38 @@ def test_a_batch_gives_what_single_images_give():
         assert (a.pred_masks != b.pred_masks).float().mean() < 1e-3
 
 
+def test_masks_of_a_cascade_lie_in_the_boxes_of_its_last_stage():
+    model = build(**CASCADE).eval()
+    given = []
+    model.roi_heads.mask_head.register_forward_pre_hook(
+        lambda _head, inputs: given.extend(x.pred_boxes.tensor.clone() for x in inputs[1])
+    )
+    stages = []
+    for predictor in model.roi_heads.box_predictor:
+        predictor.register_forward_hook(lambda _p, _i, output: stages.append(output))
+    last = model.roi_heads.box_predictor[2]
+    proposals = []
+    original = last.predict_boxes
+    last.predict_boxes = lambda predictions, x: (
+        proposals.append(x) or original(predictions, x)  # what the last stage starts from
+    )
+    with torch.no_grad():
+        (found,) = model.inference([picture((64, 96))], do_postprocess=False)
+        expected = last.box2box_transform.apply_deltas(
+            stages[2][1], proposals[-1][0].proposal_boxes.tensor
+        )
+    assert len(stages) == 3
+    (boxes,) = given
+    assert torch.equal(boxes, found.pred_boxes.tensor)
+    limits = torch.tensor([96.0, 64, 96, 64])
+    inside = torch.minimum(expected.clamp(min=0), limits)
+    nearest = torch.cdist(boxes, inside).min(dim=1).values
+    assert len(boxes) == 5
+    assert nearest.max() < 1e-4  # every mask's box is one that the last stage has made
+    first = proposals[-1][0].proposal_boxes.tensor
+    assert torch.cdist(boxes, first).min(dim=1).values.max() > 0  # and none of an earlier one
+
+
 def test_features_that_the_heads_do_not_get_are_refused_at_build():
     with pytest.raises(ValueError, match=r"MASK_POINT_HEAD\.IN_FEATURES contains 'p6'"):
         build(MASK_POINT_HEAD__IN_FEATURES=["p6"])

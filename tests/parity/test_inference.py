@@ -5,8 +5,10 @@ from unittest import mock
 import pytest
 import torch
 from detectron2.projects.point_rend import mask_head as upstream_mask_head
+from detectron2.structures import Boxes, Instances
 
 from pointrend_ext.layers import subdivision
+from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.point_head import predictors
 from pointrend_ext.modeling.point_head.fast import fine_tables
 from tests.parity.upstream import Recorder
@@ -76,3 +78,35 @@ def test_masks_equal_upstream(make_pair, drawn_inputs, num_classes):
 @pytest.mark.parametrize("num_classes", [1, 8, 80])
 def test_masks_equal_upstream_on_coco(make_pair, coco_inputs, num_classes):
     check_images(make_pair(num_classes, coco_inputs[:1]), coco_inputs)
+
+
+def test_given_boxes_equal_detected_instances_of_upstream(make_pair, drawn_inputs):
+    """Upstream's path for known boxes; ours are in the frame of the output, twice the input."""
+    ours, upstream = make_pair(8, drawn_inputs)
+    boxes = torch.tensor(
+        [[10.0, 12, 90, 100], [0, 0, 133, 150], [10, 12, 90, 100], [60, 70, 67, 99]]
+    )
+    classes = torch.tensor([3, 0, 7, 3])
+    batch, detected = [], []
+    for one in drawn_inputs:
+        height, width = one["image"].shape[-2:]
+        frame = (2 * height, 2 * width)
+        given = Instances(frame, pred_boxes=Boxes(2 * boxes), pred_classes=classes)
+        batch.append({"image": one["image"], "height": frame[0], "width": frame[1], "given": given})
+        detected.append(
+            Instances((height, width), pred_boxes=Boxes(boxes.clone()), pred_classes=classes)
+        )
+    with torch.no_grad():
+        regions = GivenBoxesModel(ours).regions(batch)
+        expected = upstream.inference(batch, detected, do_postprocess=False)
+        pasted, expected_pasted = GivenBoxesModel(ours)(batch), upstream.inference(batch, detected)
+    for got, want in zip(regions, expected, strict=True):
+        assert torch.equal(got.pred_boxes.tensor, 2 * boxes)
+        assert torch.equal(got.pred_classes, classes)
+        difference = (got.pred_masks - want.pred_masks).abs().max().item()
+        print(f"largest difference {difference:.1e}")
+        assert difference <= 1e-5
+        assert want.pred_masks.std() > 0.1
+    for got, want in zip(pasted, expected_pasted, strict=True):
+        masks, upstream_masks = got["instances"].pred_masks, want["instances"].pred_masks
+        assert (masks != upstream_masks).float().mean() < 1e-5

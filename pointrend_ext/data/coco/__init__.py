@@ -10,7 +10,7 @@ from pointrend_ext.data.coco.file import (
     summarize_coco_file,
 )
 from pointrend_ext.data.coco.masks import fill_areas
-from pointrend_ext.data.coco.records import check_records, picture_path, to_records
+from pointrend_ext.data.coco.records import check_records, picture_path, picture_paths, to_records
 
 __all__ = [
     "CocoFile",
@@ -20,6 +20,7 @@ __all__ = [
     "fill_areas",
     "in_order",
     "picture_path",
+    "picture_paths",
     "read_coco_file",
     "release_coco_files",
     "summarize_coco_file",

@@ -31,7 +31,7 @@ def read_json(path: str) -> Any:
         encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
         text = data.decode(encoding)
         content = json.loads(text, parse_constant=constants.append)
-    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also of numbers without end
         raise ValueError(
             f"Annotation file {path!r} is not valid JSON: {error}.{cut} It has {len(data)} bytes; "
             "if it is incomplete, write or download it again, and if it is an archive, unpack it."

@@ -1,7 +1,7 @@
 """Detectron2's records: those of a checked file, and the check of those that others made."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from detectron2.structures import BoxMode
@@ -13,7 +13,13 @@ from pointrend_ext.data.coco.file import CocoFile, without_garbage_collection
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings
 
-__all__ = ["check_record_annotation", "check_records", "picture_path", "to_records"]
+__all__ = [
+    "check_record_annotation",
+    "check_records",
+    "picture_path",
+    "picture_paths",
+    "to_records",
+]
 
 _COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
 
@@ -30,11 +36,13 @@ def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
             f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name': "
             "add it."
         )
+    paths = picture_paths(image_root, [image["file_name"] for image in file.images])
+    of_id = {image["id"]: path for image, path in zip(file.images, paths, strict=True)}
     with without_garbage_collection():
         of_image = _annotations_by_image(file)
         return [
             {
-                "file_name": picture_path(image_root, image["file_name"]),
+                "file_name": of_id[image["id"]],
                 "height": image["height"],
                 "width": image["width"],
                 "image_id": image["id"],
@@ -63,8 +71,37 @@ def _annotations_by_image(file: CocoFile) -> dict[Any, list[dict[str, Any]]]:
     return of_image
 
 
+def picture_paths(image_root: str, file_names: Sequence[str]) -> list[str]:
+    r"""Return where pictures lie; ``a\b.jpg`` of Windows is ``a/b.jpg`` where that exists.
+
+    An annotation file may come from a stranger: its names must stay below the folder. Where they
+    are meant to lead anywhere, the folder is "/", or "" in a registration in Python.
+
+    Raises:
+        ValueError: names lead out of the folder.
+    """
+    paths = [_joined(image_root, name) for name in file_names]
+    root = os.path.join(os.path.abspath(image_root), "")
+    stray = [
+        name
+        for name, path in zip(file_names, paths, strict=True)
+        if (".." in name or os.path.isabs(name)) and not os.path.abspath(path).startswith(root)
+    ]
+    if stray and image_root:
+        raise ValueError(
+            f"{len(stray)} of {len(paths)} file names of the annotations lead out of the image "
+            f"folder {image_root!r}, such as {stray[0]!r:.200}. Write them relative to it, without "
+            "'..'; or, if you trust the file, state a folder that holds them all, such as /."
+        )
+    return paths
+
+
 def picture_path(image_root: str, file_name: str) -> str:
-    r"""Return where a picture lies; ``a\b.jpg`` of Windows is ``a/b.jpg`` where that exists."""
+    """Return where one picture lies: see ``picture_paths``."""
+    return picture_paths(image_root, [file_name])[0]
+
+
+def _joined(image_root: str, file_name: str) -> str:
     path = os.path.join(image_root, file_name)
     if "\\" in file_name and not os.path.exists(path):
         return os.path.join(image_root, file_name.replace("\\", "/"))

@@ -100,7 +100,7 @@ def read_description(path: str | os.PathLike[str]) -> SemanticDescription | Inst
 
 def _resolve_root(root: str, folder: Path) -> Path:
     """Apply the one rule of ``root``: a leading dot is the description's folder."""
-    if root.split("/")[0] in (".", ".."):
+    if root.replace("\\", "/").split("/")[0] in (".", ".."):
         return Path(os.path.abspath(folder / root))
     datasets = Path(os.path.expanduser(os.environ.get("DETECTRON2_DATASETS", "datasets")))
     return Path(os.path.abspath(datasets / os.path.expanduser(root)))

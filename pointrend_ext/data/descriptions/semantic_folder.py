@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -120,7 +121,9 @@ def _files_by_stem(
     """Return stem -> path. Stems are relative, with forward slashes, in one Unicode form."""
     found: dict[str, str] = {}
     for parent, subfolders, files in os.walk(folder, onerror=_raise, followlinks=True):
-        subfolders[:] = [f for f in subfolders if not f.startswith(".")]
+        subfolders[:] = [
+            f for f in subfolders if not (f.startswith(".") or _leads_back(folder, parent, f))
+        ]
         for file in files:
             ending = os.path.splitext(file)[1] if suffix is None else suffix
             is_meant = ending.lower() in endings if suffix is None else file.endswith(suffix)
@@ -143,6 +146,16 @@ def _files_by_stem(
             f"the folder or the {what.split()[0]}_suffix."
         )
     return found
+
+
+def _leads_back(folder: str, parent: str, name: str) -> bool:
+    """Tell whether a link leads to a folder that it lies in: by a circle, images would repeat."""
+    link = os.path.join(parent, name)
+    if not os.path.islink(link):
+        return False
+    target, above = os.path.realpath(link), Path(parent)
+    ways = [above, *above.parents[: len(above.relative_to(folder).parts)]]
+    return any(Path(os.path.realpath(way)).is_relative_to(target) for way in ways)
 
 
 def _raise(error: OSError) -> None:

@@ -1,6 +1,7 @@
 """What the values of a description may be, and the sentences for those that are something else."""
 
 import difflib
+from collections import Counter
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -39,7 +40,7 @@ class StrictModel(BaseModel):
     @model_validator(mode="after")
     def _check_classes(self) -> "StrictModel":
         classes = getattr(self, "classes", None) or []
-        repeated = [name for index, name in enumerate(classes) if name in classes[:index]]
+        repeated = [name for name, times in Counter(classes).items() if times > 1]
         if repeated:
             raise ValueError(f"'classes' names {repeated[0]!r} more than once. Name it once.")
         return self
@@ -68,7 +69,7 @@ class LabelValues(StrictModel):
                     f"but it has {len(given)}."
                 )
         values, ignored = self.values or [], self.ignore_value
-        repeated = [value for index, value in enumerate(values) if value in values[:index]]
+        repeated = [value for value, times in Counter(values).items() if times > 1]
         if repeated:
             raise ValueError(f"'values' has {repeated[0]} for two classes. Give each its own.")
         if values and ignored in values:

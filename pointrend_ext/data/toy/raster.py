@@ -9,7 +9,6 @@ that the second one cuts a hole.
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
@@ -60,5 +59,8 @@ def coverage(outlines: Sequence[Outline], crop: tuple[slice, slice]) -> NDArray[
         [(outline - (columns.start, rows.start)) * _FINER for outline in outlines],
         (height * _FINER, width * _FINER),
     )
-    mean = cv2.resize(fine.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-    return mean.astype(np.float32, copy=False)
+    # Whole rows and then columns are added, faster by far than over axes of a reshaped array.
+    counts = fine.view(np.uint8)
+    counts = np.add.reduce([counts[i::_FINER] for i in range(_FINER)], dtype=np.uint8)
+    counts = np.add.reduce([counts[:, j::_FINER] for j in range(_FINER)], dtype=np.uint8)
+    return counts.astype(np.float32) / np.float32(_FINER**2)

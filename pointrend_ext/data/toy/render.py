@@ -1,6 +1,7 @@
 """Paint a scene: anti-aliased outlines, procedural textures, a little sensor noise."""
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from .raster import Outline, coverage, crop_of
 from .scene import Color, Scene, StuffRegion, Texture
 
-Field = NDArray[np.float32]
+Field = NDArray[Any]
 """(H, W) float32."""
 
 PATTERNS: tuple[str, ...] = ("plain", "stripes", "waves", "checks", "dots", "marble")

@@ -43,7 +43,7 @@ def _polar(radius: NDArray[np.float64], angle: NDArray[np.float64]) -> Outline:
 
 def _circle_angles(size_px: float) -> NDArray[np.float64]:
     vertices = int(np.clip(size_px * 1.5, 24, 240))
-    return np.arange(vertices) * (2 * np.pi / vertices)
+    return np.arange(vertices, dtype=np.float64) * (2 * np.pi / vertices)
 
 
 def _star(size_px: float, rng: np.random.Generator) -> list[Outline]:

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pointrend_ext.evaluation.mask_quality import OF_OBJECT
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.results_file import tasks_of
 
 __all__ = ["check_request", "choose_tasks", "needed_tasks"]
 
-_COCO_METRICS = ("bbox", "segm", "boundary", "ap_star")  # "boundary" is Boundary AP
-_LVIS_METRICS = _COCO_METRICS[:-1]  # AP* is defined for COCO's classes
-_AP_STAR = "ap_star"
+_AP_STAR, _QUALITY = "ap_star", "mask_quality"
+_LVIS_METRICS = ("bbox", "segm", "boundary", _QUALITY)  # "boundary" is Boundary AP
+_COCO_METRICS = (*_LVIS_METRICS, _AP_STAR)  # AP* is defined for COCO's classes
 
 
 def check_request(data: InstanceData, options: EvaluationOptions) -> None:
@@ -41,7 +42,8 @@ def needed_tasks(options: EvaluationOptions) -> list[str] | None:
     """Return what all predictions need to have, as tasks; None where they decide themselves."""
     if options.metrics is None:
         return None
-    return ["segm" if metric == _AP_STAR else metric for metric in options.metrics]
+    of_masks = (_AP_STAR, _QUALITY)
+    return ["segm" if metric in of_masks else metric for metric in options.metrics]
 
 
 def choose_tasks(
@@ -73,5 +75,14 @@ def choose_tasks(
     if not tasks:
         raise ValueError(f"Nothing can be scored: {' '.join(notices)} Score them one by one.")
     if "segm" in tasks:
-        tasks += ["boundary", *([_AP_STAR] if options.ap_star_file else [])]
+        tasks.append("boundary")
+        named = [name for name, own in results.items() if any(OF_OBJECT in r for r in own)]
+        if named and len(named) < len(results):
+            others = [name for name in results if name not in named]
+            notices.append(
+                f"{_QUALITY} is not scored: the predictions of {others} are not for given boxes."
+            )
+        elif named:
+            tasks.append(_QUALITY)
+        tasks += [_AP_STAR] if options.ap_star_file else []
     return tasks, notices

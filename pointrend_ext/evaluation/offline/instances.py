@@ -11,6 +11,7 @@ from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_evaluation, precision_of
 from pointrend_ext.evaluation.coco_matches import coco_matches
 from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
+from pointrend_ext.evaluation.mask_quality import MaskQuality, mask_quality
 from pointrend_ext.evaluation.matches import MatchTable, average_precisions
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.instance_tasks import (
@@ -44,8 +45,9 @@ def score_instance_files(
     Args:
         data: what they are scored against.
         files: results file by name of the model.
-        options: ``metrics`` are "bbox", "segm", "boundary" (Boundary AP), "ap_star"; None for all
-            that the predictions of all models allow.
+        options: ``metrics`` are "bbox", "segm", "boundary" (Boundary AP), "mask_quality" of
+            predictions for true boxes, "ap_star"; None for all that the predictions of all models
+            allow.
         weights: (B, I) draws of the images, see ``bootstrap.draw_images``.
 
     Returns:
@@ -62,12 +64,17 @@ def score_instance_files(
     for_lvis = max(limit.number, MAX_LVIS_DETECTIONS)
     star = ApStar(options.ap_star_file, data.truth, for_lvis) if "ap_star" in tasks else None
     lvis = ApStar(data.truth.source, data.truth, limit.number) if data.has_lvis_rules else None
-    models, evaluations = [], {}
+    models, evaluations, of_quality = [], {}, set()
     for name, predictions in results.items():
         _LOGGER.info("Scoring %d predictions of %s", len(predictions), name)
         scores: dict[str, Samples] = {}
         reliability: tuple[ScoreRange, ...] = ()
         for task in tasks:
+            if task == "mask_quality":
+                quality = mask_quality(data.truth, predictions, f"Predictions of {name!r}")
+                scores[task] = _quality_scores(quality, weights)
+                of_quality.add(f"On {data.name} {quality.notice()}.")
+                continue
             by_lvis, kind = (star, "segm") if task == "ap_star" else (lvis, task)
             if by_lvis is not None:
                 table, matches = by_lvis.precision_and_matches(predictions, kind)
@@ -87,7 +94,7 @@ def score_instance_files(
     notices = _notices(data, options, limit, found)
     if star is not None:
         notices += [f"Annotations {star.path!r}: {line}" for line in star.findings.lines()]
-    return models, examples, [*notices, *not_scored]
+    return models, examples, [*notices, *not_scored, *of_quality]
 
 
 def _limit(data: InstanceData, options: EvaluationOptions) -> Limit:
@@ -124,6 +131,11 @@ def _task_scores(
     thresholds, names = matches.iou_thresholds, matches.class_names
     samples = ap_metrics(ap, thresholds, names, high_ious=high, every_iou=True)
     return {name: np.append(value, samples[name]) for name, value in values.items()}
+
+
+def _quality_scores(quality: MaskQuality, weights: np.ndarray) -> Samples:
+    everything = np.ones((1, weights.shape[1]), dtype=np.int64)
+    return quality.means(np.concatenate([everything, weights]))
 
 
 def _reliability(matches: MatchTable) -> tuple[ScoreRange, ...]:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pycocotools.mask as mask_util
 from faster_coco_eval import COCOeval_faster
 
 from pointrend_ext.data.coco import picture_path
-from pointrend_ext.evaluation.boundary import boundary_width, rle_boundary
+from pointrend_ext.evaluation.boundary import boundary_width, pair_boundary_iou
 from pointrend_ext.evaluation.coco_matches import image_matches, match
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.record import FoundObject, ObjectExample
@@ -73,12 +72,11 @@ def _found(evaluation: COCOeval_faster) -> dict[int, FoundObject]:
             truth, prediction = truths[matched[row]], predictions[row]
             if is_crowd[matched[row]]:
                 continue
-            pair = (evaluation.cocoGt, truth), (evaluation.cocoDt, prediction)
-            outlines = [rle_boundary(coco.annToRLE(one), width) for coco, one in pair]
+            true = evaluation.cocoGt.annToRLE(truth)
             found[truth["id"]] = FoundObject(
                 prediction["id"] - 1,
                 float(prediction["score"]),
                 float(ious[row, matched[row]]),
-                float(mask_util.iou(outlines[:1], outlines[1:], [0])[0, 0]),
+                pair_boundary_iou(true, evaluation.cocoDt.annToRLE(prediction), width),
             )
     return found

@@ -13,7 +13,10 @@ from pointrend_ext.evaluation.offline.semantics import score_label_files
 
 __all__ = ["evaluate_files", "name_predictions"]
 
-_USUAL_NAMES = ("coco_instances_results", "lvis_instances_results", "sem_seg_predictions")
+_USUAL_NAMES = (
+    *(f"{rules}_instances_results" for rules in ("coco", "lvis", "cityscapes")),
+    "sem_seg_predictions",
+)
 
 
 def evaluate_files(

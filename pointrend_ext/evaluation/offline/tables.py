@@ -14,6 +14,7 @@ TASK_TITLES = {
     "bbox": "Box AP",
     "segm": "Mask AP",
     "boundary": "Boundary AP",
+    "mask_quality": "Masks of given boxes",
     "ap_star": "AP*",
     "sem_seg": "Label maps",
 }
@@ -37,7 +38,7 @@ def score_rows(evaluation: Evaluation, task: str) -> list[tuple[str, list[Score]
             [d.scores[task].get(metric, _NOTHING) for d in evaluation.differences],
         )
         for metric in evaluation.models[0].scores[task]
-        if metric in _ALSO_LISTED or not _is_detail(metric)
+        if task == "mask_quality" or metric in _ALSO_LISTED or not _is_detail(metric)
     ]
 
 

@@ -77,7 +77,10 @@ def write_report(
 
 def _instance_plots(evaluation: Evaluation) -> Sections:
     first = evaluation.models[0]
-    task = "segm" if "segm" in first.scores else "bbox"
+    tasks = plots.tasks_with_ap(evaluation)
+    if not tasks:
+        return {}
+    task = "segm" if "segm" in tasks else tasks[0]
     return {
         "AP over the IoU threshold": [plots.plot_over_iou(evaluation)],
         "AP by object size": [plots.plot_by_size(evaluation)],

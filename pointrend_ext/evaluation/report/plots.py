@@ -22,6 +22,11 @@ _IOUS = tuple(range(50, 100, 5))
 _SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
+def tasks_with_ap(evaluation: Evaluation) -> list[str]:
+    """Return the tasks of instances that are scored by AP."""
+    return [task for task, own in evaluation.models[0].scores.items() if "AP" in own]
+
+
 def plot_over_iou(evaluation: Evaluation) -> Picture:
     """Plot AP over the IoU threshold with intervals, one plot per task of instances."""
 
@@ -33,7 +38,7 @@ def plot_over_iou(evaluation: Evaluation) -> Picture:
             axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
         axes.set(title=TASK_TITLES[task], xlabel="IoU threshold", ylabel="AP", ylim=(0, None))
 
-    uri = _plot(evaluation.models[0].scores, (3.9, 3.0), draw)
+    uri = _plot(tasks_with_ap(evaluation), (3.9, 3.0), draw)
     return Picture(uri, "AP at each IoU threshold; the bands are the intervals.")
 
 
@@ -45,7 +50,7 @@ def plot_by_size(evaluation: Evaluation) -> Picture:
         axes.set(title=TASK_TITLES[task], ylabel="AP", ylim=(0, None))
 
     # Large objects have the highest bars.
-    uri = _plot(evaluation.models[0].scores, (3.9, 2.8), draw, loc="upper left")
+    uri = _plot(tasks_with_ap(evaluation), (3.9, 2.8), draw, loc="upper left")
     return Picture(uri, "Small is below 32 x 32 pixels, large is above 96 x 96.")
 
 

@@ -1,6 +1,7 @@
 """Running models on pictures and videos and writing what they see; ``tools/demo.py`` calls it."""
 
 from pointrend_ext.inference.demo.coco_ids import CocoIds
+from pointrend_ext.inference.demo.detections import Detections
 from pointrend_ext.inference.demo.inputs import Found, Input, find_inputs
 from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
 from pointrend_ext.inference.demo.run import DemoOptions, DemoReport, run_demo
@@ -11,6 +12,7 @@ __all__ = [
     "CocoIds",
     "DemoOptions",
     "DemoReport",
+    "Detections",
     "Found",
     "Input",
     "OutputWriter",

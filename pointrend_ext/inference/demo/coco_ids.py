@@ -1,10 +1,11 @@
 """Ids of a data set's own file, for results that are scored against it."""
 
-import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.engine.classes import Classes
 
 __all__ = ["CocoIds"]
@@ -26,7 +27,7 @@ class CocoIds:
             ValueError: it is not in this format, or names an image or a category twice.
         """
         try:
-            content = json.loads(path.read_text("utf-8-sig"))
+            content = read_json(str(path))
             images = [(str(x["file_name"]), x["id"]) for x in content["images"]]
             categories = [(str(x["name"]), x["id"]) for x in content.get("categories", [])]
         except (KeyError, TypeError, ValueError) as error:
@@ -46,7 +47,8 @@ class CocoIds:
         Raises:
             ValueError: no image, or several, are called so.
         """
-        found = [n for n in self.images if _same_end(n, file_name)]
+        last = _parts(file_name)[0]
+        found = [n for n in self._by_last_part[last] if _same_end(n, file_name)]
         found = [file_name] if file_name in self.images else found
         if len(found) > 1:
             raise ValueError(
@@ -56,6 +58,13 @@ class CocoIds:
         if not found:
             raise ValueError(f"{file_name} has no id: it is not in {self.source}.")
         return self.images[found[0]]
+
+    @cached_property
+    def _by_last_part(self) -> defaultdict[str, list[str]]:
+        names = defaultdict(list)
+        for name in self.images:
+            names[_parts(name)[0]].append(name)
+        return names
 
     def of_classes(self, classes: Classes) -> Classes:
         """Return the classes with the ids of the categories of their names.
@@ -76,7 +85,9 @@ class CocoIds:
 
 
 def _same_end(first: str, second: str) -> bool:
-    first_parts, second_parts = (
-        name.replace("\\", "/").split("/")[::-1] for name in (first, second)
-    )
-    return all(a == b for a, b in zip(first_parts, second_parts, strict=False))
+    return all(a == b for a, b in zip(_parts(first), _parts(second), strict=False))
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a path, the last one first."""
+    return name.replace("\\", "/").split("/")[::-1]

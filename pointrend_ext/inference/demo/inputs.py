@@ -9,7 +9,9 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["Found", "Input", "find_inputs", "printable"]
+from pointrend_ext.data.findings import escaped
+
+__all__ = ["Found", "Input", "find_inputs"]
 
 # fmt: off
 IMAGE_SUFFIXES = (
@@ -104,11 +106,6 @@ def find_inputs(patterns: Sequence[str]) -> Found:
     return Found(list(inputs.values()), problems, notes)
 
 
-def printable(text: str) -> str:
-    """Escape what a file name could do to a terminal: control characters and line breaks."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _files_of(pattern: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return files, each with its path below what was given, and files of no known suffix."""
     path = Path(pattern)
@@ -140,7 +137,7 @@ def _passed_over(folder: str, files: Sequence[Path]) -> str:
     suffixes = Counter(file.suffix or "no suffix" for file in files)
     listed = ", ".join(f"{number} {suffix}" for suffix, number in suffixes.most_common())
     number = f"{len(files)} file" + ("s" if len(files) > 1 else "")
-    return printable(
+    return escaped(
         f"{folder}: {number} passed over that no picture or video is known by ({listed}), such as "
         f"{files[0].name!r}. Convert them, or name them one by one."
     )

@@ -11,7 +11,9 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
-from pointrend_ext.inference.demo.inputs import Input, printable
+from pointrend_ext.data.findings import escaped
+from pointrend_ext.inference.demo.detections import Detections
+from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
@@ -38,6 +40,7 @@ class DemoOptions:
         color_by_class, show_boxes: see ``Prediction.draw``.
         max_frames: of a video or camera; None for all.
         progress: whether a bar is shown.
+        detections: boxes that masks are predicted for; None where the models find them.
     """
 
     predictors: dict[str, Predictor]
@@ -47,6 +50,7 @@ class DemoOptions:
     show_boxes: bool = False
     max_frames: int | None = None
     progress: bool = True
+    detections: Detections | None = None
 
     @property
     def batch_size(self) -> int:
@@ -75,7 +79,7 @@ class DemoReport:
                 message = f"{type(error).__name__}: {message}"
             if str(source.path) not in message:
                 message = f"{source.path}: {message}"
-            message = printable(message)
+            message = escaped(message)
             self.failures.append(message)
             logger.error("FAILED %s", message)
 
@@ -87,8 +91,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     be read or processed are among the failures of the report.
 
     Raises:
-        ValueError: classes to keep that the model does not know, or models that read files of
-            pictures by different rules.
+        ValueError: classes to keep or of given boxes that the model does not know, or models that
+            read files of pictures by different rules.
         OSError: the disk is full; what was complete before stays.
     """
     rules = {predictor.image_rules for predictor in options.predictors.values()}
@@ -100,6 +104,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
     for predictor in options.predictors.values():
         # These fail before the first image, if at all.
         class_filter(predictor.classes, options.classes)
+        if options.detections is not None:
+            options.detections.check(predictor)
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
     report = DemoReport()
@@ -135,12 +141,12 @@ def _batch(
     together: Sequence[list[Prediction] | None] = [None] * len(batch)
     if len(batch) > 1:
         try:
-            together = _predict([pixels for _, pixels in batch], options)
+            together = _predict([pixels for _, pixels in batch], options, [x for x, _ in batch])
         except _FAILURES as error:
             logger.info("A batch is taken apart: %s", error)
     for (picture, pixels), predicted in zip(batch, together, strict=True):
         with report.noting_failure(picture):
-            of_models = predicted or _predict([pixels], options)[0]
+            of_models = predicted or _predict([pixels], options, [picture])[0]
             if "overlay" in options.writer.kinds:
                 path = options.writer.overlay_path(picture)
                 write_image(path, _draw(of_models, options, ObjectColors()))
@@ -182,10 +188,18 @@ def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
         logger.warning("%s: %d of %d stated frames could be read.", source.path, number, total)
 
 
-def _predict(images: list[np.ndarray], options: DemoOptions) -> list[list[Prediction]]:
-    """Return for each image the predictions of all models."""
+def _predict(
+    images: list[np.ndarray], options: DemoOptions, pictures: Sequence[Input] = ()
+) -> list[list[Prediction]]:
+    """Return for each image the predictions of all models; pictures are where images are from."""
+    given = None
+    if options.detections is not None:
+        given = [
+            options.detections.of(picture, (pixels.shape[0], pixels.shape[1]))
+            for picture, pixels in zip(pictures, images, strict=True)
+        ]
     by_model = [
-        [p.filter(options.classes) for p in predictor(images)]
+        [p.filter(options.classes) for p in predictor.stream(images, given)]
         for predictor in options.predictors.values()
     ]
     return [list(of_models) for of_models in zip(*by_model, strict=True)]

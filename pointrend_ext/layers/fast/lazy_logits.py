@@ -115,7 +115,6 @@ class LazyLogits:
 def _sources(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Sources (Q, 2) of pixels (Q,) of an axis of ``count`` cells, doubled; and their weights."""
     first = torch.div(index - 1, 2, rounding_mode="floor")
-    is_odd = (index % 2).double()
-    weight = 0.25 + 0.5 * is_odd  # of the first: 3/4 for odd ones
+    weight = 0.25 + 0.5 * (index % 2).float()  # of the first: 3/4 for odd ones
     cells = torch.stack((first, first + 1), dim=1).clamp_(0, count - 1)
     return cells, torch.stack((weight, 1 - weight), dim=1)

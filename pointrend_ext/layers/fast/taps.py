@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointrend_ext.layers.precision import has_float64
+
 __all__ = ["bilinear_taps", "distinct_cells", "read_taps", "tap_cells", "tap_weights"]
 
 
@@ -34,8 +36,12 @@ def bilinear_taps(coords_map: Tensor, size_hw: Sequence[int]) -> tuple[Tensor, T
 
 def _taps_1d(coords: Tensor, count: int) -> tuple[Tensor, Tensor]:
     # Rounded as grid_sample rounds: to [-1, 1] first, then by one fused multiply-add. A position
-    # that is off by its last bit shows in the fifth digit of a probability.
-    position = (((2 * coords - 1).double() + 1) * (count / 2) - 0.5).to(coords.dtype)
+    # that is off by its last bit shows in the fifth digit of a probability. float64 stands for the
+    # fused step; without it that last bit is what differs.
+    scaled = 2 * coords - 1
+    if has_float64(coords.device):
+        scaled = scaled.double()
+    position = ((scaled + 1) * (count / 2) - 0.5).to(coords.dtype)
     # Beyond one cell outside nothing is read: that also keeps the integers in their range.
     position = position.clamp_(-2, count + 1).unsqueeze(-1)
     first = position.floor()

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from pointrend_ext.layers import flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment.flow_alignment import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
+from pointrend_ext.modeling.config_keys import reads_own_keys
 
 __all__ = ["CAB", "make_flow_branch"]
 
@@ -87,6 +88,7 @@ class CAB(FlowAlignment):
         self.delta_gen2 = make_flow_branch(*sizes, zero_init=zero_init)
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
         """Read ``CHANNELS``, ``NORM``, ``COORDS`` and ``ZERO_INIT`` of ``MODEL.FPN.ALIGNMENT``."""
         return {**super().from_config(cfg, channels=channels), "norm": cfg.NORM}

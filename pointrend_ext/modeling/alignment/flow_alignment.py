@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
+from pointrend_ext.modeling.config_keys import reads_own_keys
 
 __all__ = ["FAM", "FlowAlignment", "GatedFAM"]
 
@@ -37,6 +38,7 @@ class FlowAlignment(nn.Module):
         self.coords = coords
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, *, channels: int) -> dict[str, Any]:
         """Read ``CHANNELS``, ``COORDS`` and ``ZERO_INIT`` of ``MODEL.FPN.ALIGNMENT``."""
         return {

@@ -12,6 +12,7 @@ from detectron2.modeling.backbone.resnet import build_resnet_backbone
 from torch import Tensor, nn
 
 from pointrend_ext.modeling.alignment.registry import build_feature_alignment
+from pointrend_ext.modeling.config_keys import reads_own_keys
 
 __all__ = ["AlignedFPN", "build_resnet_aligned_fpn_backbone"]
 
@@ -74,6 +75,7 @@ class AlignedFPN(FPN):
 
 
 @BACKBONE_REGISTRY.register()
+@reads_own_keys
 def build_resnet_aligned_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Build a ResNet with an ``AlignedFPN`` as ``MODEL.FPN`` says.
 

@@ -11,6 +11,7 @@ from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.fast import (
     FineTables,
     MapRowPredictor,
+    PlaneRegionPredictor,
     ProjectedRegionPredictor,
     SplitPointLayers,
 )
@@ -74,10 +75,11 @@ def inference_predictors(
         The numbers of a chunk's regions, ascending, and their predictor.
     """
     size = max(_points_per_chunk(inputs) // points_per_step, 1)
-    if not _can_project(point_head):
+    if not _can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
         for first in range(0, len(inputs), size):
             regions = list(range(first, min(first + size, len(inputs))))
-            yield regions, RegionPointPredictor(point_head, inputs.select(regions))
+            chunk = inputs if len(regions) == len(inputs) else inputs.select(regions)
+            yield regions, _predictor_of_planes(point_head, chunk)
         return
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     tables = FineTables(layers, inputs, points_per_region)
@@ -89,6 +91,13 @@ def inference_predictors(
                 layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
             ),
         )
+
+
+def _predictor_of_planes(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
+    if not _can_project(point_head):
+        return RegionPointPredictor(point_head, inputs)
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+    return PlaneRegionPredictor(layers, inputs)
 
 
 def _points_per_chunk(inputs: RegionInputs) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY
 
 __all__ = ["StandardPointHead"]
@@ -65,6 +66,7 @@ class StandardPointHead(nn.Module):
         nn.init.zeros_(self.predictor.get_parameter("bias"))
 
     @classmethod
+    @reads_own_keys
     def from_config(
         cls, cfg: CfgNode, *, fine_channels: int, coarse_channels: int, out_channels: int
     ) -> dict[str, Any]:

@@ -3,5 +3,6 @@
 from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
 from pointrend_ext.modeling.roi_heads.mask_head import PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
+from pointrend_ext.modeling.roi_heads.mask_only import MaskOnlyROIHeads
 
-__all__ = ["CoarseMaskHead", "PointRendROIMaskHead", "sample_mask_labels"]
+__all__ = ["CoarseMaskHead", "MaskOnlyROIHeads", "PointRendROIMaskHead", "sample_mask_labels"]

@@ -23,6 +23,7 @@ from pointrend_ext.layers import (
     subdivide,
     wide_dtype,
 )
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.point_head import (
     RegionInputs,
@@ -87,6 +88,7 @@ class PointRendROIMaskHead(nn.Module):
         self.point_loss_weight = point_loss_weight
 
     @classmethod
+    @reads_own_keys
     def from_config(
         cls, cfg: CfgNode, input_shape: ShapeSpec | Mapping[str, ShapeSpec]
     ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pointrend_ext.layers import check_flow_coords, resize_bilinear
 from pointrend_ext.modeling.checks import check_common_stride, check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead, read_head_arguments
@@ -90,6 +91,7 @@ class DeeplySupervisedHead(LogitsHead):
         self._build_layers([shape.channels for _, shape in maps], conv_dims, num_classes, norm)
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``."""
         node = cfg.MODEL.SEM_SEG_HEAD

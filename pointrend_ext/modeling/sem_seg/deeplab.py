@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_common_stride, check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead, read_head_arguments
 
@@ -99,6 +100,7 @@ class DeepLabV3LogitsHead(LogitsHead):
         self.loss = build_criterion(loss_type, ignore_value=ignore_value)
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``, and ``INPUT.CROP`` if ``ASPP_POOLING`` is "crop"."""
         return {
@@ -134,6 +136,7 @@ class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
         super().__init__(input_shape, common_stride=common_stride, **kwargs)
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_HEAD``, and ``INPUT.CROP`` if ``ASPP_POOLING`` is "crop"."""
         node = cfg.MODEL.SEM_SEG_HEAD

@@ -18,6 +18,7 @@ from pointrend_ext.layers import (
     subdivide,
 )
 from pointrend_ext.layers.fast import LabelGrid
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.point_head import (
     MapInputs,
@@ -79,6 +80,7 @@ class PointRendSemanticHead(nn.Module):
         self.point_loss_weight = point_loss_weight
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> dict[str, Any]:
         """Read ``MODEL.SEM_SEG_POINT_HEAD`` and the number of classes.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
+from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
@@ -52,6 +53,7 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         self.output = output
 
     @classmethod
+    @reads_own_keys
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Read the parent's keys and ``MODEL.SEM_SEG_POINT_HEAD.OUTPUT``."""
         return {**super().from_config(cfg), "output": cfg.MODEL.SEM_SEG_POINT_HEAD.OUTPUT}

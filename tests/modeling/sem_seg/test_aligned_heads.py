@@ -182,7 +182,7 @@ def test_losses_fall_on_one_batch(rng, name):
     head = build_sem_seg_head(make_cfg(name, AUX_LOSS_WEIGHT=0.1), SHAPES)
     features = make_features(rng, (32, 48))
     targets = F.interpolate(features["res2"][:, :NUM_CLASSES], scale_factor=4).argmax(1)
-    history = loss_history(head, features, targets, lr=0.02, steps=15)
+    history = loss_history(head, features, targets, lr=0.02, steps=30)  # 15 depend on the dropout
     assert sum(history[-1].values()) < 0.8 * sum(history[0].values())
 
 
