@@ -6,7 +6,9 @@ from typing import Any
 
 from benchmarks.report import markdown_table
 
-__all__ = ["markdown"]
+__all__ = ["counts_table", "markdown"]
+
+FORMS = {"upstream": "the original", "ours for cpu": "ours on a CPU", "ours for cuda": "elsewhere"}
 
 
 def markdown(folder: Path) -> str:
@@ -23,6 +25,19 @@ def markdown(folder: Path) -> str:
     rows = [[x["part"], x["name"], *_cells(x)] for x in records]
     titles = ["part", "step", "original ms", "ours ms", "ratio", "MiB original / ours", "more"]
     return f"{about}.\n\n{markdown_table(titles, rows)}"
+
+
+def counts_table(folder: Path) -> str:
+    """Return what the ``operators_*`` steps of a folder counted: operators, waits and uploads."""
+    paths = sorted(folder.glob("operators_*.json"))
+    rows = []
+    for record in (json.loads(path.read_text()) for path in paths):
+        row = [record["name"].removeprefix("operators_").replace("_", " ")]
+        for form in FORMS:
+            found = record["result"][form]
+            row.append(f"{found['operators']} / {found['waits']['total']} / {found['uploads']}")
+        rows.append(row)
+    return markdown_table(["operators / waits / uploads", *FORMS.values()], rows)
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

@@ -10,10 +10,12 @@ host wait. No form has been timed on a GPU: there the one with the fewest launch
 | ``rows.planes_of_rows``, ``copy_rows`` | in parts | in one copy | cache, launches |
 | ``selection.top_indices`` | a bound first, then ``nonzero`` | ``topk`` | ``nonzero`` waits |
 | ``linear`` | oneDNN's product | cuBLAS | there is no oneDNN |
+| ``top_two`` | running maxima, plane by plane | ``max``, twice | cache, launches |
 | ``MapRows`` | copies the cells that are read | samples planes | ``unique`` waits |
 | ``LabelGrid`` | doubles mixed cells only | doubles all | their number waits |
 | ``labels_and_gaps`` | bands of rows | the whole map | cache, launches |
-| ``FineTables`` | windows per box | whole maps | ``tolist`` waits, a copy per box |
+| ``upsampled_labels_and_gaps`` | class by class | logits of 256 MiB at once | launches |
+| points of regions | ``ProjectedRegionPredictor`` | ``PlaneRegionPredictor`` | launches |
 | ``POINTS_PER_CHUNK`` | few points at a time | by free memory | cache, launches |
 | ``MapRowPredictor`` | few points at a time | 2**20 points at a time | cache, launches |
 """
