@@ -21,6 +21,7 @@ from pointrend_ext.layers import (
 from pointrend_ext.layers.fast import LabelGrid
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     MapInputs,
     MapPointPredictor,
@@ -42,7 +43,7 @@ __all__ = ["PointRendSemanticHead"]
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class PointRendSemanticHead(nn.Module):
+class PointRendSemanticHead(OwnExport, nn.Module):
     """PointRend around a semantic head (sections 3 and 4.2 of the paper).
 
     Training adds a loss at points to the dense loss of the coarse head; inference refines its
@@ -150,6 +151,7 @@ class PointRendSemanticHead(nn.Module):
         if self.training:
             assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
+        self.refuse_recording()
         return self._refine(inputs, image_sizes), {}
 
     def labels(
