@@ -16,8 +16,8 @@ KINDS = {
     "scored by masks": ("MODEL.ROI_MASK_HEAD.MASK_SCORE", "maskness"),
     "one mask for all classes": ("MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True),
     "several maps": (
-        *("MODEL.MASK_POINT_HEAD.IN_FEATURES", ["p2", "p3"]),
-        *("MODEL.ROI_MASK_HEAD.IN_FEATURES", ["p2", "p4"]),
+        *("MODEL.MASK_POINT_HEAD.IN_FEATURES", "['p2', 'p3']"),
+        *("MODEL.ROI_MASK_HEAD.IN_FEATURES", "['p2', 'p4']"),
     ),
     "few proposals": ("MODEL.RPN.PRE_NMS_TOPK_TEST", 50, "MODEL.RPN.POST_NMS_TOPK_TEST", 20),
     "no limit": ("TEST.DETECTIONS_PER_IMAGE", -1),

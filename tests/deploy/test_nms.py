@@ -13,8 +13,10 @@ IOU, SCORE, LIMIT = 0.5, 0.3, 7
 
 
 class Suppression(Graph):
-    inputs = {"boxes": ("G", "N", 4), "scores": ("G", "N")}
-    outputs = {"rows": ("M", 2)}
+    def __init__(self):
+        super().__init__()
+        self.inputs = {"boxes": ("G", "N", 4), "scores": ("G", "N")}
+        self.outputs = {"rows": ("M", 2)}
 
     def predict(self, boxes, scores):
         return nms(boxes, scores, IOU, SCORE, LIMIT)

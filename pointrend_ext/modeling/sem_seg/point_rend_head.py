@@ -144,6 +144,8 @@ class PointRendSemanticHead(OwnExport, nn.Module):
             (N, C, s * H_c, s * W_c) for a coarse map of H_c x W_c cells of stride s: pixel for
             pixel those of the image, and padding beyond it.
         """
+        if not self.training:
+            self.refuse_recording()
         coarse_logits, auxiliary = coarse_predictions(
             self.coarse_sem_seg_head, features, with_auxiliary=self.training
         )
@@ -151,7 +153,6 @@ class PointRendSemanticHead(OwnExport, nn.Module):
         if self.training:
             assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
-        self.refuse_recording()
         return self._refine(inputs, image_sizes), {}
 
     def labels(
