@@ -41,6 +41,6 @@ def masks_of():
     @torch.no_grad()
     def predict(model, features, boxes, classes):
         given = Instances((1, 1), pred_boxes=Boxes(boxes), pred_classes=classes)
-        return model.roi_heads.forward_with_given_boxes(features, [given])[0].pred_masks
+        return model.roi_heads.mask_head(features, [given])[0].pred_masks
 
     return predict
