@@ -7,7 +7,9 @@ from detectron2.structures import Boxes
 
 from pointrend_ext.deploy.boxes import pool
 from pointrend_ext.deploy.checks import CheckImages
-from pointrend_ext.deploy.graphs import InstanceGraph
+from pointrend_ext.deploy.graphs import Graph, InstanceGraph
+from pointrend_ext.deploy.recording import record_program, to_onnx
+from pointrend_ext.deploy.running import OnnxRunner
 from pointrend_ext.modeling.roi_heads.mask_score import maskness
 
 KINDS = {
@@ -85,5 +87,26 @@ def test_regions_are_pooled_from_the_level_of_their_size():
     expected = pooler(maps, [Boxes(boxes)])
     torch.testing.assert_close(pool(pooler, maps, boxes), expected)
     assert pool(pooler, maps, boxes[:0]).shape == (0, 2, 7, 7)
+    graph = Pooling(pooler)
+    run = OnnxRunner(to_onnx(record_program(graph), graph, 18))
+    for number in (11, 1, 0):
+        (found,) = run(*(x.numpy() for x in (*maps, boxes[:number])))
+        torch.testing.assert_close(torch.from_numpy(found), expected[:number])
     one = ROIPooler(7, [1 / 4], 0, "ROIAlignV2")
     torch.testing.assert_close(pool(one, maps[:1], boxes), one(maps[:1], [Boxes(boxes)]))
+
+
+class Pooling(Graph):
+    def __init__(self, pooler):
+        super().__init__()
+        self.pooler = pooler
+        maps = {f"p{level}": (1, 2, f"H{level}", f"W{level}") for level in range(2, 6)}
+        self.inputs, self.outputs = {**maps, "boxes": ("R", 4)}, {"pooled": ("R", 2, 7, 7)}
+
+    def predict(self, *inputs):
+        *maps, boxes = inputs
+        return pool(self.pooler, maps, boxes)
+
+    def example(self):
+        maps = [torch.zeros(1, 2, 48 // side, 64 // side) for side in (1, 2, 4, 8)]
+        return *maps, torch.tensor([[0.0, 0, 30, 20], [5, 5, 150, 140], [1, 1, 190, 250]])

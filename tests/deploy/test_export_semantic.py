@@ -49,9 +49,8 @@ def test_the_report_holds_and_is_in_the_file(exported, built):
     assert told["check"] == report.by_name()
     assert told["check"]["pixels compared"] == 65 * 80 + 97 * 131 + 320 * 223 + 191 * 403 + 96 * 128
     assert (told["format"], told["task"], told["output"]) == (1, "semantic", "logits")
-    assert told["input"] == {
-        "min_size": 96, "max_size": 160, "format": "BGR", "divisibility": 32, "batch_size": 1,
-    }  # fmt: skip
+    rule = {"min_size": 96, "max_size": 160, "format": "BGR", "divisibility": 32, "batch_size": 1}
+    assert told["input"].items() >= rule.items()
     assert (told["classes"], told["class_ids"]) == (list("abcdefghij"), None)
     assert told["colors"] == [[1, 2, 3]] * 10
     assert {"torch", "onnx", "onnxruntime", "pointrend_ext"} <= told["versions"].keys()
