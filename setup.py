@@ -111,7 +111,7 @@ setup(
         "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
-        "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
+        "export": ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"],
         "dev": [
             "av>=14.2",
             "jinja2>=3",

@@ -3,6 +3,7 @@
 The arithmetic of the paper. What computes the same numbers in less time and memory is in ``fast``.
 """
 
+from pointrend_ext.layers.adaptive_average import adaptive_average
 from pointrend_ext.layers.coordinates import (
     box_to_px,
     cell_centers,
@@ -11,6 +12,7 @@ from pointrend_ext.layers.coordinates import (
     px_to_map,
 )
 from pointrend_ext.layers.device_rule import forms_for, runs_cpu_form
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.flow_warp import (
     FLOW_COORDS,
     check_flow_coords,
@@ -39,6 +41,7 @@ from pointrend_ext.layers.uncertainty import (
 
 __all__ = [
     "FLOW_COORDS",
+    "adaptive_average",
     "at_least_float32",
     "box_to_px",
     "cell_centers",
@@ -53,6 +56,7 @@ __all__ = [
     "forms_for",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
+    "is_exported",
     "map_to_map",
     "point_sample",
     "point_sample_each",

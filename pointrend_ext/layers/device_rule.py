@@ -25,14 +25,19 @@ from contextlib import contextmanager
 
 import torch
 
+from pointrend_ext.layers.exporting import is_exported
+
 __all__ = ["forms_for", "runs_cpu_form"]
 
 _FORCED: dict[str, str] = {}
 
 
 def runs_cpu_form(device: torch.device) -> bool:
-    """Return whether the form made for a CPU runs; see the table of this module."""
-    return _FORCED.get("kind", device.type) == "cpu"
+    """Return whether the form made for a CPU runs; see the table of this module.
+
+    Never in a graph that is recorded: there sizes and values are symbols, which it may not look at.
+    """
+    return not is_exported() and _FORCED.get("kind", device.type) == "cpu"
 
 
 @contextmanager

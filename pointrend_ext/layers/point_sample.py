@@ -89,8 +89,6 @@ def _has_groups(features: Tensor) -> bool:
         and channels % _GROUP == 0
         and channels * height * width >= _LARGE_MAP
         and features.is_contiguous()
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
     )
 
 
@@ -125,7 +123,7 @@ def sample_region_features(
         (R, C_1 + ... + C_M, P).
     """
     coords_px = box_to_px(coords_box, torch.cat(list(boxes_px)))
-    coords_px_per_image = coords_px.split([len(boxes) for boxes in boxes_px])
+    coords_px_per_image = coords_px.split([boxes.shape[0] for boxes in boxes_px])
     per_map = []
     for feature, stride in zip(features, strides, strict=True):
         per_image = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.device_rule import runs_cpu_form
+from pointrend_ext.layers.exporting import is_exported
 
 __all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_planes", "top_two"]
 
@@ -22,7 +23,7 @@ def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Largest and second largest value, each (N, ...), without gradient.
     """
-    if not runs_cpu_form(logits.device):
+    if not runs_cpu_form(logits.device) and not is_exported():  # planes suit runtimes on CPUs
         first, label = logits.max(dim=1)
         others = logits.scatter(1, label.unsqueeze(1), -torch.inf)
         return first, torch.minimum(first, others.amax(dim=1))
