@@ -1,13 +1,11 @@
-"""The masks of one image, pasted when they are looked at."""
+"""The masks of one image, pasted when they are looked at; no torch is needed."""
 
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
-from detectron2.layers import paste_masks_in_image
-from torch import Tensor
 
-from pointrend_ext.visualization import MaskCrop
+from pointrend_ext.visualization.mask_crop import MaskCrop
 
 __all__ = ["PastedMasks"]
 
@@ -17,18 +15,19 @@ class PastedMasks(Sequence[np.ndarray]):
 
     A model predicts a small square map per box. A hundred of them pasted into an image of 12
     megapixels need 1.2 GB, so a mask is pasted whenever it is read. ``np.asarray`` gives all of
-    them at once. Pixel for pixel these are the masks that Detectron2 puts out.
+    them at once. Pixel for pixel these are the masks that Detectron2 puts out on a CPU.
     """
 
-    def __init__(self, probabilities: Tensor, boxes_px: Tensor, size_hw: tuple[int, int]) -> None:
+    def __init__(self, probabilities: Any, boxes_px: Any, size_hw: tuple[int, int]) -> None:
         """Keep what is needed to paste.
 
         Args:
-            probabilities: (R, S, S) in [0, 1], on the CPU.
-            boxes_px: (R, 4) left, top, right, bottom in pixels of the image.
+            probabilities: (R, S, S) in [0, 1], an array or a tensor on the CPU.
+            boxes_px: (R, 4) left, top, right, bottom in pixels of the image, likewise.
             size_hw: rows and columns of the image.
         """
-        self._probabilities, self._boxes_px = probabilities, boxes_px
+        self._probabilities = np.asarray(probabilities, np.float32)
+        self._boxes_px = np.asarray(boxes_px, np.float32)
         self.size_hw = size_hw
 
     def __len__(self) -> int:
@@ -58,24 +57,61 @@ class PastedMasks(Sequence[np.ndarray]):
 
     def crop(self, index: int) -> MaskCrop:
         """Paste one mask around its box alone: bool, and where it begins."""
-        return self._paste(index, 0.5)
+        values, top, left = self._paste(index)
+        return MaskCrop(values >= 0.5, top, left)
 
     def probability_crop(self, index: int) -> MaskCrop:
         """Paste one mask without a threshold: uint8, 255 times the probability, rounded down."""
-        return self._paste(index, -1.0)
+        values, top, left = self._paste(index)
+        return MaskCrop((values * np.float32(255)).astype(np.uint8), top, left)
 
-    def _paste(self, index: int, threshold: float) -> MaskCrop:
+    def _paste(self, index: int) -> MaskCrop:
+        """Return float32 probabilities in the box and a pixel beyond, as Detectron2 pastes."""
         number = range(len(self))[index]  # an IndexError beyond the end, as for any sequence
-        box = self._boxes_px[number]
-        left, top = (max(int(v) - 1, 0) for v in box[:2].floor())
+        box, (height, width) = self._boxes_px[number], self.size_hw
+        left, top = (max(int(v) - 1, 0) for v in np.floor(box[:2]))
         right, bottom = (
-            min(int(v) + 1, side)
-            for v, side in zip(box[2:].ceil(), self.size_hw[::-1], strict=True)
+            min(int(v) + 1, side) for v, side in zip(np.ceil(box[2:]), (width, height), strict=True)
         )
-        one = slice(number, number + 1)
-        # Detectron2 computes these pixels and no others, but returns them in a whole image. Without
-        # what is right of them and below they come out the same.
-        pasted = paste_masks_in_image(
-            self._probabilities[one], self._boxes_px[one], (bottom, right), threshold
-        )
-        return MaskCrop(pasted[0, top:, left:].numpy(), top, left)
+        map_ = self._probabilities[number]
+        rows, row_shares = _sources(top, bottom, box[1], box[3], len(map_))
+        columns, column_shares = _sources(left, right, box[0], box[2], len(map_))
+        padded = np.pad(map_, 1)
+        pasted = np.zeros((len(rows[0]), len(columns[0])), np.float32)
+        for row, share in zip(rows, row_shares, strict=True):
+            values = padded[row].astype(np.float64)
+            for column, own in zip(columns, column_shares, strict=True):
+                weights = share[:, None] * own
+                pasted = (values[:, column] * weights + pasted).astype(np.float32)
+        return MaskCrop(pasted, top, left)
+
+
+def _sources(
+    start: int, stop: int, low: np.float32, high: np.float32, side: int
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Tell between which cells of a map the centres of pixels lie, along one axis.
+
+    The numbers are those of PyTorch's ``grid_sample`` on a CPU, rounding for rounding: float32, of
+    which products and the sum that follows them are rounded once (fused multiply-add).
+
+    Args:
+        start: the first pixel.
+        stop: the one behind the last.
+        low: edge of the box, in pixels.
+        high: its other edge.
+        side: of the map.
+
+    Returns:
+        Places of the lower and of the upper cells in the map with a margin of 1, and their weights.
+    """
+    one, half = np.float32(1), np.float32(0.5)
+    centres = np.arange(start, stop, dtype=np.float32) + half
+    with np.errstate(all="ignore"):  # of a box without extent nothing is inside
+        relative = (centres - low) / (high - low) * np.float32(2) - one
+        position = ((relative + one).astype(np.float64) * (side / 2) - 0.5).astype(np.float32)
+        lower = np.floor(position)
+        upper_share = position - lower
+        places = np.nan_to_num(lower.clip(-2, side), nan=-2).astype(np.int64)
+    places = places + 1
+    cells = np.clip(places, 0, side + 1), np.clip(places + 1, 0, side + 1)
+    return cells, (one - upper_share, upper_share)
