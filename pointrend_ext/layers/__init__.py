@@ -10,6 +10,7 @@ from pointrend_ext.layers.coordinates import (
     map_to_map,
     px_to_map,
 )
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.flow_warp import (
     FLOW_COORDS,
     check_flow_coords,
@@ -47,6 +48,7 @@ __all__ = [
     "foreground_uncertainty",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
+    "is_exported",
     "map_to_map",
     "point_sample",
     "px_to_map",

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.layers.coordinates import box_to_px, px_to_map
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.precision import at_least_float32
 
 __all__ = ["point_sample", "sample_region_features"]
@@ -63,12 +64,11 @@ def point_sample(
 def _has_groups(features: Tensor) -> bool:
     _, channels, height, width = features.shape
     return (
-        features.device.type == "cpu"
+        not is_exported()
+        and features.device.type == "cpu"
         and channels % _GROUP == 0
         and channels * height * width >= _LARGE_MAP
         and features.is_contiguous()
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
     )
 
 
@@ -103,7 +103,7 @@ def sample_region_features(
         (R, C_1 + ... + C_M, P).
     """
     coords_px = box_to_px(coords_box, torch.cat(list(boxes_px)))
-    coords_px_per_image = coords_px.split([len(boxes) for boxes in boxes_px])
+    coords_px_per_image = coords_px.split([boxes.shape[0] for boxes in boxes_px])
     per_map = []
     for feature, stride in zip(features, strides, strict=True):
         per_image = []

@@ -76,5 +76,5 @@ def get_uncertain_point_coords_on_grid(
         coords_map: (N, P, 2) centres of these cells, (x, y) in (0, 1) of the map.
     """
     scores = uncertainty_map.flatten(1)  # (N, H * W)
-    cells = top_indices(scores, min(num_points, scores.shape[1]))
+    cells = top_indices(scores, torch.sym_min(num_points, scores.shape[1]))
     return cells, cells_to_coords(cells, uncertainty_map.shape[-2:], scores.dtype)

@@ -14,6 +14,7 @@ from pointrend_ext.layers import (
     class_uncertainty,
     exclude_padding,
     get_uncertain_point_coords_with_randomness,
+    is_exported,
     refine,
     subdivide,
 )
@@ -145,7 +146,7 @@ class PointRendSemanticHead(nn.Module):
         coarse_logits, auxiliary = coarse_predictions(
             self.coarse_sem_seg_head, features, with_auxiliary=self.training
         )
-        inputs = self._inputs(features, coarse_logits)
+        inputs = self.map_inputs(features, coarse_logits)
         if self.training:
             assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
@@ -167,7 +168,7 @@ class PointRendSemanticHead(nn.Module):
             (N, s * H_c, s * W_c) labels, see ``label_map``. Of pixels that ``image_sizes`` says to
             be padding they mean nothing.
         """
-        inputs = self._inputs(features, self.coarse_sem_seg_head.layers(features))
+        inputs = self.map_inputs(features, self.coarse_sem_seg_head.layers(features))
         sizes_px = image_sizes or [inputs.extent_px] * len(inputs.coarse_logits)
         plan, grids = self.subdivision, []
         for number, size_px in enumerate(sizes_px):
@@ -179,7 +180,8 @@ class PointRendSemanticHead(nn.Module):
             grids.append(grid.labels)
         return torch.stack(grids)
 
-    def _inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+    def map_inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+        """Put together what points are predicted from: maps by name, and the coarse prediction."""
         levels = self.point_levels
         inputs = MapInputs(
             levels.gather(features), levels.strides, coarse_logits, self.common_stride
@@ -225,6 +227,8 @@ class PointRendSemanticHead(nn.Module):
 
     def _check_extents(self, inputs: MapInputs) -> None:
         """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
+        if is_exported():  # the model that is exported has been run
+            return
         for feature, stride in zip(inputs.features, inputs.strides, strict=True):
             feature_px = extent_px(feature, stride)
             gaps_px = (abs(a - b) for a, b in zip(inputs.extent_px, feature_px, strict=True))

@@ -1,0 +1,7 @@
+"""Does an exported file predict what its model predicts, at other sizes and numbers of regions?"""
+
+from pointrend_ext.deploy.checks.agreement import Agreement, Figure
+from pointrend_ext.deploy.checks.images import CheckImages
+from pointrend_ext.deploy.checks.semantic import compare_semantic
+
+__all__ = ["Agreement", "CheckImages", "Figure", "compare_semantic"]

@@ -1,0 +1,6 @@
+"""Models as functions of tensors: what is exported. No loop and no sampler is written twice."""
+
+from pointrend_ext.deploy.graphs.graph import Graph, Shape
+from pointrend_ext.deploy.graphs.semantic import SemanticGraph
+
+__all__ = ["Graph", "SemanticGraph", "Shape"]
