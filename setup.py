@@ -126,6 +126,7 @@ setup(
             "wheel",
         ],
     },
+    entry_points={"console_scripts": ["pointrend=pointrend_ext.cli:main"]},
     cmdclass={"build_py": BuildPyWithConfigs},
     zip_safe=False,
 )

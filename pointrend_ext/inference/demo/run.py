@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from pointrend_ext._command import escaped
 from pointrend_ext.checkpoint.full_disk import is_full_disk, naming_full_disk
-from pointrend_ext.data.findings import escaped
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter
 from pointrend_ext.inference.demo.progress import progress_bar

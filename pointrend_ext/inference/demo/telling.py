@@ -8,6 +8,8 @@ from pointrend_ext.inference.demo.run import DemoOptions, run_demo
 
 __all__ = ["run_and_tell"]
 
+_NOTHING = "Nothing to do: pass --input or --webcam."
+
 
 def run_and_tell(found: Found, options: DemoOptions) -> int:
     """Run models on what was found, and print how much was done and what failed.
@@ -19,7 +21,7 @@ def run_and_tell(found: Found, options: DemoOptions) -> int:
         ValueError: there is nothing to do, or as of ``run_demo``.
     """
     if not found.inputs:
-        raise ValueError("\n".join([*found.problems, *found.notes]) or "Nothing to do: no input.")
+        raise ValueError("\n".join([*found.problems, *found.notes]) or _NOTHING)
     start = time.perf_counter()
     report = run_demo(found.inputs, options)
     seconds = time.perf_counter() - start
