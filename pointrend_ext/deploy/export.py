@@ -104,9 +104,7 @@ def _target(path: str | os.PathLike[str], suffix: str) -> Path:
     """Refuse a wrong name before minutes are spent, and make its folder."""
     target = Path(path)
     if target.suffix != suffix or target.is_dir():
-        raise ValueError(
-            f"The file to export to is {str(target)!r}; its name must end in {suffix}."
-        )
+        raise ValueError(f"The file to export to is {str(target)!r}; its name must end in {suffix}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
@@ -133,7 +131,9 @@ def _plan(
     )
 
 
-def _checked(target: Path, plan: ExportPlan, run: Callable[..., list[np.ndarray]]) -> ExportReport:
+def _checked(
+    target: Path, plan: ExportPlan, run: Callable[..., list[np.ndarray]]
+) -> ExportReport:
     report = ExportReport(target, plan.compare(run))
     report.raise_if_wrong()
     return report

@@ -86,7 +86,9 @@ def _plan_semantic(
     graph = SemanticGraph(model, output=output, num_classes=num_classes, batch_size=batch_size)
     return ExportPlan(
         graph,
-        partial(compare_semantic, model=model, images=images, output=output, batch_size=batch_size),
+        partial(
+            compare_semantic, model=model, images=images, output=output, batch_size=batch_size
+        ),
         describe(
             model,
             cfg,
