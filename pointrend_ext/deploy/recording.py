@@ -29,7 +29,7 @@ def record_program(graph: Graph) -> ExportedProgram:
     try:
         with torch.no_grad(), _quiet():
             return torch.export.export(
-                graph.eval(), graph.example(), dynamic_shapes=free, strict=False
+                graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
             )
     except Exception as error:
         raise ValueError(

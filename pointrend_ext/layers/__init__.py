@@ -3,6 +3,7 @@
 The arithmetic of the paper. What computes the same numbers in less time and memory is in ``fast``.
 """
 
+from pointrend_ext.layers.adaptive_average import adaptive_average
 from pointrend_ext.layers.coordinates import (
     box_to_px,
     cell_centers,
@@ -35,6 +36,7 @@ from pointrend_ext.layers.uncertainty import (
 
 __all__ = [
     "FLOW_COORDS",
+    "adaptive_average",
     "at_least_float32",
     "box_to_px",
     "cell_centers",

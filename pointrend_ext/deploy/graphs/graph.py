@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -21,6 +22,14 @@ class Graph(nn.Module):
 
     inputs: Mapping[str, Shape]
     outputs: Mapping[str, Shape]
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Call ``predict``; one form of arguments for every graph, by which it is recorded."""
+        return self.predict(*inputs)
+
+    @abstractmethod
+    def predict(self, *inputs: Any) -> Tensor | tuple[Tensor, ...]:
+        """Return what ``outputs`` describes, of what ``inputs`` describes."""
 
     @abstractmethod
     def example(self) -> tuple[Tensor, ...]:

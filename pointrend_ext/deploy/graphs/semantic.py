@@ -43,7 +43,7 @@ class SemanticGraph(Graph):
         (shape,) = self.inputs.values()
         return (example_image(shape),)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def predict(self, images: Tensor) -> Tensor:
         """Predict.
 
         Args:
