@@ -125,7 +125,9 @@ if __name__ == "__main__":
             "openvino": ["openvino>=2024.0"],
             "video": ["av>=14.2"],
         },
-        entry_points={"console_scripts": [f"pointrend-runtime={PACKAGE}.__main__:main"]},
+        entry_points={
+            "console_scripts": [f"pointrend-runtime={PACKAGE}.deploy.runtime.command:main"]
+        },
         cmdclass={"build_py": BuildRuntime},
         zip_safe=False,
     )

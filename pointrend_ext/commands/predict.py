@@ -104,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
     found = find_inputs(args.input)
     if args.webcam is not None:
         found.inputs.append(Input.of_camera(args.webcam))
+    found.require()
     ids, detections = CocoIds.read(args.image_ids) if args.image_ids else None, None
     if args.boxes:
         if ids is None:

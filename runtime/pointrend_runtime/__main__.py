@@ -5,4 +5,4 @@ import sys
 from pointrend_runtime.deploy.runtime.command import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog="python -m pointrend_runtime"))

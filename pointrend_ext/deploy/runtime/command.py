@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict; return 1 if an input failed."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     found = find_inputs(args.input)
+    found.require()
     predictor = OnnxPredictor(
         args.model, runtime=args.runtime, confidence=args.confidence, threads=args.threads
     )
@@ -61,10 +61,6 @@ def run(args: argparse.Namespace) -> int:
     return run_and_tell(found, options)
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command."""
-    return run_tool(build_parser(), run, words)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(words: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Run the command; ``prog`` is what it is called."""
+    return run_tool(build_parser(prog), run, words)

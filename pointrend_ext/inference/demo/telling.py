@@ -8,8 +8,6 @@ from pointrend_ext.inference.demo.run import DemoOptions, run_demo
 
 __all__ = ["run_and_tell"]
 
-_NOTHING = "Nothing to do: pass --input or --webcam."
-
 
 def run_and_tell(found: Found, options: DemoOptions) -> int:
     """Run models on what was found, and print how much was done and what failed.
@@ -18,10 +16,8 @@ def run_and_tell(found: Found, options: DemoOptions) -> int:
         The exit code: 1 where something failed.
 
     Raises:
-        ValueError: there is nothing to do, or as of ``run_demo``.
+        ValueError, OSError, ImportError: as of ``run_demo``.
     """
-    if not found.inputs:
-        raise ValueError("\n".join([*found.problems, *found.notes]) or _NOTHING)
     start = time.perf_counter()
     report = run_demo(found.inputs, options)
     seconds = time.perf_counter() - start

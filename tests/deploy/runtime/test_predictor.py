@@ -47,7 +47,7 @@ def test_instances_by_hand(instances, runtime):
     assert got.classes.tolist() == [1, 0, 1]
     assert got.class_names == ["big dog", "cat", "big dog"]
     assert 0.97 * 100 * 50 < got.masks[1].sum() < 100 * 50  # corners are rounded
-    assert got.masks[1][21:69, 25:115].all()
+    assert got.masks[1][25:65, 30:110].all()
     assert got.masks[2].sum() == 0  # 0.4 is outside
     results = got.to_coco(5)
     assert [x["category_id"] for x in results] == [18, 17, 18]
