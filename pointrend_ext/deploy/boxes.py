@@ -1,8 +1,8 @@
 """The box branch of Detectron2's models, for one image of any size, without a look at any value.
 
 The modules, and so all weights and numbers, are the model's own. What is written anew is what
-branches on data there: proposals (``find_top_rpn_proposals``), pooling by levels (``ROIPooler``) and
-the choice of detections (``fast_rcnn_inference``).
+branches on data there: proposals (``find_top_rpn_proposals``), pooling by levels (``ROIPooler``),
+and the choice of detections (``fast_rcnn_inference``).
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,10 +3,9 @@
 import copy
 import json
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from torch import nn
@@ -14,11 +13,10 @@ from torch import nn
 from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
 from pointrend_ext.deploy.metadata import KEY
 from pointrend_ext.deploy.packages import onnx, require_packages
-from pointrend_ext.deploy.plan import ExportPlan, plan_export
+from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.report import ExportReport
-from pointrend_ext.deploy.running import run_onnx, run_program
-from pointrend_ext.engine.classes import Classes
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
 from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["export_onnx", "export_program"]
@@ -32,12 +30,8 @@ def export_onnx(
     cfg: CfgNode,
     path: str | os.PathLike[str],
     *,
-    part: str = "model",
-    output: str = "labels",
     opset: int = 18,
-    batch_size: int = 1,
-    check_images: Sequence[np.ndarray] = (),
-    classes: Classes | None = None,
+    **options: Any,
 ) -> ExportReport:
     """Write a model, or its mask head, as ONNX: standard operators alone, height and width free.
 
@@ -47,14 +41,8 @@ def export_onnx(
         model: trained; it is put into evaluation mode.
         cfg: its configuration.
         path: of the file, .onnx.
-        part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
-            classes to masks.
-        output: of a semantic model "labels" or "logits".
         opset: version of ONNX's standard operators, 18.
-        batch_size: images that a semantic model takes at once, all of one size.
-        check_images: (H, W, 3) uint8 RGB that the file is compared with the model on, such as
-            photographs of the kind it was trained on; by default scenes of the toy data.
-        classes: what the classes are called, for those who use the file.
+        options: of ``ExportOptions``.
 
     Raises:
         ImportError: no onnx, onnxruntime or onnxscript.
@@ -64,10 +52,10 @@ def export_onnx(
     require_packages()
     check_values("export", ("opset", opset, opset in _OPSETS, " or ".join(map(str, _OPSETS))))
     target = _target(path, ".onnx")
-    plan = _plan(model, cfg, part, output, batch_size, check_images, classes)
+    plan = _plan(model, cfg, ExportOptions(**options))
     proto = to_onnx(record_program(plan.graph), plan.graph, opset)
     onnx().checker.check_model(proto, full_check=True)
-    report = _checked(target, plan, run_onnx(proto))
+    report = _checked(target, plan, OnnxRunner(proto))
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, _written(plan, report)
     with naming_full_disk(target.parent), open_atomically(target) as file:
@@ -76,25 +64,17 @@ def export_onnx(
 
 
 def export_program(
-    model: nn.Module,
-    cfg: CfgNode,
-    path: str | os.PathLike[str],
-    *,
-    part: str = "model",
-    output: str = "labels",
-    batch_size: int = 1,
-    check_images: Sequence[np.ndarray] = (),
-    classes: Classes | None = None,
+    model: nn.Module, cfg: CfgNode, path: str | os.PathLike[str], **options: Any
 ) -> ExportReport:
-    """Write a model for ``torch.export.load``, .pt2: as ``export_onnx``, checked as that.
+    """Write a model for ``torch.export.load``, .pt2: as ``export_onnx``, and checked as that.
 
     What the file says of itself is its extra file ``pointrend_ext``. A whole instance model needs
-    ``import pointrend_ext.deploy.nms`` before it is loaded.
+    ``import pointrend_ext.deploy.nms`` before it is loaded, and images of more than 64 pixels.
     """
     target = _target(path, ".pt2")
-    plan = _plan(model, cfg, part, output, batch_size, check_images, classes)
+    plan = _plan(model, cfg, ExportOptions(**options))
     program = record_program(plan.graph)
-    report = _checked(target, plan, run_program(program))
+    report = _checked(target, plan, ProgramRunner(program))
     with naming_full_disk(target.parent), open_atomically(target) as file:
         torch.export.save(program, file, extra_files={KEY: _written(plan, report)})
     return _with_size(report)
@@ -104,36 +84,18 @@ def _target(path: str | os.PathLike[str], suffix: str) -> Path:
     """Refuse a wrong name before minutes are spent, and make its folder."""
     target = Path(path)
     if target.suffix != suffix or target.is_dir():
-        raise ValueError(f"The file to export to is {str(target)!r}; its name must end in {suffix}.")
+        raise ValueError(f"The file to write is {str(target)!r}; its name must end in {suffix}.")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
 
 
-def _plan(
-    model: nn.Module,
-    cfg: CfgNode,
-    part: str,
-    output: str,
-    batch_size: int,
-    check_images: Sequence[np.ndarray],
-    classes: Classes | None,
-) -> ExportPlan:
+def _plan(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> ExportPlan:
     if next(model.parameters()).device.type != "cpu":
         model = copy.deepcopy(model).cpu()
-    return plan_export(
-        model.eval(),
-        cfg,
-        part=part,
-        output=output,
-        batch_size=batch_size,
-        pictures=check_images,
-        classes=classes or Classes(),
-    )
+    return plan_export(model.eval(), cfg, options)
 
 
-def _checked(
-    target: Path, plan: ExportPlan, run: Callable[..., list[np.ndarray]]
-) -> ExportReport:
+def _checked(target: Path, plan: ExportPlan, run: Runner) -> ExportReport:
     report = ExportReport(target, plan.compare(run))
     report.raise_if_wrong()
     return report

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: one JSON object, in ONNX under the key ``pointrend_ext``."""
+"""What an exported file says of itself: one JSON object, under the key ``pointrend_ext``."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,9 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from detectron2.config import CfgNode
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
 import pointrend_ext
+from pointrend_ext.deploy.graphs.image import divisibility
 from pointrend_ext.engine.classes import Classes
 
 __all__ = ["FORMAT_VERSION", "KEY", "describe", "weights_sha256"]
@@ -21,23 +23,21 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript")
 
 
 def describe(
-    model: nn.Module,
+    model: GeneralizedRCNN | SemanticSegmentor,
     cfg: CfgNode,
     *,
     task: str,
     output: str,
-    divisibility: int,
     batch_size: int,
     classes: Classes,
 ) -> dict[str, Any]:
     """Describe a file, but for the figures of its check.
 
     Args:
-        model: what is exported, or holds it.
+        model: what is exported, or has the part that is.
         cfg: its configuration.
         task: "semantic", "instances" or "mask_head".
         output: "labels", "logits" or "masks".
-        divisibility: multiples of pixels that the graph pads images to, 0 or 1 for none.
         batch_size: images of one call.
         classes: what the classes are called.
     """
@@ -53,7 +53,7 @@ def describe(
             "min_size": cfg.INPUT.MIN_SIZE_TEST,
             "max_size": cfg.INPUT.MAX_SIZE_TEST,
             "format": cfg.INPUT.FORMAT,
-            "divisibility": divisibility,
+            "divisibility": divisibility(model.backbone),
             "batch_size": batch_size,
         },
         "classes": list(names) or None,

@@ -1,4 +1,4 @@
-"""Non-maximum suppression as one operator, so that a recorded graph need not know how many it keeps.
+"""Non-maximum suppression as one operator: a recorded graph need not know how many it keeps.
 
 Importing this file registers ``torch.ops.pointrend_ext.nms``.
 """

@@ -1,12 +1,13 @@
 """Semantic models: logits and labels of whole pictures."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from detectron2.modeling import SemanticSegmentor
 
 from pointrend_ext.deploy.checks.agreement import Agreement, Figure
+from pointrend_ext.deploy.running import Runner
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor, label_map
 
 __all__ = ["compare_semantic"]
@@ -21,10 +22,10 @@ _MAX_SHARE_CHANGED = 1e-4
 
 
 def compare_semantic(
-    run: Callable[..., list[np.ndarray]],
+    run: Runner,
+    *,
     model: SemanticSegmentor,
     images: Iterable[np.ndarray],
-    *,
     output: str,
     batch_size: int,
 ) -> list[Figure]:

@@ -2,12 +2,13 @@
 
 import torch
 from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
+from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.deploy.graphs.graph import Shape
 
-__all__ = ["ImageInput", "example_image"]
+__all__ = ["ImageInput", "divisibility", "example_image"]
 
 _EXAMPLE_SIDES = {"H": 192, "W": 256}
 """Neither of them 1, which is recorded as such, nor both the same."""
@@ -17,6 +18,12 @@ def example_image(shape: Shape) -> Tensor:
     """Return noise to record a graph with, in the place of an image of that shape."""
     sides = [side if isinstance(side, int) else _EXAMPLE_SIDES[side] for side in shape]
     return torch.rand(sides, generator=torch.Generator().manual_seed(0)) * 255
+
+
+def divisibility(backbone: Backbone) -> int:
+    """Return the multiple of pixels that images are padded to; 0 or 1 for no padding."""
+    own = backbone.size_divisibility
+    return backbone.padding_constraints.get("size_divisibility", own)
 
 
 class ImageInput(nn.Module):
@@ -37,9 +44,7 @@ class ImageInput(nn.Module):
                 f"{type(model.backbone).__name__} takes squares alone "
                 "(its padding_constraints), which an exported graph does not make of an image."
             )
-        self.divisibility = model.backbone.padding_constraints.get(
-            "size_divisibility", model.backbone.size_divisibility
-        )
+        self.divisibility = divisibility(model.backbone)
         self.register_buffer("mean", model.pixel_mean.detach().clone())
         self.register_buffer("deviation", model.pixel_std.detach().clone())
 

@@ -29,9 +29,12 @@ class MaskGraph(Graph):
         super().__init__()
         self.mask_head = mask_head
         coarse, fine = mask_head.coarse_levels, mask_head.point_levels
-        strides = dict(zip((*coarse.names, *fine.names), (*coarse.strides, *fine.strides)))
-        self.strides = strides
-        maps = {name: (1, channels[name], f"H_{name}", f"W_{name}") for name in strides}
+        self.strides = {
+            name: stride
+            for levels in (coarse, fine)
+            for name, stride in zip(levels.names, levels.strides, strict=True)
+        }
+        maps = {name: (1, channels[name], f"H_{name}", f"W_{name}") for name in self.strides}
         self.inputs = {**maps, "boxes": ("R", 4), "classes": ("R",)}
         side = mask_head.subdivision.final_side
         self.outputs = {"masks": ("R", 1, side, side)}
