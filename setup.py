@@ -111,6 +111,8 @@ setup(
         "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
+        "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/
+        "openvino": ["openvino>=2024.0"],
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
             "av>=14.2",

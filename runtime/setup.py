@@ -119,7 +119,7 @@ if __name__ == "__main__":
         ],
         python_requires=">=3.10",
         packages=[PACKAGE],
-        install_requires=["numpy>=1.26.4", "onnxruntime>=1.17", "pillow>=10.1.0"],
+        install_requires=["numpy>=1.26.4", "onnxruntime>=1.18", "pillow>=10.1.0"],
         extras_require={
             "draw": ["opencv-python-headless>=4.9.0.80"],
             "openvino": ["openvino>=2024.0"],
