@@ -113,7 +113,7 @@ setup(
         "video": ["av>=14.2"],
         "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/
         "openvino": ["openvino>=2024.0"],
-        "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
+        "export": ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"],
         "dev": [
             "av>=14.2",
             "jinja2>=3",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-pytest_plugins = ["tests.tiny_models", "tests.toy_instances"]
+pytest_plugins = ["tests.tiny_models", "tests.toy_detector", "tests.toy_instances"]
 
 REAL_DATA = Path(
     os.environ.get("POINTREND_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")

@@ -12,7 +12,7 @@ from torch import nn
 
 from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
 from pointrend_ext.deploy.metadata import KEY
-from pointrend_ext.deploy.packages import onnx, require_packages
+from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch
 from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.report import ExportReport
@@ -49,7 +49,7 @@ def export_onnx(
         ValueError: a model that cannot be exported, a value out of its range, or a file that
             predicts something else.
     """
-    require_packages()
+    require_onnx()
     check_values("export", ("opset", opset, opset in _OPSETS, " or ".join(map(str, _OPSETS))))
     target = _target(path, ".onnx")
     plan = _plan(model, cfg, ExportOptions(**options))
@@ -82,6 +82,7 @@ def export_program(
 
 def _target(path: str | os.PathLike[str], suffix: str) -> Path:
     """Refuse a wrong name before minutes are spent, and make its folder."""
+    require_torch()
     target = Path(path)
     if target.suffix != suffix or target.is_dir():
         raise ValueError(f"The file to write is {str(target)!r}; its name must end in {suffix}.")

@@ -3,7 +3,11 @@
 from importlib import import_module
 from typing import Any
 
-__all__ = ["onnx", "onnxruntime", "require_packages"]
+import torch
+
+__all__ = ["OLDEST_TORCH", "onnx", "onnxruntime", "require_onnx", "require_torch"]
+
+OLDEST_TORCH = (2, 14)
 
 
 def onnx() -> Any:
@@ -16,8 +20,22 @@ def onnxruntime() -> Any:
     return _imported("onnxruntime")
 
 
-def require_packages() -> None:
-    """Import all that an export to ONNX needs.
+def require_torch() -> None:
+    """Refuse a PyTorch that no export was tested with.
+
+    Raises:
+        ImportError: it is too old.
+    """
+    numbers = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if numbers < OLDEST_TORCH:
+        raise ImportError(
+            f"An export needs torch {'.'.join(map(str, OLDEST_TORCH))} or later; this is "
+            f"{torch.__version__}: pip install -U torch torchvision."
+        )
+
+
+def require_onnx() -> None:
+    """Import all that an export to ONNX needs besides PyTorch.
 
     Raises:
         ImportError: one is not installed.

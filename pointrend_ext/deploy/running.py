@@ -1,13 +1,13 @@
 """Calling what was recorded, as its users will: arrays in the order of the inputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from pointrend_ext.deploy.nms import LOWEST_SCORE
 from pointrend_ext.deploy.packages import onnx, onnxruntime
 
 __all__ = ["OnnxRunner", "ProgramRunner", "Runner"]
@@ -20,9 +20,9 @@ class Runner(ABC):
     def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
         """Run it."""
 
-    def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> "Runner | None":
-        """Return the part between inputs or outputs and outputs; None where it has no parts."""
-        del inputs, outputs
+    def limited_to(self, number: int) -> "Runner | None":
+        """Return a copy that finds so many objects, however bad; None if it has no such numbers."""
+        del number
         return None
 
 
@@ -44,10 +44,20 @@ class OnnxRunner(Runner):
         names = [x.name for x in self._session.get_inputs()]
         return self._session.run(None, dict(zip(names, arrays, strict=True)))
 
-    def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Runner:
-        """Return the part that computes outputs from inputs, some of which may be outputs, too."""
-        extractor = onnx().utils.Extractor(self._proto)
-        return OnnxRunner(extractor.extract_model(list(inputs), list(outputs)))
+    def limited_to(self, number: int) -> Runner:
+        """Change the constants of its last suppression: see ``deploy.nms`` and its translation."""
+        proto = onnx().ModelProto()
+        proto.CopyFrom(self._proto)
+        nodes = list(proto.graph.node)
+        last = max(i for i, node in enumerate(nodes) if node.op_type == "NonMaxSuppression")
+        smallest = next(node for node in nodes[last:] if node.op_type == "Min")
+        limit, score = "number_of_the_check", "score_of_the_check"
+        make = onnx().numpy_helper.from_array
+        proto.graph.initializer.append(make(np.array([number], dtype=np.int64), limit))
+        proto.graph.initializer.append(make(np.array([LOWEST_SCORE], dtype=np.float32), score))
+        smallest.input[1] = nodes[last].input[2] = limit
+        nodes[last].input[4] = score
+        return OnnxRunner(proto)
 
 
 class ProgramRunner(Runner):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -17,6 +18,11 @@ _SIZES_HW = ((65, 80), (97, 131), (320, 223), (191, 403))
 """Smallest, odd, upright, wide: none is that of the export."""
 
 _SHAPE = 4 / 3  # of a picture at the size at which a model is tested
+
+
+@lru_cache(maxsize=1)
+def _drawn_scenes() -> Sequence[np.ndarray]:
+    return [render_image(sample_scene("val", number)) for number in range(4)]
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,12 @@ class CheckImages:
             cfg: ``INPUT`` is read.
             pictures: (H, W, 3) uint8 RGB; scenes of the toy data, if there are none.
         """
-        drawn = pictures or [render_image(sample_scene("val", number)) for number in range(4)]
         shorter, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
         as_tested = ()
         if shorter > 0:
             shorter = min(shorter, int(limit / _SHAPE))
             as_tested = ((shorter, round(shorter * _SHAPE)),)
-        return cls(drawn, (*_SIZES_HW, *as_tested), cfg.INPUT.FORMAT)
+        return cls(pictures or _drawn_scenes(), (*_SIZES_HW, *as_tested), cfg.INPUT.FORMAT)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield what a model takes: (3, H, W) float32, 0 to 255."""

@@ -9,8 +9,8 @@ from detectron2.modeling import GeneralizedRCNN
 
 from pointrend_ext.deploy.checks.agreement import Figure
 from pointrend_ext.deploy.checks.masks import (
+    NUMBERS,
     add_masks,
-    compare_masks_of_boxes,
     mask_agreement,
     mask_figures,
     masks_of,
@@ -89,10 +89,21 @@ def compare_instances(
             "give it some that it knows (--check-images), or lower its threshold of scores."
         )
     figures = [*detections.figures(), *mask_figures(agreement)]
-    of_boxes = run.part(("image", "boxes", "classes"), ("masks",))
-    if of_boxes is not None:
-        figures += compare_masks_of_boxes(of_boxes, model, images)
+    if run.limited_to(0) is not None:
+        figures += _of_numbers(run, model, images)
     return figures
+
+
+def _of_numbers(run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray]) -> list[Figure]:
+    """Compare masks of as many objects as are asked for, by turns of the pictures."""
+    agreement, seen = mask_agreement(), []
+    for number, image in zip(NUMBERS, images, strict=False):
+        limited = run.limited_to(number)
+        assert limited is not None
+        boxes, _, classes, masks = limited(image)
+        seen.append(len(boxes))
+        add_masks(agreement, masks, masks_of(model, image, boxes, classes))
+    return mask_figures(agreement, f"{', '.join(map(str, seen))} objects: ")
 
 
 @torch.no_grad()

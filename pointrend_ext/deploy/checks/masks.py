@@ -11,9 +11,9 @@ from pointrend_ext.deploy.checks.agreement import Agreement, Figure
 from pointrend_ext.deploy.running import Runner
 
 __all__ = [
+    "NUMBERS",
     "add_masks",
     "compare_mask_head",
-    "compare_masks_of_boxes",
     "mask_agreement",
     "mask_figures",
     "masks_of",
@@ -22,7 +22,7 @@ __all__ = [
 _TOLERANCE = 1e-5
 _MAX_SHARE_BEYOND = 1e-3
 _MAX_SHARE_CHANGED = 1e-5
-_NUMBERS = (0, 1, 22, 100)
+NUMBERS = (0, 1, 22, 100)
 """Regions of an image that are tried by turns."""
 
 
@@ -47,23 +47,6 @@ def compare_mask_head(
         (ours,) = run(*(maps[name].numpy() for name in names), boxes, classes)
         add_masks(agreement, ours, masks_of(model, image, boxes, classes))
     return mask_figures(agreement)
-
-
-def compare_masks_of_boxes(
-    run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray]
-) -> list[Figure]:
-    """Compare the part of an exported model that makes masks, for numbers that it is told.
-
-    Args:
-        run: calls it with image, boxes and classes.
-        model: what it is made of.
-        images: (3, H, W) float32.
-    """
-    agreement = mask_agreement()
-    for image, boxes, classes in _with_boxes(model, images):
-        (ours,) = run(image, boxes, classes)
-        add_masks(agreement, ours, masks_of(model, image, boxes, classes))
-    return mask_figures(agreement, f"{', '.join(map(str, _NUMBERS))} boxes: ")
 
 
 def mask_agreement() -> Agreement:
@@ -115,7 +98,7 @@ def _with_boxes(
     """Add boxes of all sizes, some of which reach beyond the image a little, and classes."""
     rng = np.random.default_rng(0)
     for number, image in enumerate(images):
-        count = _NUMBERS[number % len(_NUMBERS)]
+        count = NUMBERS[number % len(NUMBERS)]
         corners = rng.uniform(-0.05, 1.05, (count, 2, 2)) * image.shape[:0:-1]
         boxes = np.concatenate((corners.min(axis=1), corners.max(axis=1) + 1), axis=1)
         classes = rng.integers(0, model.roi_heads.num_classes, count)

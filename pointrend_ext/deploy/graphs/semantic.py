@@ -62,9 +62,9 @@ class SemanticGraph(Graph):
             logits, _ = self.head(features, image_sizes=sizes)
         else:
             logits, _ = self.head(features)
-        result = logits[..., :height, :width]
-        if self.output == "labels":
-            result = label_map(result).long()
+        # Cut last: a program would ask how what is cut lies in memory, and so fix the size.
+        result = label_map(logits).long() if self.output == "labels" else logits
+        result = result[..., :height, :width]
         return result if images.dim() == 4 else result[0]
 
     def _refined(self, features: dict[str, Tensor], height: int, width: int) -> Tensor:

@@ -26,6 +26,7 @@ from pointrend_ext.layers import (
 )
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     RegionInputs,
     build_point_head,
@@ -44,7 +45,7 @@ POOLED_REGIONS = 32
 
 
 @ROI_MASK_HEAD_REGISTRY.register()
-class PointRendROIMaskHead(nn.Module):
+class PointRendROIMaskHead(OwnExport, nn.Module):
     """The mask head of Mask R-CNN with PointRend (sections 3 and 4.1 of the paper).
 
     It reads feature maps itself, so it needs ``MODEL.ROI_MASK_HEAD.POOLER_TYPE ""``. Training adds
@@ -161,6 +162,7 @@ class PointRendROIMaskHead(nn.Module):
         """
         if self.training:
             return self._losses(features, instances)
+        self.refuse_recording()
         boxes_px = [x.pred_boxes.tensor.detach() for x in instances]
         coarse_logits = self.coarse_logits(features, boxes_px)
         classes = torch.cat([x.pred_classes for x in instances])

@@ -21,6 +21,7 @@ from pointrend_ext.layers import (
 from pointrend_ext.layers.fast import LabelGrid
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     MapInputs,
     MapPointPredictor,
@@ -42,7 +43,7 @@ __all__ = ["PointRendSemanticHead"]
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class PointRendSemanticHead(nn.Module):
+class PointRendSemanticHead(OwnExport, nn.Module):
     """PointRend around a semantic head (sections 3 and 4.2 of the paper).
 
     Training adds a loss at points to the dense loss of the coarse head; inference refines its
@@ -143,6 +144,8 @@ class PointRendSemanticHead(nn.Module):
             (N, C, s * H_c, s * W_c) for a coarse map of H_c x W_c cells of stride s: pixel for
             pixel those of the image, and padding beyond it.
         """
+        if not self.training:
+            self.refuse_recording()
         coarse_logits, auxiliary = coarse_predictions(
             self.coarse_sem_seg_head, features, with_auxiliary=self.training
         )
