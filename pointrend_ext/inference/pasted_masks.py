@@ -1,13 +1,17 @@
 """The masks of one image, pasted when they are looked at; no torch is needed."""
 
 from collections.abc import Sequence
-from typing import Any, overload
+from dataclasses import dataclass
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
 from pointrend_ext.visualization.mask_crop import MaskCrop
 
 __all__ = ["PastedMasks"]
+
+_STRIP_PIXELS = 2**15
+_UNSURE = 1e-5  # from 0.5; far above what rounding changes
 
 
 class PastedMasks(Sequence[np.ndarray]):
@@ -57,39 +61,101 @@ class PastedMasks(Sequence[np.ndarray]):
 
     def crop(self, index: int) -> MaskCrop:
         """Paste one mask around its box alone: bool, and where it begins."""
-        values, top, left = self._paste(index)
-        return MaskCrop(values >= 0.5, top, left)
+        window = self._window(index)
+        return MaskCrop(window.inside(), window.top, window.left)
 
     def probability_crop(self, index: int) -> MaskCrop:
         """Paste one mask without a threshold: uint8, 255 times the probability, rounded down."""
-        values, top, left = self._paste(index)
-        return MaskCrop((values * np.float32(255)).astype(np.uint8), top, left)
+        window = self._window(index)
+        values = np.concatenate([window.exact(part[:, None]) for part in window.strips()])
+        return MaskCrop((values * np.float32(255)).astype(np.uint8), window.top, window.left)
 
-    def _paste(self, index: int) -> MaskCrop:
-        """Return float32 probabilities in the box and a pixel beyond, as Detectron2 pastes."""
+    def _window(self, index: int) -> "_Window":
+        """Return the pixels in a box and one beyond, which are those that Detectron2 computes."""
         number = range(len(self))[index]  # an IndexError beyond the end, as for any sequence
-        box, (height, width) = self._boxes_px[number], self.size_hw
-        left, top = (max(int(v) - 1, 0) for v in np.floor(box[:2]))
-        right, bottom = (
-            min(int(v) + 1, side) for v, side in zip(np.ceil(box[2:]), (width, height), strict=True)
-        )
+        (x0, y0, x1, y1), (height, width) = self._boxes_px[number], self.size_hw
+        left, top = (max(int(v) - 1, 0) for v in (np.floor(x0), np.floor(y0)))
+        right, bottom = min(int(np.ceil(x1)) + 1, width), min(int(np.ceil(y1)) + 1, height)
         map_ = self._probabilities[number]
-        rows, row_shares = _sources(top, bottom, box[1], box[3], len(map_))
-        columns, column_shares = _sources(left, right, box[0], box[2], len(map_))
-        padded = np.pad(map_, 1)
-        pasted = np.zeros((len(rows[0]), len(columns[0])), np.float32)
-        for row, share in zip(rows, row_shares, strict=True):
-            values = padded[row].astype(np.float64)
-            for column, own in zip(columns, column_shares, strict=True):
-                weights = share[:, None] * own
-                pasted = (values[:, column] * weights + pasted).astype(np.float32)
-        return MaskCrop(pasted, top, left)
+        rows, columns = (
+            _sources(top, bottom, y0, y1, len(map_)),
+            _sources(left, right, x0, x1, len(map_)),
+        )
+        return _Window(np.pad(map_, 1), rows, columns, top, left)
 
 
-def _sources(
-    start: int, stop: int, low: np.float32, high: np.float32, side: int
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Tell between which cells of a map the centres of pixels lie, along one axis.
+class _Axis(NamedTuple):
+    """Where pixels (K,) lie between the cells of a map with a margin of 1, along one axis.
+
+    Attributes:
+        cells: two places, of the lower and of the upper cell.
+        shares: two weights, float32.
+    """
+
+    cells: tuple[np.ndarray, np.ndarray]
+    shares: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A part of the image into which a map is pasted.
+
+    Attributes:
+        map: (S + 2, S + 2) float32 probabilities with a margin of 0.
+        rows: of the h rows of the window.
+        columns: of its w columns.
+        top, left: where it begins.
+    """
+
+    map: np.ndarray
+    rows: _Axis
+    columns: _Axis
+    top: int
+    left: int
+
+    def inside(self) -> np.ndarray:
+        """Return (h, w) bool: where the probability is 0.5 or more.
+
+        It is computed along rows and then along columns, which is fast and rounds otherwise; where
+        that could matter, as PyTorch does.
+        """
+        (x0, x1), (left, right) = self.columns
+        inside = np.empty((len(self.rows.cells[0]), len(x0)), dtype=bool)
+        for part in self.strips():
+            y0, y1, low, high = (x[part] for x in (*self.rows.cells, *self.rows.shares))
+            mixed = self.map[y0] * low[:, None] + self.map[y1] * high[:, None]
+            values = mixed.take(x0, axis=1)
+            values *= left
+            other = mixed.take(x1, axis=1)
+            other *= right
+            values += other
+            inside[part] = values >= 0.5
+            near = np.nonzero(np.abs(values - np.float32(0.5)) < _UNSURE)
+            row = part[near[0]]
+            inside[row, near[1]] = self.exact(row, near[1]) >= 0.5
+        return inside
+
+    def exact(self, row: np.ndarray, column: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return the probabilities of pixels, rounding for rounding those of ``grid_sample``.
+
+        They are float32; a product and the sum that follows it are rounded once.
+        """
+        found: Any = np.float32(0)
+        for cell_y, share_y in zip(*self.rows, strict=True):
+            for cell_x, share_x in zip(*self.columns, strict=True):
+                weight = share_y[row] * share_x[column]
+                values = self.map[cell_y[row], cell_x[column]].astype(np.float64)
+                found = (values * weight + found).astype(np.float32)
+        return found
+
+    def strips(self) -> list[np.ndarray]:
+        """Return the numbers of the rows, some at a time, whose pixels fit into a cache."""
+        rows, columns = (len(axis.cells[0]) for axis in (self.rows, self.columns))
+        return np.array_split(np.arange(rows), max(rows * columns // _STRIP_PIXELS, 1))
+
+
+def _sources(start: int, stop: int, low: np.float32, high: np.float32, side: int) -> _Axis:
+    """Tell between which cells of a map the centres of pixels lie.
 
     The numbers are those of PyTorch's ``grid_sample`` on a CPU, rounding for rounding: float32, of
     which products and the sum that follows them are rounded once (fused multiply-add).
@@ -100,9 +166,6 @@ def _sources(
         low: edge of the box, in pixels.
         high: its other edge.
         side: of the map.
-
-    Returns:
-        Places of the lower and of the upper cells in the map with a margin of 1, and their weights.
     """
     one, half = np.float32(1), np.float32(0.5)
     centres = np.arange(start, stop, dtype=np.float32) + half
@@ -114,4 +177,4 @@ def _sources(
         places = np.nan_to_num(lower.clip(-2, side), nan=-2).astype(np.int64)
     places = places + 1
     cells = np.clip(places, 0, side + 1), np.clip(places + 1, 0, side + 1)
-    return cells, (one - upper_share, upper_share)
+    return _Axis(cells, (one - upper_share, upper_share))
