@@ -75,7 +75,7 @@ class _OnnxRuntime:
         try:
             self._session = package.InferenceSession(path, options, providers=wanted)
         except Exception as error:  # its own types, which share no other base
-            raise _damaged(path, error) from error
+            raise _not_loaded(path, error, wanted[0]) from error
         if wanted[0] not in self._session.get_providers():  # it says no more than a warning
             raise ValueError(
                 f"onnxruntime could not start {wanted[0]} and would use "
@@ -103,7 +103,7 @@ class _OpenVino:
             model = core.read_model(path)
             self._compiled = core.compile_model(model, device, options)
         except Exception as error:
-            raise _damaged(path, error) from error
+            raise _not_loaded(path, error, device) from error
         self.metadata = _openvino_metadata(model)
         self.outputs = [x.get_any_name() for x in self._compiled.outputs]
 
@@ -126,8 +126,13 @@ def _check_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None
         raise ValueError(f"There is no {what} called {unknown[0]!r}; it has {list(known)}.")
 
 
-def _damaged(path: str, error: Exception) -> ValueError:
+def _not_loaded(path: str, error: Exception, where: str) -> ValueError:
     reason = " ".join(str(error).split())[:200]
+    if not where.startswith("CPU"):
+        return ValueError(
+            f"{path} cannot be loaded for {where}: {reason}. Try it without providers: where that "
+            "fails, too, the file is damaged."
+        )
     return ValueError(
         f"{path} is no ONNX file, or is truncated or damaged ({os.path.getsize(path)} bytes): "
         f"{reason}. Copy it again, or export the model again."

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ SCORES = [0.4, 0.9, 0.8, 0.06]
 CLASSES = [0, 1, 0, 1]
 MASKS = np.stack([np.full((1, 4, 4), share) for share in (1, 0.6, 1, 0.4)])
 RUNTIMES = ("onnx", "openvino")
+CPU = "CPUExecutionProvider"
 
 
 @pytest.fixture
@@ -218,9 +221,33 @@ def test_absent_files_and_packages(instances, tmp_path, monkeypatch):
         OnnxPredictor(instances, threads=0)
     with pytest.raises(ValueError, match=r"provider .*called 'TPU'; it has \[.*'CPUExecution"):
         OnnxPredictor(instances, providers=["TPU"])
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"needs onnxruntime.*pip install onnxruntime"):
         OnnxPredictor(instances)
+
+
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [
+        (
+            lambda *args, **options: SimpleNamespace(
+                get_providers=lambda: ["CPUExecutionProvider"]
+            ),
+            r"could not start CUDAExecutionProvider and would use \['CPUExecutionProvider'\]",
+        ),
+        (None, r"a\.onnx cannot be loaded for CUDAExecutionProvider: .*without providers"),
+    ],
+)
+def test_a_device_that_does_not_start_is_an_error(instances, monkeypatch, session, words):
+    providers = ["CUDAExecutionProvider", CPU]
+    fake = SimpleNamespace(
+        SessionOptions=SimpleNamespace,
+        get_available_providers=lambda: providers,
+        InferenceSession=session,
+    )
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    with pytest.raises(ValueError, match=words):
+        OnnxPredictor(instances, providers=providers)
 
 
 def test_nothing_is_logged_for_an_ordinary_image(instances, caplog):
