@@ -51,7 +51,10 @@ def run(installed, tmp_path):
 
     def run(code, *words, blocked=(*WITHOUT, "cv2")):
         # Of this environment's packages the code sees those that are not blocked.
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed), *ENVIRONMENT])}
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(installed), str(ROOT), *ENVIRONMENT]),
+        }
         command = [sys.executable, "-c", BLOCK.format(blocked=blocked) + code, *map(str, words)]
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
 
@@ -96,6 +99,21 @@ def test_drawing_without_torch(run, tmp_path):
     assert run(code, path, blocked=WITHOUT).returncode == 0
     expected = OnnxPredictor(path)(np.full((60, 80, 3), 90, np.uint8)).draw()
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
+
+
+def test_both_distributions_in_one_process(run, tmp_path):
+    path = write_instances(tmp_path / "a.onnx", [0, 0, 1, 1], [0.9], [1], np.ones((1, 1, 4, 4)))
+    done = run(
+        "import sys, numpy as np, pointrend_ext, pointrend_runtime\n"
+        "from pointrend_ext.deploy.runtime import OnnxPredictor\n"
+        "image = np.zeros((30, 40, 3), np.uint8)\n"
+        "kinds = OnnxPredictor, pointrend_runtime.OnnxPredictor\n"
+        "ours, own = (kind(sys.argv[1])(image) for kind in kinds)\n"
+        "print((np.asarray(ours.masks) == np.asarray(own.masks)).all(), type(ours) is type(own))",
+        path,
+        blocked=(),
+    )
+    assert done.stdout == "True False\n", done.stderr
 
 
 def test_a_batch_job_over_a_folder(run, tmp_path):
