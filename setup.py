@@ -111,6 +111,8 @@ setup(
         "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
+        "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/
+        "openvino": ["openvino>=2024.0"],
         "export": ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"],
         "dev": [
             "av>=14.2",
@@ -126,6 +128,7 @@ setup(
             "wheel",
         ],
     },
+    entry_points={"console_scripts": ["pointrend=pointrend_ext.cli:main"]},
     cmdclass={"build_py": BuildPyWithConfigs},
     zip_safe=False,
 )

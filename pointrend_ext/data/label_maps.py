@@ -16,6 +16,7 @@ from pointrend_ext.data.label_encoding import (
     unknown_values,
 )
 from pointrend_ext.data.pillow_files import RefusedImage, opened, upright
+from pointrend_ext.data.reading import open_file
 
 __all__ = [
     "LABEL_ENDINGS",
@@ -94,7 +95,7 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
 def decode_label_map(file_name: str, encoding: LabelEncoding | None = None) -> StoredLabels:
     """Read what a file holds; see ``read_label_map`` for errors."""
     what = f"Label map {file_name!r}"
-    with opened(file_name, "Label map") as image:
+    with opened(file_name, "Label map", open_file) as image:
         scale = _check_kind(image, what)
         stored = _codes(upright(image), what, encoding is not None and encoding.colors is not None)
     if scale != 1:

@@ -3,11 +3,10 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -44,10 +43,18 @@ class RefusedImage(ValueError):
 
 
 @contextmanager
-def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
-    """Open an image file; Pillow's errors, also those of decoding it, name it afterwards."""
+def opened(
+    file_name: str, what: str = "Image", open_file: Callable[[str], IO[bytes]] | None = None
+) -> Iterator[Image.Image]:
+    """Open an image file; Pillow's errors, also those of decoding it, name it afterwards.
+
+    Args:
+        file_name: its path.
+        what: what messages call it.
+        open_file: opens it for reading; by default as a local file.
+    """
     try:
-        with _settings, _open(file_name) as file, Image.open(file) as image:
+        with _settings, (open_file or _open_local)(file_name) as file, Image.open(file) as image:
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -66,9 +73,8 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
         ) from error
 
 
-def _open(file_name: str) -> IO[bytes]:
-    """Open a file; of a local one, PathManager would drop a ``..`` without following links."""
-    return PathManager.open(file_name, "rb") if "://" in file_name else open(file_name, "rb")
+def _open_local(file_name: str) -> IO[bytes]:
+    return open(file_name, "rb")
 
 
 def upright(image: Image.Image) -> Image.Image:

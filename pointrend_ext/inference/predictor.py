@@ -11,19 +11,19 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
-from torch import Tensor, nn
+from torch import nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
 from pointrend_ext.data.pixels import ImageRules, to_format
 from pointrend_ext.data.reading import read_image_rgb
-from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.classes import Classes, find_classes, names_by_kind
 from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
 from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
-from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
+from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.run_model import run_model
 from pointrend_ext.modeling.checks import check_values
@@ -126,7 +126,7 @@ class Predictor:
         model = build_checked_model(cfg)
         checkpointer = PointRendCheckpointer(
             model,
-            class_names=find_classes(cfg).by_kind(),
+            class_names=names_by_kind(find_classes(cfg)),
             cfg=cfg,
             **vars(load_options or LoadOptions()),
         )
@@ -173,13 +173,7 @@ class Predictor:
                 was put into training mode; boxes outside the image or without area, unknown
                 classes, or boxes for a semantic model.
         """
-        one = isinstance(images, (*ONE_IMAGE, Tensor, type(None)))
-        if not one and not isinstance(images, Sequence):
-            raise ValueError(
-                f"Predictor was given a {type(images).__name__}, not an image or a list of images. "
-                "What can be gone through once, or is too long to keep, goes to "
-                "Predictor.stream(images)."
-            )
+        one = is_one_image(images, "Predictor")
         if boxes is None:
             if classes is not None or scores is not None:
                 raise ValueError("Predictor was given classes or scores of boxes, but no boxes.")
@@ -249,7 +243,10 @@ class Predictor:
                 "The model of the Predictor is in training mode, in which it predicts nothing: "
                 "call predictor.model.eval() first."
             )
-        bases = [Prediction(*load_image(x, self.image_rules), self.classes) for x, _ in pairs]
+        bases = [
+            Prediction(*load_image(x, self.image_rules, read_image_rgb), self.classes)
+            for x, _ in pairs
+        ]
         inputs = [self.model_input(base.image) for base in bases]
         for base, x, (_, given) in zip(bases, inputs, pairs, strict=True):
             if given is not None:

@@ -5,11 +5,11 @@ import struct
 import sys
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 
 from pointrend_ext.inference.demo import open_camera, open_video, write_video
-from pointrend_ext.inference.demo import video as module
 
 pytest.importorskip("av")
 
@@ -111,7 +111,7 @@ def test_camera(monkeypatch):
         def release(self):
             self.left = None
 
-    monkeypatch.setattr(module.cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
     camera = open_camera(0)
     assert (camera.fps, camera.num_frames) == (25, None)
     first, *others = camera.frames

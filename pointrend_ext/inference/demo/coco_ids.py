@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pointrend_ext.data.coco.json_text import read_json
-from pointrend_ext.engine.classes import Classes
+from pointrend_ext.structures.classes import Classes
 
 __all__ = ["CocoIds"]
 

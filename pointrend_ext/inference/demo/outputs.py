@@ -5,17 +5,19 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointrend_ext.engine.classes import Classes
-from pointrend_ext.inference.demo.coco_ids import CocoIds
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.output_folder import OutputFolder
 from pointrend_ext.inference.prediction import Prediction
-from pointrend_ext.visualization import MaskCrop, encode_png
-from pointrend_ext.visualization.shapes import window_of
+from pointrend_ext.structures.classes import Classes
+from pointrend_ext.visualization.io import encode_png
+from pointrend_ext.visualization.mask_crop import MaskCrop, window_of
+
+if TYPE_CHECKING:
+    from pointrend_ext.inference.demo.coco_ids import CocoIds
 
 __all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
 
@@ -36,7 +38,7 @@ class OutputWriter:
         self,
         folder: Path,
         kinds: Collection[str],
-        ids: CocoIds | None = None,
+        ids: "CocoIds | None" = None,
         inputs: Sequence[Input] = (),
     ) -> None:
         """Choose what to write, and remove what the last run into this folder has written.

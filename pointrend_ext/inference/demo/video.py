@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+
+from pointrend_ext.visualization.drawing_package import needs_opencv
 
 __all__ = ["Video", "open_camera", "open_video", "write_video"]
 
@@ -55,7 +56,10 @@ def open_camera(number: int) -> Video:
 
     Raises:
         ValueError: it gives no frame.
+        ImportError: OpenCV is not installed.
     """
+    with needs_opencv():
+        import cv2
     capture = cv2.VideoCapture(number)
     done, first = capture.read()
     if not done:
