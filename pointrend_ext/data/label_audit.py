@@ -1,5 +1,6 @@
 """What is in all label maps of a data set: read once, and kept until a file changes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,8 +9,8 @@ import numpy as np
 
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
 from pointrend_ext.data.findings import Findings
-from pointrend_ext.data.label_encoding import LabelEncoding, check_label_size
-from pointrend_ext.data.label_maps import NOTES, decode_label_map
+from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader, check_label_size
+from pointrend_ext.data.label_maps import NOTES, StoredLabels, decode_label_map
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.threads import in_threads
 
@@ -66,17 +67,25 @@ class Tally:
 
 
 def audit_label_maps(
-    name: str, label_files: Sequence[str], image_files: Sequence[str], encoding: LabelEncoding
+    name: str,
+    label_files: Sequence[str],
+    image_files: Sequence[str],
+    encodings: Sequence[LabelEncoding | LabelReader],
 ) -> Tally:
     """Read all label maps of a data set, and count what they hold; they have the images' sizes.
+
+    Of files with a reader of their own, labels are counted.
 
     Raises:
         FileNotFoundError: a file does not exist.
     """
     versions = (file_version(file) for file in (*label_files, *image_files))
-    key = versions_key(_CHECK, versions, asdict(encoding) if encoding.colors else None)
-    pairs, title = list(zip(label_files, image_files, strict=True)), f"{name}: reading label maps"
-    count = in_threads(lambda pair: _count_one(*pair, encoding), pairs, title, *_IN_PARALLEL)
+    key = versions_key(_CHECK, versions, _settings(encodings))
+    files, title = (
+        [*zip(label_files, image_files, encodings, strict=True)],
+        f"{name}: reading label maps",
+    )
+    count = in_threads(lambda file: _count_one(*file), files, title, *_IN_PARALLEL)
     rows = remembered(key, lambda: list(count))
     tally = Tally(len(label_files), findings=Findings(len(label_files)))
     for file, row in zip(label_files, rows, strict=True):
@@ -84,7 +93,17 @@ def audit_label_maps(
     return tally
 
 
-def _count_one(label_file: str, image_file: str, encoding: LabelEncoding) -> str | list[Any]:
+def _settings(encodings: Sequence[LabelEncoding | LabelReader]) -> Any:
+    """Return what else than the files decides on what is counted, for JSON."""
+    if encodings and isinstance(encodings[0], LabelReader):
+        return hashlib.sha256(repr(encodings).encode()).hexdigest()
+    plain = [e for e in encodings[:1] if isinstance(e, LabelEncoding) and e.colors]
+    return asdict(plain[0]) if plain else None
+
+
+def _count_one(
+    label_file: str, image_file: str, encoding: LabelEncoding | LabelReader
+) -> str | list[Any]:
     """Count what one file holds, for JSON.
 
     Returns:
@@ -92,7 +111,10 @@ def _count_one(label_file: str, image_file: str, encoding: LabelEncoding) -> str
         is unusual, or None; a message where the file cannot be used.
     """
     try:
-        stored = decode_label_map(label_file, encoding)
+        if isinstance(encoding, LabelReader):
+            stored = StoredLabels(encoding.read(label_file))
+        else:
+            stored = decode_label_map(label_file, encoding)
         check_label_size(label_file, stored.codes.shape, image_file, read_image_size(image_file))
     except ValueError as error:
         return str(error)
