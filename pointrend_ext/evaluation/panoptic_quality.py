@@ -1,9 +1,9 @@
-"""Panoptic quality (Kirillov et al., CVPR 2019, section 4) and Boundary PQ (Cheng et al., CVPR 2021).
+"""Panoptic quality (Kirillov et al., CVPR 2019) and Boundary PQ (Cheng et al., CVPR 2021).
 
 A predicted and a true segment of one class match where their IoU is above 0.5, so that no segment
 matches two. PQ is the sum of the IoUs of matches, over the matches and half of the segments without
-one: PQ = SQ x RQ, the mean IoU of matches and the F score of matching. Boundary PQ takes the smaller
-of the IoUs of masks and of their boundaries instead.
+one: PQ = SQ x RQ, the mean IoU of matches and the F score of matching. Boundary PQ takes the
+smaller of the IoUs of masks and of their boundaries instead.
 
 Pixels of no true segment (void) do not count in an IoU, and a predicted segment without a match is
 no mistake where more than half of it is void or a crowd of its class. Crowds match nothing.
