@@ -122,9 +122,13 @@ def _objects(annotation: Annotation, things: Mapping[int, int]) -> list[dict[str
 
 
 def _image_paths(root: str, names: list[str]) -> list[str]:
-    """Return the paths of images, which may lie in folders below the root, as Cityscapes' do."""
+    """Return the paths of images, which may lie in folders below the root, as Cityscapes' do.
+
+    Cityscapes' tool names images after annotation files: their ``_gtFine`` is left out.
+    """
     paths = picture_paths(root, names)
     if all(map(os.path.isfile, paths[:1])):
         return paths
     below = {path.name: str(path) for path in Path(root).rglob("*") if path.is_file()}
-    return [below.get(name, path) for name, path in zip(names, paths, strict=True)]
+    own = [name.replace("_gtFine_leftImg8bit", "_leftImg8bit") for name in names]
+    return [below.get(name, path) for name, path in zip(own, paths, strict=True)]
