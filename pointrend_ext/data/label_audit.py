@@ -70,35 +70,30 @@ def audit_label_maps(
     name: str,
     label_files: Sequence[str],
     image_files: Sequence[str],
-    encodings: Sequence[LabelEncoding | LabelReader],
+    encoding: LabelEncoding | Sequence[LabelReader],
 ) -> Tally:
     """Read all label maps of a data set, and count what they hold; they have the images' sizes.
 
-    Of files with a reader of their own, labels are counted.
+    Of files that have a reader each, labels are counted.
 
     Raises:
         FileNotFoundError: a file does not exist.
     """
     versions = (file_version(file) for file in (*label_files, *image_files))
-    key = versions_key(_CHECK, versions, _settings(encodings))
-    files, title = (
-        [*zip(label_files, image_files, encodings, strict=True)],
-        f"{name}: reading label maps",
-    )
-    count = in_threads(lambda file: _count_one(*file), files, title, *_IN_PARALLEL)
+    if isinstance(encoding, LabelEncoding):
+        readers: Sequence[LabelEncoding | LabelReader] = [encoding] * len(label_files)
+        settings: Any = asdict(encoding) if encoding.colors else None
+    else:
+        readers, settings = encoding, hashlib.sha256(repr(encoding).encode()).hexdigest()
+    key = versions_key(_CHECK, versions, settings)
+    files = [*zip(label_files, image_files, readers, strict=True)]
+    title = f"{name}: reading label maps"
+    count = in_threads(lambda row: _count_one(*row), files, title, *_IN_PARALLEL)
     rows = remembered(key, lambda: list(count))
     tally = Tally(len(label_files), findings=Findings(len(label_files)))
     for file, row in zip(label_files, rows, strict=True):
         tally.add(file, row)
     return tally
-
-
-def _settings(encodings: Sequence[LabelEncoding | LabelReader]) -> Any:
-    """Return what else than the files decides on what is counted, for JSON."""
-    if encodings and isinstance(encodings[0], LabelReader):
-        return hashlib.sha256(repr(encodings).encode()).hexdigest()
-    plain = [e for e in encodings[:1] if isinstance(e, LabelEncoding) and e.colors]
-    return asdict(plain[0]) if plain else None
 
 
 def _count_one(

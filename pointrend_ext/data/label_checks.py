@@ -11,7 +11,7 @@ from detectron2.utils import comm
 
 from pointrend_ext.data.coco_dataset import has_label_folder, is_separated, load_registered
 from pointrend_ext.data.label_audit import audit_label_maps
-from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_report import LabelReport, judge_label_maps
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 
@@ -89,8 +89,8 @@ def report_named(
     plain = LabelEncoding.plain(len(labels), metadata.get("ignore_label", ignore_label))
     encoding = metadata.get("label_encoding", plain)
     images = [record["file_name"] for record in records]
-    own = [record.get("label_encoding", encoding) for record in records]
-    tally = audit_label_maps(name, files, images, own)
+    own = [r["label_encoding"] for r in records if isinstance(r.get("label_encoding"), LabelReader)]
+    tally = audit_label_maps(name, files, images, own or encoding)
     tally.findings.log(logger, f"Data set {name!r}")
     return judge_label_maps(name, labels, encoding, tally, is_trained=is_trained)
 

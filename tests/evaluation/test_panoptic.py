@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from pointrend_ext.data.panoptic import (
     read_predictions,
     read_segment_ids,
     register_panoptic,
-    segment_picture,
 )
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.engine import load_cfg
@@ -31,7 +31,7 @@ def toy(toy_root):
 
 
 def true_output(name, record, *, move=0, without=()):
-    """The truth as a model would put it out, moved to the right, crowds and some classes left out."""
+    """The truth as a model puts it out, moved to the right, without crowds and some classes."""
     metadata = MetadataCatalog.get(name)
     file = read_panoptic_file(metadata.panoptic_json)
     [annotation] = [a for a in file.annotations if a.image_id == record["image_id"]]
@@ -160,7 +160,7 @@ def test_another_image_and_none(toy, caplog):
 
 def test_a_truth_that_contradicts_its_pictures(own_catalogs, toy, toy_root, tmp_path):
     metadata = MetadataCatalog.get(toy)
-    content = json.loads(open(metadata.panoptic_json).read())
+    content = json.loads(Path(metadata.panoptic_json).read_text())
     first = content["annotations"][0]
     first["segments_info"].append({"id": 5, "category_id": 1, "iscrowd": 0})
     (tmp_path / "a.json").write_text(json.dumps(content))

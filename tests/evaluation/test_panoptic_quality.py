@@ -112,7 +112,7 @@ def slow_counts(predicted, true, d=None):
 
 
 def random_pair(rng):
-    """A true map of rectangles with void and a crowd, and a prediction that is moved and renamed."""
+    """A true map of rectangles with void and a crowd, and one that is moved and renamed."""
     true = np.zeros((24, 30), int)
     for place in range(1, 6):
         y, x = rng.integers(0, 18, 2)
