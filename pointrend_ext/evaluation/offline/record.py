@@ -46,7 +46,7 @@ class DataSetRecord:
     """The data set: its name, annotation file or folder, number of images and class names."""
 
     name: str
-    kind: Literal["instances", "semantic"]
+    kind: Literal["instances", "semantic", "panoptic"]
     source: str
     num_images: int
     classes: tuple[str, ...]
