@@ -55,7 +55,7 @@ def _add_data_keys(cfg: CfgNode) -> None:
 
 def _add_test_keys(cfg: CfgNode) -> None:
     # Metrics of outlines to compute besides the usual ones. Instances: "boundary_ap". Semantics:
-    # "boundary_iou", "trimap", "boundary_f".
+    # "boundary_iou", "trimap", "boundary_f". Panoptic segments: "boundary_pq".
     _default(cfg.TEST, "BOUNDARY", ())
     # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
     # lvis_v0.5_val_cocofied.json; "" for none.

@@ -11,6 +11,7 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.label_encoding import (
     UNKNOWN,
     LabelEncoding,
+    LabelReader,
     pack_colors,
     unknown_colors,
     unknown_values,
@@ -57,7 +58,9 @@ class StoredLabels:
     note: Cause | None = None
 
 
-def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.ndarray:
+def read_label_map(
+    file_name: str, encoding: LabelEncoding | LabelReader | None = None
+) -> np.ndarray:
     """Read a map of labels.
 
     Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
@@ -77,6 +80,8 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
         ValueError: it is unreadable, or no map of labels, or holds what ``encoding`` does not know;
             the message names the file.
     """
+    if isinstance(encoding, LabelReader):
+        return encoding.read(file_name)
     stored = decode_label_map(file_name, encoding)
     labels = stored.codes
     if encoding is not None and (stored.are_colors or not encoding.is_plain):

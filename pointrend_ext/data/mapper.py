@@ -2,10 +2,12 @@
 
 import copy
 import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
@@ -21,6 +23,7 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.panoptic import SEGMENT, SegmentLabels
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
@@ -32,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
 _SEMANTIC_ONLY = ("SemanticSegmentor", "PointRendSemanticSegmentor")
-SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, "PanopticFPN")
+PANOPTIC_ARCHITECTURES = ("PanopticFPN", "PointRendPanopticFPN")
+SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, *PANOPTIC_ARCHITECTURES)
 _ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionError)
 
 
@@ -146,7 +150,13 @@ class PointRendDatasetMapper(DatasetMapper):
         encoding = dataset_dict.pop("label_encoding", None)
         if file_name is None:
             return None
-        labels = read_label_map(file_name, encoding)
+        if isinstance(encoding, SegmentLabels):
+            places = encoding.places(file_name)
+            labels = encoding.label_map(places)
+            if self.is_train and self.use_annotations:
+                _draw_segments(dataset_dict.get("annotations", ()), encoding, places)
+        else:
+            labels = read_label_map(file_name, encoding)
         size_hw = dataset_dict["height"], dataset_dict["width"]
         check_label_size(file_name, labels.shape, dataset_dict["file_name"], size_hw)
         if self.sem_seg_num_classes is not None:
@@ -249,6 +259,17 @@ class PointRendDatasetMapper(DatasetMapper):
         for i in torch.nonzero(~keep).flatten().tolist():
             self.drops.add(causes.EMPTY_MASK if visible[i] else causes.OUT_OF_CROP, file_name)
         return instances[keep]
+
+
+def _draw_segments(
+    annotations: Iterable[dict[str, Any]], encoding: SegmentLabels, places: np.ndarray
+) -> None:
+    """Put in masks and boxes of objects that are segments of a panoptic picture."""
+    for annotation in annotations:
+        mask = annotation["segmentation"]
+        if isinstance(mask, dict) and SEGMENT in mask:
+            annotation["segmentation"] = rle = encoding.mask(places, mask[SEGMENT])
+            annotation["bbox"] = mask_util.toBbox(rle).tolist()
 
 
 def _not_counted(cause: Cause) -> None:

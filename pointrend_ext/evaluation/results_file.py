@@ -12,9 +12,9 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
+from pointrend_ext.data.typed_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
-from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 

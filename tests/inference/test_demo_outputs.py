@@ -15,7 +15,7 @@ from detectron2.layers import paste_masks_in_image
 from pointrend_ext._command import escaped
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import CocoIds, Input, OutputWriter, find_inputs
-from pointrend_ext.inference.demo.outputs import cut_out, panoptic_picture
+from pointrend_ext.inference.demo.outputs import cut_out
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Prediction
@@ -256,12 +256,6 @@ def test_names_cannot_speak_to_the_terminal(tmp_path):
     (note,) = find_inputs([str(tmp_path)]).notes
     assert "\x1b" not in note
     assert "red" in note
-
-
-def test_panoptic_ids_as_coco_writes_them():
-    ids = np.array([[0, 255, 256, 70000]])
-    rgb = panoptic_picture(ids).astype(int)
-    np.testing.assert_array_equal(rgb @ [1, 256, 65536], ids)
 
 
 def test_objects_keep_their_colours():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pointrend_ext.data.panoptic import segment_picture
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.output_folder import OutputFolder
 from pointrend_ext.inference.prediction import Prediction
@@ -19,7 +20,7 @@ from pointrend_ext.visualization.mask_crop import MaskCrop, window_of
 if TYPE_CHECKING:
     from pointrend_ext.inference.demo.coco_ids import CocoIds
 
-__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
+__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out"]
 
 OUTPUT_KINDS = {
     "overlay": "the prediction drawn over the image",
@@ -118,7 +119,7 @@ class OutputWriter:
     def _write_masks(self, prediction: Prediction, base: Path) -> None:
         if prediction.panoptic is not None:
             path = base.with_name(f"{base.name}_panoptic.png")
-            self._folder.write(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
+            self._folder.write(path, encode_png(segment_picture(prediction.panoptic.ids)))
             segments = json.dumps(prediction.panoptic.segments)
             self._folder.write(path.with_suffix(".json"), segments.encode())
         if prediction.label_map is not None:
@@ -151,11 +152,6 @@ def cut_out(image_rgb: np.ndarray, probability: MaskCrop) -> np.ndarray:
         return np.zeros((1, 1, 4), np.uint8)
     pixels = image_rgb[top + y0 : top + y1, left + x0 : left + x1]
     return np.dstack([pixels, alpha[y0:y1, x0:x1]])
-
-
-def panoptic_picture(ids: np.ndarray) -> np.ndarray:
-    """Turn ids (H, W) into (H, W, 3) uint8 as in COCO's panoptic PNGs: R + 256 G + 65536 B."""
-    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=2)
 
 
 def _numbered(base: Path, number: int, class_name: str) -> Path:
