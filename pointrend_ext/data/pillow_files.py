@@ -2,9 +2,10 @@
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from detectron2.utils.file_io import PathManager
@@ -13,7 +14,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = [
+    "MOST_PAGES",
     "RefusedImage",
+    "check_scans",
     "exif_orientation",
     "has_late_exif",
     "number_of_pictures",
@@ -35,6 +38,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PROGRAMS = ("EPS", "WMF")  # which Pillow would hand to other software to be run
+_SCAN = re.compile(rb"\xff\xda\x00(\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # its beginning
+_MOST_SCANS = 100  # encoders write about ten, and each goes over the whole picture
+MOST_PAGES = 1000  # counted: each page of a TIFF is looked for among all that came before
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _LARGEST_EXIF = 2**16
 
@@ -48,6 +55,11 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors, also those of decoding it, name it afterwards."""
     try:
         with _settings, _open(file_name) as file, Image.open(file) as image:
+            if image.format in _PROGRAMS:
+                raise RefusedImage(
+                    f"{what} {file_name!r} is a program that draws ({image.format}), not a "
+                    "picture. Convert it to PNG."
+                )
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -64,6 +76,19 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
             f"{what} {file_name!r} is truncated or corrupt or no image ({size}): {error}. Copy or "
             "download it again, or take it out."
         ) from error
+
+
+def check_scans(image: Image.Image, name: str) -> None:
+    """Raise RefusedImage for a JPEG file whose picture is sent so often that it takes minutes."""
+    if image.format != "JPEG" or image.fp is None:
+        return
+    image.fp.seek(0)  # decoding goes to its own place
+    scans = sum(1 for _ in _SCAN.finditer(image.fp.read()))
+    if scans > _MOST_SCANS:
+        raise RefusedImage(
+            f"{name} is a JPEG file of {scans} scans, made to take long; {_MOST_SCANS} are read. "
+            "Take it out."
+        )
 
 
 def _open(file_name: str) -> IO[bytes]:
@@ -115,9 +140,18 @@ def has_late_exif(image: Image.Image) -> bool:
 
 
 def number_of_pictures(image: Image.Image) -> int:
-    """Count the pictures of an animation or of a file with several pages."""
-    is_several = getattr(image, "is_animated", False) and image.format != "MPO"  # views of a camera
-    return getattr(image, "n_frames", 1) if is_several else 1
+    """Count the pictures of an animation, or of a file with several pages up to ``MOST_PAGES``."""
+    if image.format == "MPO" or not getattr(image, "is_animated", False):  # views of a camera
+        return 1
+    if not isinstance(image, TiffImageFile):
+        return image.n_frames
+    number = 1
+    with suppress(EOFError):
+        for number in range(1, MOST_PAGES):
+            image.seek(number)
+        number = MOST_PAGES
+    image.seek(0)
+    return number
 
 
 class _PillowSettings:

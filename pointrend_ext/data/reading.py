@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image
 
 from pointrend_ext.data.pillow_files import (
+    MOST_PAGES,
     RefusedImage,
+    check_scans,
     exif_orientation,
     has_late_exif,
     number_of_pictures,
@@ -120,9 +122,11 @@ def _read_rgb(file_name: str, rules: ImageRules, *, tell_others: bool = False) -
     with opened(file_name) as image:
         name = f"Image {file_name!r}"
         check_megapixels(stored_size(image), rules, name)
+        check_scans(image, name)
         number = number_of_pictures(image) if tell_others else 1
         if number > 1:
-            text = "%s holds %d pictures (%s): the first one is used."
-            logger.warning(text, name, number, image.format)
+            more = " or more" if number == MOST_PAGES else ""
+            text = "%s holds %d%s pictures (%s): the first one is used."
+            logger.warning(text, name, number, more, image.format)
         decoded = upright(image)
     return to_rgb(decoded, rules.white_value, name)
