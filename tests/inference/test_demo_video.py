@@ -131,9 +131,8 @@ def test_a_list_is_told_from_a_broken_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("suffix", ["avi", "flv", "m4v", "mkv", "mov", "mpg", "ogv", "ts", "wmv"])
 def test_containers_that_are_read(tmp_path, suffix):
     path, codec = tmp_path / f"v.{suffix}", {"flv": "flv", "ogv": "libvpx", "wmv": "wmv2"}
-    write_stream(
-        path, codec.get(suffix, "mpeg2video" if suffix in ("mpg", "ts") else "mpeg4"), frames(12)
-    )
+    codec |= dict.fromkeys(("mpg", "ts"), "mpeg2video")
+    write_stream(path, codec.get(suffix, "mpeg4"), frames(12))
     read = list(open_video(path).frames)
     assert [frame.shape for frame in read] == [(48, 64, 3)] * 12
     assert np.abs(read[2].astype(int) - list(frames(12))[2]).mean() < 6
