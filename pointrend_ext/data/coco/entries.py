@@ -7,6 +7,8 @@ from typing import Any
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.findings import Findings
 
+_MOST_PIXELS = 2**30  # a decoded mask has a byte for each, and a run length has 32 bits
+
 __all__ = ["check_categories", "check_images", "check_lists", "in_order", "repeated"]
 
 
@@ -41,6 +43,12 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
             height, width = _whole(image, "height"), _whole(image, "width")
             image["height"], image["width"] = height, width
             findings.add(causes.SIZE_AS_FLOAT, f"image {image_id!r}")
+        if height * width > _MOST_PIXELS:
+            raise ValueError(
+                f"image {image_id!r} has {height!r:.20} x {width!r:.20} pixels (height x width), "
+                f"and masks of more than {_MOST_PIXELS} are not read: correct it, or cut it into "
+                "pieces"
+            )
         sizes[image_id] = height, width
     _check_repeated("image", images)
     names = [name for image in images if (name := image.get("file_name")) is not None]
@@ -116,6 +124,10 @@ def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
     if value.__class__ is not int and value.__class__ is not str:
         raise ValueError(
             f"{what} number {number} has id {value!r:.60}, not a whole number or text: give it one"
+        )
+    if value.__class__ is int and value.bit_length() > 64:
+        raise ValueError(
+            f"{what} number {number} has id {value!r:.60}, of more than 64 bits: shorten it"
         )
     return value
 
