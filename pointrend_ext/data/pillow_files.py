@@ -66,6 +66,8 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
             f"{what} {file_name!r} does not exist. Copy it to its place, or correct "
             "its name or folder."
         ) from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{what} {file_name!r} is a folder. Name a file.") from None
     except (RefusedImage, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many types on broken files

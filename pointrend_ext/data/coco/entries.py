@@ -9,7 +9,7 @@ from pointrend_ext.data.findings import Findings
 
 _MOST_PIXELS = 2**30  # a decoded mask has a byte for each, and a run length has 32 bits
 
-__all__ = ["check_categories", "check_images", "check_lists", "in_order", "repeated"]
+__all__ = ["check_categories", "check_images", "check_lists", "id_of", "in_order", "repeated"]
 
 
 def check_lists(content: Any) -> None:
@@ -37,7 +37,7 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
     """
     sizes: dict[Any, tuple[int, int]] = {}
     for number, image in enumerate(images):
-        image_id = _id_of(image, "image", number)
+        image_id = id_of(image, "image", number)
         height, width = image.get("height"), image.get("width")
         if height.__class__ is not int or width.__class__ is not int or min(height, width) < 1:
             height, width = _whole(image, "height"), _whole(image, "width")
@@ -72,7 +72,7 @@ def check_categories(categories: list[dict[str, Any]], findings: Findings) -> di
         ValueError: an id or a name is absent, of a wrong kind, or an id repeated.
     """
     for number, category in enumerate(categories):
-        category_id = _id_of(category, "category", number)
+        category_id = id_of(category, "category", number)
         name = category.get("name")
         if isinstance(name, (int, float)) and not isinstance(name, bool):
             category["name"] = str(name)
@@ -115,7 +115,12 @@ def _check_repeated(what: str, entries: list[dict[str, Any]]) -> None:
         )
 
 
-def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
+def id_of(entry: dict[str, Any], what: str, number: int) -> Any:
+    """Return the id of an entry, written as a whole number where it is one.
+
+    Raises:
+        ValueError: there is none, or neither a whole number of 64 bits nor a text.
+    """
     if "id" not in entry:
         raise ValueError(f"{what} number {number} has no 'id': add it")
     value = entry["id"]
