@@ -32,7 +32,7 @@ def last_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
     # By their numbers: model_final.pth may be of a shorter training. It is last where it is alone.
     found = sorted(tag.parent.glob(f"model_{'[0-9]' * 7}.pth"))
     found = found or sorted(tag.parent.glob("model_*.pth"))
-    error = ValueError
+    error: type[Exception] = ValueError
     if not os.path.lexists(tag):
         if not found:
             return None

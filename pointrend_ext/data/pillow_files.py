@@ -10,6 +10,7 @@ from typing import IO
 
 from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -82,10 +83,10 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
 
 def check_scans(image: Image.Image, name: str) -> None:
     """Raise RefusedImage for a JPEG file whose picture is sent so often that it takes minutes."""
-    if image.format != "JPEG" or image.fp is None:
+    if not isinstance(image, JpegImageFile) or image.fp is None:
         return
     image.fp.seek(0)  # decoding goes to its own place
-    scans = sum(1 for _ in _SCAN.finditer(image.fp.read()))
+    scans = len(_SCAN.findall(image.fp.read()))
     if scans > _MOST_SCANS:
         raise RefusedImage(
             f"{name} is a JPEG file of {scans} scans, made to take long; {_MOST_SCANS} are read. "
@@ -146,7 +147,7 @@ def number_of_pictures(image: Image.Image) -> int:
     if image.format == "MPO" or not getattr(image, "is_animated", False):  # views of a camera
         return 1
     if not isinstance(image, TiffImageFile):
-        return image.n_frames
+        return getattr(image, "n_frames", 1)
     number = 1
     with suppress(EOFError):
         for number in range(1, MOST_PAGES):
