@@ -136,8 +136,9 @@ class Trainer(DefaultTrainer):
             ValueError: the state is damaged, or the configuration asks for another optimizer than
                 the checkpoint's, or for fewer iterations than it has behind it.
         """
+        scaler = getattr(self._trainer, "grad_scaler", None)  # in mixed precision alone
         try:
-            check_state(state_dict, self.optimizer)
+            check_state(state_dict, self.optimizer, scaler)
         except ValueError as error:
             raise ValueError(
                 f"The checkpoint to resume from is damaged: {error}. Name an earlier one of "
@@ -152,9 +153,11 @@ class Trainer(DefaultTrainer):
             )
         changed = changes(state_dict.get("settings", {}), training_settings(self.cfg))
         settings = Settings(self.optimizer, self.scheduler)
+        if scaler and "_trainer" in state_dict:  # of a training in full precision it has none
+            state_dict["_trainer"].setdefault("grad_scaler", scaler.state_dict())
         try:
             super().load_state_dict(state_dict)
-        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scaler
+        except (ValueError, KeyError) as error:  # of groups of parameters
             raise ValueError(
                 f"The checkpoint cannot be resumed with this configuration ({error}). What is "
                 f"new: {', '.join(changed) or 'not known, it is an older checkpoint'}. Set it as "

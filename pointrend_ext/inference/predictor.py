@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
+from numbers import Integral, Real
 from typing import Any, overload
 
 import numpy as np
@@ -83,7 +84,8 @@ class Predictor:
                 "no masks. Use GeneralizedRCNN or PanopticFPN with MODEL.MASK_ON True, or a "
                 "semantic segmentor."
             )
-        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
+        is_count = isinstance(batch_size, Integral) and batch_size >= 1
+        check_values("Predictor", ("batch_size", batch_size, is_count, "a whole number from 1"))
         self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
         self.probabilities = probabilities
         self.classes = classes or Classes()
@@ -197,6 +199,11 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+            raise ValueError(
+                f"Predictor.stream goes through images, and was given a {type(images).__name__}. "
+                "One image goes to the Predictor itself."
+            )
         pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
             zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
         )
@@ -283,7 +290,7 @@ def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float
     else:
         use_cpu_if_needed(cfg)
     if confidence is not None:
-        is_share = 0 <= confidence <= 1
+        is_share = isinstance(confidence, Real) and 0 <= confidence <= 1
         check_values("Predictor", ("confidence", confidence, is_share, "between 0 and 1"))
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
         cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence

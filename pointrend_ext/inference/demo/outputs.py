@@ -50,8 +50,13 @@ class OutputWriter:
             ids: of a data set's images and categories, for evaluating the results; by default
                 images are numbered from 1.
             inputs: what must not be overwritten.
+
+        Raises:
+            ValueError: ``folder`` is a file, or two inputs would get one id.
         """
         self.kinds, self._ids, self.folder = set(kinds), ids, folder
+        if ids is not None:
+            ids.check_apart(x.file_name for x in inputs if not x.is_video)
         self._folder = OutputFolder(folder, [x.path for x in inputs])
         self._folder.clear()
         self._results: list[dict[str, Any]] = []
