@@ -34,8 +34,8 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
     names = []
     for split, entry in description.splits.items():
         names.append(f"{description.name}_{split}")
-        images, truth = (
-            str(Path(description.root, os.path.expanduser(path)))
+        images, truth, *rest = (
+            path and str(Path(description.root, os.path.expanduser(path)))
             for path in entry.model_dump().values()
         )
         if isinstance(description, InstanceDescription):
@@ -45,5 +45,5 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
                 register_coco_instances(names[-1], classes, truth, images)
         else:
             options = {key: getattr(description, key) for key in LabelValues.model_fields}
-            register_semantic_folder(names[-1], images, truth, **options)
+            register_semantic_folder(names[-1], images, truth, **options, names=rest[0])
     return names
