@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pointrend_ext.data.formats import Split, describe, recognise
 from pointrend_ext.engine.command_line import run_tool
+from pointrend_ext.engine.recipe import Machine, choose_recipe
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--name", default="data", help="of the data set (%(default)s): NAME_train, NAME_val")
     add("--val-share", type=float, default=0.2, help="of pictures without split (%(default)s)")
     add("--seed", type=int, default=0, help="that draws them (%(default)s)")
+    add("--weights", metavar="FILE", help="to start from (default: the model zoo, or ImageNet)")
     add("--class-attribute", default="", help="of VIA's regions, where they have several")
     return parser
 
@@ -32,6 +34,14 @@ def write(args: argparse.Namespace) -> None:
     split = Split(args.val_share, args.seed)
     described = describe(export, args.output, name=args.name, split=split)
     print(*described.lines(), f"Description: {described.file}", sep="\n")
+    recipe = choose_recipe(described, Machine.here(), name=args.name, weights=args.weights)
+    config = described.file.with_name("train.yaml")
+    recipe.write(config)
+    print(f"\nChosen, on top of {recipe.base}:", *recipe.lines(), sep="\n  ")
+    print(
+        f"\nTrain with: python tools/train_net.py --config-file {config}\n"
+        "Choose otherwise in that file, or by KEY VALUE pairs behind it."
+    )
 
 
 def main() -> int:

@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import yaml
 
 from pointrend_ext.data.coco import picture_paths, read_coco_file, summarize_coco_file
 from pointrend_ext.data.descriptions import load_semantic_folder, read_description
+from pointrend_ext.data.descriptions.description import SemanticDescription
 from pointrend_ext.data.findings import Findings, first_of
 from pointrend_ext.data.formats.coco_export import CocoExport, changed_content
 from pointrend_ext.data.formats.label_classes import class_keys
@@ -36,6 +38,8 @@ class Described:
         classes: names in the order of the model's classes.
         num_pictures: by split.
         num_objects: by split, those that remain after all checks; empty for label maps.
+        short_edge: median of the shorter sides of the training pictures, in pixels.
+        ignore_label: of pixels that do not count; None of instances.
         notes: lines: the split, what was left out or changed.
     """
 
@@ -44,6 +48,8 @@ class Described:
     classes: list[str] = field(default_factory=list)
     num_pictures: dict[str, int] = field(default_factory=dict)
     num_objects: dict[str, int] = field(default_factory=dict)
+    short_edge: int = 0
+    ignore_label: int | None = None
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -151,11 +157,13 @@ class _Writer:
         suffixes = first.image_suffix, first.label_suffix
         splits: dict[str, dict[str, str]] = {}
         files: list[str] = []
+        edges: dict[str, int] = {}
         for split, pair in export.splits.items():
             own = {"images": str(root / pair.images), "labels": str(root / pair.labels)}
             listed = None if pair.names is None else self._write_names(split or "all", pair.names)
             found = load_semantic_folder(own["images"], own["labels"], *suffixes, names=listed)
             files += [record["sem_seg_file_name"] for record in found]
+            edges[split] = round(median(min(r["height"], r["width"]) for r in found))
             paths = {key: self._relative(Path(value)) for key, value in own.items()}
             by_split = {split: [str(record["image_id"]) for record in found]}
             if len(export.splits) == 1:
@@ -172,7 +180,11 @@ class _Writer:
                 splits[key or "rest"] = {**paths, **extra}
         keys, source = class_keys(export.tree, files)
         self.described.classes = keys["classes"]
-        self.described.notes.append(f"The classes are {source}.")
+        self.described.short_edge = edges.get("train", next(iter(edges.values())))
+        self.described.notes.append(
+            f"The classes are {source}. Pixels of a number or colour that does not count: "
+            "'ignore_value' or 'ignore_color'."
+        )
         keys |= {
             key: value
             for key, value in zip(("image_suffix", "label_suffix"), suffixes, strict=True)
@@ -187,7 +199,9 @@ class _Writer:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         self.output.mkdir(parents=True, exist_ok=True)
         self.described.file.write_text(comments + text, encoding="utf-8")
-        read_description(self.described.file)
+        written = read_description(self.described.file)
+        if isinstance(written, SemanticDescription):
+            self.described.ignore_label = written.encoding().ignore_label
 
     def _instances(self, named: dict[str, tuple[Path, Path]]) -> dict[str, Any]:
         """Check the annotation files and their pictures; return the keys of the description."""
@@ -201,6 +215,8 @@ class _Writer:
             self._note(summary.findings, f"Split {split!r}")
             classes[split] = summary.class_names
             self.described.num_pictures[split] = len(summary.images)
+            if split == "train":
+                self.described.short_edge = round(median(min(size) for size in sizes))
             self.described.num_objects[split] = _num_masks(file)
         first = next(iter(classes))
         other = next((split for split in classes if classes[split] != classes[first]), None)

@@ -165,7 +165,7 @@ def test_black_and_white(low_high, listed, tmp_path, describe_folder, cfg):
 def test_numbers_that_nothing_names(tmp_path, describe_folder, cfg):
     described = describe_folder(write(tmp_path / "export", "images", "labels"))
     assert described.classes == ["class 0", "class 1", "class 2"]
-    assert "# The classes are the numbers 0 to 2." in described.file.read_text()
+    assert "# The classes are the numbers 0 to 2. Pixels of" in described.file.read_text()
     for stem, labels in read(described, cfg)[0].items():
         np.testing.assert_array_equal(labels, LABELS[stem])
 
