@@ -35,6 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
     add("--output", required=True, type=Path, help="folder for the results")
     add("--save", **several, choices=OUTPUT_KINDS, help=f"{kinds}; default: overlay")
+    text = "of outlines for annotation tools with the masks, at least (%(default)s)"
+    add("--boundary-iou", type=float, default=0.95, help=text)
     add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
@@ -94,7 +96,9 @@ def show(args: argparse.Namespace) -> int:
         detections = Detections.read(args.boxes, ids, inputs, args.confidence)
     options = DemoOptions(
         predictors=build_predictors(args),
-        writer=OutputWriter(args.output, args.save or ["overlay"], ids, inputs),
+        writer=OutputWriter(
+            args.output, args.save or ["overlay"], ids, inputs, boundary_iou=args.boundary_iou
+        ),
         classes=args.classes,
         color_by_class=args.color_by_class,
         show_boxes=args.show_boxes,

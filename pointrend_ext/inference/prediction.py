@@ -12,6 +12,7 @@ import torch
 
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
+from pointrend_ext.inference.to_tools import ToTools
 from pointrend_ext.visualization import colors_of, draw_instances, draw_segments, encode_png
 
 __all__ = ["Objects", "Panoptic", "Prediction", "class_filter"]
@@ -40,7 +41,7 @@ class Objects(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(ToTools):
     """The prediction of one image; in a notebook it shows itself.
 
     An instance model fills ``boxes`` to ``masks``, a semantic model ``label_map``, a panoptic model
