@@ -23,6 +23,7 @@ from pointrend_ext.inference.demo import (
     run_demo,
 )
 from pointrend_ext.inference.predictor import Predictor, build_predictor
+from pointrend_ext.inference.tiles import TiledPredictor
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--show-boxes", action="store_true", help="draw boxes, too")
     add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
+    add("--tile", type=int, metavar="PX", help="cut larger pictures into tiles of this side")
     add("--max-frames", type=int, help="frames of a video or camera, at most")
     add("--no-progress", action="store_true", help="show no progress bar")
     add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
@@ -54,15 +56,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
+def build_predictors(args: argparse.Namespace) -> dict[str, Predictor | TiledPredictor]:
     """Build one model, or two to compare, by title."""
+    if args.tile and args.boxes:
+        raise ValueError("--boxes gives the objects of whole pictures: leave out --tile.")
     models = [(args.config_file, args.weights)]
     if args.compare:
         models.append((args.compare, args.compare_weights))
     titles = args.titles or [Path(config).stem for config, _ in models]
     if len(set(titles[: len(models)])) < len(models):
         titles = [f"{number}. {title}" for number, title in enumerate(titles, 1)]
-    return {
+    predictors = {
         title: build_predictor(
             args,
             config_file=config,
@@ -73,6 +77,9 @@ def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
         )
         for title, (config, weights) in zip(titles, models, strict=False)
     }
+    if not args.tile:
+        return predictors
+    return {title: TiledPredictor(x, tile_px=args.tile) for title, x in predictors.items()}
 
 
 def show(args: argparse.Namespace) -> int:

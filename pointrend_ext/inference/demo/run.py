@@ -1,7 +1,7 @@
 """Going through pictures and videos; one that is broken does not stop the others."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +19,7 @@ from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 from pointrend_ext.inference.prediction import Prediction, class_filter
 from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inference.tiles import TiledPredictor
 from pointrend_ext.visualization import titled_columns, write_image
 
 __all__ = ["DemoOptions", "DemoReport", "run_demo"]
@@ -43,7 +44,7 @@ class DemoOptions:
         detections: boxes that masks are predicted for; None where the models find them.
     """
 
-    predictors: dict[str, Predictor]
+    predictors: Mapping[str, Predictor | TiledPredictor]
     writer: OutputWriter
     classes: Sequence[str] | None = None
     color_by_class: bool = False

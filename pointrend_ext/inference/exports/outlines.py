@@ -84,10 +84,10 @@ def simplified(parts: list[Part], size_hw: tuple[int, int], boundary_iou: float)
         return parts
     corners = np.concatenate([ring for part in parts for ring in part])
     low, high = 0.0, float(max(np.ptp(corners, axis=0).max(), 1))
-    best, step = parts, _LEAST_PX
+    best, step, target = parts, _LEAST_PX, _Target(parts, parts, size_hw)
     for _ in range(_TRIES):
         tried = _with_tolerance(parts, step)
-        if tried and boundary_iou_of(parts, tried, size_hw) >= boundary_iou:
+        if tried and target.boundary_iou(tried) >= boundary_iou:
             best, low = tried, step
         else:
             high = step
@@ -106,16 +106,29 @@ def _with_tolerance(parts: list[Part], pixels: float) -> list[Part]:
 
 def boundary_iou_of(first: list[Part], second: list[Part], size_hw: tuple[int, int]) -> float:
     """Return the Boundary IoU of two outlines, drawn in an image of this size."""
-    corners = np.concatenate([ring for parts in (first, second) for part in parts for ring in part])
-    width, (x0, y0) = boundary_width(size_hw), np.maximum(corners.min(axis=0) - 1, 0)
-    x1, y1 = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
-    drawn = []
-    for parts in (first, second):
+    return _Target(first + second, first, size_hw).boundary_iou(second)
+
+
+class _Target:
+    """The boundary of an outline, drawn once, in the box of all corners that are to be drawn."""
+
+    def __init__(self, corners_of: list[Part], parts: list[Part], size_hw: tuple[int, int]) -> None:
+        corners = np.concatenate([ring for part in corners_of for ring in part])
+        self._low = np.maximum(corners.min(axis=0) - 1, 0)
+        self._high = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
+        self._width, self._size_hw = boundary_width(size_hw), size_hw
+        self._boundary = self._boundary_of(parts)
+
+    def boundary_iou(self, parts: list[Part]) -> float:
+        """Return the Boundary IoU of the outline and another one."""
+        return mask_iou(self._boundary, self._boundary_of(parts))
+
+    def _boundary_of(self, parts: list[Part]) -> np.ndarray:
+        (x0, y0), (x1, y1) = self._low, self._high
         canvas = np.zeros((y1 - y0, x1 - x0), bool)
-        mask, top, left = draw_parts(parts, size_hw)
+        mask, top, left = draw_parts(parts, self._size_hw)
         canvas[top - y0 : top - y0 + mask.shape[0], left - x0 : left - x0 + mask.shape[1]] = mask
-        drawn.append(mask_boundary(canvas, width).astype(bool))
-    return mask_iou(*drawn)
+        return mask_boundary(canvas, self._width).astype(bool)
 
 
 def draw_parts(parts: list[Part], size_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
