@@ -206,6 +206,7 @@ class _Writer:
     def _instances(self, named: dict[str, tuple[Path, Path]]) -> dict[str, Any]:
         """Check the annotation files and their pictures; return the keys of the description."""
         classes: dict[str, tuple[str, ...]] = {}
+        split_of: dict[str, str] = {}
         for split, (images, file) in named.items():
             summary = summarize_coco_file(str(file))
             files = picture_paths(str(images), [name for name, _ in summary.images])
@@ -213,6 +214,12 @@ class _Writer:
             entries = map(ImageEntry, files, sizes)
             check_image_files(entries, f"{split} of {self.output.name}", ImageRules())
             self._note(summary.findings, f"Split {split!r}")
+            twice = [file for file in files if split_of.setdefault(file, split) != split]
+            if twice:
+                self.described.notes.append(
+                    f"{len(twice)} pictures of {split!r} are those of {split_of[twice[0]]!r}, too, "
+                    f"such as {twice[0]!r}: scores are better than they should be."
+                )
             classes[split] = summary.class_names
             self.described.num_pictures[split] = len(summary.images)
             if split == "train":

@@ -45,13 +45,25 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
     found += find_via(tree, class_attribute)
     found = found or [*find_label_folder(tree)]  # where nothing says more
     if not found:
-        raise ValueError(f"{tree} is no export that is known. Looked for: {_LOOKED_FOR}.")
+        raise ValueError(
+            f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}."
+        )
     if len(found) > 1:
         kinds = " and ".join(sorted(export.kind for export in found))
         raise ValueError(
             f"{tree} holds {kinds}: give the file or the folder of the one that is meant."
         )
     return found[0]
+
+
+def _hint(tree: Tree) -> str:
+    """Name the exports that are not read, and what to ask the tool for instead."""
+    if tree.ending(".xml"):
+        return "XML files are not read: ask CVAT for 'COCO 1.0' (Pascal VOC's hold boxes alone). "
+    lists = (content for content in tree.json_samples.values() if isinstance(content, list))
+    if any(isinstance(c[0], dict) and "data" in c[0] for c in lists if c):
+        return "Label Studio's own JSON is not read: ask it for COCO. "
+    return ""
 
 
 def _tree_of_file(file: Path) -> Tree:

@@ -121,6 +121,28 @@ def test_a_mistake_is_a_sentence(name, tmp_path, describe_folder):
     assert not (tmp_path / "described/data.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "hint"),
+    [
+        ("annotations.xml", "<annotations/>", "XML files are not read: ask CVAT for 'COCO 1.0'"),
+        ("tasks.json", '[{"id": 1, "data": {}}]', "Label Studio's own JSON is not read"),
+        ("list.json", "[]", r"known\. Looked for"),
+        ("broken.json", "{", r"known\. Looked for"),
+    ],
+)
+def test_what_to_ask_a_tool_for(file, content, hint, tmp_path):
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=hint):
+        recognise(tmp_path)
+
+
+def test_pictures_of_two_splits_are_said(tmp_path, describe_folder):
+    folder = writers.yolo(tmp_path / "export", stated="train/images")
+    described = describe_folder(folder)
+    assert described.num_pictures == {"train": 2, "val": 2}
+    assert "2 pictures of 'val' are those of 'train', too, such as" in described.notes[-1]
+
+
 def test_what_is_left_out_is_counted(tmp_path, describe_folder):
     folder = writers.labelme(tmp_path / "export")
     extra = [
