@@ -5,8 +5,9 @@ COCO's and label maps, annotation files in COCO's format) into a folder. docs/ow
 both.
 """
 
-from pointrend_ext.data.formats.describe import Described, describe
+from pointrend_ext.data.formats.describe import describe
 from pointrend_ext.data.formats.recognise import Export, recognise
 from pointrend_ext.data.formats.splitting import Split
+from pointrend_ext.data.formats.writing import Described
 
 __all__ = ["Described", "Export", "Split", "describe", "recognise"]

@@ -17,6 +17,7 @@ from pointrend_ext.data.formats.labelled import (
     GONE,
     NOT_AN_AREA,
     UNLABELLED,
+    WITHOUT_CLASS,
     Labelled,
     Object,
     Picture,
@@ -105,7 +106,7 @@ def _objects(
     """Yield objects: shapes of one label with the same group are parts of one."""
     groups: dict[Any, list[list[float] | np.ndarray]] = {}
     for number, shape in enumerate(shapes):
-        name, group = str(shape.get("label", "")), shape.get("group_id")
+        name, group = str(shape.get("label") or "").strip(), shape.get("group_id")
         where = f"shape {number} of {place!r}"
         if name in ("__ignore__", "_background_"):
             found.findings.add(_IGNORED, where)
@@ -114,8 +115,8 @@ def _objects(
             part = _area(shape, size_hw)
         except (TypeError, ValueError, OSError) as error:
             raise ValueError(f"{where} cannot be read ({error}). Correct it.") from error
-        if part is None:
-            found.findings.add(NOT_AN_AREA, where)
+        if part is None or not name:
+            found.findings.add(NOT_AN_AREA if part is None else WITHOUT_CLASS, where)
             continue
         key = (name, "alone", number) if group is None else (name, "group", group)
         groups.setdefault(key, []).append(part)

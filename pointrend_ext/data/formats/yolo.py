@@ -109,7 +109,7 @@ def find_yolo(tree: Tree) -> list[YoloExport]:
         file = tree.root / name
         if file.name == "classes.txt" and any(Path(file.parent, "labels").rglob("*.txt")):
             lines = file.read_text(encoding="utf-8").splitlines()
-            classes = [line.strip() for line in lines if line.strip()]
+            classes = _class_names([line for line in lines if line.strip()], file)
             found.append(YoloExport(file, classes, {"": _listed(file.parent / "images")}))
     return found
 
@@ -141,7 +141,14 @@ def _class_names(names: Any, file: Path) -> list[str]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):
         raise ValueError(f"{str(file)!r}: 'names' is {names!r:.60}, not a list of class names.")
-    return [str(name) for name in names]
+    names = [str(name).strip() for name in names]
+    wrong = next((name for name in names if not name or names.count(name) > 1), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{str(file)!r}: 'names' has {wrong!r} {names.count(wrong)} times; each class needs "
+            "a name of its own. Correct it."
+        )
+    return names
 
 
 def _pictures(file: Path, content: dict[str, Any], stated: str) -> list[Path]:

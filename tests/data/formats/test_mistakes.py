@@ -84,6 +84,9 @@ MISTAKES = {
     "yolo_names": (
         lambda f: writers.yolo(f, names={0: "a", 2: "b"}), None, r"numbers of 'names' are \[0, 2\]",
     ),
+    "yolo_twice": (
+        lambda f: writers.yolo(f, names=["a", "b", "a"]), None, "'names' has 'a' 2 times; each",
+    ),
     "yolo_folder": (
         lambda f: writers.yolo(f, stated="images/{}"), None, "names 'images/train', which is not",
     ),
@@ -149,14 +152,16 @@ def test_what_is_left_out_is_counted(tmp_path, describe_folder):
         {"label": "disc", "points": [[1, 2], [3, 4]], "shape_type": "line"},
         {"label": "__ignore__", "points": [[1, 2], [3, 4], [9, 9]], "shape_type": "polygon"},
         {"label": "disc", "points": [[5, 5], [9, 5]], "shape_type": "circle"},
+        {"label": " ", "points": [[1, 2], [3, 4], [9, 9]], "shape_type": "polygon"},
     ]
     edit(folder / "first.json", lambda c: c["shapes"].extend(extra))
     (folder / "third.png").unlink()
     (folder / "none.json").unlink()
     described = describe_folder(folder)
     text = "\n".join(described.lines())
-    assert "1 of 7 (14.3%) left out: shapes that have no area" in text
-    assert "1 of 7 (14.3%) left out: shapes called __ignore__" in text
+    assert "1 of 8 (12.5%) left out: shapes that have no area" in text
+    assert "1 of 8 (12.5%) left out: shapes called __ignore__" in text
+    assert "1 of 8 (12.5%) left out: shapes without a class" in text
     assert (
         "1 of 4 (25.0%) left out: labelled pictures that are not there; first: third.json" in text
     )
@@ -199,6 +204,8 @@ def test_where_it_is_written(tmp_path, describe_folder):
     folder = writers.via(tmp_path / "export")
     with pytest.raises(ValueError, match=r"--output '.*export/own' lies in the data"):
         describe(recognise(folder), folder / "own")
+    with pytest.raises(ValueError, match="'name' is 'my data', but a text of letters, digits and"):
+        describe_folder(folder, name="my data")
     described = describe_folder(folder)
     with pytest.raises(FileExistsError, match="is there already: use it, remove it"):
         describe_folder(folder)
