@@ -30,9 +30,10 @@ LEVELS = {
     "inference": 4,
     "inspection": 5,
     "deploy": 5,
+    "commands": 6,
 }
 # Everything but `layers`, which needs torch alone, may import these; they import no sub-package.
-SHARED = {"_compat", "_detectron2", "config", "model_zoo"}
+SHARED = {"_command", "_compat", "_detectron2", "config", "model_zoo"}
 GRID_SAMPLE_FILES = {"layers/point_sample.py", "layers/flow_warp.py"}
 
 

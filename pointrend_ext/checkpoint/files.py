@@ -10,8 +10,9 @@ from typing import IO, Any
 from urllib.parse import urlparse
 
 from detectron2.checkpoint.catalog import ModelCatalog
-from detectron2.utils.file_io import Detectron2Handler
 from iopath.common.file_io import get_cache_dir
+
+from pointrend_ext.model_zoo import download_address, download_place
 
 __all__ = [
     "AtomicPaths",
@@ -47,17 +48,15 @@ def fetch(path: str, path_manager: Any) -> None:
 def _by_hand(path: str, error: Exception) -> str:
     message = f"{path} could not be downloaded ({type(error).__name__}: {error}). "
     scheme, _, name = path.partition("://")
-    url = path
-    if path.startswith(Detectron2Handler.PREFIX):
-        url = Detectron2Handler.S3_DETECTRON2_PREFIX + name
-    elif scheme == "catalog":
+    url = download_address(path)
+    if scheme == "catalog":
         try:
             url = ModelCatalog.get(name)
         except (KeyError, RuntimeError):
             return f"{path} is not in Detectron2's model catalogue; correct MODEL.WEIGHTS."
     if not url.startswith(("http://", "https://", "ftp://")):
         return f"{message}Download it by hand and set MODEL.WEIGHTS to the file."
-    cached = Path(get_cache_dir(), urlparse(url).path.lstrip("/"))
+    cached = download_place(url, get_cache_dir())
     return f"{message}Download {url} elsewhere and put it at {cached}, or set MODEL.WEIGHTS to it."
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from detectron2.layers import paste_masks_in_image
 
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import escaped
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import CocoIds, Input, OutputWriter, find_inputs
 from pointrend_ext.inference.demo.outputs import cut_out, panoptic_picture

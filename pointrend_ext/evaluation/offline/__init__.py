@@ -9,6 +9,7 @@ from pointrend_ext.evaluation.offline.data_sets import (
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import (
     Evaluation,
+    evaluation_json,
     read_evaluation,
     write_evaluation,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "SemanticData",
     "data_set_of_annotations",
     "evaluate_files",
+    "evaluation_json",
     "find_data_set",
     "name_predictions",
     "read_evaluation",

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import escaped
 
 __all__ = ["Found", "Input", "find_inputs"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from pointrend_ext._command import escaped
 from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
-from pointrend_ext.data.findings import escaped
 from pointrend_ext.inference.demo.detections import Detections
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter

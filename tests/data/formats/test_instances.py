@@ -103,6 +103,11 @@ def test_the_main_file_stands_for_its_export(name, tmp_path, describe_folder, re
     assert read_masks(describe_folder(file))[0] == expected(form)
 
 
+def test_labels_lie_beside_the_last_folder_called_images(tmp_path, describe_folder, read_masks):
+    folder = writers.yolo(tmp_path / "images/export")
+    assert read_masks(describe_folder(folder))[0] == expected("rings")
+
+
 def test_data_yaml_stands_for_its_export(tmp_path, describe_folder, read_masks):
     file = writers.yolo(tmp_path / "export") / "data.yaml"
     assert read_masks(describe_folder(file))[0] == expected("rings")
