@@ -11,6 +11,7 @@ import numpy as np
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.rle import encode_mask
+from pointrend_ext.inference.to_tools import ToTools
 from pointrend_ext.structures.classes import Classes
 from pointrend_ext.visualization.drawing_package import needs_opencv
 from pointrend_ext.visualization.io import encode_png
@@ -41,7 +42,7 @@ class Objects(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(ToTools):
     """The prediction of one image; in a notebook it shows itself.
 
     An instance model fills ``boxes`` to ``masks``, a semantic model ``label_map``, a panoptic model

@@ -115,6 +115,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
             options.detections.check(cast("Predictor", predictor))
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
+        else:
+            options.writer.check_label_maps()
     report = DemoReport()
     with naming_full_disk(options.writer.folder):
         try:
