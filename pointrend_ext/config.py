@@ -48,6 +48,14 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again
     # (up to ten times) until it holds. 1.0 accepts every crop. Semantic segmentation only.
     _default(cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA", 1.0)
+    # Large-scale jitter (Ghiasi et al., CVPR 2021) in place of MIN_SIZE_TRAIN and of CROP: an image
+    # is resized to fit into a window of SIZE (height, width) times a scale drawn uniformly from
+    # MIN_SCALE to MAX_SCALE, then cut to the window.
+    _default(cfg.INPUT, "LSJ", CfgNode())
+    _default(cfg.INPUT.LSJ, "ENABLED", False)
+    _default(cfg.INPUT.LSJ, "SIZE", (1024, 1024))
+    _default(cfg.INPUT.LSJ, "MIN_SCALE", 0.1)
+    _default(cfg.INPUT.LSJ, "MAX_SCALE", 2.0)
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)

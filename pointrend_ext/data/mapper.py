@@ -24,6 +24,7 @@ from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
+from pointrend_ext.data.scale_jitter import build_flips, build_scale_jitter
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.structures import CroppedMasks, crop_mask
@@ -89,8 +90,11 @@ class PointRendDatasetMapper(DatasetMapper):
         if architecture in _SEMANTIC_ONLY:
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
-        else:
-            arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+            return arguments
+        arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        if is_train and cfg.INPUT.LSJ.ENABLED:
+            arguments["augmentations"] = [*build_scale_jitter(cfg), *build_flips(cfg)]
+            arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
         return arguments
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
