@@ -23,6 +23,9 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
     # for any characters, such as "backbone" and "roi_heads.box_*".
     _default(cfg.MODEL, "FREEZE", [])
+    # Whether weights of convolutions, and with them feature maps, lie in memory with the channels
+    # last (NHWC), which is faster on GPUs with tensor cores in mixed precision.
+    _default(cfg.MODEL, "CHANNELS_LAST", False)
     # PROPOSAL_GENERATOR.NAME "GivenBoxes" trains on the boxes of the ground truth: each side moved
     # by up to this share of the box's width or height, in [0, 0.5),
     _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_JITTER", 0.1)
@@ -81,6 +84,16 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     _default(cfg.SOLVER, "POLY_LR_CONSTANT_ENDING", 0.0)
     # Learning rate of the semantic head, in units of BASE_LR. DeepLabV3 trains its head at 10.
     _default(cfg.SOLVER, "SEM_SEG_HEAD_LR_FACTOR", 1.0)
+    # Exponential moving average of the weights, evaluated and saved beside them: its DECAY per
+    # iteration, and less in the first ones.
+    _default(cfg.SOLVER, "EMA", CfgNode())
+    _default(cfg.SOLVER.EMA, "ENABLED", False)
+    _default(cfg.SOLVER.EMA, "DECAY", 0.9998)
+    # Parts that a batch of IMS_PER_BATCH images is trained on one after the other, to add their
+    # gradients up: 4 takes a quarter of the memory.
+    _default(cfg.SOLVER, "ACCUMULATION_STEPS", 1)
+    # AMP.ENABLED: what most of a model computes in, "float16" or "bfloat16".
+    _default(cfg.SOLVER.AMP, "DTYPE", "float16")
     # Numbered checkpoints (model_0004999.pth) that are kept, the latest ones; 0 keeps all.
     # model_final.pth stays in any case.
     _default(cfg.SOLVER, "CHECKPOINT_KEEP", 0)

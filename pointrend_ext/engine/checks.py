@@ -125,6 +125,13 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
 
 
 def _batch_problems(cfg: CfgNode) -> Iterator[str]:
+    total, parts = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS
+    processes = cfg.SOLVER.REFERENCE_WORLD_SIZE or comm.get_world_size()
+    if total // processes % parts or total < parts:
+        yield (
+            f"SOLVER.ACCUMULATION_STEPS is {parts}, but a process trains on {total // processes} "
+            f"images per iteration (SOLVER.IMS_PER_BATCH {total}): it must be a divisor of them."
+        )
     node = cfg.MODEL.SEM_SEG_HEAD
     names = (node.NAME, cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME)
     name = names[1] if node.NAME == "PointRendSemanticHead" else names[0]
@@ -133,12 +140,12 @@ def _batch_problems(cfg: CfgNode) -> Iterator[str]:
         or cfg.MODEL.META_ARCHITECTURE not in SEMANTIC_ARCHITECTURES
     ):
         return
-    batch = cfg.SOLVER.IMS_PER_BATCH
+    batch = total // parts
     if node.NORM == "BN":
         batch //= comm.get_world_size()
     if batch == 1 and node.NORM.endswith("BN"):
         yield (
             f"{name} normalises maps of one cell over the batch, but has one image for it "
-            f"(SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}, MODEL.SEM_SEG_HEAD.NORM "
+            f"(SOLVER.IMS_PER_BATCH {total}, MODEL.SEM_SEG_HEAD.NORM "
             f"{node.NORM}). Take two images per GPU or more, SyncBN on several GPUs, or NORM GN."
         )

@@ -4,11 +4,12 @@ import logging
 import weakref
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
@@ -18,12 +19,14 @@ from torch.optim import lr_scheduler
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
+from pointrend_ext.engine.average import WeightAverage
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
+from pointrend_ext.engine.steps import choose_steps
 from pointrend_ext.engine.unread_keys import check_reads
 from pointrend_ext.evaluation import (
     add_given_boxes,
@@ -47,6 +50,8 @@ class Trainer(DefaultTrainer):
 
     checkpointer: Checkpointer
     _hooks: list[HookBase]
+    _trainer: SimpleTrainer
+    _last_eval_results: dict[str, Any]
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``.
@@ -58,10 +63,13 @@ class Trainer(DefaultTrainer):
         self.safe_end = SafeEnd()
         check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
+        self._trainer = choose_steps(self.cfg, self._trainer)
         check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
+        ema = self.cfg.SOLVER.EMA
+        average = WeightAverage(self.model, ema.DECAY) if ema.ENABLED else None
         # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
         if not isinstance(self.checkpointer, PointRendCheckpointer):
             self.checkpointer = build_checkpointer(
@@ -70,6 +78,7 @@ class Trainer(DefaultTrainer):
                 self.load_options,
                 for_training=True,
                 trainer=weakref.proxy(self),
+                **({"ema": average} if average else {}),
             )
         hooks = super().build_hooks()
         evaluation = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
@@ -78,10 +87,29 @@ class Trainer(DefaultTrainer):
             self.safe_end,
             CallbackHook(after_train=_log_dropped),
             ExactResume(self.data_loader, self.cfg.SEED),
+            _averaging(average) if average else None,
             *hooks[:evaluation],  # with the checkpointer
             CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
-            *hooks[evaluation:],
+            hooks[evaluation],
+            self._evaluation_of(average) if average else None,
+            *hooks[evaluation + 1 :],
         ]
+
+    def _evaluation_of(self, average: WeightAverage) -> EvalHook:
+        """Evaluate averaged weights, too: what is measured of them begins with ``ema/``."""
+        cfg = self.cfg.clone()
+        cfg.defrost()
+        cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR, "ema"))
+        trainer: Any = weakref.proxy(self)
+
+        def evaluate() -> dict[str, Any]:
+            results = trainer.test(cfg, average.model)
+            if not results:  # of another process than the first
+                return {}
+            trainer._last_eval_results = {**trainer._last_eval_results, "ema": results}
+            return {"ema": results}
+
+        return EvalHook(cfg.TEST.EVAL_PERIOD, evaluate)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -154,7 +182,7 @@ class Trainer(DefaultTrainer):
         settings = Settings(self.optimizer, self.scheduler)
         try:
             super().load_state_dict(state_dict)
-        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scaler
+        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scale
             raise ValueError(
                 f"The checkpoint cannot be resumed with this configuration ({error}). What is "
                 f"new: {', '.join(changed) or 'not known, it is an older checkpoint'}. Set it as "
@@ -192,6 +220,13 @@ class Trainer(DefaultTrainer):
         with self.safe_end.ending_well():
             super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _averaging(average: WeightAverage) -> HookBase:
+    return CallbackHook(
+        before_train=lambda _: average.start(),
+        after_step=lambda trainer: average.update(trainer.iter + 1),
+    )
 
 
 def _log_dropped(trainer: Trainer) -> None:

@@ -85,6 +85,8 @@ def build_checked_model(
         choose_anchors(recorded, model)
         freeze(model, recorded.MODEL.FREEZE)
         choose_mask_score(recorded, model)
+        if recorded.MODEL.CHANNELS_LAST:
+            model = model.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:

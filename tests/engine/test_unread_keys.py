@@ -54,7 +54,7 @@ def test_every_key_is_read_by_some_training_or_listed(fake_data, tmp_path):
     clip = ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.LR_SCHEDULER_NAME"]
     repeat = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     bn = ["TEST.PRECISE_BN.ENABLED", True, *repeat, "DATALOADER.REPEAT_THRESHOLD", 0.1]
-    recipe = ["INPUT.LSJ.ENABLED", True]
+    recipe = ["INPUT.LSJ.ENABLED", True, "SOLVER.EMA.ENABLED", True, "SOLVER.AMP.ENABLED", True]
     runs = [
         (INSTANCE, [*crop, *clip, "WarmupMultiStepLR", *bn]),
         (SEMANTIC, [*crop, *clip, "WarmupPolyLR"]),
