@@ -75,6 +75,9 @@ def _add_test_keys(cfg: CfgNode) -> None:
     # "ground_truth" (then the IoU of masks is measured by itself, "mask_quality"), or a file of
     # detections in COCO's results format; "" for the model's own.
     _default(cfg.TEST, "GIVEN_BOXES", "")
+    # Whether each evaluation in a training measures its losses on DATASETS.TEST as well, as
+    # validation/total_loss and so on.
+    _default(cfg.TEST, "VALIDATION_LOSS", False)
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:
@@ -89,6 +92,13 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     _default(cfg.SOLVER, "EMA", CfgNode())
     _default(cfg.SOLVER.EMA, "ENABLED", False)
     _default(cfg.SOLVER.EMA, "DECAY", 0.9998)
+    # Metric, by its name in metrics.json, whose best evaluation keeps its weights as
+    # model_best.pth: "segm/AP", "ema/segm/AP", "validation/total_loss"; "" for none. More is
+    # better, but for validation/.
+    _default(cfg.SOLVER, "BEST", CfgNode())
+    _default(cfg.SOLVER.BEST, "METRIC", "")
+    # Evaluations without a better one after which the training ends; 0 for never.
+    _default(cfg.SOLVER.BEST, "PATIENCE", 0)
     # Parts that a batch of IMS_PER_BATCH images is trained on one after the other, to add their
     # gradients up: 4 takes a quarter of the memory.
     _default(cfg.SOLVER, "ACCUMULATION_STEPS", 1)

@@ -20,6 +20,7 @@ from detectron2.data.build import (
     load_proposals_into_dataset,
     print_instances_class_histogram,
 )
+from detectron2.data.detection_utils import build_augmentation
 from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
@@ -112,6 +113,23 @@ def build_test_loader(
     )
 
 
+def build_validation_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
+    """Build the loader that goes once through one data set with its labels, for their losses.
+
+    Images are resized as in an evaluation; those without annotations are left out as in training.
+
+    Raises:
+        ValueError: the data set, its classes or its labels are wrong, or it has none.
+        FileNotFoundError: a file or folder of the data set does not exist.
+    """
+    mapper = build_mapper(cfg, is_train=True, augmentations=build_augmentation(cfg, is_train=False))
+    return build_detection_test_loader(
+        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=True),
+        mapper=WorkerMapper(mapper, comm.get_local_size()),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
 def load_dataset_dicts(cfg: CfgNode, names: Sequence[str], *, is_train: bool) -> Any:
     """Load the records of registered data sets, or torch data sets where functions return them.
 
@@ -151,7 +169,7 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
     if isinstance(records, torchdata.Dataset):
         return records, findings
     if cfg.MODEL.LOAD_PROPOSALS:
-        split = "TRAIN" if is_train else "TEST"
+        split = "TRAIN" if is_train and name in cfg.DATASETS.TRAIN else "TEST"
         files = zip(cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"], strict=True)
         records = load_proposals_into_dataset(records, dict(files)[name])
     has_instances = bool(records) and "annotations" in records[0]

@@ -259,9 +259,15 @@ def _not_counted(cause: Cause) -> None:
     pass
 
 
-def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
-    """Build the mapper of a config: with augmentation and labels, or one that only resizes."""
-    return PointRendDatasetMapper(cfg, is_train)
+def build_mapper(cfg: CfgNode, *, is_train: bool, **changes: Any) -> PointRendDatasetMapper:
+    """Build the mapper of a config: with augmentation and labels, or one that only resizes.
+
+    Args:
+        cfg: the configuration.
+        is_train: which of the two.
+        changes: arguments of the mapper that take the place of those of the config.
+    """
+    return PointRendDatasetMapper(cfg, is_train, **changes)
 
 
 def _mask_format(cfg: CfgNode, is_train: bool) -> str:

@@ -116,11 +116,33 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
             f"which is {solver.BASE_LR}."
         )
     yield from _batch_problems(cfg)
+    yield from _metric_problems(cfg)
     sizes = cfg.INPUT.MIN_SIZE_TRAIN
     if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
         yield (
             f"INPUT.MIN_SIZE_TRAIN is {sizes}, but INPUT.MIN_SIZE_TRAIN_SAMPLING is 'range': the "
             "smallest and the largest size are needed."
+        )
+
+
+def _metric_problems(cfg: CfgNode) -> Iterator[str]:
+    metric, losses = cfg.SOLVER.BEST.METRIC, cfg.TEST.VALIDATION_LOSS
+    for key, is_set in (("TEST.VALIDATION_LOSS", losses), ("SOLVER.BEST.METRIC", bool(metric))):
+        if is_set and not (cfg.TEST.EVAL_PERIOD and cfg.DATASETS.TEST):
+            yield (
+                f"{key} is set, but TEST.EVAL_PERIOD is {cfg.TEST.EVAL_PERIOD} and DATASETS.TEST "
+                f"{tuple(cfg.DATASETS.TEST)}: it needs evaluations on the way."
+            )
+    for start, key, is_on in (
+        ("ema/", "SOLVER.EMA.ENABLED", cfg.SOLVER.EMA.ENABLED),
+        ("validation/", "TEST.VALIDATION_LOSS", losses),
+    ):
+        if metric.startswith(start) and not is_on:
+            yield f"SOLVER.BEST.METRIC is {metric!r}, which needs {key} True."
+    if cfg.SOLVER.BEST.PATIENCE and not metric:
+        yield (
+            f"SOLVER.BEST.PATIENCE is {cfg.SOLVER.BEST.PATIENCE}, but SOLVER.BEST.METRIC is empty: "
+            "name what must get better, such as segm/AP."
         )
 
 

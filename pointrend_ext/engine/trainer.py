@@ -4,7 +4,6 @@ import logging
 import weakref
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch.optim import lr_scheduler
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.average import WeightAverage
+from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
@@ -91,25 +91,9 @@ class Trainer(DefaultTrainer):
             *hooks[:evaluation],  # with the checkpointer
             CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
             hooks[evaluation],
-            self._evaluation_of(average) if average else None,
+            *evaluation_hooks(self, average),
             *hooks[evaluation + 1 :],
         ]
-
-    def _evaluation_of(self, average: WeightAverage) -> EvalHook:
-        """Evaluate averaged weights, too: what is measured of them begins with ``ema/``."""
-        cfg = self.cfg.clone()
-        cfg.defrost()
-        cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR, "ema"))
-        trainer: Any = weakref.proxy(self)
-
-        def evaluate() -> dict[str, Any]:
-            results = trainer.test(cfg, average.model)
-            if not results:  # of another process than the first
-                return {}
-            trainer._last_eval_results = {**trainer._last_eval_results, "ema": results}
-            return {"ema": results}
-
-        return EvalHook(cfg.TEST.EVAL_PERIOD, evaluate)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:

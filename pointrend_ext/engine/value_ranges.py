@@ -76,6 +76,7 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.ACCUMULATION_STEPS", *_at_least(1)),
     ("SOLVER.AMP.DTYPE", *_one_of("float16", "bfloat16")),
     ("SOLVER.EMA.DECAY", *(lambda value: 0 <= value < 1, "at least 0 and below 1")),
+    ("SOLVER.BEST.PATIENCE", *_at_least(0)),
     ("SOLVER.CHECKPOINT_PERIOD", *_at_least(1)),
     ("SOLVER.CHECKPOINT_KEEP", *_at_least(0)),
     ("SOLVER.LR_SCHEDULER_NAME", *_one_of(*_SCHEDULERS)),
