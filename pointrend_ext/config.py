@@ -59,6 +59,9 @@ def _add_data_keys(cfg: CfgNode) -> None:
     _default(cfg.INPUT.LSJ, "SIZE", (1024, 1024))
     _default(cfg.INPUT.LSJ, "MIN_SCALE", 0.1)
     _default(cfg.INPUT.LSJ, "MAX_SCALE", 2.0)
+    # Probability that a training image has objects of another one pasted onto it (Copy-Paste,
+    # Ghiasi et al., CVPR 2021), each of them with probability 1/2.
+    _default(cfg.INPUT, "COPY_PASTE", 0.0)
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)

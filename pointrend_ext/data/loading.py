@@ -26,6 +26,7 @@ from detectron2.utils import comm
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
+from pointrend_ext.data.copy_paste import check_copy_paste
 from pointrend_ext.data.findings import Findings, escaped
 from pointrend_ext.data.mapper import (
     POINTREND_MASK_HEADS,
@@ -64,7 +65,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
     has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
-    if not isinstance(dataset, list) or (grouped and not has_sizes):
+    is_ordered = isinstance(dataset, list) and (has_sizes or not grouped)
+    check_copy_paste(cfg, mapper, is_ordered=is_ordered)
+    if not is_ordered:
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
         sending = WorkerMapper(mapper, comm.get_local_size())
         loader = build_detection_train_loader(cfg, mapper=sending, dataset=dataset)
@@ -78,6 +81,7 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
         group_by_shape=grouped,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        copy_paste=cfg.INPUT.COPY_PASTE,
     )
 
 

@@ -87,6 +87,7 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", *_one_of("value", "norm")),
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", *_ABOVE_0),
     ("TEST.EVAL_PERIOD", *_at_least(0)),
+    ("INPUT.COPY_PASTE", *_SHARE),
     ("INPUT.MIN_SIZE_TRAIN", *_SIZES),
     ("INPUT.MAX_SIZE_TRAIN", *_at_least(1)),
     ("INPUT.MIN_SIZE_TRAIN_SAMPLING", *_one_of("choice", "range")),
