@@ -111,6 +111,7 @@ setup(
         "report": ["jinja2>=3", "matplotlib"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
+        "vit": ["timm>=1.0"],  # Detectron2's ViT and Swin read it
         "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
         "dev": [
             "av>=14.2",
