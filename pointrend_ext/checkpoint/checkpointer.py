@@ -80,7 +80,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
             keep: numbered checkpoints that stay in ``save_dir``, those of the latest iterations; 0
                 for all. Others are removed once a new one is complete.
             cfg: the model's configuration, with which that of the weights is compared.
-            **checkpointables: objects with a state, such as the trainer.
+            **checkpointables: objects with a state, such as the trainer. A training is resumed
+                from a checkpoint without that of one whose attribute ``may_be_absent`` is True.
         """
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
         self.path_manager: Any = AtomicPaths(self.path_manager)
@@ -144,7 +145,11 @@ class PointRendCheckpointer(DetectionCheckpointer):
             complete_names=bool(query) or is_flagged,
         )
         located.log(self._source)
-        absent = [key for key in self.checkpointables if key not in located.extras]
+        absent = [
+            key
+            for key, part in self.checkpointables.items()
+            if key not in located.extras and not getattr(part, "may_be_absent", False)
+        ]
         if self._is_resumed and absent:
             raise WeightsFileError(
                 f"{self._source} holds weights, but no {absent[0]!r}: the iteration and the "

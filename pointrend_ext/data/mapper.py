@@ -27,6 +27,7 @@ from pointrend_ext.data.panoptic import SEGMENT, SegmentLabels
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
+from pointrend_ext.data.scale_jitter import build_flips, build_scale_jitter
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.structures import CroppedMasks, crop_mask
@@ -93,8 +94,11 @@ class PointRendDatasetMapper(DatasetMapper):
         if architecture in _SEMANTIC_ONLY:
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
-        else:
-            arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+            return arguments
+        arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        if is_train and cfg.INPUT.LSJ.ENABLED:
+            arguments["augmentations"] = [*build_scale_jitter(cfg), *build_flips(cfg)]
+            arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
         return arguments
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -276,9 +280,15 @@ def _not_counted(cause: Cause) -> None:
     pass
 
 
-def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
-    """Build the mapper of a config: with augmentation and labels, or one that only resizes."""
-    return PointRendDatasetMapper(cfg, is_train)
+def build_mapper(cfg: CfgNode, *, is_train: bool, **changes: Any) -> PointRendDatasetMapper:
+    """Build the mapper of a config: with augmentation and labels, or one that only resizes.
+
+    Args:
+        cfg: the configuration.
+        is_train: which of the two.
+        changes: arguments of the mapper that take the place of those of the config.
+    """
+    return PointRendDatasetMapper(cfg, is_train, **changes)
 
 
 def _mask_format(cfg: CfgNode, is_train: bool) -> str:

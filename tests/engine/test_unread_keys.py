@@ -54,11 +54,13 @@ def test_every_key_is_read_by_some_training_or_listed(fake_data, tmp_path):
     clip = ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.LR_SCHEDULER_NAME"]
     repeat = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     bn = ["TEST.PRECISE_BN.ENABLED", True, *repeat, "DATALOADER.REPEAT_THRESHOLD", 0.1]
+    recipe = ["INPUT.LSJ.ENABLED", True, "SOLVER.EMA.ENABLED", True, "SOLVER.AMP.ENABLED", True]
+    recipe += ["SOLVER.BEST.METRIC", "segm/AP"]
     runs = [
         (INSTANCE, [*crop, *clip, "WarmupMultiStepLR", *bn]),
         (SEMANTIC, [*crop, *clip, "WarmupPolyLR"]),
         (SEMANTIC, [*clip, "WarmupCosineLR", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "value"]),
-        (INSTANCE, ["SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"]),
+        (INSTANCE, ["SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR", *recipe]),
     ]
     read = set()
     for config, opts in runs:
