@@ -42,7 +42,7 @@ def load_panoptic(name: str) -> tuple[list[dict[str, Any]], Findings]:
     pictures = {image.id: image for image in file.images}
     images = [pictures[a.image_id] for a in file.annotations]
     paths = _image_paths(os.fspath(metadata.image_root), [image.file_name for image in images])
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "file_name": path,
             "image_id": image.id,

@@ -25,8 +25,8 @@ def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not runs_cpu_form(logits.device) and not is_exported():  # planes suit runtimes on CPUs
         first, label = logits.max(dim=1)
-        others = logits.scatter(1, label.unsqueeze(1), -torch.inf)
-        return first, torch.minimum(first, others.amax(dim=1))
+        without_first = logits.scatter(1, label.unsqueeze(1), -torch.inf)
+        return first, torch.minimum(first, without_first.amax(dim=1))
     one, two, *others = logits.unbind(1)
     first, second = torch.maximum(one, two), torch.minimum(one, two)
     smaller = torch.empty_like(first)
