@@ -11,6 +11,7 @@ import torch
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +22,7 @@ __all__ = ["detect", "pool", "propose"]
 
 _NO_LIMIT = 2**31 - 1
 
-Size = tuple[int, int]
+Size = Sequence[int]
 Features = Mapping[str, Tensor]
 Detections = tuple[Tensor, Tensor, Tensor]
 """Boxes (R, 4) in pixels, scores (R,), classes (R,) int64."""
@@ -86,7 +87,9 @@ def detect(
     return _choose(predictor, boxes, mean, size_hw)
 
 
-def _choose(predictor: torch.nn.Module, boxes: Tensor, scores: Tensor, size_hw: Size) -> Detections:
+def _choose(
+    predictor: FastRCNNOutputLayers, boxes: Tensor, scores: Tensor, size_hw: Size
+) -> Detections:
     """Choose from boxes (P, 4 K), K of 1 or C, and scores (P, C + 1), the background last."""
     is_good = boxes.isfinite().all(1) & scores.isfinite().all(1)
     scores = torch.where(is_good[:, None], scores[:, :-1], -torch.inf)

@@ -62,6 +62,7 @@ def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
             custom_translation_table=translations(),
             verbose=False,
         )
+    assert translated is not None  # it is None where it writes a file itself
     proto = translated.model_proto
     proto.doc_string = ""
     _anonymise(proto.graph)

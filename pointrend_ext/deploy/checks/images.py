@@ -48,7 +48,7 @@ class CheckImages:
             pictures: (H, W, 3) uint8 RGB; scenes of the toy data, if there are none.
         """
         shorter, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
-        as_tested = ()
+        as_tested: tuple[tuple[int, int], ...] = ()
         if shorter > 0:
             shorter = min(shorter, int(limit / _SHAPE))
             as_tested = ((shorter, round(shorter * _SHAPE)),)

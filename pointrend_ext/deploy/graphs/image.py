@@ -32,6 +32,9 @@ class ImageInput(nn.Module):
     ``ImageList`` asks a tensor for the size, by which an export would keep that of its example.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, model: GeneralizedRCNN | SemanticSegmentor) -> None:
         """Take mean, deviation and divisibility from a model.
 

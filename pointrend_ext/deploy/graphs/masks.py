@@ -27,7 +27,7 @@ class MaskGraph(Graph):
             channels: of the feature maps by their names.
         """
         super().__init__()
-        self.mask_head = mask_head
+        self.mask_head, self._channels = mask_head, channels
         coarse, fine = mask_head.coarse_levels, mask_head.point_levels
         self.strides = {
             name: stride
@@ -65,7 +65,7 @@ class MaskGraph(Graph):
         maps = []
         for name, stride in self.strides.items():
             cells = (-(-side // stride) for side in size_px)
-            maps.append(torch.randn(*self.inputs[name][:2], *cells, generator=generator))
+            maps.append(torch.randn(1, self._channels[name], *cells, generator=generator))
         corners = torch.rand(num_regions, 2, 2, generator=generator) * 1.1 - 0.05
         scale = torch.tensor([size_px[1], size_px[0]])
         boxes = torch.cat((corners.amin(1) * scale, corners.amax(1) * scale + 1), dim=1)
