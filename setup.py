@@ -109,6 +109,8 @@ setup(
     extras_require={
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
         "report": ["jinja2>=3", "matplotlib"],
+        "hub": ["huggingface-hub>=0.20", "safetensors>=0.4"],
+        "loggers": ["mlflow>=2.9", "wandb>=0.16"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
         "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/

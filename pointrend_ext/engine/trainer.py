@@ -12,6 +12,7 @@ from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
+from detectron2.utils.events import EventWriter, TensorboardXWriter
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 from torch.optim import lr_scheduler
@@ -19,6 +20,7 @@ from torch.optim import lr_scheduler
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
+from pointrend_ext.engine.loggers import build_service_writers, check_loggers
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
@@ -40,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
-    """Trains, evaluates, writes checkpoints, TensorBoard and ``metrics.json``, prints an ETA.
+    """Trains, evaluates, writes checkpoints, ``metrics.json`` and ``LOGGERS``, prints an ETA.
 
     A resumed training goes on as if it had not been interrupted (``ExactResume``).
     """
@@ -56,6 +58,7 @@ class Trainer(DefaultTrainer):
         """
         self.load_options = load_options or LoadOptions()
         self.safe_end = SafeEnd()
+        check_loggers(cfg)
         check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
         check_reads(cfg)
@@ -82,6 +85,13 @@ class Trainer(DefaultTrainer):
             CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
             *hooks[evaluation:],
         ]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Build Detectron2's writers, and those of ``LOGGERS.NAMES``."""
+        writers = super().build_writers()
+        if "tensorboard" not in self.cfg.LOGGERS.NAMES:
+            writers = [writer for writer in writers if not isinstance(writer, TensorboardXWriter)]
+        return [*writers, *build_service_writers(self.cfg)]
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
