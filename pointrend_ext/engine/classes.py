@@ -14,7 +14,7 @@ from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["Classes", "find_class_names", "find_classes", "names_by_kind"]
+__all__ = ["Classes", "find_class_names", "find_classes"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,6 @@ def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None 
         colors = find("stuff_colors", number)
         found["stuff_colors"] = tuple(tuple(int(v) for v in color) for color in colors)
     return Classes(**found)
-
-
-def names_by_kind(classes: Classes) -> dict[str, list[str]]:
-    """Return the known names as a checkpoint holds them, by ``INSTANCE`` and ``SEMANTIC``."""
-    names = {INSTANCE: list(classes.things), SEMANTIC: list(classes.stuff)}
-    return {kind: values for kind, values in names.items() if values}
 
 
 def find_class_names(cfg: CfgNode, dataset_names: Sequence[str]) -> dict[str, list[str]]:

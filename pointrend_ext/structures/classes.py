@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Classes"]
+__all__ = ["INSTANCE", "SEMANTIC", "Classes"]
+
+INSTANCE, SEMANTIC = "instance", "semantic"
+"""Kinds of classes: of objects, and of pixels."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Classes:
     stuff: tuple[str, ...] = ()
     stuff_colors: tuple[tuple[int, int, int], ...] = ()
     thing_ids: tuple[int, ...] = ()
+
+    def by_kind(self) -> dict[str, list[str]]:
+        """Return the known names as a checkpoint holds them, by ``INSTANCE`` and ``SEMANTIC``."""
+        names = {INSTANCE: list(self.things), SEMANTIC: list(self.stuff)}
+        return {kind: values for kind, values in names.items() if values}
 
     def thing(self, class_id: int) -> str:
         """Return the name of an instance class, "class 3" where it is not known."""
