@@ -52,8 +52,10 @@ def load_panoptic(name: str) -> tuple[list[dict[str, Any]], Findings]:
         }
         for path, image, annotation in zip(paths, images, file.annotations, strict=True)
     ]
-    found = Findings(sum(len(r["annotations"]) for r in records), others={"images": len(pictures)})
-    absent = [image for image in file.images if image.id not in {r["image_id"] for r in records}]
+    number = sum(s.category_id in things for a in file.annotations for s in a.segments_info)
+    found = Findings(number, others={"images": len(pictures)})
+    annotated = {a.image_id for a in file.annotations}
+    absent = [image for image in file.images if image.id not in annotated]
     if absent:
         found.add(_WITHOUT, absent[0].file_name, len(absent))
     return with_segment_labels(name, records), found
