@@ -46,6 +46,8 @@ class BestWeights(HookBase):
             best = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["best"]
             if best["metric"] == self.metric:
                 self.best, self.best_done = best["value"], best["iterations"]
+        # The first process has the file; all of them end together.
+        self.best, self.best_done = comm.all_gather((self.best, self.best_done))[0]
 
     def after_step(self) -> None:
         """Look at the evaluation of this iteration, if there was one."""

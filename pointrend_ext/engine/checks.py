@@ -149,7 +149,7 @@ def _metric_problems(cfg: CfgNode) -> Iterator[str]:
 def _batch_problems(cfg: CfgNode) -> Iterator[str]:
     total, parts = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS
     processes = cfg.SOLVER.REFERENCE_WORLD_SIZE or comm.get_world_size()
-    if total // processes % parts or total < parts:
+    if total // processes % parts:
         yield (
             f"SOLVER.ACCUMULATION_STEPS is {parts}, but a process trains on {total // processes} "
             f"images per iteration (SOLVER.IMS_PER_BATCH {total}): it must be a divisor of them."

@@ -11,6 +11,8 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.amp import GradScaler
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
 
 from pointrend_ext.engine import Trainer, load_cfg, setup_cfg, train_or_evaluate
 from pointrend_ext.engine.steps import PartwiseTrainer, choose_steps
@@ -118,6 +120,35 @@ def test_an_infinite_part_skips_the_whole_step_and_halves_the_scale(parts):
         trainer.run_step()
     assert model.weight.item() == 2
     assert trainer.grad_scaler.get_scale() == 32
+
+
+def train_half(rank, folder):
+    """One of two processes: half of the batch, in two parts."""
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    model = DistributedDataParallel(Squares())
+    synchronised = []
+    model.register_comm_hook(synchronised, count_and_average)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    trainer = PartwiseTrainer(model, [BATCH[rank::2]], optimizer, parts=2)
+    with EventStorage():
+        trainer.run_step()
+    torch.save((model.module.weight.item(), len(synchronised)), folder / str(rank))
+    torch.distributed.destroy_process_group()
+
+
+def count_and_average(seen, bucket):
+    seen.append(bucket.index())
+    return allreduce_hook(None, bucket)
+
+
+def test_two_processes_exchange_complete_gradients_once(tmp_path):
+    torch.multiprocessing.spawn(train_half, (tmp_path,), nprocs=2)
+    alone = step(1)[0].weight.item()
+    for rank in (0, 1):
+        weight, exchanges = torch.load(tmp_path / str(rank))
+        assert weight == pytest.approx(alone, rel=1e-6)
+        assert exchanges == 1
 
 
 @pytest.fixture
