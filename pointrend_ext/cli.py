@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -28,7 +29,7 @@ COMMANDS = {
     "zoo": ("zoo", "list configurations with released weights, and where to get them"),
     "doctor": ("doctor", "say what this machine has, what is missing and how to install it"),
 }
-_GROUPS = {"data": "data sets: check, describe, look"}
+_GROUPS = {words.split()[0] for words in COMMANDS if " " in words}
 # They run on Python alone, where torch or Detectron2 may be missing.
 _LIGHT = ("zoo", "doctor")
 
@@ -55,6 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _run(name: str, prog: str, words: Sequence[str]) -> int | None:
     if name not in _LIGHT:
+        # Of its own modules, when they are imported: nothing that a user can mend.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
         pointrend_ext.register()
     command = import_module(f"pointrend_ext.commands.{COMMANDS[name][0]}")
     return command.run(command.build_parser(prog).parse_args(words))

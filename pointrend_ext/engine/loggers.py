@@ -4,6 +4,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class ServiceWriter(EventWriter):
             if iteration > self._last_write:
                 new[iteration][name] = float(value)
         for iteration in sorted(new):
-            self._try(lambda i=iteration: self._log(new[i], i))
+            self._try(partial(self._log, new[iteration], iteration))
             self._last_write = iteration
 
     def close(self) -> None:
@@ -146,6 +147,7 @@ def _run_name(cfg: CfgNode) -> str:
     return cfg.LOGGERS.RUN or Path(cfg.OUTPUT_DIR).resolve().name
 
 
-def _plain(node: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(node: dict[str, Any]) -> dict[str, Any]:
     """Return nested plain dictionaries."""
-    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in dict.items(node)}
+    pairs = dict.items(node)  # nothing is noted as read
+    return {key: _plain(value) if isinstance(value, dict) else value for key, value in pairs}

@@ -70,7 +70,8 @@ class Predictor:
         """
         check_model(model, cfg)
         check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
-        self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
+        self.model: Any = model.eval()  # of one of Detectron2's classes, which have no types
+        self.cfg, self.batch_size = cfg, batch_size
         self.probabilities = probabilities
         self.classes = classes or Classes()
         self.image_rules = ImageRules.from_cfg(cfg)

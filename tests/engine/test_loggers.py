@@ -75,7 +75,7 @@ def test_numbers_are_those_of_metrics_json(tiny_run, wandb, mlflow):
     cfg = setup_cfg(tiny_run(opts=[*names("wandb", "mlflow"), "LOGGERS.PROJECT", "stars"]))
     train_or_evaluate(cfg)
     lines = [json.loads(x) for x in Path(cfg.OUTPUT_DIR, "metrics.json").read_text().splitlines()]
-    written = {(line.pop("iteration"), name): v for line in lines for name, v in line.items()}
+    written = {(line["iteration"], name): v for line in lines for name, v in line.items()}
     assert wandb.told[-1] == "end"
     sent = [(step, n, value) for step, group in wandb.told[:-1] for n, value in group.items()]
     assert len(sent) == len({(step, name) for step, name, _ in sent})  # each once
