@@ -14,7 +14,7 @@ import yaml
 
 from pointrend_ext.data.formats import Described
 from pointrend_ext.engine.config_file import load_cfg
-from pointrend_ext.model_zoo import SHIPPED, ZOO, get_checkpoint_url
+from pointrend_ext.model_zoo import SHIPPED, get_checkpoint_url
 
 __all__ = ["Machine", "Recipe", "choose_recipe"]
 
@@ -25,6 +25,7 @@ _CPU_SIDE = 320
 _CPU_SHARE = 0.1
 _PASSES, _ENOUGH_IMAGES, _FEWEST_PASSES, _FEWEST_IMAGES = 50, 50_000, 12, 2_000
 _IMAGENET = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
+_DOWNLOADED = "downloaded at the start; without a network, get the file elsewhere: --weights FILE"
 _BASES = {
     # task, whether there is a GPU -> base, whether its weights are those of a whole model
     ("instance", True): ("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml", True),
@@ -137,12 +138,9 @@ def _weights(base: str, given: str | None, is_whole: bool) -> Iterator[_Choice]:
     if given is not None:
         yield "MODEL.WEIGHTS", given, "as given"
     elif is_whole:
-        file = get_checkpoint_url(base).rsplit("/", 1)[-1]
-        reason = f"{file} is downloaded; without a network, get it elsewhere and pass --weights"
-        yield "MODEL.WEIGHTS", ZOO, reason
+        yield "MODEL.WEIGHTS", get_checkpoint_url(base), f"released for the base; {_DOWNLOADED}"
     else:
-        reason = "is downloaded; without a network, get it elsewhere and pass --weights"
-        yield "MODEL.WEIGHTS", _IMAGENET, reason
+        yield "MODEL.WEIGHTS", _IMAGENET, f"of ImageNet; {_DOWNLOADED}"
 
 
 def _sizes(described: Described, machine: Machine) -> Iterator[_Choice]:

@@ -48,6 +48,16 @@ def test_a_hole_runs_the_other_way():
     assert hole.tolist() == [[1, 2], [2, 2], [2, 1], [1, 1]]
 
 
+def test_an_island_that_touches_the_ring_around_it_at_a_corner():
+    mask = np.ones((6, 6), bool)
+    mask[1:5, 1:5] = False
+    mask[1, 1] = mask[2, 2] = True
+    ring, island = mask_parts(mask)
+    assert [len(ring), len(island)] == [2, 1]
+    assert island[0].tolist() == [[2, 2], [3, 2], [3, 3], [2, 3]]
+    np.testing.assert_array_equal(drawn([ring, island], mask.shape), mask)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_rings_are_those_of_any_mask(seed):
     rng = np.random.default_rng(seed)
