@@ -2,12 +2,10 @@
 
 import copy
 import logging
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
@@ -23,7 +21,7 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
-from pointrend_ext.data.panoptic import SEGMENT, SegmentLabels
+from pointrend_ext.data.panoptic import SegmentLabels, draw_segments
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
@@ -158,7 +156,7 @@ class PointRendDatasetMapper(DatasetMapper):
             places = encoding.places(file_name)
             labels = encoding.label_map(places)
             if self.is_train and self.use_annotations:
-                _draw_segments(dataset_dict.get("annotations", ()), encoding, places)
+                draw_segments(dataset_dict.get("annotations", ()), encoding, places)
         else:
             labels = read_label_map(file_name, encoding)
         size_hw = dataset_dict["height"], dataset_dict["width"]
@@ -263,17 +261,6 @@ class PointRendDatasetMapper(DatasetMapper):
         for i in torch.nonzero(~keep).flatten().tolist():
             self.drops.add(causes.EMPTY_MASK if visible[i] else causes.OUT_OF_CROP, file_name)
         return instances[keep]
-
-
-def _draw_segments(
-    annotations: Iterable[dict[str, Any]], encoding: SegmentLabels, places: np.ndarray
-) -> None:
-    """Put in masks and boxes of objects that are segments of a panoptic picture."""
-    for annotation in annotations:
-        mask = annotation["segmentation"]
-        if isinstance(mask, dict) and SEGMENT in mask:
-            annotation["segmentation"] = rle = encoding.mask(places, mask[SEGMENT])
-            annotation["bbox"] = mask_util.toBbox(rle).tolist()
 
 
 def _not_counted(cause: Cause) -> None:
