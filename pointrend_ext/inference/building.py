@@ -11,7 +11,7 @@ from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
-from pointrend_ext.engine.classes import Classes, find_classes, names_by_kind
+from pointrend_ext.engine.classes import Classes, find_classes
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
@@ -45,7 +45,7 @@ def model_of_config(
     model = build_checked_model(cfg)
     checkpointer = PointRendCheckpointer(
         model,
-        class_names=names_by_kind(find_classes(cfg)),
+        class_names=find_classes(cfg).by_kind(),
         cfg=cfg,
         **vars(load_options or LoadOptions()),
     )
