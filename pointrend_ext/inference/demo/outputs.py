@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointrend_ext.data.panoptic import segment_picture
+from pointrend_ext.data.panoptic.pictures import segment_picture
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.output_folder import OutputFolder
 from pointrend_ext.inference.demo.tool_files import TOOL_KINDS, ToolFiles
