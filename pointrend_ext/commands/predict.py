@@ -2,13 +2,13 @@
 
 import argparse
 import logging
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pointrend_ext._command import new_parser
+from pointrend_ext.deploy.runtime import OnnxPredictor
+from pointrend_ext.deploy.runtime.sessions import RUNTIMES
 from pointrend_ext.engine.command_line import add_model_arguments
 from pointrend_ext.inference.demo import (
     OUTPUT_KINDS,
@@ -18,9 +18,10 @@ from pointrend_ext.inference.demo import (
     Input,
     OutputWriter,
     find_inputs,
-    run_demo,
+    run_and_tell,
 )
-from pointrend_ext.inference.predictor import Predictor, build_predictor
+from pointrend_ext.inference.image_predictor import ImagePredictor
+from pointrend_ext.inference.predictor import build_predictor
 from pointrend_ext.inference.tiles import TiledPredictor
 
 EXAMPLE = (
@@ -54,15 +55,21 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--tile", type=int, metavar="PX", help="cut larger pictures into tiles of this side")
     add("--max-frames", type=int, help="frames of a video or camera, at most")
     add("--no-progress", action="store_true", help="show no progress bar")
+    text = "torch, or a runtime for an exported file in --weights, without a configuration"
+    add("--runtime", default="torch", choices=("torch", *RUNTIMES), help=f"{text} (%(default)s)")
     add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
-    add_model_arguments(parser)
+    add_model_arguments(parser, config_file_required=False)
     return parser
 
 
-def build_predictors(args: argparse.Namespace) -> Mapping[str, Predictor | TiledPredictor]:
+def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     """Build one model, or two to compare, by title."""
     if args.tile and args.boxes:
         raise ValueError("--boxes gives the objects of whole pictures: leave out --tile.")
+    if args.runtime != "torch":
+        return _exported(args)
+    if args.config_file is None:
+        raise ValueError("Pass --config-file, or an exported model with --runtime onnx.")
     models = [(args.config_file, args.weights)]
     if args.compare:
         models.append((args.compare, args.compare_weights))
@@ -85,17 +92,28 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, Predictor | Tiled
     return {title: TiledPredictor(x, tile_px=args.tile) for title, x in predictors.items()}
 
 
+def _exported(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
+    """Open an exported file, and refuse options that it has no use for."""
+    if args.weights is None:
+        raise ValueError(f"--runtime {args.runtime} needs --weights: an exported model, .onnx.")
+    for name in ("config_file", "compare", "boxes", "device", "opts", "more_opts"):
+        if getattr(args, name):
+            raise ValueError(
+                f"--runtime {args.runtime} runs the file of --weights, which was exported with "
+                f"its configuration: leave out {name.replace('more_', '').replace('_', '-')}."
+            )
+    confidence = 0.5 if args.confidence is None else args.confidence
+    predictor = OnnxPredictor(args.weights, runtime=args.runtime, confidence=confidence)
+    return {Path(args.weights).stem: predictor}
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the demo; return 1 if an input failed."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     found = find_inputs(args.input)
-    inputs = found.inputs
     if args.webcam is not None:
-        inputs.append(Input.of_camera(args.webcam))
-    if not inputs:
-        raise ValueError(
-            "\n".join([*found.problems, *found.notes]) or "Nothing to do: pass --input or --webcam."
-        )
+        found.inputs.append(Input.of_camera(args.webcam))
+    found.require()
     ids, detections = CocoIds.read(args.image_ids) if args.image_ids else None, None
     if args.boxes:
         if ids is None:
@@ -103,11 +121,15 @@ def run(args: argparse.Namespace) -> int:
                 "--boxes needs --image-ids: the annotations in COCO's format that name the images "
                 "and categories whose ids stand in the detections."
             )
-        detections = Detections.read(args.boxes, ids, inputs, args.confidence)
+        detections = Detections.read(args.boxes, ids, found.inputs, args.confidence)
     options = DemoOptions(
         predictors=build_predictors(args),
         writer=OutputWriter(
-            args.output, args.save or ["overlay"], ids, inputs, boundary_iou=args.boundary_iou
+            args.output,
+            args.save or ["overlay"],
+            ids,
+            found.inputs,
+            boundary_iou=args.boundary_iou,
         ),
         classes=args.classes,
         color_by_class=args.color_by_class,
@@ -116,16 +138,4 @@ def run(args: argparse.Namespace) -> int:
         progress=not args.no_progress,
         detections=detections,
     )
-    start = time.perf_counter()
-    report = run_demo(inputs, options)
-    seconds = time.perf_counter() - start
-    done = report.num_images + report.num_frames
-    print(
-        f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
-        f"({done / seconds:.2f} per second), results in {args.output}"
-    )
-    print(*found.notes, sep="\n", end="\n" if found.notes else "")
-    failures = [*found.problems, *report.failures]
-    if failures:
-        print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
-    return int(bool(failures))
+    return run_and_tell(found, options)

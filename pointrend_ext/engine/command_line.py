@@ -16,14 +16,17 @@ __all__ = [
 ]
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, weights: bool = True, config_file_required: bool = True
+) -> None:
     """Add ``--config-file``, ``--weights``, ``--device``, ``KEY VALUE`` pairs, load options.
 
     The pairs take all words that are left: positional arguments of the tool must be there already.
     Tools that build no model leave out the weights, the device and the load options.
     """
     add = parser.add_argument
-    add("--config-file", required=True, metavar="FILE", help="configuration: a path or a name")
+    text = "configuration: a path or a name"
+    add("--config-file", required=config_file_required, metavar="FILE", help=text)
     if weights:
         add("--weights", metavar="FILE", help="trained weights, or zoo (default: MODEL.WEIGHTS)")
         add("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")

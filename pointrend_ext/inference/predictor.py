@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
+from numbers import Integral
 from typing import Any, overload
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.modeling import GeneralizedRCNN
-from torch import Tensor, nn
+from torch import nn
 
 from pointrend_ext.data import build_mapper
 from pointrend_ext.data.pixels import ImageRules, to_format
@@ -21,7 +22,7 @@ from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.inference.building import check_model, model_of_config, model_of_folder
 from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
-from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
+from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.pretrained import write_pretrained
 from pointrend_ext.inference.run_model import run_model
@@ -69,7 +70,8 @@ class Predictor:
             ValueError: a model without masks, or wrapped by another one.
         """
         check_model(model, cfg)
-        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
+        is_count = isinstance(batch_size, Integral) and batch_size >= 1
+        check_values("Predictor", ("batch_size", batch_size, is_count, "a whole number from 1"))
         self.model: Any = model.eval()  # of one of Detectron2's classes, which have no types
         self.cfg, self.batch_size = cfg, batch_size
         self.probabilities = probabilities
@@ -193,13 +195,7 @@ class Predictor:
                 was put into training mode; boxes outside the image or without area, unknown
                 classes, or boxes for a semantic model.
         """
-        one = isinstance(images, (*ONE_IMAGE, Tensor, type(None)))
-        if not one and not isinstance(images, Sequence):
-            raise ValueError(
-                f"Predictor was given a {type(images).__name__}, not an image or a list of images. "
-                "What can be gone through once, or is too long to keep, goes to "
-                "Predictor.stream(images)."
-            )
+        one = is_one_image(images, "Predictor")
         if boxes is None:
             if classes is not None or scores is not None:
                 raise ValueError("Predictor was given classes or scores of boxes, but no boxes.")
@@ -223,6 +219,11 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+            raise ValueError(
+                f"Predictor.stream goes through images, and was given a {type(images).__name__}. "
+                "One image goes to the Predictor itself."
+            )
         pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
             zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
         )
@@ -269,7 +270,10 @@ class Predictor:
                 "The model of the Predictor is in training mode, in which it predicts nothing: "
                 "call predictor.model.eval() first."
             )
-        bases = [Prediction(*load_image(x, self.image_rules), self.classes) for x, _ in pairs]
+        bases = [
+            Prediction(*load_image(x, self.image_rules, read_image_rgb), self.classes)
+            for x, _ in pairs
+        ]
         inputs = [self.model_input(base.image) for base in bases]
         for base, x, (_, given) in zip(bases, inputs, pairs, strict=True):
             if given is not None:

@@ -78,4 +78,10 @@ def check_boundary_iou(value: float) -> None:
 
 def _exports() -> Any:
     """Import what needs OpenCV and pycocotools, which a prediction itself does not."""
-    return import_module("pointrend_ext.inference.exports")
+    try:
+        return import_module("pointrend_ext.inference.exports")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"Outlines for other tools need {error.name}, which the runtime without torch does not "
+            "bring along: pip install pointrend-ext."
+        ) from error

@@ -115,7 +115,7 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": "panoptic"}, r"'task' is 'panoptic'\. .*choose from: semantic, instance"),
+        ({"task": "depth"}, r"'task' is 'depth'\. .*from: semantic, instance, panoptic\."),
         ({"task": None}, "'task' is None"),
         ({"clases": ["a"]}, r"'clases' is no key\. Did you mean 'classes'"),
         ({"ignore": 3}, r"'ignore' is no key.* 'ignore_value'\?.* image_suffix, label_suffix"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import check_label_size

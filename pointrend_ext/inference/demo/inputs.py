@@ -75,6 +75,12 @@ class Found:
     problems: list[str]
     notes: list[str]
 
+    def require(self) -> None:
+        """Raise ValueError where there is nothing to do, and say why."""
+        if not self.inputs:
+            reasons = "\n".join([*self.problems, *self.notes])
+            raise ValueError(reasons or "Nothing to do: pass --input or --webcam.")
+
 
 def find_inputs(patterns: Sequence[str]) -> Found:
     """Find files, in the order of the patterns and by name.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
+from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inference.tiles.grid import Window, windows_of
@@ -74,7 +74,7 @@ class TiledPredictor:
 
     def __call__(self, images: Any) -> Prediction | list[Prediction]:
         """Predict one image, or a list of them, as ``Predictor`` does; boxes cannot be given."""
-        if isinstance(images, ONE_IMAGE):
+        if is_one_image(images, "TiledPredictor"):
             return next(self.stream([images]))
         return list(self.stream(images))
 
