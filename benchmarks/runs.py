@@ -78,9 +78,9 @@ def table(summaries: Mapping[str, Summary]) -> str:
     """Return a Markdown table: a row per run, a column per metric that all runs have.
 
     Of panoptic models there is PQ and no other column. Of semantic models it has a row per class,
-    and every run in each cell: per class there are too many metrics for columns. If
-    all have costs, a row per run with these and the means over the classes comes first, in a table
-    of its own; if some were repeated, that is the only table.
+    and every run in each cell: per class there are too many metrics for columns. If all have costs,
+    a row per run with these and the means over the classes comes first, in a table of its own; if
+    some were repeated, that is the only table.
     """
     results = [summary["results"] for summary in summaries.values()]
     common = [m for m in results[0] if all(m in run for run in results)]

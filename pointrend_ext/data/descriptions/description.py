@@ -27,6 +27,7 @@ __all__ = [
 class _LabelSplit(StrictModel):
     images: Text
     labels: Text
+    names: Text | None = None
 
 
 class _InstanceSplit(StrictModel):
@@ -45,7 +46,8 @@ class SemanticDescription(LabelValues):
 
     Attributes:
         name: the data set of a split is called ``<name>_<split>``.
-        splits: by split, the image folder and the label folder.
+        splits: by split, the image folder and the label folder, and where not all of their files
+            count, a text file with the names of those that do.
     """
 
     name: Name

@@ -40,7 +40,7 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
     for split, entry in description.splits.items():
         names.append(f"{description.name}_{split}")
         images, truth, *others = (
-            str(Path(description.root, os.path.expanduser(path)))
+            path and str(Path(description.root, os.path.expanduser(path)))
             for path in entry.model_dump().values()
         )
         if isinstance(description, PanopticDescription):
@@ -52,5 +52,5 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
                 register_coco_instances(names[-1], classes, truth, images)
         else:
             options = {key: getattr(description, key) for key in LabelValues.model_fields}
-            register_semantic_folder(names[-1], images, truth, **options)
+            register_semantic_folder(names[-1], images, truth, **options, names=others[0])
     return names

@@ -9,23 +9,23 @@ from pointrend_ext.data.panoptic.file import (
     read_panoptic_file,
     read_predictions,
 )
-from pointrend_ext.data.panoptic.records import SEGMENT, load_panoptic, with_segment_labels
+from pointrend_ext.data.panoptic.pictures import segment_picture
+from pointrend_ext.data.panoptic.records import draw_segments, load_panoptic, with_segment_labels
 from pointrend_ext.data.panoptic.register import PanopticLoader, register_panoptic
 from pointrend_ext.data.panoptic.segments import (
     SegmentLabels,
     place_segments,
     read_segment_ids,
-    segment_picture,
 )
 
 __all__ = [
-    "SEGMENT",
     "Annotation",
     "Category",
     "PanopticFile",
     "PanopticLoader",
     "Segment",
     "SegmentLabels",
+    "draw_segments",
     "load_panoptic",
     "place_segments",
     "read_categories",

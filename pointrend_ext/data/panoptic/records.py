@@ -1,10 +1,12 @@
 """Records of Panoptic FPN from panoptic annotations alone: no folder of label maps is prepared."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pycocotools.mask as mask_util
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 
@@ -13,7 +15,7 @@ from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.panoptic.file import Annotation, read_panoptic_file
 from pointrend_ext.data.panoptic.segments import SegmentLabels
 
-__all__ = ["SEGMENT", "THINGS", "load_panoptic", "with_segment_labels"]
+__all__ = ["SEGMENT", "THINGS", "draw_segments", "load_panoptic", "with_segment_labels"]
 
 THINGS = "things"
 """Name of label 0 of Panoptic FPN, which all things have in a label map."""
@@ -42,7 +44,7 @@ def load_panoptic(name: str) -> tuple[list[dict[str, Any]], Findings]:
     pictures = {image.id: image for image in file.images}
     images = [pictures[a.image_id] for a in file.annotations]
     paths = _image_paths(os.fspath(metadata.image_root), [image.file_name for image in images])
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "file_name": path,
             "image_id": image.id,
@@ -134,3 +136,14 @@ def _image_paths(root: str, names: list[str]) -> list[str]:
     below = {path.name: str(path) for path in Path(root).rglob("*") if path.is_file()}
     own = [name.replace("_gtFine_leftImg8bit", "_leftImg8bit") for name in names]
     return [below.get(name, path) for name, path in zip(own, paths, strict=True)]
+
+
+def draw_segments(
+    annotations: Iterable[dict[str, Any]], encoding: SegmentLabels, places: np.ndarray
+) -> None:
+    """Put in masks and boxes of objects that are segments of the picture; see ``SegmentLabels``."""
+    for annotation in annotations:
+        mask = annotation["segmentation"]
+        if isinstance(mask, dict) and SEGMENT in mask:
+            annotation["segmentation"] = rle = encoding.mask(places, mask[SEGMENT])
+            annotation["bbox"] = mask_util.toBbox(rle).tolist()

@@ -18,7 +18,6 @@ __all__ = [
     "SegmentLabels",
     "place_segments",
     "read_segment_ids",
-    "segment_picture",
 ]
 
 _AS_COLORS = LabelEncoding((), None, 0, colors=())
@@ -36,11 +35,6 @@ def read_segment_ids(file_name: str) -> np.ndarray:
     if not stored.are_colors:
         return codes
     return (codes >> 16) | (codes & 0xFF00) | ((codes & 0xFF) << 16)  # red comes last in ids
-
-
-def segment_picture(ids: np.ndarray) -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB picture of (H, W) ids in 0..2^24 - 1."""
-    return np.stack([ids & 0xFF, (ids >> 8) & 0xFF, ids >> 16], axis=-1).astype(np.uint8)
 
 
 def place_segments(ids: np.ndarray, listed: Sequence[int], what: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
-from pointrend_ext.data.panoptic.segments import segment_picture
+from pointrend_ext.data.panoptic.pictures import segment_picture
 
 from .classes import (
     IGNORE_LABEL,

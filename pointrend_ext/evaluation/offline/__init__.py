@@ -11,6 +11,7 @@ from pointrend_ext.evaluation.offline.data_sets import (
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import (
     Evaluation,
+    evaluation_json,
     read_evaluation,
     write_evaluation,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "SemanticData",
     "data_set_of_annotations",
     "evaluate_files",
+    "evaluation_json",
     "find_data_set",
     "find_panoptic_data",
     "name_predictions",

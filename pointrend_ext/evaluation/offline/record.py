@@ -175,10 +175,14 @@ class Evaluation:
 
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write ``evaluation.json``; what there is not is null."""
+    """Write ``evaluation.json``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = TypeAdapter(Evaluation).dump_json(evaluation, by_alias=True, indent=1)
-    path.write_bytes(content + b"\n")
+    path.write_text(evaluation_json(evaluation) + "\n", encoding="utf-8")
+
+
+def evaluation_json(evaluation: Evaluation) -> str:
+    """Return what ``evaluation.json`` holds; what there is not is null."""
+    return TypeAdapter(Evaluation).dump_json(evaluation, by_alias=True, indent=1).decode()
 
 
 def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
