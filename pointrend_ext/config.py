@@ -20,6 +20,7 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_test_keys(cfg)
     _add_solver_keys(cfg)
+    _add_logger_keys(cfg)
     # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
     # for any characters, such as "backbone" and "roi_heads.box_*".
     _default(cfg.MODEL, "FREEZE", [])
@@ -69,7 +70,7 @@ def _add_data_keys(cfg: CfgNode) -> None:
 
 def _add_test_keys(cfg: CfgNode) -> None:
     # Metrics of outlines to compute besides the usual ones. Instances: "boundary_ap". Semantics:
-    # "boundary_iou", "trimap", "boundary_f".
+    # "boundary_iou", "trimap", "boundary_f". Panoptic segments: "boundary_pq".
     _default(cfg.TEST, "BOUNDARY", ())
     # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
     # lvis_v0.5_val_cocofied.json; "" for none.
@@ -110,6 +111,17 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     # Numbered checkpoints (model_0004999.pth) that are kept, the latest ones; 0 keeps all.
     # model_final.pth stays in any case.
     _default(cfg.SOLVER, "CHECKPOINT_KEEP", 0)
+
+
+def _add_logger_keys(cfg: CfgNode) -> None:
+    _default(cfg, "LOGGERS", CfgNode())
+    node = cfg.LOGGERS
+    # Where losses and scores of a training go besides the screen and metrics.json: "tensorboard"
+    # (files in OUTPUT_DIR), "wandb" (Weights & Biases), "mlflow".
+    _default(node, "NAMES", ["tensorboard"])
+    # Project of W&B, experiment of MLflow; and the name of the run, "" for that of OUTPUT_DIR.
+    _default(node, "PROJECT", "pointrend_ext")
+    _default(node, "RUN", "")
 
 
 def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:

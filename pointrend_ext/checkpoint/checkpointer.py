@@ -16,6 +16,7 @@ from pointrend_ext.checkpoint.class_names import find_class_maps, names_by_kind
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
 from pointrend_ext.checkpoint.formats import to_detectron2_names
+from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.checkpoint.locating import Located, find_weights
 from pointrend_ext.checkpoint.reading import read_weights_file
 from pointrend_ext.checkpoint.report import TAKEN, LoadReport, list_entries
@@ -112,6 +113,10 @@ class PointRendCheckpointer(DetectionCheckpointer):
             return super().load(path, checkpointables)
         finally:
             self._parsed_url_during_load = None  # Detectron2 leaves it set after an error
+
+    def get_checkpoint_file(self) -> str:
+        """Return the checkpoint to resume from; ValueError where ``last_checkpoint`` names none."""
+        return str(last_checkpoint(self.save_dir))
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write a checkpoint; the previous one is intact until the new one is complete."""

@@ -23,11 +23,12 @@ from detectron2.data.build import (
 from detectron2.data.detection_utils import build_augmentation
 from detectron2.utils import comm
 
+from pointrend_ext._command import escaped
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.copy_paste import check_copy_paste
-from pointrend_ext.data.findings import Findings, escaped
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
     POINTREND_MASK_HEADS,
     SEMANTIC_ARCHITECTURES,

@@ -21,6 +21,7 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.panoptic import SegmentLabels, draw_segments
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
 _SEMANTIC_ONLY = ("SemanticSegmentor", "PointRendSemanticSegmentor")
-SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, "PanopticFPN")
+PANOPTIC_ARCHITECTURES = ("PanopticFPN", "PointRendPanopticFPN")
+SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, *PANOPTIC_ARCHITECTURES)
 _ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionError)
 
 
@@ -150,7 +152,13 @@ class PointRendDatasetMapper(DatasetMapper):
         encoding = dataset_dict.pop("label_encoding", None)
         if file_name is None:
             return None
-        labels = read_label_map(file_name, encoding)
+        if isinstance(encoding, SegmentLabels):
+            places = encoding.places(file_name)
+            labels = encoding.label_map(places)
+            if self.is_train and self.use_annotations:
+                draw_segments(dataset_dict.get("annotations", ()), encoding, places)
+        else:
+            labels = read_label_map(file_name, encoding)
         size_hw = dataset_dict["height"], dataset_dict["width"]
         check_label_size(file_name, labels.shape, dataset_dict["file_name"], size_hw)
         if self.sem_seg_num_classes is not None:

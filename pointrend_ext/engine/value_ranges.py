@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from pointrend_ext.engine.loggers import LOGGERS
+
 __all__ = ["ALWAYS", "CHANNELS", "TRAINING"]
 
 _Rule = tuple[str, Callable[[Any], bool], str]
@@ -86,6 +88,12 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.POLY_LR_CONSTANT_ENDING", *_SHARE),
     ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", *_one_of("value", "norm")),
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", *_ABOVE_0),
+    (
+        "LOGGERS.NAMES",
+        lambda value: len(set(value)) == len(value) and set(value) <= LOGGERS.keys(),
+        f"a list of {', '.join(LOGGERS)}, each at most once",
+    ),
+    ("LOGGERS.PROJECT", *(lambda value: bool(value.strip()), "a name")),
     ("TEST.EVAL_PERIOD", *_at_least(0)),
     ("INPUT.COPY_PASTE", *_SHARE),
     ("INPUT.MIN_SIZE_TRAIN", *_SIZES),

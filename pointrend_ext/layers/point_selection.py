@@ -1,6 +1,7 @@
 """Choosing points: where to train (section 3.3 of the paper), where to refine (section 3.1)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,5 +81,6 @@ def get_uncertain_point_coords_on_grid(
         coords_map: (N, P, 2) centres of these cells, (x, y) in (0, 1) of the map.
     """
     scores = uncertainty_map.flatten(1)  # (N, H * W)
-    cells = top_indices(scores, min(num_points, scores.shape[1]))
+    count: Any = torch.sym_min(num_points, scores.shape[1])  # min() would fix an exported size
+    cells = top_indices(scores, count)
     return cells, cells_to_coords(cells, uncertainty_map.shape[-2:], scores.dtype)

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
-from pointrend_ext.modeling.checks import is_sentence
+from pointrend_ext._command import is_sentence
 from pointrend_ext.modeling.freezing import freeze
 from pointrend_ext.modeling.padding import choose_anchors
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves

@@ -14,12 +14,14 @@ from pointrend_ext.layers import (
     class_uncertainty,
     exclude_padding,
     get_uncertain_point_coords_with_randomness,
+    is_exported,
     refine,
     subdivide,
 )
 from pointrend_ext.layers.fast import LabelGrid
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     MapInputs,
     MapPointPredictor,
@@ -41,7 +43,7 @@ __all__ = ["PointRendSemanticHead"]
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class PointRendSemanticHead(nn.Module):
+class PointRendSemanticHead(OwnExport, nn.Module):
     """PointRend around a semantic head (sections 3 and 4.2 of the paper).
 
     Training adds a loss at points to the dense loss of the coarse head; inference refines its
@@ -147,10 +149,12 @@ class PointRendSemanticHead(nn.Module):
             (N, C, s * H_c, s * W_c) for a coarse map of H_c x W_c cells of stride s: pixel for
             pixel those of the image, and padding beyond it.
         """
+        if not self.training:
+            self.refuse_recording()
         coarse_logits, auxiliary = coarse_predictions(
             self.coarse_sem_seg_head, features, with_auxiliary=self.training
         )
-        inputs = self._inputs(features, coarse_logits)
+        inputs = self.map_inputs(features, coarse_logits)
         if self.training:
             assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
@@ -172,7 +176,7 @@ class PointRendSemanticHead(nn.Module):
             (N, s * H_c, s * W_c) labels, see ``label_map``. Of pixels that ``image_sizes`` says to
             be padding they mean nothing.
         """
-        inputs = self._inputs(features, self.coarse_sem_seg_head.layers(features))
+        inputs = self.map_inputs(features, self.coarse_sem_seg_head.layers(features))
         sizes_px = image_sizes or [inputs.extent_px] * len(inputs.coarse_logits)
         plan, grids = self.subdivision, []
         for number, size_px in enumerate(sizes_px):
@@ -184,7 +188,8 @@ class PointRendSemanticHead(nn.Module):
             grids.append(grid.labels)
         return torch.stack(grids)
 
-    def _inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+    def map_inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+        """Put together what points are predicted from: maps by name, and the coarse prediction."""
         levels = self.point_levels
         inputs = MapInputs(
             levels.gather(features), levels.strides, coarse_logits, self.common_stride
@@ -236,6 +241,8 @@ class PointRendSemanticHead(nn.Module):
 
     def _check_extents(self, inputs: MapInputs) -> None:
         """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
+        if is_exported():  # the model that is exported has been run
+            return
         for feature, stride in zip(inputs.features, inputs.strides, strict=True):
             feature_px = extent_px(feature, stride)
             gaps_px = (abs(a - b) for a, b in zip(inputs.extent_px, feature_px, strict=True))
