@@ -104,7 +104,10 @@ def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
         notes.append("No GPU is available: running on the CPU.")
     if not cfg.MODEL.DEVICE.startswith("cuda") and cfg.SOLVER.AMP.ENABLED:
         cfg.SOLVER.AMP.ENABLED = False
-        notes.append("SOLVER.AMP.ENABLED needs a CUDA GPU: training in full precision.")
+        notes.append(
+            f"SOLVER.AMP.ENABLED ({cfg.SOLVER.AMP.DTYPE}) needs a CUDA GPU: training in full "
+            "precision."
+        )
     return notes
 
 
