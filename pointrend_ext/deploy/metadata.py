@@ -11,13 +11,10 @@ from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
 from pointrend_ext.deploy.graphs.image import divisibility
+from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION, KEY
 from pointrend_ext.engine.classes import Classes
 
 __all__ = ["FORMAT_VERSION", "KEY", "describe", "weights_sha256"]
-
-KEY = "pointrend_ext"
-FORMAT_VERSION = 1
-"""Rises when readers of an older version would misunderstand a file."""
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript")
 
@@ -55,6 +52,8 @@ def describe(
             "format": cfg.INPUT.FORMAT,
             "divisibility": divisibility(model.backbone),
             "batch_size": batch_size,
+            "max_megapixels": cfg.INPUT.MAX_MEGAPIXELS,
+            "white_value": cfg.INPUT.WHITE_VALUE,
         },
         "classes": list(names) or None,
         "class_ids": list(ids) or None,

@@ -1,28 +1,32 @@
 """What the command lines of all tools share: arguments, and errors as one line."""
 
 import argparse
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import run_tool
 from pointrend_ext.engine.loading import LoadOptions
-from pointrend_ext.modeling.checks import is_sentence
 
-# What a user can mend: wrong values, files, packages of an extra, too small a GPU.
-_EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
+__all__ = [
+    "add_load_arguments",
+    "add_model_arguments",
+    "load_options",
+    "named_path",
+    "named_value",
+    "run_tool",
+]
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, weights: bool = True) -> None:
+def add_model_arguments(
+    parser: argparse.ArgumentParser, *, weights: bool = True, config_file_required: bool = True
+) -> None:
     """Add ``--config-file``, ``--weights``, ``--device``, ``KEY VALUE`` pairs, load options.
 
     The pairs take all words that are left: positional arguments of the tool must be there already.
     Tools that build no model leave out the weights, the device and the load options.
     """
     add = parser.add_argument
-    add("--config-file", required=True, metavar="FILE", help="configuration: a path or a name")
+    text = "configuration: a path or a name"
+    add("--config-file", required=config_file_required, metavar="FILE", help=text)
     if weights:
         add("--weights", metavar="FILE", help="trained weights, or zoo (default: MODEL.WEIGHTS)")
         add("--device", help="such as cpu or cuda:1 (default: a GPU if there is one)")
@@ -66,30 +70,3 @@ def named_path(word: str) -> tuple[str, Path]:
     """Split NAME=PATH: see ``named_value``."""
     name, value = named_value(word)
     return name, Path(value)
-
-
-def run_tool(
-    parser: argparse.ArgumentParser,
-    work: Callable[[argparse.Namespace], int | None],
-    words: Sequence[str] | None = None,
-) -> int:
-    """Run a tool, with one line on stderr for a mistake that its user can mend.
-
-    Errors of other types, which are mistakes of the program, keep their traceback.
-
-    Returns:
-        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C, 143
-        after a SIGTERM to a training.
-    """
-    args = parser.parse_args(words)
-    try:
-        return work(args) or 0
-    except _EXPECTED as error:
-        if isinstance(error, KeyError) and not is_sentence(error):
-            raise
-        text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        sys.stderr.write(f"{parser.prog}: Error: {escaped(' '.join(text.split()))}\n")
-        return 2
-    except KeyboardInterrupt as error:  # a training says more
-        sys.stderr.write(f"{parser.prog}: {str(error) or 'interrupted'}\n")
-        return getattr(error, "exit_code", 130)

@@ -10,6 +10,9 @@ import torch
 from pointrend_ext.deploy.checks import CheckImages, compare_instances
 from pointrend_ext.deploy.export import export_onnx
 from pointrend_ext.deploy.running import OnnxRunner, Runner
+from pointrend_ext.deploy.runtime import OnnxPredictor
+from pointrend_ext.deploy.runtime.sessions import RUNTIMES
+from pointrend_ext.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,25 @@ def test_an_empty_picture_and_a_tiny_one(exported):
         assert len(boxes) == len(scores) == len(classes) == len(masks) <= 20
         assert (boxes >= 0).all()
         assert (boxes[:, 2:] <= (width, height)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_the_runtime_predicts_what_the_predictor_does(exported, detector, runtime):
+    pytest.importorskip(RUNTIMES[runtime])
+    built, differing, pixels = detector(), 0, 0
+    ours = OnnxPredictor(exported[0], runtime=runtime, confidence=None)
+    images = [x.transpose(1, 2, 0)[..., ::-1] for x in CheckImages.of(built.cfg, [])]
+    for image in images:
+        image = np.ascontiguousarray(image).astype(np.uint8)
+        found, expected = ours(image), Predictor(built.model, built.cfg)(image)
+        assert len(expected.boxes) > 5
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(found.classes, expected.classes)
+        differing += np.count_nonzero(np.asarray(found.masks) != np.asarray(expected.masks))
+        pixels += np.asarray(expected.masks).size
+    assert differing <= 5e-6 * pixels
 
 
 class Spoiled(Runner):

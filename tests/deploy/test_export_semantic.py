@@ -16,6 +16,8 @@ from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.graphs import SemanticGraph
 from pointrend_ext.deploy.recording import record_program
 from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.deploy.runtime import OnnxPredictor
+from pointrend_ext.deploy.runtime.sessions import RUNTIMES
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.modeling.sem_seg import label_map
@@ -62,6 +64,22 @@ def test_the_report_holds_and_is_in_the_file(exported, built):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.numpy().tobytes())
     assert told["weights_sha256"] == digest.hexdigest()
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_the_runtime_predicts_what_the_predictor_does(exported, built, make_picture, runtime):
+    pytest.importorskip(RUNTIMES[runtime])
+    predictor = OnnxPredictor(exported[0], runtime=runtime)
+    assert predictor.classes == CLASSES
+    assert predictor.image_rules == built.image_rules
+    images = [make_picture(*size) for size in ((96, 128), (120, 170), (75, 61), (64, 200))]
+    found = [x.label_map for x in built(images)]
+    assert [len(np.unique(labels)) > 1 for labels in found] == [True] * 4
+    differing = [
+        np.count_nonzero(x.label_map != labels)
+        for x, labels in zip(predictor(images), found, strict=True)
+    ]
+    assert sum(differing) <= 1e-4 * sum(labels.size for labels in found)  # of swapped points
 
 
 def test_the_file_has_standard_operators_named_sizes_and_no_paths(exported):
