@@ -113,6 +113,7 @@ setup(
         "loggers": ["mlflow>=2.9", "wandb>=0.16"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
+        "vit": ["timm>=1.0"],  # Detectron2's ViT and Swin read it
         "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/
         "openvino": ["openvino>=2024.0"],
         "export": ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"],

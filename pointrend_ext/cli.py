@@ -21,6 +21,10 @@ COMMANDS = {
     "report": ("report", "write scores as one HTML page"),
     "convert": ("convert", "convert weights of any known format"),
     "data check": ("data_check", "count what data sets hold, and find what is wrong with them"),
+    "data describe": (
+        "data_describe",
+        "describe an export of an annotation tool, choose a training",
+    ),
     "data look": ("data_look", "draw what a training reads"),
     "zoo": ("zoo", "list configurations with released weights, and where to get them"),
     "doctor": ("doctor", "say what this machine has, what is missing and how to install it"),
@@ -63,7 +67,7 @@ def _list_parser(group: str) -> argparse.ArgumentParser:
     """Describe the commands, or those of a group; any word is a mistake."""
     listed = {words: text for words, (_, text) in COMMANDS.items() if words.startswith(group)}
     names = dict.fromkeys(words.removeprefix(group).split()[0] for words in listed)
-    lines = [f"  {words:<12}{text}" for words, text in listed.items()]
+    lines = [f"  {words:<15}{text}" for words, text in listed.items()]
     parser = argparse.ArgumentParser(
         prog=f"{PROG} {group}".strip(),
         usage="%(prog)s COMMAND ...",

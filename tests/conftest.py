@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
+from pointrend_ext.layers import forms_for
+
 pytest_plugins = ["tests.tiny_models", "tests.toy_detector", "tests.toy_instances"]
 
 REAL_DATA = Path(
@@ -52,6 +54,13 @@ def _seeded():
 @pytest.fixture
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(1234)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device_form(request):
+    """Run a test once with the forms made for a CPU, and once with those for other devices."""
+    with forms_for(request.param):
+        yield request.param
 
 
 # ---- slow oracles: float64, python loops, nothing of the package

@@ -31,7 +31,7 @@ def test_help_lists_every_command(words, capsys):
         cli.main(words)
     text = capsys.readouterr().out
     for name, (_, does) in cli.COMMANDS.items():
-        assert f"  {name:<12}{does}\n" in text
+        assert f"  {name:<15}{does}\n" in text
 
 
 def test_a_group_lists_its_own(capsys):

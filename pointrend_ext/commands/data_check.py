@@ -80,7 +80,8 @@ def read_cfg_of_data(args: argparse.Namespace, *opts: Any) -> CfgNode:
 
 def as_record(summary: DatasetSummary) -> dict[str, Any]:
     """Return what JSON holds of a summary: sizes in pixels, least, median and largest."""
-    sides = zip(("height", "width"), summary.sizes_hw.T, strict=True)
+    sizes = summary.sizes_hw.reshape(-1, 2)  # of semantic data they are not known
+    sides = zip(("height", "width"), sizes.T, strict=True)
     labels = summary.labels.classes if summary.labels else ()
     return {
         "name": summary.name,

@@ -22,6 +22,7 @@ from pointrend_ext.inference.demo import (
 )
 from pointrend_ext.inference.image_predictor import ImagePredictor
 from pointrend_ext.inference.predictor import build_predictor
+from pointrend_ext.inference.tiles import TiledPredictor
 
 EXAMPLE = (
     "--config-file Toy/pointrend_rcnn_toy.yaml "
@@ -39,6 +40,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
     add("--output", required=True, type=Path, help="folder for the results")
     add("--save", **several, choices=OUTPUT_KINDS, help=f"{kinds}; default: overlay")
+    text = "of outlines for annotation tools with the masks, at least (%(default)s)"
+    add("--boundary-iou", type=float, default=0.95, help=text)
     add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
     add("--compare-weights", metavar="WEIGHTS", help="its weights")
     add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
@@ -49,6 +52,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--show-boxes", action="store_true", help="draw boxes, too")
     add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
+    add("--tile", type=int, metavar="PX", help="cut larger pictures into tiles of this side")
     add("--max-frames", type=int, help="frames of a video or camera, at most")
     add("--no-progress", action="store_true", help="show no progress bar")
     text = "torch, or a runtime for an exported file in --weights, without a configuration"
@@ -60,6 +64,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     """Build one model, or two to compare, by title."""
+    if args.tile and args.boxes:
+        raise ValueError("--boxes gives the objects of whole pictures: leave out --tile.")
     if args.runtime != "torch":
         return _exported(args)
     if args.config_file is None:
@@ -70,7 +76,7 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     titles = args.titles or [Path(config).stem for config, _ in models]
     if len(set(titles[: len(models)])) < len(models):
         titles = [f"{number}. {title}" for number, title in enumerate(titles, 1)]
-    return {
+    predictors = {
         title: build_predictor(
             args,
             config_file=config,
@@ -81,6 +87,9 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
         )
         for title, (config, weights) in zip(titles, models, strict=False)
     }
+    if not args.tile:
+        return predictors
+    return {title: TiledPredictor(x, tile_px=args.tile) for title, x in predictors.items()}
 
 
 def _exported(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
@@ -115,7 +124,13 @@ def run(args: argparse.Namespace) -> int:
         detections = Detections.read(args.boxes, ids, found.inputs, args.confidence)
     options = DemoOptions(
         predictors=build_predictors(args),
-        writer=OutputWriter(args.output, args.save or ["overlay"], ids, found.inputs),
+        writer=OutputWriter(
+            args.output,
+            args.save or ["overlay"],
+            ids,
+            found.inputs,
+            boundary_iou=args.boundary_iou,
+        ),
         classes=args.classes,
         color_by_class=args.color_by_class,
         show_boxes=args.show_boxes,

@@ -10,10 +10,14 @@ from pointrend_ext._command import new_parser
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
+    InstanceData,
+    PanopticData,
+    SemanticData,
     data_set_of_annotations,
     evaluate_files,
     evaluation_json,
     find_data_set,
+    find_panoptic_data,
     name_predictions,
     write_csv,
     write_evaluation,
@@ -35,6 +39,12 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     data.add_argument("--dataset", help="a registered data set, or one of a description")
     data.add_argument("--annotations", help="annotations in COCO's or LVIS's format instead")
     add = parser.add_argument
+    add(
+        "--panoptic",
+        action="store_true",
+        help="score panoptic segmentations; predictions are JSON in COCO's panoptic format, with "
+        "the pictures in the folder of its name",
+    )
     add("--images", help="image folder of --annotations, for pictures")
     add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
     add(
@@ -49,7 +59,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--metrics",
         **several,
         help="of instances: bbox segm boundary mask_quality ap_star; of label maps: boundary_iou "
-        "trimap boundary_f (default: all that are possible)",
+        "trimap boundary_f; of panoptic segments: boundary_pq (default: all that are possible)",
     )
     add("--ap-star-file", default="", help="LVIS annotations for AP*")
     add(
@@ -71,8 +81,13 @@ def run(args: argparse.Namespace) -> None:
     """Score what the command line names."""
     if args.images and not args.annotations:
         raise ValueError("--images goes with --annotations: a data set knows its own images.")
+    if args.panoptic and not args.dataset:
+        raise ValueError("--panoptic goes with --dataset, which names the pictures of segments.")
     register_datasets([args.dataset or ""], args.description)
-    if args.dataset:
+    data: InstanceData | SemanticData | PanopticData
+    if args.panoptic:
+        data = find_panoptic_data(args.dataset)
+    elif args.dataset:
         data = find_data_set(args.dataset)
     else:
         data = data_set_of_annotations(args.annotations, args.images)

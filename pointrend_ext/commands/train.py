@@ -3,9 +3,11 @@
 import argparse
 import multiprocessing
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from detectron2.engine import default_argument_parser, launch
@@ -13,11 +15,13 @@ from detectron2.utils import comm
 from torch.multiprocessing import ProcessExitedException
 
 from pointrend_ext._command import new_parser
+from pointrend_ext.commands.data_describe import describe_and_choose
 from pointrend_ext.engine import Stopped, setup_cfg, train_or_evaluate
 from pointrend_ext.engine.command_line import add_load_arguments, load_options
 
 EXAMPLES = (
     "--config-file Toy/pointrend_rcnn_toy.yaml",
+    "--data my_export",
     "--config-file Toy/pointrend_rcnn_toy.yaml --num-gpus 8 --resume OUTPUT_DIR output/mine",
 )
 
@@ -26,13 +30,38 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Describe the command line: that of Detectron2's scripts, and how weights are loaded."""
     theirs = default_argument_parser()
     parser = new_parser(__doc__, prog, *EXAMPLES, parents=[theirs], add_help=False)
+    text = "an export of an annotation tool, described in output/NAME/data, in place of a "
+    parser.add_argument("--data", metavar="EXPORT", help=f"{text}configuration")
     add_load_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, or evaluate with --eval-only."""
+    if args.data:
+        args.config_file = str(_config_of_data(args))
     return launch_all(args, run_process)
+
+
+def _config_of_data(args: argparse.Namespace) -> Path:
+    """Describe an export and choose a configuration, or take those of an earlier command.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``describe_and_choose``; a configuration is given, too.
+    """
+    if args.config_file:
+        raise ValueError(
+            "--data chooses a configuration: leave out --config-file, or describe the data "
+            "(pointrend data describe) and name the description in DATASETS.DESCRIPTIONS."
+        )
+    place = Path(os.path.realpath(args.data))
+    stem = (place.parent if place.is_file() else place).name
+    name = re.sub(r"[^\w.-]+", "_", stem) or "data"
+    output = Path("output", name, "data")
+    if Path(output, "train.yaml").is_file():
+        print(f"{output} is used as it is; remove it to describe {args.data} anew.")
+        return output / "train.yaml"
+    return describe_and_choose(args.data, output, name)
 
 
 def launch_all(args: argparse.Namespace, work: Callable[[argparse.Namespace], Any]) -> int:

@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from pointrend_ext.data.pillow_files import (
+    MOST_PAGES,
     RefusedImage,
+    check_scans,
     number_of_pictures,
     opened,
     stored_size,
@@ -52,10 +54,12 @@ def read_rgb(
     with opened(file_name, open_file=open_file) as image:
         name = f"Image {file_name!r}"
         check_megapixels(stored_size(image), rules, name)
+        check_scans(image, name)
         number = number_of_pictures(image) if tell_others else 1
         if number > 1:
-            text = "%s holds %d pictures (%s): the first one is used."
-            logger.warning(text, name, number, image.format)
+            more = " or more" if number == MOST_PAGES else ""
+            text = "%s holds %d%s pictures (%s): the first one is used."
+            logger.warning(text, name, number, more, image.format)
         decoded = upright(image)
     return to_rgb(decoded, rules.white_value, name)
 

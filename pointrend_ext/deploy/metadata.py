@@ -1,6 +1,7 @@
 """What an exported file says of itself: one JSON object, under the key ``pointrend_ext``."""
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -9,7 +10,6 @@ from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
-import pointrend_ext
 from pointrend_ext.deploy.graphs.image import divisibility
 from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION, KEY
 from pointrend_ext.engine.classes import Classes
@@ -73,7 +73,7 @@ def _thresholds(cfg: CfgNode) -> dict[str, Any]:
 
 
 def _versions() -> Mapping[str, str]:
-    found = {"pointrend_ext": pointrend_ext.__version__}
+    found = {"pointrend_ext": sys.modules["pointrend_ext"].__version__}
     for name in _PACKAGES:
         try:
             found[name] = version(name)

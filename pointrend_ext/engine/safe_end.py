@@ -1,5 +1,6 @@
 """Ending a training early, with what is done saved: at signals, broken data, a full disk."""
 
+import logging
 import os
 import signal
 import threading
@@ -15,6 +16,8 @@ from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
 from pointrend_ext.data import LoadingError
 
 __all__ = ["SafeEnd", "Stopped"]
+
+logger = logging.getLogger(__name__)
 
 _NOTICE = (
     b"\nThe training ends after this iteration, with a checkpoint. "
@@ -51,7 +54,7 @@ class SafeEnd(HookBase):
         self._done = -1  # the last complete iteration
         self._waits = False  # whether a signal has to wait
         self._is_agreed = False
-        self._pid, self._ending = os.getpid(), ""
+        self._pid, self._ending, self._reason = os.getpid(), "", ""
 
     def before_train(self) -> None:
         """Look after the loader."""
@@ -66,9 +69,18 @@ class SafeEnd(HookBase):
         if self._number and not self._waits:
             raise _Stop
 
+    def finish(self, reason: str) -> NoReturn:
+        """End the training well after this iteration; call it on every process.
+
+        Args:
+            reason: why, in a sentence.
+        """
+        self._reason = reason
+        raise _Stop
+
     def after_train(self) -> None:
         """Save what is done, where the training ends early for a known reason."""
-        if self._number or self._error:
+        if self._number or self._error or self._reason:
             self._waits = True
             self._ending = self._save()
 
@@ -93,6 +105,9 @@ class SafeEnd(HookBase):
             yield
         except _Stop as stop:
             cause, ending = stop.__cause__, self._ending or self._where_to_go_on()
+            if self._reason:
+                logger.info("%s %s", self._reason, ending)
+                return
             if self._number:
                 name = "SIGTERM" if self._number == signal.SIGTERM else "Ctrl-C"
                 raise Stopped(f"The training was ended by {name}. {ending}", self._number) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
@@ -19,6 +19,8 @@ from torch.optim import lr_scheduler
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
+from pointrend_ext.engine.average import WeightAverage
+from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
 from pointrend_ext.engine.resume import ExactResume
@@ -26,6 +28,7 @@ from pointrend_ext.engine.resume_settings import Settings, changes, training_set
 from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
+from pointrend_ext.engine.steps import choose_steps
 from pointrend_ext.engine.unread_keys import check_reads
 from pointrend_ext.evaluation import (
     add_given_boxes,
@@ -49,6 +52,8 @@ class Trainer(DefaultTrainer):
 
     checkpointer: Checkpointer
     _hooks: list[HookBase]
+    _trainer: SimpleTrainer
+    _last_eval_results: dict[str, Any]
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``.
@@ -61,10 +66,13 @@ class Trainer(DefaultTrainer):
         check_loggers(cfg)
         check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         super().__init__(cfg)
+        self._trainer = choose_steps(self.cfg, self._trainer)
         check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
+        ema = self.cfg.SOLVER.EMA
+        average = WeightAverage(self.model, ema.DECAY) if ema.ENABLED else None
         # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
         if not isinstance(self.checkpointer, PointRendCheckpointer):
             self.checkpointer = build_checkpointer(
@@ -73,6 +81,7 @@ class Trainer(DefaultTrainer):
                 self.load_options,
                 for_training=True,
                 trainer=weakref.proxy(self),
+                **({"ema": average} if average else {}),
             )
         hooks = super().build_hooks()
         evaluation = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
@@ -81,9 +90,12 @@ class Trainer(DefaultTrainer):
             self.safe_end,
             CallbackHook(after_train=_log_dropped),
             ExactResume(self.data_loader, self.cfg.SEED),
+            _averaging(average) if average else None,
             *hooks[:evaluation],  # with the checkpointer
             CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
-            *hooks[evaluation:],
+            hooks[evaluation],
+            *evaluation_hooks(self, average),
+            *hooks[evaluation + 1 :],
         ]
 
     def build_writers(self) -> list[EventWriter]:
@@ -146,8 +158,9 @@ class Trainer(DefaultTrainer):
             ValueError: the state is damaged, or the configuration asks for another optimizer than
                 the checkpoint's, or for fewer iterations than it has behind it.
         """
+        scaler = getattr(self._trainer, "grad_scaler", None)  # in mixed precision alone
         try:
-            check_state(state_dict, self.optimizer)
+            check_state(state_dict, self.optimizer, scaler)
         except ValueError as error:
             raise ValueError(
                 f"The checkpoint to resume from is damaged: {error}. Name an earlier one of "
@@ -162,9 +175,11 @@ class Trainer(DefaultTrainer):
             )
         changed = changes(state_dict.get("settings", {}), training_settings(self.cfg))
         settings = Settings(self.optimizer, self.scheduler)
+        if scaler and "_trainer" in state_dict:  # of a training in full precision it has none
+            state_dict["_trainer"].setdefault("grad_scaler", scaler.state_dict())
         try:
             super().load_state_dict(state_dict)
-        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scaler
+        except (ValueError, KeyError) as error:  # of groups of parameters
             raise ValueError(
                 f"The checkpoint cannot be resumed with this configuration ({error}). What is "
                 f"new: {', '.join(changed) or 'not known, it is an older checkpoint'}. Set it as "
@@ -202,6 +217,13 @@ class Trainer(DefaultTrainer):
         with self.safe_end.ending_well():
             super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _averaging(average: WeightAverage) -> HookBase:
+    return CallbackHook(
+        before_train=lambda _: average.start(),
+        after_step=lambda trainer: average.update(trainer.iter + 1),
+    )
 
 
 def _log_dropped(trainer: Trainer) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, TypedDict
 
 import torch
@@ -98,7 +99,7 @@ def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float
     else:
         use_cpu_if_needed(cfg)
     if confidence is not None:
-        is_share = 0 <= confidence <= 1
+        is_share = isinstance(confidence, Real) and 0 <= confidence <= 1
         check_values("Predictor", ("confidence", confidence, is_share, "between 0 and 1"))
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
         cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence

@@ -16,7 +16,7 @@ __all__ = ["ImageLike", "is_one_image", "load_image"]
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
 
-_ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image, type(None))
+_ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image, bytes, type(None))
 
 
 def is_one_image(images: Any, who: str) -> bool:

@@ -1,6 +1,7 @@
 """What a model predicts for one image, ready to look at and to write down; no torch is needed."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import numpy as np
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.rle import encode_mask
+from pointrend_ext.inference.to_tools import ToTools
 from pointrend_ext.structures.classes import Classes
 from pointrend_ext.visualization.drawing_package import needs_opencv
 from pointrend_ext.visualization.io import encode_png
@@ -40,7 +42,7 @@ class Objects(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(ToTools):
     """The prediction of one image; in a notebook it shows itself.
 
     An instance model fills ``boxes`` to ``masks``, a semantic model ``label_map``, a panoptic model
@@ -256,12 +258,14 @@ def class_filter(
         return lambda name, number: True
     known = [*info.things, *info.stuff]
     places = max(len(info.things), len(info.stuff))
-    words = {str(c) for c in classes}
+    given = {str(c) for c in ([classes] if isinstance(classes, str) else classes)}
+    numbers = {w: int(w) for w in given if w not in known and re.fullmatch(r"\d{1,9}", w)}
+    words = {str(numbers.get(w, w)) for w in given}  # "03" is 3
     unknown = sorted(
-        w for w in words if w not in known and not (w.isdecimal() and int(w) < (places or math.inf))
+        w for w in given if w not in known and numbers.get(w, math.inf) >= (places or math.inf)
     )
     if unknown:
-        numbers = f", by name or by place, from 0 to {places - 1}" if places else ""
+        range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
         listed = ", ".join(dict.fromkeys(known)) or "none by name; use places from 0"
-        raise ValueError(f"The model knows no class {unknown}. It knows{numbers}: {listed}.")
+        raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
     return lambda name, number: name in words or str(number) in words

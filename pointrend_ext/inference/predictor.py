@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
+from numbers import Integral
 from typing import Any, overload
 
 import numpy as np
@@ -69,7 +70,8 @@ class Predictor:
             ValueError: a model without masks, or wrapped by another one.
         """
         check_model(model, cfg)
-        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
+        is_count = isinstance(batch_size, Integral) and batch_size >= 1
+        check_values("Predictor", ("batch_size", batch_size, is_count, "a whole number from 1"))
         self.model: Any = model.eval()  # of one of Detectron2's classes, which have no types
         self.cfg, self.batch_size = cfg, batch_size
         self.probabilities = probabilities
@@ -217,6 +219,11 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+            raise ValueError(
+                f"Predictor.stream goes through images, and was given a {type(images).__name__}. "
+                "One image goes to the Predictor itself."
+            )
         pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
             zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
         )

@@ -21,6 +21,7 @@ def get_uncertain_point_coords_with_randomness(
     oversample_ratio: float,
     importance_sample_ratio: float,
     *,
+    extents: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw training points, biased towards uncertain places.
@@ -40,6 +41,8 @@ def get_uncertain_point_coords_with_randomness(
         num_points: P, points per map.
         oversample_ratio: k in the paper, at least 1.
         importance_sample_ratio: beta in the paper, in [0, 1].
+        extents: (N, 2), the shares of width and height of each map, from its top left corner, that
+            points are drawn from; None for whole maps.
         generator: source of randomness; the default generator of the device otherwise.
 
     Returns:
@@ -51,7 +54,8 @@ def get_uncertain_point_coords_with_randomness(
     num_important = int(importance_sample_ratio * num_points)
 
     def draw(count: int) -> Tensor:
-        return torch.rand(num_maps, count, 2, dtype=dtype, device=device, generator=generator)
+        drawn = torch.rand(num_maps, count, 2, dtype=dtype, device=device, generator=generator)
+        return drawn if extents is None else drawn * extents[:, None]
 
     candidates = draw(num_candidates)
     scores = uncertainty_func(point_sample(coarse_logits, candidates))[:, 0]  # (N, k * P)

@@ -92,7 +92,7 @@ class Spoiled(Runner):
     ("spoil", "wrong"),
     [
         (lambda *parts: parts, ""),
-        (lambda *parts: [x[::-1] for x in parts], ""),  # another order of the same
+        (lambda *parts: [x[::-1].copy() for x in parts], ""),  # another order of the same
         (lambda *parts: [x[1:] for x in parts], "without a partner"),
         (lambda boxes, *rest: (boxes + np.float32(0.005), *rest), "boxes (pixels)"),
         (lambda boxes, scores, *rest: (boxes, scores * 0.999, *rest), "scores"),

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from pointrend_ext.deploy.checks import CheckImages, compare_semantic
 from pointrend_ext.deploy.export import export_onnx, export_program
@@ -17,8 +18,10 @@ from pointrend_ext.deploy.recording import record_program
 from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
 from pointrend_ext.deploy.runtime import OnnxPredictor
 from pointrend_ext.deploy.runtime.sessions import RUNTIMES
+from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.modeling.sem_seg import label_map
+from tests.tiny_models import TINY
 
 CLASSES = Classes(stuff=tuple("abcdefghij"), stuff_colors=((1, 2, 3),) * 10)
 
@@ -205,3 +208,24 @@ def test_what_cannot_be_recorded_is_said(built, monkeypatch):
     monkeypatch.setattr(graph, "predict", lambda image: image if image.sum() > 0 else -image)
     with pytest.raises(ValueError, match=r"cannot be recorded by torch\.export: \w+: .*guard"):
         record_program(graph)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Toy/semantic_fpn_toy.yaml",
+        "Toy/pointrend_semantic_FAM_toy.yaml",
+        "Toy/sfnet_toy.yaml",
+        "Toy/pointrend_alignseg_toy.yaml",
+        "Cityscapes-SemanticSegmentation/deeplab_v3_R_103_os8_cityscapes.yaml",
+        "Cityscapes-SemanticSegmentation/pointrend_deeplab_v3_plus_R_103_os16_cityscapes.yaml",
+        "Cityscapes-SemanticSegmentation/pointrend_sfnet_lite_R_18_cityscapes.yaml",
+    ],
+)
+def test_every_decoder(name, tmp_path):
+    opts = [*TINY, "MODEL.SEM_SEG_HEAD.CONVS_DIM", 32, "MODEL.RESNETS.DEPTH", 50]
+    cfg = load_cfg(name, [*opts, "MODEL.SEM_SEG_HEAD.ASPP_CHANNELS", 32, "MODEL.WEIGHTS", ""])
+    torch.manual_seed(3)
+    report = export_onnx(build_model(cfg), cfg, tmp_path / "model.onnx", output="logits")
+    assert report.holds

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pointrend_ext.evaluation.typed_json import read_typed_json
+from pointrend_ext.data.typed_json import read_typed_json
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DataSetRecord:
     """The data set: its name, annotation file or folder, number of images and class names."""
 
     name: str
-    kind: Literal["instances", "semantic"]
+    kind: Literal["instances", "semantic", "panoptic"]
     source: str
     num_images: int
     classes: tuple[str, ...]

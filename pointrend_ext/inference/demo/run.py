@@ -115,6 +115,8 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
             options.detections.check(cast("Predictor", predictor))
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
+        else:
+            options.writer.check_label_maps()
     report = DemoReport()
     with naming_full_disk(options.writer.folder):
         try:
@@ -162,7 +164,10 @@ def _batch(
 
 
 def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
-    video = open_video(source.path) if source.camera is None else open_camera(source.camera)
+    if source.camera is None:
+        video = open_video(source.path, next(iter(options.predictors.values())).image_rules)
+    else:
+        video = open_camera(source.camera)
     total = min(filter(None, (video.num_frames, options.max_frames)), default=0)
     bar = progress_bar(total or None, "frame", source.name.name, shown=options.progress)
     frames, before = islice(video.frames, options.max_frames), report.num_frames

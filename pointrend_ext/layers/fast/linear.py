@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from pointrend_ext.layers.exporting import is_exported
+from pointrend_ext.layers.device_rule import runs_cpu_form
 
 __all__ = ["Linear", "linear"]
 
@@ -94,8 +94,8 @@ def _without_gaps(matrix: Tensor) -> Tensor:
 
 def _has_fast_product(inputs: Tensor) -> bool:
     return (
-        not is_exported()
-        and inputs.device.type == "cpu"
+        runs_cpu_form(inputs.device)
+        and inputs.device.type == "cpu"  # nothing else has oneDNN
         and inputs.dtype == torch.float32
         and len(inputs) > 0
         and not torch.is_autocast_enabled("cpu")

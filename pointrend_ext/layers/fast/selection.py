@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers.exporting import is_exported
+from pointrend_ext.layers.device_rule import runs_cpu_form
 
 __all__ = ["top_indices"]
 
@@ -28,12 +28,8 @@ def top_indices(scores: Tensor, count: int) -> Tensor:
         (N, count) int64, in no particular order; which ones of equal numbers is not defined.
     """
     num_rows, num_scores = scores.shape
-    if (
-        is_exported()
-        or scores.device.type != "cpu"
-        or num_scores <= _LARGE
-        or 4 * count >= num_scores
-    ):
+    # The rule first: sizes of what is exported have no values to compare.
+    if not runs_cpu_form(scores.device) or num_scores <= _LARGE or 4 * count >= num_scores:
         return scores.topk(count, dim=1).indices
     if num_rows == 0:
         return torch.empty(0, count, dtype=torch.int64)

@@ -31,7 +31,7 @@ from pointrend_ext.modeling.point_head import (
 )
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
-from pointrend_ext.modeling.sem_seg.label_map import sample_map_labels
+from pointrend_ext.modeling.sem_seg.label_map import labelled_extents, sample_map_labels
 from pointrend_ext.modeling.sem_seg.losses import (
     CoarseHead,
     coarse_losses,
@@ -62,6 +62,7 @@ class PointRendSemanticHead(OwnExport, nn.Module):
         train_points: TrainPointPlan,
         subdivision: MapSubdivisionPlan,
         point_loss_weight: float = 1.0,
+        skip_padding: bool = False,
     ) -> None:
         """Assemble the head.
 
@@ -72,6 +73,8 @@ class PointRendSemanticHead(OwnExport, nn.Module):
             train_points: which points are trained on.
             subdivision: how the map is refined.
             point_loss_weight: weight of ``loss_sem_seg_point``.
+            skip_padding: whether no training point is drawn from what is ignored as a whole at the
+                right and at the bottom of an image.
         """
         super().__init__()
         self.coarse_sem_seg_head = coarse_sem_seg_head
@@ -80,6 +83,7 @@ class PointRendSemanticHead(OwnExport, nn.Module):
         self.train_points = train_points
         self.subdivision = subdivision
         self.point_loss_weight = point_loss_weight
+        self.skip_padding = skip_padding
 
     @classmethod
     @reads_own_keys
@@ -111,6 +115,7 @@ class PointRendSemanticHead(OwnExport, nn.Module):
             "train_points": TrainPointPlan.from_node(node, node_name),
             "subdivision": MapSubdivisionPlan.from_node(node, node_name, coarse_head.common_stride),
             "point_loss_weight": node.LOSS_WEIGHT * cfg.MODEL.SEM_SEG_HEAD.LOSS_WEIGHT,
+            "skip_padding": cfg.INPUT.LSJ.ENABLED,
         }
 
     @property
@@ -197,12 +202,18 @@ class PointRendSemanticHead(OwnExport, nn.Module):
     ) -> dict[str, Tensor]:
         coarse_logits = inputs.coarse_logits
         with torch.no_grad():
+            logits = at_least_float32(coarse_logits.detach())
+            extents = None
+            if self.skip_padding:
+                extent_px, dtype = inputs.extent_px, logits.dtype
+                extents = labelled_extents(targets, extent_px, self.ignore_value, dtype)
             coords_map = get_uncertain_point_coords_with_randomness(
-                at_least_float32(coarse_logits.detach()),
+                logits,
                 class_uncertainty,
                 self.train_points.num_points,
                 self.train_points.oversample_ratio,
                 self.train_points.importance_sample_ratio,
+                extents=extents,
             )
         labels = sample_map_labels(targets, coords_map, inputs.extent_px, self.ignore_value)
         point_logits = MapPointPredictor(self.point_head, inputs)(coords_map)
