@@ -1,7 +1,6 @@
 """What the command lines of all tools share: arguments, and errors as one line."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from pointrend_ext.data.findings import escaped
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.modeling.checks import is_sentence
+from pointrend_ext.processes import explain, note_failure, say_once
 
 # What a user can mend: wrong values, files, packages of an extra, too small a GPU.
 _EXPECTED = (ValueError, OSError, ImportError, KeyError, torch.OutOfMemoryError)
@@ -78,18 +78,40 @@ def run_tool(
     Errors of other types, which are mistakes of the program, keep their traceback.
 
     Returns:
-        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C, 143
-        after a SIGTERM to a training.
+        The exit code, see ``reported``.
     """
     args = parser.parse_args(words)
+    return reported(parser.prog, lambda: work(args))
+
+
+def reported(name: str, work: Callable[[], int | None]) -> int:
+    """Do the work of a program, or of one process of it; of several, one says what went wrong.
+
+    Returns:
+        The exit code: that of ``work`` (None is 0), 2 after a mistake that a user can mend, 1 where
+        another process is lost (or that one's own), 130 after Ctrl-C, 143 or 138 after a SIGTERM or
+        SIGUSR1 to a training.
+    """
     try:
-        return work(args) or 0
-    except _EXPECTED as error:
-        if isinstance(error, KeyError) and not is_sentence(error):
-            raise
-        text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        sys.stderr.write(f"{parser.prog}: Error: {escaped(' '.join(text.split()))}\n")
-        return 2
+        return work() or 0
     except KeyboardInterrupt as error:  # a training says more
-        sys.stderr.write(f"{parser.prog}: {str(error) or 'interrupted'}\n")
-        return getattr(error, "exit_code", 130)
+        code, text = getattr(error, "exit_code", 130), str(error) or "interrupted"
+    except Exception as error:
+        lost = explain(error)
+        mistake = None if lost else _mistake(error)
+        if not lost and mistake is None:
+            note_failure(1)
+            raise
+        code = lost.exit_code if lost else 2
+        text = f"Error: {lost or mistake}" if str(lost or mistake) else ""
+    if text:
+        say_once(f"{name}: {escaped(' '.join(text.split()))}")
+    note_failure(code)
+    return code
+
+
+def _mistake(error: Exception) -> str | None:
+    """Return the sentence about what a user can mend, None for mistakes of the program."""
+    if not isinstance(error, _EXPECTED) or (isinstance(error, KeyError) and not is_sentence(error)):
+        return None
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)

@@ -5,15 +5,18 @@ import weakref
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, defaults
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
+from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
@@ -33,6 +36,7 @@ from pointrend_ext.evaluation import (
 )
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
+from pointrend_ext.processes import first_on_machine, wait_for_all
 
 __all__ = ["Trainer"]
 
@@ -56,9 +60,12 @@ class Trainer(DefaultTrainer):
         """
         self.load_options = load_options or LoadOptions()
         self.safe_end = SafeEnd()
-        check_evaluation(cfg, self.build_evaluator)  # now, not after the training
-        super().__init__(cfg)
-        check_reads(cfg)
+        with first_on_machine():
+            check_evaluation(cfg, self.build_evaluator)  # now, not after the training
+        with mock.patch.object(defaults, "create_ddp_model", _shared):
+            super().__init__(cfg)
+        if comm.is_main_process():  # the others write no checkpoints and no logs
+            check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
@@ -111,7 +118,9 @@ class Trainer(DefaultTrainer):
         """Evaluate on ``DATASETS.TEST``, as Detectron2 does, or with ``TEST.GIVEN_BOXES``."""
         if cfg.TEST.GIVEN_BOXES:
             model = GivenBoxesModel(getattr(model, "module", model)).train(model.training)
-        return super().test(cfg, model, evaluators)
+        results = super().test(cfg, model, evaluators)
+        wait_for_all()  # the first process scores, and Detectron2's barrier after that has a limit
+        return results
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -169,6 +178,11 @@ class Trainer(DefaultTrainer):
                 ", ".join(changed),
             )
 
+    def run_step(self) -> None:
+        """Train one iteration; a process that is lost ends the training."""
+        with self.safe_end.stopping():
+            super().run_step()
+
     def after_step(self) -> None:
         """Run the hooks; images that cannot be loaded and a full disk end the training."""
         with self.safe_end.stopping():
@@ -192,6 +206,16 @@ class Trainer(DefaultTrainer):
         with self.safe_end.ending_well():
             super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _shared(model: nn.Module, **options: Any) -> nn.Module:
+    """Wrap a model for several processes, as Detectron2 does for GPUs alone."""
+    if comm.get_world_size() == 1:
+        return model
+    is_on_gpu = next(model.parameters()).is_cuda
+    return DistributedDataParallel(
+        model, device_ids=[comm.get_local_rank()] if is_on_gpu else None, **options
+    )
 
 
 def _log_dropped(trainer: Trainer) -> None:

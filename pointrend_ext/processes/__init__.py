@@ -1,0 +1,19 @@
+"""What several processes of one run need of each other beside torch.distributed's collectives.
+
+All of it goes through the key-value store of the process group, which answers as long as its host
+does, and in which nobody has to wait for anybody. With one process there is nothing to do.
+"""
+
+from pointrend_ext.processes.failures import LostProcess, explain, note_failure, say_once
+from pointrend_ext.processes.store import enter_group
+from pointrend_ext.processes.waiting import first_on_machine, wait_for_all
+
+__all__ = [
+    "LostProcess",
+    "enter_group",
+    "explain",
+    "first_on_machine",
+    "note_failure",
+    "say_once",
+    "wait_for_all",
+]
