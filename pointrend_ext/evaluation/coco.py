@@ -1,7 +1,6 @@
 """The evaluator of instances: COCO's and LVIS's AP, AP at high IoU, Boundary AP and AP*."""
 
 import itertools
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
-from detectron2.utils.file_io import PathManager
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils.logger import create_small_table
 from pycocotools.coco import COCO
 
@@ -21,6 +20,7 @@ from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.results_file import check_results, contiguous_class_ids, tasks_of
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
+from pointrend_ext.evaluation.shards import Shards
 
 __all__ = ["InstanceEvaluator"]
 
@@ -105,6 +105,7 @@ class InstanceEvaluator(COCOEvaluator):
             self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
         self._true_boxes = true_boxes
+        self.shards = Shards(output_dir, f"{'lvis' if lvis_rules else 'coco'}_instances")
         for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
         number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)
         self._limit = Limit(number, not lvis_rules, "TEST.DETECTIONS_PER_IMAGE raises that")
@@ -126,27 +127,56 @@ class InstanceEvaluator(COCOEvaluator):
         self._tasks = ("bbox",)
         _LOGGER.warning("%s: masks are not scored.", what)
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Collect the predictions for some images."""
-        super().process(inputs, outputs)
-        if self._true_boxes:
-            for x, prediction in zip(inputs, self._predictions[-len(inputs) :], strict=True):
-                name_objects(prediction["instances"], x)
+    def reset(self) -> None:
+        """Forget all images; needed before the first one as well."""
+        super().reset()
+        # Detectron2 registers LVIS without a table of the classes, and knows others once loaded.
+        own = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        self._class_ids = {number: class_id for class_id, number in own.items()}
+        self.shards.reset()
 
-    def _eval_predictions(
-        self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None
-    ) -> None:
-        """Score the predictions of all processes and fill ``self._results``."""
-        results = self._with_dataset_ids(itertools.chain(*(p["instances"] for p in predictions)))
-        if self._output_dir:
-            rules = "lvis" if self._has_lvis_rules else "coco"
-            path = os.path.join(self._output_dir, f"{rules}_instances_results.json")
-            with PathManager.open(path, "w") as file:
-                file.write(json.dumps(results))  # in C; json.dump encodes in Python
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Write the predictions for some images to the file of this process.
+
+        Raises:
+            ValueError: the model predicts a class that the data set does not have.
+        """
+        for x, output in zip(inputs, outputs, strict=True):
+            if "instances" not in output:
+                super().process([x], [output])  # proposals alone
+                continue
+            instances = output["instances"].to(self._cpu_device)
+            results = self._with_dataset_ids(instances_to_coco_json(instances, x["image_id"]))
+            if self._true_boxes:
+                name_objects(results, x)
+            self.shards.write(results)
+
+    def evaluate(self, img_ids: Iterable[int] | None = None) -> dict[str, dict[str, float]]:
+        """Score the predictions of all processes, on ``img_ids`` or on all images.
+
+        Returns:
+            Metrics by task; nothing on other processes than the first.
+        """
+        if self._predictions:
+            return super().evaluate(img_ids)
+        self._results = {}
+        if not self.shards.finish():
+            return {}
+        if self.shards.num_lines == 0:
+            _LOGGER.warning("There are no predictions on %r: no AP.", self._metadata.name)
+        elif self._output_dir:
+            path = os.path.join(self._output_dir, f"{self.shards.name}_results.json")
+            self.shards.join(path)
             _LOGGER.info("Predictions were written to %s.", path)
         if not self._do_evaluation:
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
-            return
+        elif self.shards.num_lines:
+            self._score([*itertools.chain.from_iterable(self.shards.read())], img_ids)
+        self.shards.remove()
+        return self._results
+
+    def _score(self, results: list[dict[str, Any]], img_ids: Iterable[int] | None) -> None:
+        """Score predictions and fill ``self._results``."""
         source, found = f"Predictions on {self._metadata.name!r}", Findings()
         tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
         results = check_results(results, self._truth, source, tasks, found, check_runs=False)
@@ -184,19 +214,14 @@ class InstanceEvaluator(COCOEvaluator):
         if ap_star is not None and has_masks:
             yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
 
-    def _with_dataset_ids(self, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        # Detectron2 registers LVIS without a table of the classes.
-        contiguous = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
-        to_dataset = {number: own for own, number in contiguous.items()}
-        if all(own == number for own, number in contiguous.items()):
-            return list(results)
+    def _with_dataset_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
-            return [{**r, "category_id": to_dataset[r["category_id"]]} for r in results]
+            return [{**r, "category_id": self._class_ids[r["category_id"]]} for r in results]
         except KeyError as error:
             raise ValueError(
                 f"The model predicts class {error}, but data set {self._metadata.name!r} has "
-                f"{len(to_dataset)} classes, numbered from 0. Set the number of classes of the "
-                "model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
+                f"{len(self._class_ids)} classes, numbered from 0. Set the number of classes of "
+                "the model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
             ) from error
 
 
