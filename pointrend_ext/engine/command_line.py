@@ -92,6 +92,7 @@ def reported(name: str, work: Callable[[], int | None]) -> int:
         another process is lost (or that one's own), 130 after Ctrl-C, 143 or 138 after a SIGTERM or
         SIGUSR1 to a training.
     """
+    topic = ""
     try:
         return work() or 0
     except KeyboardInterrupt as error:  # a training says more
@@ -102,10 +103,10 @@ def reported(name: str, work: Callable[[], int | None]) -> int:
         if not lost and mistake is None:
             note_failure(1)
             raise
-        code = lost.exit_code if lost else 2
+        code, topic = (lost.exit_code, "lost") if lost else (2, "")
         text = f"Error: {lost or mistake}" if str(lost or mistake) else ""
     if text:
-        say_once(f"{name}: {escaped(' '.join(text.split()))}")
+        say_once(f"{name}: {escaped(' '.join(text.split()))}", topic)
     note_failure(code)
     return code
 

@@ -28,8 +28,8 @@ class LostProcess(ConnectionError):
         self.exit_code = exit_code
 
 
-def say_once(text: str) -> None:
-    """Write a line to stderr, the first process that has it to say.
+def say_once(text: str, topic: str = "") -> None:
+    """Write a line to stderr, in the first process that has it, or something of its topic, to say.
 
     Before there is a group, that is the first of the machine.
     """
@@ -38,7 +38,7 @@ def say_once(text: str) -> None:
         is_first = os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0"
     else:
         try:
-            is_first = store.add(f"said/{hashlib.sha256(text.encode()).hexdigest()}", 1) == 1
+            is_first = store.add(f"said/{hashlib.sha256((topic or text).encode()).hexdigest()}", 1) == 1
         except RuntimeError:  # the host of the store is gone
             is_first = True
     if is_first:

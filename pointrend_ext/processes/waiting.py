@@ -11,7 +11,7 @@ from detectron2.utils import comm
 from pointrend_ext.processes.failures import LostProcess, check_failures
 from pointrend_ext.processes.store import shared_store, who
 
-__all__ = ["first_on_machine", "wait_for_all"]
+__all__ = ["first_on_machine", "told_by_first", "wait_for_all"]
 
 SILENCE_S = 1800.0
 """Seconds without a sign of life after which a process is given up. Library code that computes for
@@ -32,6 +32,23 @@ def wait_for_all() -> None:
     if store is not None:
         store.set(f"wait/{number}/{comm.get_rank()}", "")
         _wait(store, number, range(comm.get_world_size()))
+
+
+def told_by_first(value: str) -> str:
+    """Return the value of the first process in all of them.
+
+    Raises:
+        LostProcess: see ``wait_for_all``; it has failed.
+    """
+    store, number = shared_store(), next(_numbers)
+    if store is None:
+        return value
+    if comm.is_main_process():
+        store.set(f"told/{number}", value)
+        store.set(f"wait/{number}/0", "")
+        return value
+    _wait(store, number, [0])
+    return store.get(f"told/{number}").decode()
 
 
 @contextmanager
