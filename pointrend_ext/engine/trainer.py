@@ -16,12 +16,12 @@ from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_s
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import lr_scheduler
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
+from pointrend_ext.engine.parallel import share_model
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
@@ -62,7 +62,7 @@ class Trainer(DefaultTrainer):
         self.safe_end = SafeEnd()
         with first_on_machine():
             check_evaluation(cfg, self.build_evaluator)  # now, not after the training
-        with mock.patch.object(defaults, "create_ddp_model", _shared):
+        with mock.patch.object(defaults, "create_ddp_model", share_model):
             super().__init__(cfg)
         if comm.is_main_process():  # the others write no checkpoints and no logs
             check_reads(cfg)
@@ -206,16 +206,6 @@ class Trainer(DefaultTrainer):
         with self.safe_end.ending_well():
             super().train()
         return getattr(self, "_last_eval_results", None) or {}
-
-
-def _shared(model: nn.Module, **options: Any) -> nn.Module:
-    """Wrap a model for several processes, as Detectron2 does for GPUs alone."""
-    if comm.get_world_size() == 1:
-        return model
-    is_on_gpu = next(model.parameters()).is_cuda
-    return DistributedDataParallel(
-        model, device_ids=[comm.get_local_rank()] if is_on_gpu else None, **options
-    )
 
 
 def _log_dropped(trainer: Trainer) -> None:

@@ -38,7 +38,9 @@ def say_once(text: str, topic: str = "") -> None:
         is_first = os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0"
     else:
         try:
-            is_first = store.add(f"said/{hashlib.sha256((topic or text).encode()).hexdigest()}", 1) == 1
+            is_first = (
+                store.add(f"said/{hashlib.sha256((topic or text).encode()).hexdigest()}", 1) == 1
+            )
         except RuntimeError:  # the host of the store is gone
             is_first = True
     if is_first:
