@@ -153,12 +153,18 @@ def _join(args: argparse.Namespace) -> None:
         torch.cuda.set_device(local_rank)
     timeout = timedelta(seconds=args.timeout)
     try:
-        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timeout)
+        store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
+        if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+            # On one machine, processes that torchrun starts again find the store of those before.
+            store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        dist.init_process_group(
+            "nccl" if on_gpus else "gloo", store=store, rank=rank, world_size=size, timeout=timeout
+        )
     except (dist.DistError, RuntimeError) as error:
-        where, size = "{MASTER_ADDR}:{MASTER_PORT}".format(**os.environ), os.environ["WORLD_SIZE"]
+        number, where = os.environ["WORLD_SIZE"], os.environ["MASTER_ADDR"]
         raise ValueError(
-            f"The {size} processes did not find each other at {where} within {args.timeout} s: "
-            f"{str(error).splitlines()[0]}"
+            f"The {number} processes did not find each other at {where}:"
+            f"{os.environ['MASTER_PORT']} within {args.timeout} s: {str(error).splitlines()[0]}"
         ) from error
     comm.create_local_process_group(local_size)
     enter_group(timeout)
@@ -170,7 +176,14 @@ def _restarting(work: _Work, args: argparse.Namespace) -> int | None:
     count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     if max(comm.all_gather(count)) != "0" and not args.eval_only:
         args.resume = True  # another machine may have come anew
-    return work(args)
+    return _together(work, args)
+
+
+def _together(work: _Work, args: argparse.Namespace) -> int | None:
+    """Do the work; the first process, which may hold the store of all, does not leave before."""
+    code = work(args)
+    comm.synchronize()
+    return code
 
 
 def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
@@ -214,4 +227,4 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
 
 def _run_launched(name: str, work: _Work, args: argparse.Namespace, timeout: timedelta) -> None:
     enter_group(timeout)
-    sys.exit(reported(name, partial(work, args)))
+    sys.exit(reported(name, partial(_together, work, args)))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import sys
 import time
 from typing import Any
@@ -77,7 +78,8 @@ def explain(error: BaseException) -> LostProcess | None:
     is_network = isinstance(error, dist.DistError) or any(word in text for word in _OF_GLOO)
     if not isinstance(error, RuntimeError) or not is_network or comm.get_world_size() == 1:
         return None
-    reason = text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+    line = re.sub(r"^\[\S*\] ", "", text.strip()).partition("\n")[0].partition(". ")[0]  # no C++
+    reason = line[:100] or type(error).__name__
     try:
         return _find_lost(shared_store(), reason)
     except LostProcess as lost:
