@@ -16,6 +16,7 @@ from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.lvis_batches import LvisBatches
 from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.results_file import check_results, contiguous_class_ids, tasks_of
@@ -25,6 +26,7 @@ from pointrend_ext.evaluation.shards import Shards
 __all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
+_IMAGES_AT_ONCE = 500  # of LVIS, with up to 300 predictions each
 _logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times
 
 
@@ -171,48 +173,68 @@ class InstanceEvaluator(COCOEvaluator):
         if not self._do_evaluation:
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
         elif self.shards.num_lines:
-            self._score([*itertools.chain.from_iterable(self.shards.read())], img_ids)
+            source, found = f"Predictions on {self._metadata.name!r}", Findings()
+            scores = self._lvis_scores if self._lvis else self._coco_scores
+            for task, metrics in scores(source, found, img_ids):
+                self._results[task] = metrics
+                shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
+                _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
         self.shards.remove()
         return self._results
 
-    def _score(self, results: list[dict[str, Any]], img_ids: Iterable[int] | None) -> None:
-        """Score predictions and fill ``self._results``."""
-        source, found = f"Predictions on {self._metadata.name!r}", Findings()
-        tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
-        results = check_results(results, self._truth, source, tasks, found, check_runs=False)
-        find_uncounted(results, self._limit, found)
-        found.log(_LOGGER, source)
-        for task, metrics in self._scores(results, tasks, img_ids):
-            self._results[task] = metrics
-            shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
-            _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
-
-    def _scores(
-        self, results: list[dict[str, Any]], tasks: tuple[str, ...], img_ids: Iterable[int] | None
+    def _coco_scores(
+        self, source: str, found: Findings, img_ids: Iterable[int] | None
     ) -> Iterator[tuple[str, dict[str, float]]]:
         """Yield the metrics of every task, of some images or of all."""
-        truth, lvis, ap_star = self._truth, self._lvis, self._ap_star
+        truth, ap_star = self._truth, self._ap_star
+        results = [*itertools.chain.from_iterable(self.shards.read())]
+        tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
+        results = check_results(results, truth, source, tasks, found, check_runs=False)
+        find_uncounted(results, self._limit, found)
+        found.log(_LOGGER, source)
         if img_ids is not None:
             truth = truth.of_images(img_ids)
             results = [result for result in results if result["image_id"] in truth.sizes_hw]
-            lvis, ap_star = (rules and rules.of_images(truth) for rules in (lvis, ap_star))
+            ap_star = ap_star and ap_star.of_images(truth)
         has_masks = "segm" in tasks
         for task in (*tasks, *(("boundary",) if has_masks and self._boundary_ap else ())):
-            if lvis is None:
-                table = coco_precision(truth, results, task, self._limit.number)
-                yield task, table.metrics(high_ious=task != "bbox")
-            else:
-                table = lvis.precision(results, task)
-                metrics = table.metrics(high_ious=task != "bbox")
-                lvis.add_frequencies(metrics, table.class_names)
-                # LVIS has more than a thousand classes.
-                yield task, {k: float(v) for k, v in metrics.items() if not k.startswith("AP-")}
+            table = coco_precision(truth, results, task, self._limit.number)
+            yield task, table.metrics(high_ious=task != "bbox")
         if has_masks and self._true_boxes:
-            quality = mask_quality(truth, results)
-            _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
-            yield "mask_quality", quality.metrics()
+            yield "mask_quality", self._quality(truth, results)
         if ap_star is not None and has_masks:
             yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
+
+    def _lvis_scores(
+        self, source: str, found: Findings, img_ids: Iterable[int] | None
+    ) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the same by LVIS's rules, with the predictions of some images in memory."""
+        some = next(filter(None, self.shards.read()), [])
+        tasks = tuple(sorted(self._tasks or tasks_of(some, source) or ("bbox",)))
+        has_masks = "segm" in tasks
+        own = None if img_ids is None else self._truth.of_images(img_ids)
+        lvis = self._lvis if own is None else self._lvis.of_images(own)
+        boundary = ("boundary",) if has_masks and self._boundary_ap else ()
+        batches, kept = LvisBatches(lvis, (*tasks, *boundary)), []
+        lines = self.shards.read()
+        while batch := list(itertools.islice(lines, _IMAGES_AT_ONCE)):
+            results = [*itertools.chain.from_iterable(batch)]
+            results = check_results(results, self._truth, source, tasks, found, check_runs=False)
+            find_uncounted(results, self._limit, found)
+            batches.add(results)
+            if self._true_boxes:  # one for each object
+                kept += results
+        found.log(_LOGGER, source)
+        yield from batches.metrics().items()
+        if has_masks and self._true_boxes:
+            truth = own or self._truth
+            kept = [result for result in kept if result["image_id"] in truth.sizes_hw]
+            yield "mask_quality", self._quality(truth, kept)
+
+    def _quality(self, truth: CocoTruth, results: list[dict[str, Any]]) -> dict[str, float]:
+        quality = mask_quality(truth, results)
+        _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
+        return quality.metrics()
 
     def _with_dataset_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:

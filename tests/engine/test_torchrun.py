@@ -158,6 +158,7 @@ def start_on(machines, words, tmp_path, monkeypatch):
         options = ["--nnodes", "2", "--nproc_per_node", "2", "--max-restarts", "3"]
         options += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{ADDRESSES[0]}:29511"]
         options += ["--rdzv-id", folder.name, "--local-addr", ADDRESSES[number]]
+        options += ["--rdzv-conf", f"is_host={number == 0}"]  # the host's name is not that address
         prefix = ["ip", "netns", "exec", machines[0][number]]
         file = tmp_path / f"{folder.name}{number}{log}.txt"
         return Job(file, options, words(folder, *more), prefix)
