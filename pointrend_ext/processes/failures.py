@@ -5,17 +5,22 @@ import os
 import re
 import sys
 import time
-from typing import Any
 
 import torch.distributed as dist
 from detectron2.utils import comm
 
-from pointrend_ext.processes.store import shared_store, who
+from pointrend_ext.processes.store import SharedStore, shared_store, who
 
 __all__ = ["LostProcess", "check_failures", "explain", "note_failure", "say_once"]
 
 _ANSWER_S = 5.0  # in which those that notice a failure say so, before the others are named
-_OF_GLOO = ("gloo", "Connection closed by peer", "Timed out waiting", "Socket Timeout")
+_OF_GLOO = (
+    "gloo",
+    "Connection closed by peer",
+    "Timed out waiting",
+    "Socket Timeout",
+    "store of the process group",
+)
 
 
 class LostProcess(ConnectionError):
@@ -34,7 +39,7 @@ def say_once(text: str, topic: str = "") -> None:
 
     Before there is a group, that is the first of the machine.
     """
-    store = shared_store()
+    store = shared_store(_ANSWER_S)
     if store is None:
         is_first = os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0"
     else:
@@ -51,7 +56,7 @@ def say_once(text: str, topic: str = "") -> None:
 
 def note_failure(exit_code: int) -> None:
     """Let the others know that this process ends, and has said why."""
-    store = shared_store()
+    store = shared_store(_ANSWER_S)
     if store is not None:
         try:
             store.set(f"failed/{comm.get_rank()}", str(exit_code))
@@ -60,9 +65,9 @@ def note_failure(exit_code: int) -> None:
             return
 
 
-def check_failures(store: dist.Store) -> None:
+def check_failures(store: SharedStore) -> None:
     """Raise LostProcess without a text where a process has noted its failure."""
-    if store.check(["failed"]):
+    if store.has("failed"):
         raise LostProcess(exit_code=int(store.get("failed")))
 
 
@@ -76,12 +81,13 @@ def explain(error: BaseException) -> LostProcess | None:
         return error
     text = str(error)
     is_network = isinstance(error, dist.DistError) or any(word in text for word in _OF_GLOO)
-    if not isinstance(error, RuntimeError) or not is_network or comm.get_world_size() == 1:
+    store = shared_store(_ANSWER_S)
+    if store is None or not isinstance(error, RuntimeError) or not is_network:
         return None
     line = re.sub(r"^\[\S*\] ", "", text.strip()).partition("\n")[0].partition(". ")[0]  # no C++
     reason = line[:100] or type(error).__name__
     try:
-        return _find_lost(shared_store(), reason)
+        return _find_lost(store, reason)
     except LostProcess as lost:
         return lost
     except RuntimeError:
@@ -89,13 +95,13 @@ def explain(error: BaseException) -> LostProcess | None:
         return LostProcess(f"Process 0, or the network to {host}, does not answer ({reason}).")
 
 
-def _find_lost(store: Any, reason: str) -> LostProcess:
+def _find_lost(store: SharedStore, reason: str) -> LostProcess:
     others = set(range(comm.get_world_size())) - {comm.get_rank()}
     store.set(f"here/{comm.get_rank()}", "")
     end = time.monotonic() + _ANSWER_S
     while time.monotonic() < end:
         check_failures(store)
-        others = {rank for rank in others if not store.check([f"here/{rank}"])}
+        others = {rank for rank in others if not store.has(f"here/{rank}")}
         time.sleep(0.1)
     if not others:
         return LostProcess(f"The processes lost their connections to each other ({reason}).")

@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import torch.distributed as dist
 from detectron2.utils import comm
 
 from pointrend_ext.processes.failures import LostProcess, check_failures
-from pointrend_ext.processes.store import shared_store, who
+from pointrend_ext.processes.store import SharedStore, shared_store, who
 
 __all__ = ["first_on_machine", "told_by_first", "wait_for_all"]
 
@@ -48,7 +47,7 @@ def told_by_first(value: str) -> str:
         store.set(f"wait/{number}/0", "")
         return value
     _wait(store, number, [0])
-    return store.get(f"told/{number}").decode()
+    return store.get(f"told/{number}")
 
 
 @contextmanager
@@ -69,12 +68,12 @@ def first_on_machine() -> Iterator[None]:
         store.set(f"wait/{number}/{first}", "")
 
 
-def _wait(store: dist.Store, number: int, ranks: Sequence[int]) -> None:
+def _wait(store: SharedStore, number: int, ranks: Sequence[int]) -> None:
     waits_for = set(ranks)
     beats: dict[int, tuple[int, float]] = {}
     pause = 0.01
     while True:
-        waits_for = {rank for rank in waits_for if not store.check([f"wait/{number}/{rank}"])}
+        waits_for = {rank for rank in waits_for if not store.has(f"wait/{number}/{rank}")}
         if not waits_for:
             return
         check_failures(store)

@@ -183,7 +183,7 @@ def test_a_machine_that_is_cut_off(machines, start_on, words, tmp_path, capsys):
     there = re.search(said, jobs[1].text())
     with capsys.disabled():
         print(f"\nnoticed after {here:.0f} s: {re.search(said, jobs[0].text())[0]}\n{there}")
-    code = jobs[1].end(TIMEOUT_S + 300)
+    code = jobs[1].end(TIMEOUT_S + 200)
     assert code != 0
     assert re.search(said, jobs[1].text()), jobs[1].text()[-3000:]
     set_cable("up")
