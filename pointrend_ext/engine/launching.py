@@ -161,9 +161,9 @@ def _join(args: argparse.Namespace) -> None:
             "nccl" if on_gpus else "gloo", store=store, rank=rank, world_size=size, timeout=timeout
         )
     except (dist.DistError, RuntimeError) as error:
-        number, where = os.environ["WORLD_SIZE"], os.environ["MASTER_ADDR"]
+        where = os.environ["MASTER_ADDR"]
         raise ValueError(
-            f"The {number} processes did not find each other at {where}:"
+            f"The {os.environ['WORLD_SIZE']} processes did not find each other at {where}:"
             f"{os.environ['MASTER_PORT']} within {args.timeout} s: {str(error).splitlines()[0]}"
         ) from error
     comm.create_local_process_group(local_size)

@@ -174,8 +174,11 @@ class InstanceEvaluator(COCOEvaluator):
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
         elif self.shards.num_lines:
             source, found = f"Predictions on {self._metadata.name!r}", Findings()
-            scores = self._lvis_scores if self._lvis else self._coco_scores
-            for task, metrics in scores(source, found, img_ids):
+            if self._lvis is None:
+                scores = self._coco_scores(source, found, img_ids)
+            else:
+                scores = self._lvis_scores(self._lvis, source, found, img_ids)
+            for task, metrics in scores:
                 self._results[task] = metrics
                 shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
                 _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
@@ -206,14 +209,14 @@ class InstanceEvaluator(COCOEvaluator):
             yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
 
     def _lvis_scores(
-        self, source: str, found: Findings, img_ids: Iterable[int] | None
+        self, lvis: ApStar, source: str, found: Findings, img_ids: Iterable[int] | None
     ) -> Iterator[tuple[str, dict[str, float]]]:
         """Yield the same by LVIS's rules, with the predictions of some images in memory."""
         some = next(filter(None, self.shards.read()), [])
         tasks = tuple(sorted(self._tasks or tasks_of(some, source) or ("bbox",)))
         has_masks = "segm" in tasks
         own = None if img_ids is None else self._truth.of_images(img_ids)
-        lvis = self._lvis if own is None else self._lvis.of_images(own)
+        lvis = lvis if own is None else lvis.of_images(own)
         boundary = ("boundary",) if has_masks and self._boundary_ap else ()
         batches, kept = LvisBatches(lvis, (*tasks, *boundary)), []
         lines = self.shards.read()

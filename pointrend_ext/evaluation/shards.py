@@ -1,6 +1,7 @@
 """Predictions on their way to the process that scores them: a file from each, a line per image."""
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -114,7 +115,7 @@ class Shards:
                 yield from file
 
 
-def shard_files(folder: str | Path) -> list[Path]:
+def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
     """Return the files of an evaluation that are in a folder, none where there are none.
 
     Raises:
