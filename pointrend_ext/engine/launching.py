@@ -18,7 +18,7 @@ from torch.multiprocessing import ProcessExitedException
 
 from pointrend_ext.engine.command_line import reported
 from pointrend_ext.engine.config_file import read_cfg
-from pointrend_ext.processes import enter_group, say_once
+from pointrend_ext.processes import enter_group, fresh_store, say_once
 
 __all__ = ["add_process_arguments", "check_num_gpus", "run_processes"]
 
@@ -154,9 +154,7 @@ def _join(args: argparse.Namespace) -> None:
     timeout = timedelta(seconds=args.timeout)
     try:
         store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
-        if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
-            # On one machine, processes that torchrun starts again find the store of those before.
-            store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        store = fresh_store(store, rank, size, timeout)
         dist.init_process_group(
             "nccl" if on_gpus else "gloo", store=store, rank=rank, world_size=size, timeout=timeout
         )

@@ -5,7 +5,7 @@ does, and in which nobody has to wait for anybody. With one process there is not
 """
 
 from pointrend_ext.processes.failures import LostProcess, explain, note_failure, say_once
-from pointrend_ext.processes.store import enter_group
+from pointrend_ext.processes.store import enter_group, fresh_store
 from pointrend_ext.processes.waiting import first_on_machine, told_by_first, wait_for_all
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "enter_group",
     "explain",
     "first_on_machine",
+    "fresh_store",
     "note_failure",
     "say_once",
     "told_by_first",

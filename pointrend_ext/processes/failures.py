@@ -14,6 +14,7 @@ from pointrend_ext.processes.store import SharedStore, shared_store, who
 __all__ = ["LostProcess", "check_failures", "explain", "note_failure", "say_once"]
 
 _ANSWER_S = 5.0  # in which those that notice a failure say so, before the others are named
+_STORE_S = 20.0  # in which the host of the store answers, however much it has to do
 _OF_GLOO = (
     "gloo",
     "Connection closed by peer",
@@ -39,7 +40,7 @@ def say_once(text: str, topic: str = "") -> None:
 
     Before there is a group, that is the first of the machine.
     """
-    store = shared_store(_ANSWER_S)
+    store = shared_store(_STORE_S)
     if store is None:
         is_first = os.environ.get("LOCAL_RANK", os.environ.get("RANK", "0")) == "0"
     else:
@@ -48,7 +49,7 @@ def say_once(text: str, topic: str = "") -> None:
                 store.add(f"said/{hashlib.sha256((topic or text).encode()).hexdigest()}", 1) == 1
             )
         except RuntimeError:  # the host of the store is gone
-            is_first = True
+            is_first = comm.get_local_rank() == 0
     if is_first:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -56,7 +57,7 @@ def say_once(text: str, topic: str = "") -> None:
 
 def note_failure(exit_code: int) -> None:
     """Let the others know that this process ends, and has said why."""
-    store = shared_store(_ANSWER_S)
+    store = shared_store(_STORE_S)
     if store is not None:
         try:
             store.set(f"failed/{comm.get_rank()}", str(exit_code))
@@ -81,7 +82,7 @@ def explain(error: BaseException) -> LostProcess | None:
         return error
     text = str(error)
     is_network = isinstance(error, dist.DistError) or any(word in text for word in _OF_GLOO)
-    store = shared_store(_ANSWER_S)
+    store = shared_store(_STORE_S)
     if store is None or not isinstance(error, RuntimeError) or not is_network:
         return None
     line = re.sub(r"^\[\S*\] ", "", text.strip()).partition("\n")[0].partition(". ")[0]  # no C++

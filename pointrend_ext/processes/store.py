@@ -4,6 +4,8 @@ import contextlib
 import os
 import socket
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import torch.distributed as dist
 from detectron2.utils import comm
 
-__all__ = ["SharedStore", "enter_group", "shared_store", "who"]
+__all__ = ["SharedStore", "enter_group", "fresh_store", "shared_store", "who"]
 
 _BEAT_S = 5.0
 
@@ -70,6 +72,37 @@ class SharedStore:
 def shared_store(limit_s: float | None = None) -> SharedStore | None:
     """Return the store of the process group; None for a single process."""
     return None if comm.get_world_size() == 1 else SharedStore(limit_s)
+
+
+def fresh_store(store: dist.Store, rank: int, size: int, timeout: timedelta) -> dist.Store:
+    """Return a part of a store that holds nothing, the same in all processes.
+
+    torchrun hands the store of the processes that it has ended to those that it starts in their
+    place, which would find the addresses of the dead. Here the first process answers whoever asks
+    now, by numbers that nobody has had before.
+
+    Raises:
+        RuntimeError: not all processes come within the time.
+    """
+    own, end = uuid.uuid4().hex, time.monotonic() + timeout.total_seconds()
+    if rank:
+        store.set(f"ask/{rank}", own)
+        store.wait([f"answer/{own}"], timeout)
+        first = store.get(f"answer/{own}").decode()
+        store.set(f"here/{first}/{rank}", "")
+        return dist.PrefixStore(first, store)
+    missing, answered = set(range(1, size)), set[str]()
+    while missing:
+        for other in missing:
+            asks = store.get(f"ask/{other}").decode() if store.check([f"ask/{other}"]) else ""
+            if asks and asks not in answered:
+                answered.add(asks)
+                store.set(f"answer/{asks}", own)
+        missing = {other for other in missing if not store.check([f"here/{own}/{other}"])}
+        if missing and time.monotonic() > end:
+            raise RuntimeError(f"of {size}, processes {sorted(missing)} are missing")
+        time.sleep(0.02)
+    return dist.PrefixStore(own, store)
 
 
 def enter_group(timeout: timedelta) -> None:

@@ -20,7 +20,7 @@ from tests.engine.disturbed import weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = int(os.environ.get("POINTREND_KILLS", "15"))
-ITERATIONS, PERIOD, TIMEOUT_S = 40, 4, 12
+ITERATIONS, PERIOD, TIMEOUT_S = 40, 4, 60
 ADDRESSES = "10.77.0.1", "10.77.0.2"
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,9 @@ import io
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import redirect_stderr
+from datetime import timedelta
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from pointrend_ext.processes import (
     LostProcess,
     explain,
     first_on_machine,
+    fresh_store,
     told_by_first,
     wait_for_all,
     waiting,
@@ -114,3 +117,24 @@ def _waits_for_a_silent_one(silence_s):
 def test_waiting_ends_where_there_is_no_sign_of_life():
     said, _ = in_processes(2, _waits_for_a_silent_one, 8.0)
     assert said.startswith("No sign of life for 8 s: process 1 (pid ")
+
+
+def test_processes_that_are_started_again_find_nothing_of_those_before():
+    store, timeout = torch.distributed.HashStore(), timedelta(seconds=20)
+
+    def mark(rank):
+        fresh_store(store, rank, 3, timeout).set(f"mark/{rank}", "")
+
+    def marked(rank):
+        own = fresh_store(store, rank, 3, timeout)
+        found = [r for r in range(3) if own.check([f"mark/{r}"])]
+        own.set("together", "")
+        return found, own
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(mark, range(3)))
+        again = list(pool.map(marked, range(3)))
+        assert [found for found, _ in again] == [[]] * 3
+        assert all(own.check(["together"]) for _, own in again)
+    with pytest.raises(RuntimeError, match=r"of 2, processes \[1\] are missing"):
+        fresh_store(torch.distributed.HashStore(), 0, 2, timedelta(seconds=0.1))
