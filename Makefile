@@ -7,7 +7,7 @@ PY = $(VENV)/bin/python
 STAMP = $(VENV)/.pointrend_ext-$(shell pwd -P | cksum | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-all test-oldest env-oldest lint
+.PHONY: help env demo test test-all test-oldest env-oldest gpu lint
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ env-oldest: ## build .venv-oldest with the oldest versions that are supported
 
 test-oldest: ## the test suite with those
 	@$(MAKE) --no-print-directory test OLDEST=1 VENV=.venv-oldest
+
+gpu: $(STAMP) ## what only a GPU can tell, in 8 minutes; results one by one in output/gpu
+	$(PY) -m benchmarks.gpu $(ARGS)
 
 lint: $(STAMP) ## ruff (lint and format) and mypy, changing nothing
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -109,9 +109,14 @@ setup(
     extras_require={
         "eval": ["lvis>=0.5.3", "cityscapesScripts>=2.2", "shapely>=2"],
         "report": ["jinja2>=3", "matplotlib"],
+        "hub": ["huggingface-hub>=0.20", "safetensors>=0.4"],
+        "loggers": ["mlflow>=2.9", "wandb>=0.16"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
-        "export": ["onnx>=1.14", "onnxruntime>=1.16", "onnxscript>=0.1"],
+        "vit": ["timm>=1.0"],  # Detectron2's ViT and Swin read it
+        "runtime": ["onnxruntime>=1.18"],  # without torch: the distribution in runtime/
+        "openvino": ["openvino>=2024.0"],
+        "export": ["onnx>=1.23", "onnxruntime>=1.23", "onnxscript>=0.7"],
         "dev": [
             "av>=14.2",
             "jinja2>=3",
@@ -126,6 +131,7 @@ setup(
             "wheel",
         ],
     },
+    entry_points={"console_scripts": ["pointrend=pointrend_ext.cli:main"]},
     cmdclass={"build_py": BuildPyWithConfigs},
     zip_safe=False,
 )

@@ -14,14 +14,15 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import build_heads, random_detections, random_map
 
-__all__ = ["CASES", "compare_masks"]
+__all__ = ["CASES", "build", "compare_masks"]
 
 TOLERANCE = 1e-5
 
 
-def _build(
+def build(
     device: str, *, num_regions: int, num_classes: int, steps: int = 5, with_upstream: bool = True
 ) -> Forms:
+    """Build both heads, and the masks of some regions of one image."""
     ours, theirs = build_heads(num_classes, device, steps)
     features = random_map(device)
 
@@ -106,8 +107,8 @@ def compare_masks(
 
 def _case(regions: int, classes: int, steps: int = 5, **demands: Any) -> Case:
     side = 7 * 2**steps
-    build = partial(_build, num_regions=regions, num_classes=classes, steps=steps)
-    return Case("Instance head", f"R={regions}, C={classes}, {side}x{side}", build, **demands)
+    make = partial(build, num_regions=regions, num_classes=classes, steps=steps)
+    return Case("Instance head", f"R={regions}, C={classes}, {side}x{side}", make, **demands)
 
 
 CASES = [
@@ -122,7 +123,7 @@ CASES = [
     Case(
         "Instance head",
         "R=300, C=1203, 224x224 (upstream needs 90 GB)",
-        partial(_build, num_regions=300, num_classes=1203, with_upstream=False),
+        partial(build, num_regions=300, num_classes=1203, with_upstream=False),
         max_mib=400,
     ),
 ]

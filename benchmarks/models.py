@@ -21,7 +21,7 @@ from benchmarks.command import main
 from benchmarks.heads import upstream_cfg
 from pointrend_ext.engine import load_cfg
 
-__all__ = ["add_arguments", "cases", "model_input"]
+__all__ = ["add_arguments", "build", "cases", "model_input"]
 
 FOLDER = "COCO-InstanceSegmentation"
 
@@ -40,11 +40,14 @@ def model_input(
     return {"image": torch.as_tensor(pixels)}
 
 
-def _build(device: str, *, image_file: str) -> Forms:
+def build(
+    device: str, *, image_file: str, num_images: int = 1, edges_px: tuple[int, int] = (800, 1333)
+) -> Forms:
+    """Build three models, and a batch of one image (short and longest edge in pixels)."""
     options = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
     options += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]  # a random box head is sure of nothing
     cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
-    inputs = [model_input(image_file, 800, 1333, "BGR")]
+    inputs = [model_input(image_file, *edges_px, "BGR")] * num_images
     torch.manual_seed(0)
     theirs = build_model(upstream_cfg(cfg)).eval()
     _scale(theirs, inputs)
@@ -55,8 +58,7 @@ def _build(device: str, *, image_file: str) -> Forms:
 
     @torch.inference_mode()
     def run(model: nn.Module) -> Any:
-        (instances,) = model.inference(inputs, do_postprocess=False)
-        return instances
+        return model.inference(inputs, do_postprocess=False)[0]
 
     models = {"ours": ours, "upstream": theirs, "Mask R-CNN": plain}
     return Forms({name: partial(run, model) for name, model in models.items()}, _check)
@@ -135,7 +137,7 @@ def cases(arguments: argparse.Namespace) -> list[Case]:
         return [Case("Models", f"{width} x {height}", build)]
     what = "a photograph" if arguments.image else "noise"
     name = f"R50-FPN, C=80, 800x1333, 100 detections on {what}"
-    return [Case("Whole model", name, partial(_build, image_file=arguments.image))]
+    return [Case("Whole model", name, partial(build, image_file=arguments.image))]
 
 
 if __name__ == "__main__":

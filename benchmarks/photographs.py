@@ -1,8 +1,9 @@
 """PointRend against Mask R-CNN on photographs, all with the true boxes: trained alike.
 
 It trains box-to-mask models on the union of the COCO subset and DAVIS, seed by seed, and measures
-their masks; with ``--inference``, PointRend's with other outputs and numbers of points as well. It
-goes on where it was stopped. docs/photographs.md tells the protocol and the results.
+their masks; with ``--study inference``, PointRend's with other outputs and numbers of points, with
+``--study training``, PointRend's trained with other points. It goes on where it was stopped.
+docs/photographs.md tells the protocol and the results.
 """
 
 import argparse
@@ -64,8 +65,9 @@ SETTINGS = {
 }
 
 
-_STEPS = "MODEL.MASK_POINT_HEAD.SUBDIVISION_STEPS"
-_POINTS = "MODEL.MASK_POINT_HEAD.SUBDIVISION_NUM_POINTS"
+_HEAD = "MODEL.MASK_POINT_HEAD"
+_STEPS = f"{_HEAD}.SUBDIVISION_STEPS"
+_POINTS = f"{_HEAD}.SUBDIVISION_NUM_POINTS"
 SHIPPED = "224x224, N = 784"
 VARIANTS = {
     SHIPPED: {},
@@ -76,19 +78,37 @@ VARIANTS = {
 """Inference of PointRend, by title."""
 
 
+def _drawn(k: int, beta: float) -> dict[str, float]:
+    return {f"{_HEAD}.OVERSAMPLE_RATIO": k, f"{_HEAD}.IMPORTANCE_SAMPLE_RATIO": beta}
+
+
+USUAL = "N = 196, k = 3, beta = 0.75"
+TRAININGS = {
+    USUAL: {},
+    "uniform: k = 1, beta = 0": _drawn(1, 0.0),
+    "heavily biased: k = 10, beta = 1": _drawn(10, 1.0),
+    "N = 49": {f"{_HEAD}.TRAIN_NUM_POINTS": 49},
+    "N = 784": {f"{_HEAD}.TRAIN_NUM_POINTS": 784},
+    "coarse prediction to the first layer alone": {f"{_HEAD}.COARSE_PRED_EACH_LAYER": False},
+}
+"""Training of PointRend, by title: points as in Table 5 of the paper, and the coarse mask's way."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """One model of one seed, and how it predicts: one of ``VARIANTS``."""
+    """One model and seed, how it was trained (``TRAININGS``) and predicts (``VARIANTS``)."""
 
     args: argparse.Namespace
     model: str
     seed: int
+    training: str = USUAL
     variant: str = SHIPPED
 
     @property
     def folder(self) -> Path:
         """``OUTPUT_DIR`` of the training."""
-        return self.args.output / self.model.replace(" ", "_") / f"seed_{self.seed}"
+        own = self.model if self.training == USUAL else f"{self.model} {self.training}"
+        return self.args.output / _file_name(own) / f"seed_{self.seed}"
 
     @property
     def own_folder(self) -> Path:
@@ -112,7 +132,7 @@ class Run:
             "SEED": self.seed,
             "OUTPUT_DIR": self.folder,
         }
-        self._start("--resume", pairs)
+        self._start("--resume", {**pairs, **TRAININGS[self.training]})
 
     def evaluate(self) -> None:
         """Predict the masks in all true boxes of both sets, where that was not done."""
@@ -125,7 +145,8 @@ class Run:
             "MODEL.WEIGHTS": self.folder / FINAL,
             "OUTPUT_DIR": self.own_folder,
         }
-        self._start("--eval-only", {**pairs, **VARIANTS[self.variant]})
+        own = {**TRAININGS[self.training], **VARIANTS[self.variant]}
+        self._start("--eval-only", {**pairs, **own})
 
     def _start(self, mode: str, pairs: Mapping[str, object]) -> None:
         names = (str(description_file(self.args.output, name)) for name in SETS.values())
@@ -134,6 +155,10 @@ class Run:
         words = ["--config-file", MODELS[self.model], mode, *opts, *self.args.opts]
         parsed = default_argument_parser().parse_args(words)
         train_or_evaluate(setup_cfg(parsed), eval_only=parsed.eval_only, resume=parsed.resume)
+
+
+def _file_name(title: str) -> str:
+    return "".join(c for c in title.replace(" ", "_") if c not in ":,=").replace("__", "_")
 
 
 def write_report(
@@ -159,8 +184,21 @@ def write_report(
         summaries[title] = summarize(truth, qualities, baseline, group)
     args.report.mkdir(parents=True, exist_ok=True)
     (args.report / f"{name}.json").write_text(dumps(summaries, depth=4))
-    write = overview if args.inference else tables
+    write = tables if name == "models" else overview
     (args.report / f"{name}.md").write_text(write(summaries))
+
+
+def _study(args: argparse.Namespace) -> tuple[dict[str, list[Run]], str]:
+    """Return what is compared, one run of each seed by title, and with what of it."""
+
+    def repeated(model: str = POINTREND, **how: str) -> list[Run]:
+        return [Run(args, model, seed, **how) for seed in args.seeds]
+
+    if args.study == "inference":
+        return {title: repeated(variant=title) for title in VARIANTS}, SHIPPED
+    if args.study == "training":
+        return {title: repeated(training=title) for title in TRAININGS}, USUAL
+    return {model: repeated(model) for model in args.models}, BASELINE
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -174,22 +212,17 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--seeds", type=int, nargs="+", default=[1, 2, 3])
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
     add("--iterations", type=int, default=1000)
-    add("--inference", action="store_true", help="PointRend alone, in all forms of inference")
+    add("--study", choices=("models", "inference", "training"), default="models")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configuration")
     args = parser.parse_args(words)
     os.environ.setdefault(FOLDER_VARIABLE, str(args.output / "features"))
     write_descriptions(args.data, args.output)
-    if args.inference:
-        runs = {v: [Run(args, POINTREND, seed, v) for seed in args.seeds] for v in VARIANTS}
-        baseline, name = SHIPPED, "inference"
-    else:
-        runs = {model: [Run(args, model, seed) for seed in args.seeds] for model in args.models}
-        baseline, name = BASELINE, "models"
+    runs, baseline = _study(args)
     for repeated in zip(*runs.values(), strict=True):
         for run in repeated:
             run.train()
             run.evaluate()
-        write_report(args, runs, baseline, name)
+        write_report(args, runs, baseline, args.study)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pointrend_ext.engine.metrics_file import last_results, loss_curves
 __all__ = ["main", "shown_value", "summarize", "table"]
 
 CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
+PANOPTIC_METRICS = ("PQ", "PQ_th", "PQ_st", "BoundaryPQ", "BoundaryPQ_th", "BoundaryPQ_st")
 FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
 
 Summary = Mapping[str, Any]
@@ -41,8 +42,10 @@ def summarize(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _is_shown(name: str) -> bool:
-    """Whether a table may show a metric: AP but for those of single classes, and of semantics."""
+    """Whether a table may show a metric: AP and PQ but for single classes, and of semantics."""
     task, _, metric = name.partition("/")
+    if task == "panoptic_seg":
+        return metric in PANOPTIC_METRICS
     if task == "sem_seg":
         return metric.partition("-")[0].removeprefix("m") in CLASS_METRICS
     return metric.startswith("AP") and not metric.startswith("AP-")
@@ -74,12 +77,15 @@ def costs(folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def table(summaries: Mapping[str, Summary]) -> str:
     """Return a Markdown table: a row per run, a column per metric that all runs have.
 
-    Of semantic models it has a row per class, and every run in each cell: per class there are too
-    many metrics for columns. If all have costs, a row per run with these and the means over the
-    classes comes first, in a table of its own; if some were repeated, that is the only table.
+    Of panoptic models there is PQ and no other column. Of semantic models it has a row per class,
+    and every run in each cell: per class there are too many metrics for columns. If all have costs,
+    a row per run with these and the means over the classes comes first, in a table of its own; if
+    some were repeated, that is the only table.
     """
     results = [summary["results"] for summary in summaries.values()]
     common = [m for m in results[0] if all(m in run for run in results)]
+    if "panoptic_seg/PQ" in common:
+        return _run_table(summaries, [m for m in common if m.startswith("panoptic_seg/")])
     if "sem_seg/mIoU" not in common:
         return _run_table(summaries, common)
     means = [f"sem_seg/m{m}" for m in CLASS_METRICS if f"sem_seg/m{m}" in common]
@@ -91,7 +97,9 @@ def table(summaries: Mapping[str, Summary]) -> str:
 
 def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
     has_costs = all("cost" in summary for summary in summaries.values())
-    titles = ["run", *(metric.removeprefix("sem_seg/") for metric in metrics)]
+    tasks = ("sem_seg", "panoptic_seg")  # which their metrics tell by themselves
+    short = [m.partition("/")[2] if m.partition("/")[0] in tasks else m for m in metrics]
+    titles = ["run", *short]
     rows = []
     for name, summary in summaries.items():
         row = [name, *(shown_value(summary, metric) for metric in metrics)]

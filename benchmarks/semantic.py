@@ -19,7 +19,7 @@ from benchmarks.models import model_input
 from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.engine import build_checkpointer, load_cfg
 
-__all__ = ["CASES", "add_arguments", "cases"]
+__all__ = ["CASES", "add_arguments", "build", "cases", "smooth"]
 
 STEPS = 2
 SIZES = {19: (1024, 2048), 54: (800, 1344), 150: (512, 704)}
@@ -53,7 +53,7 @@ def _noise(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
     return 3 * torch.randn(1, num_classes, *size_hw, generator=generator)
 
 
-def _smooth(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
+def smooth(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
     """Draw 60 objects (Voronoi cells), blurred: large inside, small along outlines, and noise."""
     generator = torch.Generator().manual_seed(0)
     sites = torch.rand(60, 2, generator=generator) * torch.tensor(size_hw)
@@ -65,8 +65,16 @@ def _smooth(num_classes: int, size_hw: tuple[int, int]) -> Tensor:
     return 8 * blurred + 0.3 * torch.randn(blurred.shape, generator=generator)
 
 
-def _build(device: str, *, num_classes: int, draw: Callable[..., Tensor], as_labels: bool) -> Forms:
-    size_hw = tuple(side // 4 for side in SIZES[num_classes])
+def build(
+    device: str,
+    *,
+    num_classes: int,
+    draw: Callable[..., Tensor],
+    as_labels: bool,
+    size_px: tuple[int, int] | None = None,
+) -> Forms:
+    """Build both heads on logits that are drawn, for an image of ``size_px`` (rows, columns)."""
+    size_hw = tuple(side // 4 for side in size_px or SIZES[num_classes])
     cfg = get_cfg()
     add_pointrend_config(cfg)
     cfg.MODEL.SEM_SEG_HEAD.NAME = "PointRendSemanticHead"
@@ -141,8 +149,8 @@ def _case(
 ) -> Case:
     height, width = SIZES[num_classes]
     name = f"{num_classes} x {height}x{width}, {draw.__name__.strip('_')}"
-    build = partial(_build, num_classes=num_classes, draw=draw, as_labels=as_labels)
-    return Case(LABELS if as_labels else LOGITS, name, build, **demands)
+    make = partial(build, num_classes=num_classes, draw=draw, as_labels=as_labels)
+    return Case(LABELS if as_labels else LOGITS, name, make, **demands)
 
 
 CASES = [
@@ -150,9 +158,9 @@ CASES = [
     _case(54, _noise, as_labels=False, min_ratio=1.9),
     _case(150, _noise, as_labels=False, min_ratio=1.37),
     *(_case(c, _noise, as_labels=True, min_ratio=2.5, max_mib=80) for c in SIZES),
-    _case(19, _smooth, as_labels=True, min_ratio=4, max_mib=80),
-    _case(54, _smooth, as_labels=True, min_ratio=4, max_mib=80),
-    _case(150, _smooth, as_labels=True, min_ratio=6, max_mib=80),
+    _case(19, smooth, as_labels=True, min_ratio=4, max_mib=80),
+    _case(54, smooth, as_labels=True, min_ratio=4, max_mib=80),
+    _case(150, smooth, as_labels=True, min_ratio=6, max_mib=80),
 ]
 
 

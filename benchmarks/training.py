@@ -14,7 +14,7 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import IMAGE_HW, build_heads, random_boxes, random_map
 
-__all__ = ["CASES"]
+__all__ = ["CASES", "build"]
 
 
 def _proposals(num_regions: int, num_classes: int, device: str) -> Instances:
@@ -32,7 +32,7 @@ def _proposals(num_regions: int, num_classes: int, device: str) -> Instances:
     return proposals
 
 
-def _build(device: str, *, num_regions: int, num_classes: int) -> Forms:
+def build(device: str, *, num_regions: int, num_classes: int) -> Forms:
     """Build the whole step: coarse head, point head, both losses."""
     ours, theirs = build_heads(num_classes, device)
     proposals = _proposals(num_regions, num_classes, device)
@@ -108,8 +108,8 @@ _WHOLE = "Training, whole mask head forward and backward"
 CASES = [
     _case(_POINTS, _build_points, 64, 80, min_ratio=0.97),
     _case(_POINTS, _build_points, 32, 1203, min_ratio=3),
-    _case(_WHOLE, _build, 64, 80, min_ratio=0.97),
-    _case(_WHOLE, _build, 32, 1203),
+    _case(_WHOLE, build, 64, 80, min_ratio=0.97),
+    _case(_WHOLE, build, 32, 1203),
 ]
 
 

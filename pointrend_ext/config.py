@@ -20,9 +20,13 @@ def add_pointrend_config(cfg: CfgNode) -> None:
     _add_data_keys(cfg)
     _add_test_keys(cfg)
     _add_solver_keys(cfg)
+    _add_logger_keys(cfg)
     # Parts that are not trained and stay in evaluation mode: names of modules or parameters, with *
     # for any characters, such as "backbone" and "roi_heads.box_*".
     _default(cfg.MODEL, "FREEZE", [])
+    # Whether weights of convolutions, and with them feature maps, lie in memory with the channels
+    # last (NHWC), which is faster on GPUs with tensor cores in mixed precision.
+    _default(cfg.MODEL, "CHANNELS_LAST", False)
     # PROPOSAL_GENERATOR.NAME "GivenBoxes" trains on the boxes of the ground truth: each side moved
     # by up to this share of the box's width or height, in [0, 0.5),
     _default(cfg.MODEL.PROPOSAL_GENERATOR, "BOX_JITTER", 0.1)
@@ -48,6 +52,17 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Largest share (0, 1] of a training crop that one category may cover; the crop is drawn again
     # (up to ten times) until it holds. 1.0 accepts every crop. Semantic segmentation only.
     _default(cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA", 1.0)
+    # Large-scale jitter (Ghiasi et al., CVPR 2021) in place of MIN_SIZE_TRAIN and of CROP: an image
+    # is resized to fit into a window of SIZE (height, width) times a scale drawn uniformly from
+    # MIN_SCALE to MAX_SCALE, then cut to the window.
+    _default(cfg.INPUT, "LSJ", CfgNode())
+    _default(cfg.INPUT.LSJ, "ENABLED", False)
+    _default(cfg.INPUT.LSJ, "SIZE", (1024, 1024))
+    _default(cfg.INPUT.LSJ, "MIN_SCALE", 0.1)
+    _default(cfg.INPUT.LSJ, "MAX_SCALE", 2.0)
+    # Probability that a training image has objects of another one pasted onto it (Copy-Paste,
+    # Ghiasi et al., CVPR 2021), each of them with probability 1/2.
+    _default(cfg.INPUT, "COPY_PASTE", 0.0)
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)
@@ -55,7 +70,7 @@ def _add_data_keys(cfg: CfgNode) -> None:
 
 def _add_test_keys(cfg: CfgNode) -> None:
     # Metrics of outlines to compute besides the usual ones. Instances: "boundary_ap". Semantics:
-    # "boundary_iou", "trimap", "boundary_f".
+    # "boundary_iou", "trimap", "boundary_f". Panoptic segments: "boundary_pq".
     _default(cfg.TEST, "BOUNDARY", ())
     # Annotations in LVIS's format to score instances against as well (AP* in the paper), such as
     # lvis_v0.5_val_cocofied.json; "" for none.
@@ -64,6 +79,9 @@ def _add_test_keys(cfg: CfgNode) -> None:
     # "ground_truth" (then the IoU of masks is measured by itself, "mask_quality"), or a file of
     # detections in COCO's results format; "" for the model's own.
     _default(cfg.TEST, "GIVEN_BOXES", "")
+    # Whether each evaluation in a training measures its losses on DATASETS.TEST as well, as
+    # validation/total_loss and so on.
+    _default(cfg.TEST, "VALIDATION_LOSS", False)
 
 
 def _add_solver_keys(cfg: CfgNode) -> None:
@@ -73,9 +91,37 @@ def _add_solver_keys(cfg: CfgNode) -> None:
     _default(cfg.SOLVER, "POLY_LR_CONSTANT_ENDING", 0.0)
     # Learning rate of the semantic head, in units of BASE_LR. DeepLabV3 trains its head at 10.
     _default(cfg.SOLVER, "SEM_SEG_HEAD_LR_FACTOR", 1.0)
+    # Exponential moving average of the weights, evaluated and saved beside them: its DECAY per
+    # iteration, and less in the first ones.
+    _default(cfg.SOLVER, "EMA", CfgNode())
+    _default(cfg.SOLVER.EMA, "ENABLED", False)
+    _default(cfg.SOLVER.EMA, "DECAY", 0.9998)
+    # Metric, by its name in metrics.json, whose best evaluation keeps its weights as
+    # model_best.pth: "segm/AP", "ema/segm/AP", "validation/total_loss"; "" for none. More is
+    # better, but for validation/.
+    _default(cfg.SOLVER, "BEST", CfgNode())
+    _default(cfg.SOLVER.BEST, "METRIC", "")
+    # Evaluations without a better one after which the training ends; 0 for never.
+    _default(cfg.SOLVER.BEST, "PATIENCE", 0)
+    # Parts that a batch of IMS_PER_BATCH images is trained on one after the other, to add their
+    # gradients up: 4 takes a quarter of the memory.
+    _default(cfg.SOLVER, "ACCUMULATION_STEPS", 1)
+    # AMP.ENABLED: what most of a model computes in, "float16" or "bfloat16".
+    _default(cfg.SOLVER.AMP, "DTYPE", "float16")
     # Numbered checkpoints (model_0004999.pth) that are kept, the latest ones; 0 keeps all.
     # model_final.pth stays in any case.
     _default(cfg.SOLVER, "CHECKPOINT_KEEP", 0)
+
+
+def _add_logger_keys(cfg: CfgNode) -> None:
+    _default(cfg, "LOGGERS", CfgNode())
+    node = cfg.LOGGERS
+    # Where losses and scores of a training go besides the screen and metrics.json: "tensorboard"
+    # (files in OUTPUT_DIR), "wandb" (Weights & Biases), "mlflow".
+    _default(node, "NAMES", ["tensorboard"])
+    # Project of W&B, experiment of MLflow; and the name of the run, "" for that of OUTPUT_DIR.
+    _default(node, "PROJECT", "pointrend_ext")
+    _default(node, "RUN", "")
 
 
 def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:

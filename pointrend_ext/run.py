@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pointrend_ext.engine.command_line import run_tool
+from pointrend_ext._command import run_tool
 from pointrend_ext.engine.foreign_scripts import prepare, run_script, users_mistake
 
 

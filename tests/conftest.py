@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-pytest_plugins = ["tests.tiny_models", "tests.toy_instances"]
+from pointrend_ext.layers import forms_for
+
+pytest_plugins = ["tests.tiny_models", "tests.toy_detector", "tests.toy_instances"]
 
 REAL_DATA = Path(
     os.environ.get("POINTREND_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
@@ -52,6 +54,13 @@ def _seeded():
 @pytest.fixture
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(1234)
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device_form(request):
+    """Run a test once with the forms made for a CPU, and once with those for other devices."""
+    with forms_for(request.param):
+        yield request.param
 
 
 # ---- slow oracles: float64, python loops, nothing of the package

@@ -20,7 +20,7 @@ URL = (
 
 def test_every_entry_is_a_shipped_configuration_of_its_own_weights():
     models = released_models()
-    assert len(models) == len({model.weights for model in models.values()}) == 7
+    assert len(models) == len({model.weights for model in models.values()}) == 9
     for name, model in models.items():
         assert Path(get_config_file(name)).is_file()
         folder, stem = name.removesuffix(".yaml").split("/")
@@ -29,9 +29,17 @@ def test_every_entry_is_a_shipped_configuration_of_its_own_weights():
         assert model.published
 
 
-def test_the_baseline_is_that_of_detectron2s_zoo():
-    url = detectron2_zoo.get_checkpoint_url("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x.yaml")
-    ours = get_checkpoint_url("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x_coco.yaml")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_1x",
+        "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x",
+        "COCO-PanopticSegmentation/panoptic_fpn_R_50_3x",
+    ],
+)
+def test_the_baselines_are_those_of_detectron2s_zoo(name):
+    url = detectron2_zoo.get_checkpoint_url(f"{name}.yaml")
+    ours = get_checkpoint_url(f"{name}_coco.yaml")
     assert ours.replace("detectron2://", Detectron2Handler.S3_DETECTRON2_PREFIX) == url
 
 

@@ -7,10 +7,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from detectron2.modeling import build_model
 
+from pointrend_ext.engine import load_cfg
 from pointrend_ext.model_zoo import (
     config_files,
     get_config_file,
@@ -18,7 +23,10 @@ from pointrend_ext.model_zoo import (
     list_config_files,
     list_dataset_files,
 )
+from pointrend_ext.visualization import write_image
+from tests.tiny_models import TINY
 
+TOY = "Toy/pointrend_rcnn_toy.yaml"
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = {
     path.relative_to(ROOT / "configs").as_posix(): path.read_text()
@@ -132,6 +140,28 @@ print(json.dumps([pointrend_ext.__file__, texts]))
     location, texts = json.loads(done.stdout.splitlines()[-1])
     assert Path(location).is_relative_to(installed)
     assert texts == CONFIGS
+
+
+def test_the_command_of_an_installed_package(
+    installed: Path, tmp_path: Path, make_picture: Callable[[], np.ndarray]
+) -> None:
+    """``doctor``, and ``predict`` on a toy model, outside of the checkout."""
+    torch.save({"model": build_model(load_cfg(TOY, TINY)).state_dict()}, tmp_path / "tiny.pth")
+    write_image(tmp_path / "a.png", make_picture())
+
+    def pointrend(*words: object) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "PYTHONPATH": str(installed)}
+        command = [str(installed / "bin/pointrend"), *map(str, words)]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+
+    done = pointrend("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"pointrend_ext in {installed / 'pointrend_ext'}\n" in done.stdout
+    words = ["--config-file", TOY, "--weights", "tiny.pth", "--input", "a.png", "--output", "seen"]
+    done = pointrend("predict", *words, *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "1 images and 0 frames" in done.stdout
+    assert len(list((tmp_path / "seen").glob("a.*"))) == 1
 
 
 def test_a_clone_in_the_working_directory_does_not_shadow(installed: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import photograph_report, summary
+from benchmarks.gpu.report import counts_table
 from benchmarks.report import Report
 from benchmarks.runs import table
 
@@ -42,6 +43,13 @@ def test_tables_of_photographs_follow_from_the_data_and_stand_in_the_document(na
     written = write(json.loads((folder / f"{name}.json").read_text()))
     assert (folder / f"{name}.md").read_text() == written
     assert written in (DOCS / "photographs.md").read_text()
+
+
+def test_counts_without_a_gpu_follow_from_the_data_and_hold_what_is_said():
+    table = counts_table(DOCS / "benchmarks/operators")
+    assert table in (DOCS / "benchmarks.md").read_text()
+    elsewhere = [line.split("|")[-2].split("/") for line in table.splitlines()[2:]]
+    assert [int(waits) for _, waits, _ in elsewhere] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("name", "page"), PAGES.items())

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -31,9 +32,10 @@ LEVELS = {
     "inference": 4,
     "inspection": 5,
     "deploy": 5,
+    "commands": 6,
 }
 # Everything but `layers`, which needs torch alone, may import these; they import no sub-package.
-SHARED = {"_compat", "_detectron2", "config", "model_zoo"}
+SHARED = {"_command", "_compat", "_detectron2", "config", "model_zoo"}
 GRID_SAMPLE_FILES = {"layers/point_sample.py", "layers/flow_warp.py"}
 
 
@@ -152,6 +154,24 @@ def test_no_file_imports_itself_in_a_circle() -> None:
 
 def module_name(name: str) -> str:
     return f"{PACKAGE.name}/{name}"[:-3].replace("/", ".").removesuffix(".__init__")
+
+
+def test_the_runtime_imports_neither_torch_nor_detectron2_nor_what_does() -> None:
+    """Whatever its files import, at their start or later, is in the small distribution."""
+    files = runpy.run_path(str(ROOT / "runtime/setup.py"), run_name="_")["runtime_files"]()
+    assert {"deploy/runtime/predictor.py", "inference/prediction.py"} <= files.keys()
+    assert [name for name in files if name.endswith("__init__.py")] == [
+        "deploy/runtime/__init__.py"  # those of other rooms import more
+    ]
+    others = {m.split(".")[0] for modules in files.values() for m in modules}
+    assert others - sys.stdlib_module_names == {"numpy", "PIL", "cv2", "av", "tqdm"}
+    late = {"cv2", "av", "tqdm"}  # optional: imported where something is drawn or shown
+    for name in files.keys() - {n for n in files if n.startswith("visualization/")}:
+        first = [
+            node for node in TREES[name].body if isinstance(node, (ast.Import, ast.ImportFrom))
+        ]
+        at_start = imported_modules(ast.Module(first, []), name)
+        assert not {m.split(".")[0] for m in at_start} & late, name
 
 
 def test_one_file_alone_calls_grid_sample() -> None:

@@ -53,7 +53,7 @@ OPTS = {
     ],
     "panoptic": [
         *SEMANTIC,
-        *("MODEL.META_ARCHITECTURE", "PanopticFPN"),
+        *("MODEL.META_ARCHITECTURE", "PointRendPanopticFPN"),
         *("DATASETS.TEST", ("toy_panoptic_val",)),
         *("MODEL.SEM_SEG_HEAD.NUM_CLASSES", 5),
     ],

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw two models' saved predictions beside the ground truth, where they differ most."""
+"""Draw two models' saved label maps, or objects, beside the ground truth where they differ most."""
 
 import argparse
 import sys
@@ -21,7 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
         action="extend",
         required=True,
         metavar="NAME=PATH",
-        help="a model's name and its inference/sem_seg_predictions.json; give two",
+        help="a model's name and its sem_seg_predictions.json of label maps, or "
+        "coco_instances_results.json of objects, from its folder inference; give two",
     )
     add("--dataset", required=True, help="a registered data set, or one of a description")
     add("--description", action="append", default=[], help="a data set description (YAML or JSON)")

@@ -1,125 +1,15 @@
 #!/usr/bin/env python3
-"""Run a model on pictures, folders, videos or a camera and write what it sees.
+"""`pointrend predict`: run a model on pictures, folders, videos or a camera."""
 
-Example: python tools/demo.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
-    --weights output/pointrend_rcnn_toy/model_final.pth --input photos/*.jpg --output seen
-"""
-
-import argparse
-import logging
 import sys
-import time
-from pathlib import Path
 
-from pointrend_ext.engine.command_line import add_model_arguments, run_tool
-from pointrend_ext.inference.demo import (
-    OUTPUT_KINDS,
-    CocoIds,
-    DemoOptions,
-    Detections,
-    Input,
-    OutputWriter,
-    find_inputs,
-    run_demo,
-)
-from pointrend_ext.inference.predictor import Predictor, build_predictor
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    kinds = "; ".join(f"{name}: {text}" for name, text in OUTPUT_KINDS.items())
-    several = {"nargs": "+", "action": "extend"}
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--input", **several, default=[], help="pictures, videos, folders, or quoted patterns")
-    add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
-    add("--output", required=True, type=Path, help="folder for the results")
-    add("--save", **several, choices=OUTPUT_KINDS, help=f"{kinds}; default: overlay")
-    add("--compare", metavar="CONFIG", help="a second model, drawn beside the first")
-    add("--compare-weights", metavar="WEIGHTS", help="its weights")
-    add("--titles", nargs=2, metavar="TITLE", help="what stands above the two")
-    add("--boxes", type=Path, metavar="RESULTS", help="COCO results whose boxes get masks")
-    add("--confidence", type=float, help="lowest score of an instance (0.5; with --boxes: any)")
-    add("--classes", **several, help="classes to keep: names, or places from 0")
-    add("--image-ids", type=Path, help="COCO annotations with the ids for json and --boxes")
-    add("--color-by-class", action="store_true", help="one colour per class of instances")
-    add("--show-boxes", action="store_true", help="draw boxes, too")
-    add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
-    add("--max-frames", type=int, help="frames of a video or camera, at most")
-    add("--no-progress", action="store_true", help="show no progress bar")
-    add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
-    add_model_arguments(parser)
-    return parser
-
-
-def build_predictors(args: argparse.Namespace) -> dict[str, Predictor]:
-    """Build one model, or two to compare, by title."""
-    models = [(args.config_file, args.weights)]
-    if args.compare:
-        models.append((args.compare, args.compare_weights))
-    titles = args.titles or [Path(config).stem for config, _ in models]
-    if len(set(titles[: len(models)])) < len(models):
-        titles = [f"{number}. {title}" for number, title in enumerate(titles, 1)]
-    return {
-        title: build_predictor(
-            args,
-            config_file=config,
-            weights=weights,
-            opts=[*args.opts, *args.more_opts],
-            confidence=0.5 if args.confidence is None else args.confidence,
-            batch_size=args.batch_size,
-        )
-        for title, (config, weights) in zip(titles, models, strict=False)
-    }
-
-
-def show(args: argparse.Namespace) -> int:
-    """Run the demo; return 1 if an input failed."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    found = find_inputs(args.input)
-    inputs = found.inputs
-    if args.webcam is not None:
-        inputs.append(Input.of_camera(args.webcam))
-    if not inputs:
-        raise ValueError(
-            "\n".join([*found.problems, *found.notes]) or "Nothing to do: pass --input or --webcam."
-        )
-    ids, detections = CocoIds.read(args.image_ids) if args.image_ids else None, None
-    if args.boxes:
-        if ids is None:
-            raise ValueError(
-                "--boxes needs --image-ids: the annotations in COCO's format that name the images "
-                "and categories whose ids stand in the detections."
-            )
-        detections = Detections.read(args.boxes, ids, inputs, args.confidence)
-    options = DemoOptions(
-        predictors=build_predictors(args),
-        writer=OutputWriter(args.output, args.save or ["overlay"], ids, inputs),
-        classes=args.classes,
-        color_by_class=args.color_by_class,
-        show_boxes=args.show_boxes,
-        max_frames=args.max_frames,
-        progress=not args.no_progress,
-        detections=detections,
-    )
-    start = time.perf_counter()
-    report = run_demo(inputs, options)
-    seconds = time.perf_counter() - start
-    done = report.num_images + report.num_frames
-    print(
-        f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
-        f"({done / seconds:.2f} per second), results in {args.output}"
-    )
-    print(*found.notes, sep="\n", end="\n" if found.notes else "")
-    failures = [*found.problems, *report.failures]
-    if failures:
-        print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)
-    return int(bool(failures))
+from pointrend_ext._command import run_tool
+from pointrend_ext.commands.predict import build_parser, run
 
 
 def main() -> int:
     """Run the tool."""
-    return run_tool(build_parser(), show)
+    return run_tool(build_parser(), run)
 
 
 if __name__ == "__main__":

@@ -1,99 +1,15 @@
 #!/usr/bin/env python3
-"""Score saved predictions of any model, several side by side with intervals.
+"""`pointrend score`: score saved predictions of any model, several side by side."""
 
-Examples:
-python tools/evaluate.py --dataset toy_val --predictions ours=a.json theirs=b.json --output out
-python tools/evaluate.py --annotations instances.json --predictions a.json --output out
-python tools/evaluate.py --description my_scenes.yaml --dataset scenes_val --predictions maps/
-"""
-
-import argparse
 import sys
-from pathlib import Path
 
-from pointrend_ext.data.registration import register_datasets
-from pointrend_ext.engine.command_line import run_tool
-from pointrend_ext.evaluation.offline import (
-    EvaluationOptions,
-    data_set_of_annotations,
-    evaluate_files,
-    find_data_set,
-    name_predictions,
-    write_csv,
-    write_evaluation,
-    written_tables,
-)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    several = {"nargs": "+", "action": "extend"}
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument("--dataset", help="a registered data set, or one of a description")
-    data.add_argument("--annotations", help="annotations in COCO's or LVIS's format instead")
-    add = parser.add_argument
-    add("--images", help="image folder of --annotations, for pictures")
-    add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
-    add(
-        "--predictions",
-        **several,
-        required=True,
-        metavar="[NAME=]PATH",
-        help="COCO results JSON; or a folder of label maps, or sem_seg_predictions.json; the "
-        "others are compared with the first",
-    )
-    add(
-        "--metrics",
-        **several,
-        help="of instances: bbox segm boundary mask_quality ap_star; of label maps: boundary_iou "
-        "trimap boundary_f (default: all that are possible)",
-    )
-    add("--ap-star-file", default="", help="LVIS annotations for AP*")
-    add(
-        "--max-detections",
-        type=int,
-        metavar="N",
-        help="how many predictions count: of each image and class by COCO's rules (default: 100), "
-        "of each image by LVIS's (default: 300)",
-    )
-    add("--output", type=Path, help="folder for evaluation.json and .csv")
-    add("--draws", type=int, default=300, help="draws of the images; 0 for none (%(default)s)")
-    add("--seed", type=int, default=0, help="of the draws (%(default)s)")
-    add("--level", type=float, default=0.95, help="of the intervals (%(default)s)")
-    return parser
-
-
-def evaluate(args: argparse.Namespace) -> None:
-    """Score what the command line names."""
-    if args.images and not args.annotations:
-        raise ValueError("--images goes with --annotations: a data set knows its own images.")
-    register_datasets([args.dataset or ""], args.description)
-    if args.dataset:
-        data = find_data_set(args.dataset)
-    else:
-        data = data_set_of_annotations(args.annotations, args.images)
-    options = EvaluationOptions(
-        tuple(args.metrics) if args.metrics else None,
-        args.ap_star_file,
-        args.draws,
-        args.seed,
-        args.level,
-        args.max_detections,
-    )
-    evaluation = evaluate_files(data, name_predictions(args.predictions), options)
-    print(written_tables(evaluation))
-    if args.output:
-        write_evaluation(evaluation, args.output / "evaluation.json")
-        write_csv(evaluation, args.output / "evaluation.csv")
-        print(f"Written to {args.output}: evaluation.json, evaluation.csv")
+from pointrend_ext._command import run_tool
+from pointrend_ext.commands.score import build_parser, run
 
 
 def main() -> int:
     """Run the tool."""
-    return run_tool(build_parser(), evaluate)
+    return run_tool(build_parser(), run)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pointrend_ext.checkpoint.class_names import find_class_maps, names_by_kind
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.files import AtomicPaths, fetch
 from pointrend_ext.checkpoint.formats import to_detectron2_names
+from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.checkpoint.locating import Located, find_weights
 from pointrend_ext.checkpoint.reading import read_weights_file
 from pointrend_ext.checkpoint.report import TAKEN, LoadReport, list_entries
@@ -79,7 +80,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
             keep: numbered checkpoints that stay in ``save_dir``, those of the latest iterations; 0
                 for all. Others are removed once a new one is complete.
             cfg: the model's configuration, with which that of the weights is compared.
-            **checkpointables: objects with a state, such as the trainer.
+            **checkpointables: objects with a state, such as the trainer. A training is resumed
+                from a checkpoint without that of one whose attribute ``may_be_absent`` is True.
         """
         super().__init__(model, save_dir, save_to_disk=save_to_disk, **checkpointables)
         self.path_manager: Any = AtomicPaths(self.path_manager)
@@ -112,6 +114,10 @@ class PointRendCheckpointer(DetectionCheckpointer):
         finally:
             self._parsed_url_during_load = None  # Detectron2 leaves it set after an error
 
+    def get_checkpoint_file(self) -> str:
+        """Return the checkpoint to resume from; ValueError where ``last_checkpoint`` names none."""
+        return str(last_checkpoint(self.save_dir))
+
     def save(self, name: str, **kwargs: Any) -> None:
         """Write a checkpoint; the previous one is intact until the new one is complete."""
         if self.class_names:
@@ -139,7 +145,11 @@ class PointRendCheckpointer(DetectionCheckpointer):
             complete_names=bool(query) or is_flagged,
         )
         located.log(self._source)
-        absent = [key for key in self.checkpointables if key not in located.extras]
+        absent = [
+            key
+            for key, part in self.checkpointables.items()
+            if key not in located.extras and not getattr(part, "may_be_absent", False)
+        ]
         if self._is_resumed and absent:
             raise WeightsFileError(
                 f"{self._source} holds weights, but no {absent[0]!r}: the iteration and the "

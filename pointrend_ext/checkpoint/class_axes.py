@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["INSTANCE", "SEMANTIC", "ClassTensor", "State", "count_classes", "find_class_tensor"]
+from pointrend_ext.structures.classes import INSTANCE, SEMANTIC
 
-# The two lists of classes that a model can have.
-INSTANCE = "instance"
-SEMANTIC = "semantic"
+__all__ = ["INSTANCE", "SEMANTIC", "ClassTensor", "State", "count_classes", "find_class_tensor"]
 
 State = Mapping[str, Tensor]
 

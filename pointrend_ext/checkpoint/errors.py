@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import escaped
 
 __all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError", "printable", "shown"]
 

@@ -1,8 +1,6 @@
 """Finds weights by path or address, and writes files that are never half written."""
 
-import errno
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -10,8 +8,10 @@ from typing import IO, Any
 from urllib.parse import urlparse
 
 from detectron2.checkpoint.catalog import ModelCatalog
-from detectron2.utils.file_io import Detectron2Handler
 from iopath.common.file_io import get_cache_dir
+
+from pointrend_ext.checkpoint.full_disk import FullDiskError, is_full_disk, naming_full_disk
+from pointrend_ext.model_zoo import download_address, download_place
 
 __all__ = [
     "AtomicPaths",
@@ -47,17 +47,15 @@ def fetch(path: str, path_manager: Any) -> None:
 def _by_hand(path: str, error: Exception) -> str:
     message = f"{path} could not be downloaded ({type(error).__name__}: {error}). "
     scheme, _, name = path.partition("://")
-    url = path
-    if path.startswith(Detectron2Handler.PREFIX):
-        url = Detectron2Handler.S3_DETECTRON2_PREFIX + name
-    elif scheme == "catalog":
+    url = download_address(path)
+    if scheme == "catalog":
         try:
             url = ModelCatalog.get(name)
         except (KeyError, RuntimeError):
             return f"{path} is not in Detectron2's model catalogue; correct MODEL.WEIGHTS."
     if not url.startswith(("http://", "https://", "ftp://")):
         return f"{message}Download it by hand and set MODEL.WEIGHTS to the file."
-    cached = Path(get_cache_dir(), urlparse(url).path.lstrip("/"))
+    cached = download_place(url, get_cache_dir())
     return f"{message}Download {url} elsewhere and put it at {cached}, or set MODEL.WEIGHTS to it."
 
 
@@ -101,43 +99,3 @@ class AtomicPaths:
         if "w" in mode and "://" not in path:
             return open_atomically(path, mode)
         return self._path_manager.open(path, mode)
-
-
-def is_full_disk(error: BaseException) -> bool:
-    """Tell errors for want of space, also where a library has put one of its own in its place."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if getattr(chain, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
-
-
-class FullDiskError(OSError):
-    """The disk of a folder, or the user's share of it, is full; in a sentence that names it."""
-
-    @classmethod
-    def of(cls, folder: str | Path) -> "FullDiskError":
-        """Describe the disk of a folder, which need not exist."""
-        folder = Path(folder).absolute()
-        existing = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(existing).free / 1e6
-        if free < 1000:
-            what = f"The disk of {folder} is full ({free:.1f} MB free): writing failed"
-        else:
-            what = (
-                f"No space is left to write, though the disk of {folder} has {free:.0f} MB free: a "
-                "quota is used up, or /dev/shm is full (Docker: --shm-size 8g)"
-            )
-        return cls(f"{what}. Free some space, or write elsewhere.")
-
-
-@contextmanager
-def naming_full_disk(folder: str | Path) -> Iterator[None]:
-    """Let errors for want of space name the folder that is written to."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        if isinstance(error, FullDiskError) or not is_full_disk(error):
-            raise
-        raise FullDiskError.of(folder) from error

@@ -13,7 +13,12 @@ from pointrend_ext.data.color_augmentation import ColorJitter, SSDColorAugmentat
 from pointrend_ext.data.descriptions import register_description, register_semantic_folder
 from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.label_checks import check_label_maps, fit_ignore_value
-from pointrend_ext.data.loading import build_test_loader, build_train_loader, load_dataset_dicts
+from pointrend_ext.data.loading import (
+    build_test_loader,
+    build_train_loader,
+    build_validation_loader,
+    load_dataset_dicts,
+)
 from pointrend_ext.data.mapper import PointRendDatasetMapper, build_mapper
 from pointrend_ext.data.ordered_loader import OrderedLoader
 from pointrend_ext.data.registration import register_datasets
@@ -32,6 +37,7 @@ __all__ = [
     "build_semantic_augmentation",
     "build_test_loader",
     "build_train_loader",
+    "build_validation_loader",
     "check_datasets",
     "check_images",
     "check_label_maps",

@@ -3,12 +3,14 @@
 They lie in ``$POINTREND_CACHE``, by default ``pointrend_ext`` in the user's cache folder
 (``$XDG_CACHE_HOME`` or ``~/.cache``), one JSON file per check. An empty ``POINTREND_CACHE`` turns
 the cache off. A folder that cannot be written, or a damaged file, only costs the time of the check.
+The latest 500 that were asked for stay.
 """
 
 import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from typing import Any
 __all__ = ["file_version", "load_checked", "remembered", "store_checked", "versions_key"]
 
 logger = logging.getLogger(__name__)
+
+_MOST = 500  # results; one takes some kB
+_OURS = re.compile(r"[a-z_-]+-\d+-[0-9a-f]{32}\.(json|\d+\.part)")  # the folder may hold others'
 
 
 def file_version(path: str | os.PathLike[str]) -> list[Any]:
@@ -47,7 +52,9 @@ def load_checked(key: str) -> Any | None:
     if path is None:
         return None
     try:
-        return json.loads(path.read_bytes())
+        value = json.loads(path.read_bytes())
+        os.utime(path)  # asked for now
+        return value
     except (OSError, ValueError):
         return None
 
@@ -62,6 +69,9 @@ def store_checked(key: str, value: Any) -> None:
         part = path.with_suffix(f".{os.getpid()}.part")
         part.write_text(json.dumps(value))
         part.replace(path)
+        ours = [entry for entry in os.scandir(path.parent) if _OURS.fullmatch(entry.name)]
+        for entry in sorted(ours, key=lambda entry: entry.stat().st_mtime_ns)[:-_MOST]:
+            os.unlink(entry)
     except OSError as error:
         logger.debug("The result of a check is not kept: %s", error)
 

@@ -12,16 +12,17 @@ from pointrend_ext.data.coco_dataset import (
     audit_dataset,
     class_list,
     has_classes_in_file,
+    has_label_folder,
     is_separated,
     listed_images,
 )
 from pointrend_ext.data.image_files import check_image_files
-from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.data.mapper import PANOPTIC_ARCHITECTURES, SEMANTIC_ARCHITECTURES
 from pointrend_ext.data.pixels import ImageRules
 
 logger = logging.getLogger(__name__)
 
-ROI_ARCHITECTURES = ("GeneralizedRCNN", "PanopticFPN")
+ROI_ARCHITECTURES = ("GeneralizedRCNN", *PANOPTIC_ARCHITECTURES)
 _WHAT = {
     "json_file": "annotation file",
     "panoptic_json": "panoptic annotation file",
@@ -140,10 +141,14 @@ def _needed_paths(name: str, evaluated: bool) -> Iterator[str]:
     """Yield the metadata keys whose paths are read when loading, or also when evaluating."""
     metadata = MetadataCatalog.get(name)
     only_evaluated = ["json_file"] if metadata.get("panoptic_json", None) else []
+    unneeded = ""
     if is_separated(name):
         only_evaluated = ["panoptic_json", "panoptic_root"]
+    if is_separated(name) and not has_label_folder(name):  # then the pictures are read instead
+        only_evaluated, unneeded = [], "sem_seg_root"
     for key in _WHAT:
-        if metadata.get(key, None) and (evaluated or key not in only_evaluated):
+        is_needed = key != unneeded and (evaluated or key not in only_evaluated)
+        if metadata.get(key, None) and is_needed:
             yield key
 
 

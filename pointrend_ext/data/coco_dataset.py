@@ -24,11 +24,13 @@ from pointrend_ext.data.coco import (
 )
 from pointrend_ext.data.findings import Findings, first_of
 from pointrend_ext.data.image_files import ImageEntry
+from pointrend_ext.data.panoptic import PanopticLoader, load_panoptic, with_segment_labels
 
 __all__ = [
     "audit_dataset",
     "class_list",
     "has_classes_in_file",
+    "has_label_folder",
     "is_separated",
     "listed_images",
     "load_registered",
@@ -80,6 +82,11 @@ def is_separated(name: str) -> bool:
     return bool(metadata.get("sem_seg_root", None) and metadata.get("panoptic_json", None))
 
 
+def has_label_folder(name: str) -> bool:
+    """Tell whether label maps were prepared; without them panoptic pictures are read instead."""
+    return os.path.isdir(MetadataCatalog.get(name).get("sem_seg_root", None) or "")
+
+
 def load_registered(name: str) -> tuple[Any, Findings]:
     """Return what the registered function of a data set returns, and what was found in it.
 
@@ -91,6 +98,8 @@ def load_registered(name: str) -> tuple[Any, Findings]:
         FileNotFoundError: a file or folder of the data set does not exist.
         ValueError: its function fails, or see ``audit_dataset``.
     """
+    if isinstance(DatasetCatalog[name], PanopticLoader):
+        return load_panoptic(name)
     register = _read_by_us(name)
     if register is None:
         try:
@@ -113,7 +122,10 @@ def load_registered(name: str) -> tuple[Any, Findings]:
     metadata.thing_dataset_id_to_contiguous_id = file.summary.contiguous_ids
     records = to_records(file, image_root)
     if register is not register_coco_instances:
-        records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+        if has_label_folder(name):
+            records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
+        else:
+            records = with_segment_labels(name, records)
     return records, file.summary.findings
 
 

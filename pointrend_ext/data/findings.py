@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-__all__ = ["Cause", "Findings", "Kind", "escaped", "first_of"]
+from pointrend_ext._command import escaped
+
+__all__ = ["Cause", "Findings", "Kind", "first_of"]
 
 _WARN_SHARE = 0.05
 
@@ -14,11 +16,6 @@ _WARN_SHARE = 0.05
 def first_of(items: Sequence[Any], most: int = 3) -> str:
     """Return the first items for a message."""
     return ", ".join(map(str, items[:most])) + (", ..." if len(items) > most else "")
-
-
-def escaped(text: str) -> str:
-    """Escape what names of files could do to a terminal: control characters and line breaks."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Kind(Enum):

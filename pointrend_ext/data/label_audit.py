@@ -1,5 +1,6 @@
 """What is in all label maps of a data set: read once, and kept until a file changes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -8,8 +9,8 @@ import numpy as np
 
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
 from pointrend_ext.data.findings import Findings
-from pointrend_ext.data.label_encoding import LabelEncoding, check_label_size
-from pointrend_ext.data.label_maps import NOTES, decode_label_map
+from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader, check_label_size
+from pointrend_ext.data.label_maps import NOTES, StoredLabels, decode_label_map
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.threads import in_threads
 
@@ -66,17 +67,28 @@ class Tally:
 
 
 def audit_label_maps(
-    name: str, label_files: Sequence[str], image_files: Sequence[str], encoding: LabelEncoding
+    name: str,
+    label_files: Sequence[str],
+    image_files: Sequence[str],
+    encoding: LabelEncoding | Sequence[LabelReader],
 ) -> Tally:
     """Read all label maps of a data set, and count what they hold; they have the images' sizes.
+
+    Of files that have a reader each, labels are counted.
 
     Raises:
         FileNotFoundError: a file does not exist.
     """
     versions = (file_version(file) for file in (*label_files, *image_files))
-    key = versions_key(_CHECK, versions, asdict(encoding) if encoding.colors else None)
-    pairs, title = list(zip(label_files, image_files, strict=True)), f"{name}: reading label maps"
-    count = in_threads(lambda pair: _count_one(*pair, encoding), pairs, title, *_IN_PARALLEL)
+    if isinstance(encoding, LabelEncoding):
+        readers: Sequence[LabelEncoding | LabelReader] = [encoding] * len(label_files)
+        settings: Any = asdict(encoding) if encoding.colors else None
+    else:
+        readers, settings = encoding, hashlib.sha256(repr(encoding).encode()).hexdigest()
+    key = versions_key(_CHECK, versions, settings)
+    files = [*zip(label_files, image_files, readers, strict=True)]
+    title = f"{name}: reading label maps"
+    count = in_threads(lambda row: _count_one(*row), files, title, *_IN_PARALLEL)
     rows = remembered(key, lambda: list(count))
     tally = Tally(len(label_files), findings=Findings(len(label_files)))
     for file, row in zip(label_files, rows, strict=True):
@@ -84,7 +96,9 @@ def audit_label_maps(
     return tally
 
 
-def _count_one(label_file: str, image_file: str, encoding: LabelEncoding) -> str | list[Any]:
+def _count_one(
+    label_file: str, image_file: str, encoding: LabelEncoding | LabelReader
+) -> str | list[Any]:
     """Count what one file holds, for JSON.
 
     Returns:
@@ -92,7 +106,10 @@ def _count_one(label_file: str, image_file: str, encoding: LabelEncoding) -> str
         is unusual, or None; a message where the file cannot be used.
     """
     try:
-        stored = decode_label_map(label_file, encoding)
+        if isinstance(encoding, LabelReader):
+            stored = StoredLabels(encoding.read(label_file))
+        else:
+            stored = decode_label_map(label_file, encoding)
         check_label_size(label_file, stored.codes.shape, image_file, read_image_size(image_file))
     except ValueError as error:
         return str(error)

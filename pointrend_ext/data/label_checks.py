@@ -9,9 +9,9 @@ from detectron2.data import MetadataCatalog
 from detectron2.data.datasets import load_sem_seg
 from detectron2.utils import comm
 
-from pointrend_ext.data.coco_dataset import is_separated, load_registered
+from pointrend_ext.data.coco_dataset import has_label_folder, is_separated, load_registered
 from pointrend_ext.data.label_audit import audit_label_maps
-from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_report import LabelReport, judge_label_maps
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 
@@ -52,7 +52,7 @@ def report_label_maps(cfg: CfgNode, name: str) -> LabelReport | None:
     metadata, head = MetadataCatalog.get(name), cfg.MODEL.SEM_SEG_HEAD
     if metadata.get("evaluator_type", None) in _WITHOUT_LABELS:
         return None
-    if is_separated(name):  # without parsing annotations of instances
+    if is_separated(name) and has_label_folder(name):  # without parsing annotations of instances
         records = load_sem_seg(metadata.sem_seg_root, metadata.image_root)
     else:
         records, _ = load_registered(name)
@@ -88,7 +88,9 @@ def report_named(
     metadata = MetadataCatalog.get(name)
     plain = LabelEncoding.plain(len(labels), metadata.get("ignore_label", ignore_label))
     encoding = metadata.get("label_encoding", plain)
-    tally = audit_label_maps(name, files, [record["file_name"] for record in records], encoding)
+    images = [record["file_name"] for record in records]
+    own = [r["label_encoding"] for r in records if isinstance(r.get("label_encoding"), LabelReader)]
+    tally = audit_label_maps(name, files, images, own or encoding)
     tally.findings.log(logger, f"Data set {name!r}")
     return judge_label_maps(name, labels, encoding, tally, is_trained=is_trained)
 

@@ -1,5 +1,6 @@
 """What the numbers or colours in the files of label maps mean, and sentences for other ones."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from pointrend_ext.data.findings import first_of
 __all__ = [
     "UNKNOWN",
     "LabelEncoding",
+    "LabelReader",
     "check_label_size",
     "check_label_values",
     "pack_colors",
@@ -20,6 +22,14 @@ UNKNOWN = -1
 """The label of what is neither a class nor ignored."""
 
 Color = tuple[int, int, int]
+
+
+class LabelReader(ABC):
+    """How one file is read that is a label map only by what its annotation says of it."""
+
+    @abstractmethod
+    def read(self, file_name: str) -> np.ndarray:
+        """Return the label map (H, W), uint8; see ``read_label_map`` for errors."""
 
 
 @dataclass(frozen=True)

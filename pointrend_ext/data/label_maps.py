@@ -11,11 +11,13 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.label_encoding import (
     UNKNOWN,
     LabelEncoding,
+    LabelReader,
     pack_colors,
     unknown_colors,
     unknown_values,
 )
-from pointrend_ext.data.pillow_files import RefusedImage, opened, upright
+from pointrend_ext.data.pillow_files import RefusedImage, number_of_pictures, opened, upright
+from pointrend_ext.data.reading import open_file
 
 __all__ = [
     "LABEL_ENDINGS",
@@ -56,7 +58,9 @@ class StoredLabels:
     note: Cause | None = None
 
 
-def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.ndarray:
+def read_label_map(
+    file_name: str, encoding: LabelEncoding | LabelReader | None = None
+) -> np.ndarray:
     """Read a map of labels.
 
     Detectron2 converts label maps to grey values, which turns the ids of a palette PNG into
@@ -76,6 +80,8 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
         ValueError: it is unreadable, or no map of labels, or holds what ``encoding`` does not know;
             the message names the file.
     """
+    if isinstance(encoding, LabelReader):
+        return encoding.read(file_name)
     stored = decode_label_map(file_name, encoding)
     labels = stored.codes
     if encoding is not None and (stored.are_colors or not encoding.is_plain):
@@ -94,7 +100,7 @@ def read_label_map(file_name: str, encoding: LabelEncoding | None = None) -> np.
 def decode_label_map(file_name: str, encoding: LabelEncoding | None = None) -> StoredLabels:
     """Read what a file holds; see ``read_label_map`` for errors."""
     what = f"Label map {file_name!r}"
-    with opened(file_name, "Label map") as image:
+    with opened(file_name, "Label map", open_file) as image:
         scale = _check_kind(image, what)
         stored = _codes(upright(image), what, encoding is not None and encoding.colors is not None)
     if scale != 1:
@@ -109,7 +115,6 @@ def _check_kind(image: Image.Image, what: str) -> float:
     """Refuse what changes ids; return the factor from Pillow's greys to the stored numbers."""
     codec, *_, args = next(iter(getattr(image, "tile", ())), ("", ""))
     raw = str(args[0] if isinstance(args, tuple) and args else args)
-    num_pictures = getattr(image, "n_frames", 1)
     if math.prod(image.size) > _MOST_PIXELS:
         raise RefusedImage(
             f"{what} is too large to be read: {image.width} x {image.height} pixels (width x "
@@ -120,6 +125,7 @@ def _check_kind(image: Image.Image, what: str) -> float:
             f"{what} is a {image.format} file whose compression changes the ids. Make the label "
             "maps again as PNG; converting this file does not bring the ids back."
         )
+    num_pictures = number_of_pictures(image)
     if num_pictures > 1:
         raise RefusedImage(f"{what} holds {num_pictures} pictures, but a label map is one.")
     if raw in ("1;I", "L;I", "L;2I", "L;4I") and image.format == "TIFF":

@@ -20,12 +20,15 @@ from detectron2.data.build import (
     load_proposals_into_dataset,
     print_instances_class_histogram,
 )
+from detectron2.data.detection_utils import build_augmentation
 from detectron2.utils import comm
 
+from pointrend_ext._command import escaped
 from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, class_names_of
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
-from pointrend_ext.data.findings import Findings, escaped
+from pointrend_ext.data.copy_paste import check_copy_paste
+from pointrend_ext.data.findings import Findings
 from pointrend_ext.data.mapper import (
     POINTREND_MASK_HEADS,
     SEMANTIC_ARCHITECTURES,
@@ -63,7 +66,9 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
     has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
-    if not isinstance(dataset, list) or (grouped and not has_sizes):
+    is_ordered = isinstance(dataset, list) and (has_sizes or not grouped)
+    check_copy_paste(cfg, mapper, is_ordered=is_ordered)
+    if not is_ordered:
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
         sending = WorkerMapper(mapper, comm.get_local_size())
         loader = build_detection_train_loader(cfg, mapper=sending, dataset=dataset)
@@ -77,6 +82,7 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         seed=cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed(),
         group_by_shape=grouped,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        copy_paste=cfg.INPUT.COPY_PASTE,
     )
 
 
@@ -108,6 +114,23 @@ def build_test_loader(
     return build_detection_test_loader(
         dataset=prepare(records) if prepare else records,
         mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+
+
+def build_validation_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLoader:
+    """Build the loader that goes once through one data set with its labels, for their losses.
+
+    Images are resized as in an evaluation; those without annotations are left out as in training.
+
+    Raises:
+        ValueError: the data set, its classes or its labels are wrong, or it has none.
+        FileNotFoundError: a file or folder of the data set does not exist.
+    """
+    mapper = build_mapper(cfg, is_train=True, augmentations=build_augmentation(cfg, is_train=False))
+    return build_detection_test_loader(
+        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=True),
+        mapper=WorkerMapper(mapper, comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
@@ -151,7 +174,7 @@ def _load(cfg: CfgNode, name: str, is_train: bool) -> tuple[Any, Findings]:
     if isinstance(records, torchdata.Dataset):
         return records, findings
     if cfg.MODEL.LOAD_PROPOSALS:
-        split = "TRAIN" if is_train else "TEST"
+        split = "TRAIN" if is_train and name in cfg.DATASETS.TRAIN else "TEST"
         files = zip(cfg.DATASETS[split], cfg.DATASETS[f"PROPOSAL_FILES_{split}"], strict=True)
         records = load_proposals_into_dataset(records, dict(files)[name])
     has_instances = bool(records) and "annotations" in records[0]

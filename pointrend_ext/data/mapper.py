@@ -21,9 +21,11 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.panoptic import SegmentLabels, draw_segments
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.data.reading import read_header, read_image
+from pointrend_ext.data.scale_jitter import build_flips, build_scale_jitter
 from pointrend_ext.data.semantic_augmentation import build_semantic_augmentation, check_crop
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.structures import CroppedMasks, crop_mask
@@ -32,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
 _SEMANTIC_ONLY = ("SemanticSegmentor", "PointRendSemanticSegmentor")
-SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, "PanopticFPN")
+PANOPTIC_ARCHITECTURES = ("PanopticFPN", "PointRendPanopticFPN")
+SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, *PANOPTIC_ARCHITECTURES)
 _ANNOTATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AssertionError)
 
 
@@ -89,8 +92,11 @@ class PointRendDatasetMapper(DatasetMapper):
         if architecture in _SEMANTIC_ONLY:
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
-        else:
-            arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+            return arguments
+        arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        if is_train and cfg.INPUT.LSJ.ENABLED:
+            arguments["augmentations"] = [*build_scale_jitter(cfg), *build_flips(cfg)]
+            arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
         return arguments
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +152,13 @@ class PointRendDatasetMapper(DatasetMapper):
         encoding = dataset_dict.pop("label_encoding", None)
         if file_name is None:
             return None
-        labels = read_label_map(file_name, encoding)
+        if isinstance(encoding, SegmentLabels):
+            places = encoding.places(file_name)
+            labels = encoding.label_map(places)
+            if self.is_train and self.use_annotations:
+                draw_segments(dataset_dict.get("annotations", ()), encoding, places)
+        else:
+            labels = read_label_map(file_name, encoding)
         size_hw = dataset_dict["height"], dataset_dict["width"]
         check_label_size(file_name, labels.shape, dataset_dict["file_name"], size_hw)
         if self.sem_seg_num_classes is not None:
@@ -255,9 +267,15 @@ def _not_counted(cause: Cause) -> None:
     pass
 
 
-def build_mapper(cfg: CfgNode, *, is_train: bool) -> PointRendDatasetMapper:
-    """Build the mapper of a config: with augmentation and labels, or one that only resizes."""
-    return PointRendDatasetMapper(cfg, is_train)
+def build_mapper(cfg: CfgNode, *, is_train: bool, **changes: Any) -> PointRendDatasetMapper:
+    """Build the mapper of a config: with augmentation and labels, or one that only resizes.
+
+    Args:
+        cfg: the configuration.
+        is_train: which of the two.
+        changes: arguments of the mapper that take the place of those of the config.
+    """
+    return PointRendDatasetMapper(cfg, is_train, **changes)
 
 
 def _mask_format(cfg: CfgNode, is_train: bool) -> str:

@@ -17,6 +17,7 @@ from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.utils import comm
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pointrend_ext.data.copy_paste import CopyPasteMapper
 from pointrend_ext.data.seeding import seeded
 from pointrend_ext.data.workers import TIMEOUT_S, DeathWatch, WorkerMapper, worker_failure
 
@@ -41,6 +42,7 @@ class OrderedLoader:
         seed: int,
         group_by_shape: bool = True,
         num_workers: int = 0,
+        copy_paste: float = 0.0,
     ) -> None:
         """Start at iteration 0.
 
@@ -54,6 +56,7 @@ class OrderedLoader:
             group_by_shape: whether wide and high images come in batches of their own; records then
                 state ``width`` and ``height``.
             num_workers: processes that read images; 0 reads in this one.
+            copy_paste: probability of an image to be pasted onto, see ``CopyPasteMapper``.
         """
         self.mapper = mapper
         self.batch_size = batch_size
@@ -61,6 +64,8 @@ class OrderedLoader:
         self._make_sampler = make_sampler
         self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
         self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
+        if copy_paste:
+            mapper = CopyPasteMapper(mapper, self._records, copy_paste)
         self._dataset = MapDataset(self._records, WorkerMapper(mapper, comm.get_local_size()))
         self._sampler = self._seed_sampler(seed)
         self.seed, self.start = seed, 0

@@ -2,18 +2,21 @@
 
 import logging
 import os
+import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
-from detectron2.utils.file_io import PathManager
 from PIL import Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 __all__ = [
+    "MOST_PAGES",
     "RefusedImage",
+    "check_scans",
     "exif_orientation",
     "has_late_exif",
     "number_of_pictures",
@@ -35,6 +38,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PROGRAMS = ("EPS", "WMF")  # which Pillow would hand to other software to be run
+_SCAN = re.compile(rb"\xff\xda\x00(\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")  # its beginning
+_MOST_SCANS = 100  # encoders write about ten, and each goes over the whole picture
+MOST_PAGES = 1000  # counted: each page of a TIFF is looked for among all that came before
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 _LARGEST_EXIF = 2**16
 
@@ -44,16 +51,31 @@ class RefusedImage(ValueError):
 
 
 @contextmanager
-def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
-    """Open an image file; Pillow's errors, also those of decoding it, name it afterwards."""
+def opened(
+    file_name: str, what: str = "Image", open_file: Callable[[str], IO[bytes]] | None = None
+) -> Iterator[Image.Image]:
+    """Open an image file; Pillow's errors, also those of decoding it, name it afterwards.
+
+    Args:
+        file_name: its path.
+        what: what messages call it.
+        open_file: opens it for reading; by default as a local file.
+    """
     try:
-        with _settings, _open(file_name) as file, Image.open(file) as image:
+        with _settings, (open_file or _open_local)(file_name) as file, Image.open(file) as image:
+            if image.format in _PROGRAMS:
+                raise RefusedImage(
+                    f"{what} {file_name!r} is a program that draws ({image.format}), not a "
+                    "picture. Convert it to PNG."
+                )
             yield image
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{what} {file_name!r} does not exist. Copy it to its place, or correct "
             "its name or folder."
         ) from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{what} {file_name!r} is a folder. Name a file.") from None
     except (RefusedImage, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise many types on broken files
@@ -66,9 +88,21 @@ def opened(file_name: str, what: str = "Image") -> Iterator[Image.Image]:
         ) from error
 
 
-def _open(file_name: str) -> IO[bytes]:
-    """Open a file; of a local one, PathManager would drop a ``..`` without following links."""
-    return PathManager.open(file_name, "rb") if "://" in file_name else open(file_name, "rb")
+def check_scans(image: Image.Image, name: str) -> None:
+    """Raise RefusedImage for a JPEG file whose picture is sent so often that it takes minutes."""
+    if not isinstance(image, JpegImageFile) or image.fp is None:
+        return
+    image.fp.seek(0)  # decoding goes to its own place
+    scans = len(_SCAN.findall(image.fp.read()))
+    if scans > _MOST_SCANS:
+        raise RefusedImage(
+            f"{name} is a JPEG file of {scans} scans, made to take long; {_MOST_SCANS} are read. "
+            "Take it out."
+        )
+
+
+def _open_local(file_name: str) -> IO[bytes]:
+    return open(file_name, "rb")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -115,9 +149,18 @@ def has_late_exif(image: Image.Image) -> bool:
 
 
 def number_of_pictures(image: Image.Image) -> int:
-    """Count the pictures of an animation or of a file with several pages."""
-    is_several = getattr(image, "is_animated", False) and image.format != "MPO"  # views of a camera
-    return getattr(image, "n_frames", 1) if is_several else 1
+    """Count the pictures of an animation, or of a file with several pages up to ``MOST_PAGES``."""
+    if image.format == "MPO" or not getattr(image, "is_animated", False):  # views of a camera
+        return 1
+    if not isinstance(image, TiffImageFile):
+        return getattr(image, "n_frames", 1)
+    number = 1
+    with suppress(EOFError):
+        for number in range(1, MOST_PAGES):
+            image.seek(number)
+        number = MOST_PAGES
+    image.seek(0)
+    return number
 
 
 class _PillowSettings:

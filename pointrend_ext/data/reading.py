@@ -4,29 +4,35 @@ Every image file that this package reads comes through here, whoever asks: train
 ``Predictor``, demo, inspection and reports.
 """
 
-import logging
-import math
 import os
 from dataclasses import dataclass
+from typing import IO
 
 import numpy as np
-from PIL import Image
+from detectron2.utils.file_io import PathManager
 
 from pointrend_ext.data.pillow_files import (
-    RefusedImage,
     exif_orientation,
     has_late_exif,
     number_of_pictures,
     opened,
     stored_size,
-    upright,
 )
-from pointrend_ext.data.pixels import ImageRules, to_format, to_rgb
+from pointrend_ext.data.pixels import ImageRules, to_format
+from pointrend_ext.data.rgb_files import check_megapixels, pillow_to_rgb, read_rgb
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "ImageHeader",
+    "check_megapixels",
+    "open_file",
+    "pillow_to_rgb",
+    "read_header",
+    "read_image",
+    "read_image_rgb",
+    "read_image_size",
+]
 
 _LYING_ORIENTATIONS = (5, 6, 7, 8)  # stored turned by a quarter
-_BYTES_PER_PIXEL = 10  # in memory, while a picture is read
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ def read_image(
         ValueError: it is empty, truncated, corrupt or no image, too large, or has samples whose
             range is not known; the message names it.
     """
-    return to_format(_read_rgb(file_name, rules), image_format)
+    pixels = read_rgb(file_name, rules, tell_others=False, open_file=open_file)
+    return to_format(pixels, image_format)
 
 
 def read_image_rgb(
@@ -81,17 +88,12 @@ def read_image_rgb(
     Returns:
         (H, W, 3) uint8, RGB, writable.
     """
-    return _read_rgb(os.fspath(path), rules, tell_others=True)
-
-
-def pillow_to_rgb(image: Image.Image, rules: ImageRules) -> np.ndarray:
-    """Return the pixels of a picture that is open already as ``read_image_rgb`` does."""
-    return to_rgb(upright(image), rules.white_value, getattr(image, "filename", "") or "A picture")
+    return read_rgb(path, rules, open_file=open_file)
 
 
 def read_header(file_name: str) -> ImageHeader:
     """Read what a file says about its picture, not decoded; errors are those of ``read_image``."""
-    with opened(file_name) as image:
+    with opened(file_name, open_file=open_file) as image:
         stored_hw = stored_size(image)
         orientation = exif_orientation(image, decode=has_late_exif(image))
         size_hw = stored_hw[::-1] if orientation in _LYING_ORIENTATIONS else stored_hw
@@ -103,26 +105,6 @@ def read_image_size(file_name: str) -> tuple[int, int]:
     return read_header(file_name).size_hw
 
 
-def check_megapixels(size_hw: tuple[int, int], rules: ImageRules, name: str) -> None:
-    """Raise ValueError for a picture that is larger than is allowed."""
-    megapixels = math.prod(size_hw) / 1e6
-    if megapixels > rules.max_megapixels:
-        raise RefusedImage(
-            f"{name} is large: {size_hw[0]} x {size_hw[1]} (height x width), {megapixels:.1f} "
-            f"megapixels, and INPUT.MAX_MEGAPIXELS is {rules.max_megapixels}. Set "
-            f"INPUT.MAX_MEGAPIXELS {math.ceil(megapixels)} to read it (reading takes about "
-            f"{megapixels * 1e6 * _BYTES_PER_PIXEL / 2**30:.1f} GiB of memory), or cut it into "
-            "pieces."
-        )
-
-
-def _read_rgb(file_name: str, rules: ImageRules, *, tell_others: bool = False) -> np.ndarray:
-    with opened(file_name) as image:
-        name = f"Image {file_name!r}"
-        check_megapixels(stored_size(image), rules, name)
-        number = number_of_pictures(image) if tell_others else 1
-        if number > 1:
-            text = "%s holds %d pictures (%s): the first one is used."
-            logger.warning(text, name, number, image.format)
-        decoded = upright(image)
-    return to_rgb(decoded, rules.white_value, name)
+def open_file(file_name: str) -> IO[bytes]:
+    """Open a file; of a local one, PathManager would drop a ``..`` without following links."""
+    return PathManager.open(file_name, "rb") if "://" in file_name else open(file_name, "rb")

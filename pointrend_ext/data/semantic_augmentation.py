@@ -5,16 +5,18 @@ from detectron2.data import transforms as T
 from detectron2.data.detection_utils import build_augmentation
 
 from pointrend_ext.data.color_augmentation import SSDColorAugmentation
+from pointrend_ext.data.scale_jitter import build_flips, build_scale_jitter, check_scale_jitter
 
 _CROP_TYPES = ("absolute", "absolute_range", "relative", "relative_range")
 
 
 def check_crop(cfg: CfgNode) -> None:
-    """Raise ValueError when ``INPUT.CROP`` has a value that no crop can have."""
+    """Raise ValueError when ``INPUT.CROP`` or ``LSJ`` has a value that no crop can have."""
     crop, area = cfg.INPUT.CROP, "SINGLE_CATEGORY_MAX_AREA"
-    if not crop.ENABLED:
+    if not (crop.ENABLED or cfg.INPUT.LSJ.ENABLED):
         return
     share = "the largest share of one class in a crop, above 0 and at most 1 (1 switches it off)"
+    check_scale_jitter(cfg)
     if crop.TYPE.startswith("relative"):
         is_size, size = all(0 < side <= 1 for side in crop.SIZE), "shares above 0 and at most 1"
     else:
@@ -44,14 +46,19 @@ def build_semantic_augmentation(cfg: CfgNode, *, is_train: bool) -> list[T.Augme
     Returns:
         Augmentations to apply one after the other.
     """
-    resize_and_flip = build_augmentation(cfg, is_train)
     if not is_train:
-        return resize_and_flip
-    middle: list[T.Augmentation] = []
-    crop = cfg.INPUT.CROP
-    if crop.ENABLED:
+        return build_augmentation(cfg, is_train)
+    crop, jitter = cfg.INPUT.CROP, cfg.INPUT.LSJ
+    if jitter.ENABLED:
+        resize, _ = build_scale_jitter(cfg)
+        window = ("absolute", jitter.SIZE)
+    else:
+        resize, *_ = build_augmentation(cfg, is_train)
+        window = (crop.TYPE, crop.SIZE)
+    augmentations = [resize]
+    if crop.ENABLED or jitter.ENABLED:
         area, ignored = crop.SINGLE_CATEGORY_MAX_AREA, cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
-        middle.append(T.RandomCrop_CategoryAreaConstraint(crop.TYPE, crop.SIZE, area, ignored))
+        augmentations.append(T.RandomCrop_CategoryAreaConstraint(*window, area, ignored))
     if cfg.INPUT.COLOR_AUG_SSD:
-        middle.append(SSDColorAugmentation(cfg.INPUT.FORMAT))
-    return resize_and_flip[:1] + middle + resize_and_flip[1:]
+        augmentations.append(SSDColorAugmentation(cfg.INPUT.FORMAT))
+    return augmentations + build_flips(cfg)

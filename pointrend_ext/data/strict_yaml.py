@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["load_json", "load_yaml"]
+__all__ = ["RepeatedKeyError", "load_json", "load_yaml", "without_repeats"]
 
 _MOST_VALUES = 1_000_000
 _MOST_MERGED = 100_000  # pairs of one mapping; PyYAML repeats those that are merged twice
@@ -42,7 +42,7 @@ def load_yaml(text: str, source: str) -> Any:
 def load_json(text: str, source: str) -> Any:
     """Read JSON; see ``load_yaml``."""
     try:
-        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_without_repeats)
+        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{source}: {error}") from None
 
@@ -98,10 +98,17 @@ def _sentence(error: yaml.YAMLError) -> str:
     return f"{where}: {problem}{f' ({context})' if context else ''}. Is it valid YAML?"
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+class RepeatedKeyError(ValueError):
+    """A mapping with a key that is given twice."""
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of what JSON has between braces; RepeatedKeyError for a key given twice."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the key {key!r} is given twice; only one could count. Take one out.")
+            raise RepeatedKeyError(
+                f"the key {key!r} is given twice; only one could count. Take one out."
+            )
         result[key] = value
     return result

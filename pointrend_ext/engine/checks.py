@@ -142,6 +142,7 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
             f"which is {solver.BASE_LR}."
         )
     yield from _batch_problems(cfg)
+    yield from _metric_problems(cfg)
     sizes = cfg.INPUT.MIN_SIZE_TRAIN
     if cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING == "range" and len(sizes) != 2:
         yield (
@@ -150,7 +151,35 @@ def _schedule_problems(cfg: CfgNode) -> Iterator[str]:
         )
 
 
+def _metric_problems(cfg: CfgNode) -> Iterator[str]:
+    metric, losses = cfg.SOLVER.BEST.METRIC, cfg.TEST.VALIDATION_LOSS
+    for key, is_set in (("TEST.VALIDATION_LOSS", losses), ("SOLVER.BEST.METRIC", bool(metric))):
+        if is_set and not (cfg.TEST.EVAL_PERIOD and cfg.DATASETS.TEST):
+            yield (
+                f"{key} is set, but TEST.EVAL_PERIOD is {cfg.TEST.EVAL_PERIOD} and DATASETS.TEST "
+                f"{tuple(cfg.DATASETS.TEST)}: it needs evaluations on the way."
+            )
+    for start, key, is_on in (
+        ("ema/", "SOLVER.EMA.ENABLED", cfg.SOLVER.EMA.ENABLED),
+        ("validation/", "TEST.VALIDATION_LOSS", losses),
+    ):
+        if metric.startswith(start) and not is_on:
+            yield f"SOLVER.BEST.METRIC is {metric!r}, which needs {key} True."
+    if cfg.SOLVER.BEST.PATIENCE and not metric:
+        yield (
+            f"SOLVER.BEST.PATIENCE is {cfg.SOLVER.BEST.PATIENCE}, but SOLVER.BEST.METRIC is empty: "
+            "name what must get better, such as segm/AP."
+        )
+
+
 def _batch_problems(cfg: CfgNode) -> Iterator[str]:
+    total, parts = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.ACCUMULATION_STEPS
+    processes = cfg.SOLVER.REFERENCE_WORLD_SIZE or comm.get_world_size()
+    if total // processes % parts:
+        yield (
+            f"SOLVER.ACCUMULATION_STEPS is {parts}, but a process trains on {total // processes} "
+            f"images per iteration (SOLVER.IMS_PER_BATCH {total}): it must be a divisor of them."
+        )
     node = cfg.MODEL.SEM_SEG_HEAD
     names = (node.NAME, cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME)
     name = names[1] if node.NAME == "PointRendSemanticHead" else names[0]
@@ -159,12 +188,12 @@ def _batch_problems(cfg: CfgNode) -> Iterator[str]:
         or cfg.MODEL.META_ARCHITECTURE not in SEMANTIC_ARCHITECTURES
     ):
         return
-    batch = cfg.SOLVER.IMS_PER_BATCH
+    batch = total // parts
     if node.NORM == "BN":
         batch //= comm.get_world_size()
     if batch == 1 and node.NORM.endswith("BN"):
         yield (
             f"{name} normalises maps of one cell over the batch, but has one image for it "
-            f"(SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH}, MODEL.SEM_SEG_HEAD.NORM "
+            f"(SOLVER.IMS_PER_BATCH {total}, MODEL.SEM_SEG_HEAD.NORM "
             f"{node.NORM}). Take two images per GPU or more, SyncBN on several GPUs, or NORM GN."
         )

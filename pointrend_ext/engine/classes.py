@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -13,56 +12,13 @@ from pointrend_ext.data import class_names_of, register_datasets
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.coco_dataset import audit_dataset
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.structures.classes import Classes
 
 __all__ = ["Classes", "find_class_names", "find_classes"]
 
 logger = logging.getLogger(__name__)
 
 _KEYS = {INSTANCE: "thing_classes", SEMANTIC: "stuff_classes"}
-
-
-@dataclass(frozen=True)
-class Classes:
-    """Names and colours by contiguous id; what is not known is empty.
-
-    Attributes:
-        things: names of instance classes.
-        stuff: names of the classes of label maps.
-        stuff_colors: RGB per class of label maps; empty for colours of our own.
-        thing_ids: ids of instance classes in the data set's own annotations.
-    """
-
-    things: tuple[str, ...] = ()
-    stuff: tuple[str, ...] = ()
-    stuff_colors: tuple[tuple[int, int, int], ...] = ()
-    thing_ids: tuple[int, ...] = ()
-
-    def by_kind(self) -> dict[str, list[str]]:
-        """Return the known names as a checkpoint holds them, by ``INSTANCE`` and ``SEMANTIC``."""
-        names = {INSTANCE: list(self.things), SEMANTIC: list(self.stuff)}
-        return {kind: values for kind, values in names.items() if values}
-
-    def thing(self, class_id: int) -> str:
-        """Return the name of an instance class, "class 3" where it is not known."""
-        return self.things[class_id] if self.things else f"class {class_id}"
-
-    def stuff_name(self, class_id: int) -> str:
-        """Return the name of a class of label maps, "class 3" where it is not known."""
-        return self.stuff[class_id] if class_id < len(self.stuff) else f"class {class_id}"
-
-    def category_ids(self) -> tuple[int, ...]:
-        """Return the ids of the instance classes in COCO's format.
-
-        Raises:
-            ValueError: they are not known: a number of our own would be another class elsewhere.
-        """
-        if not self.thing_ids:
-            raise ValueError(
-                "The ids that the data set gives its categories are not known. Name it in "
-                "DATASETS.TEST, with its annotation file in place, or pass that file to the demo "
-                "with --image-ids."
-            )
-        return self.thing_ids
 
 
 def find_classes(cfg: CfgNode, stored_names: Mapping[str, Sequence[str]] | None = None) -> Classes:

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.utils.file_io import PathManager
 
 from pointrend_ext.data.strict_yaml import load_yaml
+from pointrend_ext.model_zoo import SHIPPED, get_config_file
 from pointrend_ext.modeling.recording import leaves
 
 __all__ = ["read_yaml"]
@@ -80,7 +81,11 @@ def _bases(stated: Any, source: str) -> list[str]:
                 "them, of which later ones win."
             )
     paths = [
-        name if "://" in name else os.path.join(os.path.dirname(source), os.path.expanduser(name))
+        get_config_file(name.removeprefix(SHIPPED))
+        if name.startswith(SHIPPED)
+        else name
+        if "://" in name
+        else os.path.join(os.path.dirname(source), os.path.expanduser(name))
         for name in names
     ]
     for name, path in zip(names, paths, strict=True):

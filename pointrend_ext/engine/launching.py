@@ -16,7 +16,7 @@ from detectron2.engine import launch
 from detectron2.utils import comm
 from torch.multiprocessing import ProcessExitedException
 
-from pointrend_ext.engine.command_line import reported
+from pointrend_ext._command import end_well
 from pointrend_ext.engine.config_file import read_cfg
 from pointrend_ext.processes import enter_group, fresh_store, say_once
 
@@ -25,7 +25,7 @@ __all__ = ["add_process_arguments", "check_num_gpus", "run_processes"]
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MARKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # the others may be set for something else
 _COUNTS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun"}
-_Work = Callable[[argparse.Namespace], int | None]
+_Work = Callable[[argparse.Namespace], object]
 
 
 def add_process_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_process_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--timeout", type=int, default=1800, metavar="SECONDS", help=text)
 
 
-def run_processes(name: str, work: _Work, args: argparse.Namespace) -> int | None:
+def run_processes(name: str, work: _Work, args: argparse.Namespace) -> int:
     """Do the work in every process of the run.
 
     Args:
@@ -47,7 +47,7 @@ def run_processes(name: str, work: _Work, args: argparse.Namespace) -> int | Non
         args: of Detectron2's parser with ``add_process_arguments``.
 
     Returns:
-        The exit code, see ``command_line.reported``.
+        The exit code, see ``_command.end_well``.
 
     Raises:
         ValueError: the numbers of processes do not fit each other, this machine, or what torchrun
@@ -59,13 +59,14 @@ def run_processes(name: str, work: _Work, args: argparse.Namespace) -> int | Non
         if int(os.environ["WORLD_SIZE"]) == 1:
             return _restarting(work, args)
         _join(args)
-        code = reported(name, partial(_restarting, work, args))
+        code = end_well(name, partial(_restarting, work, args))
         if code == 0:
             dist.destroy_process_group()
         return code
     if args.num_gpus * args.num_machines * args.num_processes > 1:
         return _launch(name, work, args)
-    return work(args)
+    work(args)
+    return 0
 
 
 def check_num_gpus(num_gpus: int) -> None:
@@ -169,7 +170,7 @@ def _join(args: argparse.Namespace) -> None:
     comm.synchronize()
 
 
-def _restarting(work: _Work, args: argparse.Namespace) -> int | None:
+def _restarting(work: _Work, args: argparse.Namespace) -> int:
     """Do the work; a training that torchrun has restarted goes on from its last checkpoint."""
     count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     if max(comm.all_gather(count)) != "0" and not args.eval_only:
@@ -177,11 +178,11 @@ def _restarting(work: _Work, args: argparse.Namespace) -> int | None:
     return _together(work, args)
 
 
-def _together(work: _Work, args: argparse.Namespace) -> int | None:
+def _together(work: _Work, args: argparse.Namespace) -> int:
     """Do the work; the first process, which may hold the store of all, does not leave before."""
-    code = work(args)
+    work(args)
     comm.synchronize()
-    return code
+    return 0
 
 
 def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
@@ -225,4 +226,4 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
 
 def _run_launched(name: str, work: _Work, args: argparse.Namespace, timeout: timedelta) -> None:
     enter_group(timeout)
-    sys.exit(reported(name, partial(_together, work, args)))
+    sys.exit(end_well(name, partial(_together, work, args)))

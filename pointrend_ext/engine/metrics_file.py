@@ -16,6 +16,7 @@ LOSSES = (
     "loss_sem_seg_point",
 )
 _MAX_CURVE_POINTS = 100
+_TASKS = ("sem_seg/", "panoptic_seg/")
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
@@ -36,7 +37,7 @@ def last_results(output_dir: Path) -> dict[str, float]:
         ValueError: the run was never evaluated.
     """
     for record in reversed(read_metrics(output_dir)):
-        results = {n: x for n, x in record.items() if "/AP" in n or n.startswith("sem_seg/")}
+        results = {n: x for n, x in record.items() if "/AP" in n or n.startswith(_TASKS)}
         if results:
             return results
     raise ValueError(f"{output_dir / 'metrics.json'} holds no evaluation.")

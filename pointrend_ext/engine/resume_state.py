@@ -5,29 +5,47 @@ step, and NaN in it, or a schedule at another iteration, makes wrong numbers wit
 """
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 __all__ = ["check_state"]
 
+_MOST = 2**31 - 1  # the scaler counts in int32
+_FLOAT32 = torch.finfo(torch.float32)
+# What a scaler of losses holds: how each value must be, and in words. Of a scale beyond float32 it
+# makes infinity, with which every step is skipped for ever, and of one below 0 or NaN wrong steps.
+_SCALER: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "scale": (lambda x: _FLOAT32.tiny <= x <= _FLOAT32.max, "a positive number of float32"),
+    "growth_factor": (lambda x: 1 < x < math.inf, "a number above 1"),
+    "backoff_factor": (lambda x: 0 < x < 1, "a number between 0 and 1"),
+    "growth_interval": (lambda x: _is_count(x) and 0 < x <= _MOST, "a whole number from 1"),
+    "_growth_tracker": (lambda x: _is_count(x) and x <= _MOST, "a whole number from 0"),
+}
 
-def check_state(state: Any, optimizer: Optimizer) -> None:
+
+def check_state(state: Any, optimizer: Optimizer, scaler: GradScaler | None = None) -> None:
     """Raise ValueError, "its ...", where the state of a ``Trainer`` cannot be gone on with.
 
     Args:
         state: as of ``Trainer.state_dict``; whether there are groups of the optimizer, and as many,
             is PyTorch's check.
         optimizer: whose parameters the state of the optimizer must fit.
+        scaler: of the losses, in mixed precision; another training's scale is not looked at.
     """
     if not isinstance(state, Mapping):
         raise ValueError(f"its state is a {type(state).__name__}, not a dict")
     iteration: Any = state.get("iteration")
     if not _is_count(iteration):
         raise ValueError(f"its iteration is {iteration!r:.60}, not a whole number from 0")
-    for path in (("hooks",), ("hooks", "LRScheduler"), ("hooks", "ExactResume"), ("_trainer",)):
+    for path in (
+        *(("hooks",), ("hooks", "LRScheduler"), ("hooks", "ExactResume")),
+        *(("_trainer",), ("settings",)),
+    ):
         part: Any = state
         for key in path:
             part = part.get(key, {})
@@ -38,6 +56,9 @@ def check_state(state: Any, optimizer: Optimizer) -> None:
     _check_randomness(hooks.get("ExactResume", {}))
     if "optimizer" in state.get("_trainer", {}):
         _check_optimizer(state["_trainer"]["optimizer"], optimizer)
+    if scaler is not None:
+        was_mixed = state.get("settings", {}).get("SOLVER.AMP.ENABLED", False)
+        _check_scaler(state.get("_trainer", {}).get("grad_scaler"), was_mixed)
 
 
 def _check_schedule(schedule: Mapping[str, Any], iteration: int) -> None:
@@ -88,6 +109,18 @@ def _check_optimizer(state: Any, optimizer: Optimizer) -> None:
                 )
             if not value.isfinite().all():
                 raise ValueError(f"{place} holds NaN or infinite numbers")
+
+
+def _check_scaler(state: Any, was_mixed: bool) -> None:
+    if state is None and not was_mixed:  # the training begins with a scale of its own
+        return
+    if not isinstance(state, Mapping):
+        raise ValueError(f"its scaler of losses is a {type(state).__name__}, not a dict")
+    for name, (is_right, words) in _SCALER.items():
+        value: Any = state.get(name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not is_right(value):
+            raise ValueError(f"its scaler of losses has {name} {value!r:.60}, not {words}")
 
 
 def _is_count(value: Any) -> bool:

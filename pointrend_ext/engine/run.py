@@ -10,6 +10,7 @@ from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 from pointrend_ext.checkpoint.files import naming_full_disk
+from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.run_folder import holding
 from pointrend_ext.engine.trainer import Trainer
@@ -52,7 +53,7 @@ def train_or_evaluate(
 
 
 def _evaluate(cfg: CfgNode, resume: bool, load_options: LoadOptions | None) -> dict[str, Any]:
-    has_checkpoint = resume and Path(cfg.OUTPUT_DIR, "last_checkpoint").is_file()
+    has_checkpoint = resume and last_checkpoint(cfg.OUTPUT_DIR) is not None
     if not cfg.MODEL.WEIGHTS and not has_checkpoint:
         raise ValueError(
             "--eval-only without weights would evaluate a random model: add MODEL.WEIGHTS "

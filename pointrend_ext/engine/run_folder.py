@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -12,9 +11,11 @@ from pathlib import Path
 import portalocker
 from detectron2.utils import comm
 
+from pointrend_ext.checkpoint.errors import printable
+from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.processes import told_by_first
 
-__all__ = ["check_last_is_named", "check_no_other_training", "holding", "release", "take"]
+__all__ = ["check_no_other_training", "holding", "release", "take"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,31 +39,13 @@ def check_no_other_training(output_dir: str) -> None:
     """Raise ValueError where a folder holds checkpoints, which a new training would overwrite."""
     folder = Path(output_dir)
     found = [path.name for path in folder.glob("model_*.pth")]
-    tag = folder / "last_checkpoint"
-    last = tag.read_text().strip() if tag.is_file() else ""
+    last = printable(named_last(folder))
     if found or last:
         raise ValueError(
             f"OUTPUT_DIR {output_dir} holds the checkpoints of another training (the last is "
             f"{last or max(found)}), which a new one would overwrite. Add --resume, before KEY "
             f"VALUE pairs, to go on with it; or add OUTPUT_DIR {output_dir.rstrip('/')}_2 to start "
             "anew elsewhere."
-        )
-
-
-def check_last_is_named(output_dir: str) -> None:
-    """Raise ValueError where a folder has checkpoints, and nothing says which is the last.
-
-    Detectron2 would start anew, or evaluate other weights.
-    """
-    folder = Path(output_dir)
-    # By their numbers: model_final.pth may be of a shorter training. It is last where it is alone.
-    found = sorted(folder.glob(f"model_{'[0-9]' * 7}.pth")) or sorted(folder.glob("model_*.pth"))
-    if found and not (folder / "last_checkpoint").is_file():
-        tag, last = shlex.quote(str(folder / "last_checkpoint")), found[-1].name
-        raise ValueError(
-            f"OUTPUT_DIR {output_dir} holds checkpoints, such as {last}, but no file "
-            "last_checkpoint, which names the one that --resume takes. If it is that one: "
-            f"echo {shlex.quote(last)} > {tag}"
         )
 
 

@@ -1,5 +1,6 @@
 """Ending a training early, with what is done saved: at signals, broken data, a full disk."""
 
+import logging
 import os
 import signal
 import threading
@@ -16,6 +17,8 @@ from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
 
 __all__ = ["SafeEnd", "Stopped"]
+
+logger = logging.getLogger(__name__)
 
 _NOTICE = (
     b"\nThe training ends after this iteration, with a checkpoint. "
@@ -53,7 +56,7 @@ class SafeEnd(HookBase):
         self._done = -1  # the last complete iteration
         self._waits = False  # whether a signal has to wait
         self._is_agreed = False
-        self._pid, self._ending = os.getpid(), ""
+        self._pid, self._ending, self._reason = os.getpid(), "", ""
 
     def before_train(self) -> None:
         """Look after the loader."""
@@ -68,11 +71,20 @@ class SafeEnd(HookBase):
         if self._number and not self._waits:
             raise _Stop
 
+    def finish(self, reason: str) -> NoReturn:
+        """End the training well after this iteration; call it on every process.
+
+        Args:
+            reason: why, in a sentence.
+        """
+        self._reason = reason
+        raise _Stop
+
     def after_train(self) -> None:
         """Save what is done, where the training ends early for a known reason."""
         if isinstance(self._error, LostProcess):
             return  # in the middle of an iteration
-        if self._number or self._error:
+        if self._number or self._error or self._reason:
             self._waits = True
             self._ending = self._save()
 
@@ -99,6 +111,9 @@ class SafeEnd(HookBase):
             if isinstance(self._error, LostProcess):
                 text = str(self._error) and f"{self._error} {ending}"
                 raise LostProcess(text, self._error.exit_code) from cause
+            if self._reason:
+                logger.info("%s %s", self._reason, ending)
+                return
             if self._number:
                 is_break = self._number == signal.SIGINT
                 name = "Ctrl-C" if is_break else signal.Signals(self._number).name

@@ -11,6 +11,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pointrend_ext.checkpoint.files import naming_full_disk
+from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.data import (
     check_datasets,
     check_images,
@@ -22,12 +23,7 @@ from pointrend_ext.data import (
 from pointrend_ext.engine.checks import check_processes, check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 from pointrend_ext.engine.launching import check_num_gpus
-from pointrend_ext.engine.run_folder import (
-    check_last_is_named,
-    check_no_other_training,
-    release,
-    take,
-)
+from pointrend_ext.engine.run_folder import check_no_other_training, release, take
 from pointrend_ext.processes import first_on_machine
 
 __all__ = ["setup_cfg"]
@@ -58,7 +54,7 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
     if args.config_file:
         args.config_file = str(find_config_file(args.config_file))  # default_setup logs its text
     if args.resume:
-        check_last_is_named(cfg.OUTPUT_DIR)
+        last_checkpoint(cfg.OUTPUT_DIR)
     elif not args.eval_only:
         check_no_other_training(cfg.OUTPUT_DIR)
     try:

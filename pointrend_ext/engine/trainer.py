@@ -9,24 +9,29 @@ from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase, defaults
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter, TensorboardXWriter
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 from torch.optim import lr_scheduler
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
+from pointrend_ext.engine.average import WeightAverage
+from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
+from pointrend_ext.engine.loggers import build_service_writers, check_loggers
 from pointrend_ext.engine.parallel import share_model
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
+from pointrend_ext.engine.steps import choose_steps
 from pointrend_ext.engine.unread_keys import check_reads
 from pointrend_ext.evaluation import (
     add_given_boxes,
@@ -44,13 +49,15 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
-    """Trains, evaluates, writes checkpoints, TensorBoard and ``metrics.json``, prints an ETA.
+    """Trains, evaluates, writes checkpoints, ``metrics.json`` and ``LOGGERS``, prints an ETA.
 
     A resumed training goes on as if it had not been interrupted (``ExactResume``).
     """
 
     checkpointer: Checkpointer
     _hooks: list[HookBase]
+    _trainer: SimpleTrainer
+    _last_eval_results: dict[str, Any]
 
     def __init__(self, cfg: CfgNode, load_options: LoadOptions | None = None) -> None:
         """Build model, data loader, optimizer and hooks of a configuration of ``setup_cfg``.
@@ -60,15 +67,19 @@ class Trainer(DefaultTrainer):
         """
         self.load_options = load_options or LoadOptions()
         self.safe_end = SafeEnd()
+        check_loggers(cfg)
         with first_on_machine():
             check_evaluation(cfg, self.build_evaluator)  # now, not after the training
         with mock.patch.object(defaults, "create_ddp_model", share_model):
             super().__init__(cfg)
+        self._trainer = choose_steps(self.cfg, self._trainer)
         if comm.is_main_process():  # the others write no checkpoints and no logs
             check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
+        ema = self.cfg.SOLVER.EMA
+        average = WeightAverage(self.model, ema.DECAY) if ema.ENABLED else None
         # Detectron2 has just made a checkpointer of its own, which its hooks would keep.
         if not isinstance(self.checkpointer, PointRendCheckpointer):
             self.checkpointer = build_checkpointer(
@@ -77,6 +88,7 @@ class Trainer(DefaultTrainer):
                 self.load_options,
                 for_training=True,
                 trainer=weakref.proxy(self),
+                **({"ema": average} if average else {}),
             )
         hooks = super().build_hooks()
         evaluation = next(i for i, hook in enumerate(hooks) if isinstance(hook, EvalHook))
@@ -85,10 +97,20 @@ class Trainer(DefaultTrainer):
             self.safe_end,
             CallbackHook(after_train=_log_dropped),
             ExactResume(self.data_loader, self.cfg.SEED),
+            _averaging(average) if average else None,
             *hooks[:evaluation],  # with the checkpointer
             CallbackHook(after_step=lambda trainer: trainer.safe_end.end_step()),
-            *hooks[evaluation:],
+            hooks[evaluation],
+            *evaluation_hooks(self, average),
+            *hooks[evaluation + 1 :],
         ]
+
+    def build_writers(self) -> list[EventWriter]:
+        """Build Detectron2's writers, and those of ``LOGGERS.NAMES``."""
+        writers = super().build_writers()
+        if "tensorboard" not in self.cfg.LOGGERS.NAMES:
+            writers = [writer for writer in writers if not isinstance(writer, TensorboardXWriter)]
+        return [*writers, *build_service_writers(self.cfg)]
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -145,8 +167,9 @@ class Trainer(DefaultTrainer):
             ValueError: the state is damaged, or the configuration asks for another optimizer than
                 the checkpoint's, or for fewer iterations than it has behind it.
         """
+        scaler = getattr(self._trainer, "grad_scaler", None)  # in mixed precision alone
         try:
-            check_state(state_dict, self.optimizer)
+            check_state(state_dict, self.optimizer, scaler)
         except ValueError as error:
             raise ValueError(
                 f"The checkpoint to resume from is damaged: {error}. Name an earlier one of "
@@ -161,9 +184,11 @@ class Trainer(DefaultTrainer):
             )
         changed = changes(state_dict.get("settings", {}), training_settings(self.cfg))
         settings = Settings(self.optimizer, self.scheduler)
+        if scaler and "_trainer" in state_dict:  # of a training in full precision it has none
+            state_dict["_trainer"].setdefault("grad_scaler", scaler.state_dict())
         try:
             super().load_state_dict(state_dict)
-        except (ValueError, KeyError) as error:  # of groups of parameters; of a missing scaler
+        except (ValueError, KeyError) as error:  # of groups of parameters
             raise ValueError(
                 f"The checkpoint cannot be resumed with this configuration ({error}). What is "
                 f"new: {', '.join(changed) or 'not known, it is an older checkpoint'}. Set it as "
@@ -206,6 +231,13 @@ class Trainer(DefaultTrainer):
         with self.safe_end.ending_well():
             super().train()
         return getattr(self, "_last_eval_results", None) or {}
+
+
+def _averaging(average: WeightAverage) -> HookBase:
+    return CallbackHook(
+        before_train=lambda _: average.start(),
+        after_step=lambda trainer: average.update(trainer.iter + 1),
+    )
 
 
 def _log_dropped(trainer: Trainer) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from pointrend_ext.engine.loggers import LOGGERS
+
 __all__ = ["ALWAYS", "CHANNELS", "TRAINING"]
 
 _Rule = tuple[str, Callable[[Any], bool], str]
@@ -73,6 +75,10 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.WEIGHT_DECAY", *_at_least(0)),
     ("SOLVER.WEIGHT_DECAY_NORM", *_at_least(0)),
     ("SOLVER.BIAS_LR_FACTOR", *_at_least(0)),
+    ("SOLVER.ACCUMULATION_STEPS", *_at_least(1)),
+    ("SOLVER.AMP.DTYPE", *_one_of("float16", "bfloat16")),
+    ("SOLVER.EMA.DECAY", *(lambda value: 0 <= value < 1, "at least 0 and below 1")),
+    ("SOLVER.BEST.PATIENCE", *_at_least(0)),
     ("SOLVER.CHECKPOINT_PERIOD", *_at_least(1)),
     ("SOLVER.CHECKPOINT_KEEP", *_at_least(0)),
     ("SOLVER.LR_SCHEDULER_NAME", *_one_of(*_SCHEDULERS)),
@@ -82,7 +88,14 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.POLY_LR_CONSTANT_ENDING", *_SHARE),
     ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", *_one_of("value", "norm")),
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", *_ABOVE_0),
+    (
+        "LOGGERS.NAMES",
+        lambda value: len(set(value)) == len(value) and set(value) <= LOGGERS.keys(),
+        f"a list of {', '.join(LOGGERS)}, each at most once",
+    ),
+    ("LOGGERS.PROJECT", *(lambda value: bool(value.strip()), "a name")),
     ("TEST.EVAL_PERIOD", *_at_least(0)),
+    ("INPUT.COPY_PASTE", *_SHARE),
     ("INPUT.MIN_SIZE_TRAIN", *_SIZES),
     ("INPUT.MAX_SIZE_TRAIN", *_at_least(1)),
     ("INPUT.MIN_SIZE_TRAIN_SAMPLING", *_one_of("choice", "range")),

@@ -9,14 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator, DatasetEvaluators
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
-from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.data.mapper import PANOPTIC_ARCHITECTURES, SEMANTIC_ARCHITECTURES
 from pointrend_ext.evaluation.cityscapes import CityscapesInstances, CityscapesSemantics
 from pointrend_ext.evaluation.coco import InstanceEvaluator
 from pointrend_ext.evaluation.given_boxes import GROUND_TRUTH, check_given_boxes
+from pointrend_ext.evaluation.panoptic import PanopticEvaluator
+from pointrend_ext.evaluation.panoptic_quality import BOUNDARY_PQ
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
@@ -24,6 +26,12 @@ __all__ = ["build_evaluator", "check_evaluation", "results_folder"]
 
 _INSTANCE_BOUNDARY_METRIC = "boundary_ap"
 _AP_STAR = "ap_star"
+_SEGMENTS = "panoptic segments"
+_ARCHITECTURES = {
+    "instances": ROI_ARCHITECTURES,
+    "label maps": SEMANTIC_ARCHITECTURES,
+    _SEGMENTS: PANOPTIC_ARCHITECTURES,
+}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -32,7 +40,7 @@ class _Part:
     """One evaluator.
 
     Attributes:
-        what: is evaluated, "instances" or "label maps".
+        what: is evaluated, a key of ``_ARCHITECTURES``.
         build: makes it of the configuration, the name of the data set and the folder.
         metrics: what it computes of TEST.BOUNDARY and, as "ap_star", of TEST.AP_STAR_FILE.
         packages: modules it needs beside those of the package, with what pip calls them.
@@ -46,7 +54,7 @@ class _Part:
     @property
     def architectures(self) -> Sequence[str]:
         """Those that are known to put out what is evaluated."""
-        return ROI_ARCHITECTURES if self.what == "instances" else SEMANTIC_ARCHITECTURES
+        return _ARCHITECTURES[self.what]
 
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
@@ -112,7 +120,7 @@ def _check_outputs(cfg: CfgNode, dataset_name: str) -> None:
             f"model of MODEL.META_ARCHITECTURE {architecture!r} does not predict what it evaluates "
             f"({sorted(fitting)} do). Name another data set, or none: DATASETS.TEST '()'."
         )
-    if evaluator_type == _PANOPTIC:
+    if evaluator_type == _PANOPTIC and all(part.what != _SEGMENTS for part in parts):
         what = " and ".join(part.what for part in parts)
         _LOGGER.warning("Of %r, %s are scored; panoptic quality is not.", dataset_name, what)
     if cfg.MODEL.KEYPOINT_ON:
@@ -138,21 +146,26 @@ def _parts(cfg: CfgNode, dataset_name: str) -> list[_Part]:
         )
     if evaluator_type != _PANOPTIC:
         return _PARTS[evaluator_type]
-    instances, semantics = _PARTS[_PANOPTIC]
-    parts = [instances] if metadata.get("json_file", None) else []
-    parts += [semantics] if metadata.get("sem_seg_root", None) else []
+    keys = ("panoptic_json", "json_file", "sem_seg_root")
+    parts = [p for p, k in zip(_PARTS[_PANOPTIC], keys, strict=True) if _has(metadata, k)]
     predicted = [p for p in parts if cfg.MODEL.META_ARCHITECTURE in p.architectures] or parts
     if not predicted:
         raise ValueError(
-            f"Nothing evaluates the panoptic data set {dataset_name!r}: panoptic quality is not "
-            "computed, and its metadata has neither 'json_file' (instances) nor 'sem_seg_root'."
+            f"Nothing evaluates the panoptic data set {dataset_name!r}: its metadata has none of "
+            f"{list(keys)} (segments, instances, label maps). Register it with one of them."
         )
     return predicted
 
 
+def _has(metadata: Metadata, key: str) -> bool:
+    """Tell whether a file or folder is stated; one of label maps has to be there, too."""
+    path = metadata.get(key, None)
+    return bool(path) and (key != "sem_seg_root" or Path(path).is_dir())
+
+
 def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
     """Refuse metrics that are not known, and those that no test set of the configuration has."""
-    known = (_INSTANCE_BOUNDARY_METRIC, *BOUNDARY_METRICS)
+    known = (BOUNDARY_PQ, _INSTANCE_BOUNDARY_METRIC, *BOUNDARY_METRICS)
     unknown = [name for name in cfg.TEST.BOUNDARY if name not in known]
     if unknown:
         raise ValueError(f"TEST.BOUNDARY contains {unknown}; known are {list(known)}.")
@@ -225,6 +238,13 @@ _CITYSCAPES_SEMANTICS = _Part(
     BOUNDARY_METRICS,
     (_SCRIPTS,),
 )
+_PQ = _Part(
+    _SEGMENTS,
+    lambda cfg, name, folder: PanopticEvaluator(
+        name, folder, boundary_pq=BOUNDARY_PQ in cfg.TEST.BOUNDARY
+    ),
+    (BOUNDARY_PQ,),
+)
 _PANOPTIC = "coco_panoptic_seg"
 _PARTS: dict[str, list[_Part]] = {
     "coco": [_COCO],
@@ -232,6 +252,7 @@ _PARTS: dict[str, list[_Part]] = {
     "cityscapes_instance": [_CITYSCAPES_INSTANCES],
     "cityscapes_sem_seg": [_CITYSCAPES_SEMANTICS],
     "sem_seg": [_SEM_SEG],
-    _PANOPTIC: [_COCO, _SEM_SEG],
+    "cityscapes_panoptic_seg": [_PQ],
+    _PANOPTIC: [_PQ, _COCO, _SEM_SEG],
 }
 """By ``evaluator_type``."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
@@ -10,12 +9,13 @@ from typing import Any
 
 import pycocotools.mask as mask_util
 
+from pointrend_ext.data.coco.masks import is_finite
 from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
+from pointrend_ext.data.typed_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
 from pointrend_ext.evaluation.shards import read_shards, shard_files
-from pointrend_ext.evaluation.typed_json import read_typed_json
 
 __all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 
@@ -212,7 +212,7 @@ def _is_id(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    return is_real and is_finite(value)
 
 
 def _is_box(value: Any) -> bool:

@@ -10,8 +10,8 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.prediction import class_filter
+from pointrend_ext.structures.classes import Classes
 
 __all__ = ["GivenBoxes", "check_takes_boxes", "given_to_each"]
 

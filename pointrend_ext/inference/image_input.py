@@ -1,37 +1,64 @@
-"""What a predictor takes for an image."""
+"""What a predictor takes for an image; no torch is needed."""
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from pointrend_ext.data.pixels import ImageRules
-from pointrend_ext.data.reading import pillow_to_rgb, read_image_rgb
-from pointrend_ext.visualization.instances import check_image
+from pointrend_ext.data.rgb import ImageRules
+from pointrend_ext.data.rgb_files import pillow_to_rgb, read_rgb
+from pointrend_ext.visualization.canvas import check_image
 
-__all__ = ["ONE_IMAGE", "ImageLike", "load_image"]
+__all__ = ["ImageLike", "is_one_image", "load_image"]
 
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
 
-ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image)
+_ONE_IMAGE = (str, os.PathLike, np.ndarray, Image.Image, bytes, type(None))
 
 
-def load_image(image: ImageLike, rules: ImageRules) -> tuple[np.ndarray, str]:
+def is_one_image(images: Any, who: str) -> bool:
+    """Tell one image, or what is meant for one and refused later, from a list of them.
+
+    Raises:
+        ValueError: neither; ``who`` names the predictor.
+    """
+    if isinstance(images, _ONE_IMAGE) or _is_tensor(images):
+        return True
+    if isinstance(images, Sequence):
+        return False
+    raise ValueError(
+        f"{who} was given a {type(images).__name__}, not an image or a list of images. "
+        f"What can be gone through once, or is too long to keep, goes to {who}.stream(images)."
+    )
+
+
+def load_image(
+    image: ImageLike,
+    rules: ImageRules,
+    read: Callable[[str | os.PathLike[str], ImageRules], np.ndarray] = read_rgb,
+) -> tuple[np.ndarray, str]:
     """Return pixels, (H, W, 3) uint8 RGB, and the name.
+
+    Args:
+        image: see ``ImageLike``.
+        rules: see ``ImageRules``.
+        read: reads a file.
 
     Raises:
         OSError: no such file.
         ValueError: no picture, a broken or too large one, or another array.
     """
     if isinstance(image, (str, os.PathLike)):
-        return read_image_rgb(image, rules), os.fspath(image)
+        return read(image, rules), os.fspath(image)
     if isinstance(image, Image.Image):
         return pillow_to_rgb(image, rules), getattr(image, "filename", "")
-    if isinstance(image, Tensor):
+    if _is_tensor(image):
+        shape, dtype = tuple(image.shape), image.dtype
         raise ValueError(
-            f"Predictor takes no tensor (here {tuple(image.shape)}, {image.dtype}): pass a NumPy "
+            f"Predictor takes no tensor (here {shape}, {dtype}): pass a NumPy "
             "array (H, W, 3) of uint8 in RGB, such as tensor.permute(1, 2, 0).byte().cpu().numpy()."
         )
     if not isinstance(image, np.ndarray):
@@ -39,3 +66,8 @@ def load_image(image: ImageLike, rules: ImageRules) -> tuple[np.ndarray, str]:
         raise ValueError(f"Predictor takes a file name, an array or a Pillow image, not a {what}.")
     check_image(image, "Predictor")
     return image, ""
+
+
+def _is_tensor(image: Any) -> bool:
+    """Tell a tensor of PyTorch, which need not be installed."""
+    return type(image).__module__.split(".")[0] == "torch" and hasattr(image, "dtype")

@@ -1,18 +1,20 @@
-"""What a model predicts for one image, ready to look at and to write down."""
+"""What a model predicts for one image, ready to look at and to write down; no torch is needed."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import pycocotools.mask as mask_util
-import torch
 
-from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
-from pointrend_ext.visualization import colors_of, draw_instances, draw_segments, encode_png
+from pointrend_ext.inference.rle import encode_mask
+from pointrend_ext.inference.to_tools import ToTools
+from pointrend_ext.structures.classes import Classes
+from pointrend_ext.visualization.drawing_package import needs_opencv
+from pointrend_ext.visualization.io import encode_png
 
 __all__ = ["Objects", "Panoptic", "Prediction", "class_filter"]
 
@@ -40,7 +42,7 @@ class Objects(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction:
+class Prediction(ToTools):
     """The prediction of one image; in a notebook it shows itself.
 
     An instance model fills ``boxes`` to ``masks``, a semantic model ``label_map``, a panoptic model
@@ -78,7 +80,7 @@ class Prediction:
     def objects(self) -> Objects:
         """The instances; of a semantic model there are none."""
         if self.boxes is None or self.scores is None or self.classes is None or self.masks is None:
-            masks = PastedMasks(torch.zeros(0, 1, 1), torch.zeros(0, 4), self.size_hw)
+            masks = PastedMasks(np.zeros((0, 1, 1)), np.zeros((0, 4)), self.size_hw)
             return Objects(np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), masks)
         return Objects(self.boxes, self.scores, self.classes, self.masks)
 
@@ -154,7 +156,14 @@ class Prediction:
 
         Returns:
             (H, W, 3) uint8, RGB.
+
+        Raises:
+            ImportError: OpenCV, which draws, is not installed.
         """
+        with needs_opencv():
+            from pointrend_ext.visualization.colors import colors_of
+            from pointrend_ext.visualization.instances import draw_instances
+            from pointrend_ext.visualization.segments import draw_segments
         stuff: dict[int, Sequence[int]] = dict(enumerate(self.class_info.stuff_colors))
         if self.panoptic is not None:
             ids, void_id, segments = self.panoptic.ids, 0, self.panoptic.segments
@@ -195,7 +204,6 @@ class Prediction:
         """
         results, category_ids = [], self.class_info.category_ids()
         for box, score, class_id, mask in zip(*self.objects, strict=True):
-            rle = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
             x0, y0, x1, y1 = box.tolist()
             results.append(
                 {
@@ -203,7 +211,7 @@ class Prediction:
                     "category_id": category_ids[int(class_id)],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": float(score),
-                    "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                    "segmentation": encode_mask(mask),
                 }
             )
         return results
@@ -250,12 +258,14 @@ def class_filter(
         return lambda name, number: True
     known = [*info.things, *info.stuff]
     places = max(len(info.things), len(info.stuff))
-    words = {str(c) for c in classes}
+    given = {str(c) for c in ([classes] if isinstance(classes, str) else classes)}
+    numbers = {w: int(w) for w in given if w not in known and re.fullmatch(r"\d{1,9}", w)}
+    words = {str(numbers.get(w, w)) for w in given}  # "03" is 3
     unknown = sorted(
-        w for w in words if w not in known and not (w.isdecimal() and int(w) < (places or math.inf))
+        w for w in given if w not in known and numbers.get(w, math.inf) >= (places or math.inf)
     )
     if unknown:
-        numbers = f", by name or by place, from 0 to {places - 1}" if places else ""
+        range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
         listed = ", ".join(dict.fromkeys(known)) or "none by name; use places from 0"
-        raise ValueError(f"The model knows no class {unknown}. It knows{numbers}: {listed}.")
+        raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
     return lambda name, number: name in words or str(number) in words

@@ -2,32 +2,31 @@
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, repeat
+from numbers import Integral
 from typing import Any, overload
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
-from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
-from torch import Tensor, nn
+from detectron2.modeling import GeneralizedRCNN
+from torch import nn
 
-from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_mapper
 from pointrend_ext.data.pixels import ImageRules, to_format
 from pointrend_ext.data.reading import read_image_rgb
-from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.classes import Classes
 from pointrend_ext.engine.command_line import load_options
-from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
-from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
+from pointrend_ext.inference.building import check_model, model_of_config, model_of_folder
 from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
-from pointrend_ext.inference.image_input import ONE_IMAGE, ImageLike, load_image
+from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
+from pointrend_ext.inference.pretrained import write_pretrained
 from pointrend_ext.inference.run_model import run_model
 from pointrend_ext.modeling.checks import check_values
-from pointrend_ext.modeling.unread_keys import build_checked_model
 
 __all__ = ["ImageLike", "Predictor", "build_predictor"]
 
@@ -70,21 +69,11 @@ class Predictor:
         Raises:
             ValueError: a model without masks, or wrapped by another one.
         """
-        inner = next((x for x in ("module", "_orig_mod") if hasattr(model, x)), None)
-        if inner is not None:
-            raise ValueError(
-                f"The model is wrapped in a {type(model).__name__}: pass model.{inner} instead."
-            )
-        if not isinstance(model, (GeneralizedRCNN, SemanticSegmentor)) or (
-            isinstance(model, GeneralizedRCNN) and not cfg.MODEL.MASK_ON
-        ):
-            raise ValueError(
-                f"The model ({cfg.MODEL.META_ARCHITECTURE}, MODEL.MASK_ON {cfg.MODEL.MASK_ON}) has "
-                "no masks. Use GeneralizedRCNN or PanopticFPN with MODEL.MASK_ON True, or a "
-                "semantic segmentor."
-            )
-        check_values("Predictor", ("batch_size", batch_size, batch_size >= 1, "at least 1"))
-        self.model, self.cfg, self.batch_size = model.eval(), cfg, batch_size
+        check_model(model, cfg)
+        is_count = isinstance(batch_size, Integral) and batch_size >= 1
+        check_values("Predictor", ("batch_size", batch_size, is_count, "a whole number from 1"))
+        self.model: Any = model.eval()  # of one of Detectron2's classes, which have no types
+        self.cfg, self.batch_size = cfg, batch_size
         self.probabilities = probabilities
         self.classes = classes or Classes()
         self.image_rules = ImageRules.from_cfg(cfg)
@@ -120,18 +109,51 @@ class Predictor:
             FileNotFoundError: no such configuration or weights.
             ValueError: an unknown key, no or too few weights, or a number out of its range.
         """
-        chosen = () if weights is None else ("MODEL.WEIGHTS", os.fspath(weights))
-        cfg = load_cfg(os.fspath(config_file), [*opts, *chosen])
-        _complete(cfg, device, confidence)
-        model = build_checked_model(cfg)
-        checkpointer = PointRendCheckpointer(
-            model,
-            class_names=find_classes(cfg).by_kind(),
-            cfg=cfg,
-            **vars(load_options or LoadOptions()),
-        )
-        stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
-        return cls(model, cfg, classes=find_classes(cfg, stored), **options)
+        given = (config_file, weights, device, opts, confidence, load_options)
+        return cls(**model_of_config(*given), **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_repo: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+        opts: Sequence[Any] = (),
+        confidence: float | None = None,
+        **options: Any,
+    ) -> "Predictor":
+        """Read what ``save_pretrained`` wrote; no code of it is run.
+
+        Args:
+            path_or_repo: the folder, or ``owner/name``, a model of the Hugging Face Hub.
+            revision: of the Hub: a branch, tag or commit.
+            device: as of ``from_config``, and so are ``opts`` and the rest.
+            opts: pairs that change the saved configuration.
+            confidence: None keeps that of the saved predictor.
+            **options: of the constructor.
+
+        Raises:
+            FileNotFoundError, ImportError, ValueError: see ``inference.pretrained``.
+        """
+        given = (path_or_repo, revision, device, opts, confidence)
+        return cls(**model_of_folder(*given), **options)
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        scores: Mapping[str, Mapping[str, float]] | None = None,
+        data_set: str = "",
+    ) -> None:
+        """Write a folder that can be copied, or uploaded to the Hub: all but the data.
+
+        Args:
+            folder: new, empty, or with a model to replace.
+            scores: for its model card: {task: {metric: per cent}} of an evaluation.
+            data_set: what was evaluated on.
+        """
+        write_pretrained(folder, self.model, self.cfg, self.classes, scores, data_set)
 
     @overload  # a file name is a sequence, too: of file names
     def __call__(  # type: ignore[overload-overlap]
@@ -173,13 +195,7 @@ class Predictor:
                 was put into training mode; boxes outside the image or without area, unknown
                 classes, or boxes for a semantic model.
         """
-        one = isinstance(images, (*ONE_IMAGE, Tensor, type(None)))
-        if not one and not isinstance(images, Sequence):
-            raise ValueError(
-                f"Predictor was given a {type(images).__name__}, not an image or a list of images. "
-                "What can be gone through once, or is too long to keep, goes to "
-                "Predictor.stream(images)."
-            )
+        one = is_one_image(images, "Predictor")
         if boxes is None:
             if classes is not None or scores is not None:
                 raise ValueError("Predictor was given classes or scores of boxes, but no boxes.")
@@ -203,6 +219,11 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
+        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+            raise ValueError(
+                f"Predictor.stream goes through images, and was given a {type(images).__name__}. "
+                "One image goes to the Predictor itself."
+            )
         pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
             zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
         )
@@ -249,7 +270,10 @@ class Predictor:
                 "The model of the Predictor is in training mode, in which it predicts nothing: "
                 "call predictor.model.eval() first."
             )
-        bases = [Prediction(*load_image(x, self.image_rules), self.classes) for x, _ in pairs]
+        bases = [
+            Prediction(*load_image(x, self.image_rules, read_image_rgb), self.classes)
+            for x, _ in pairs
+        ]
         inputs = [self.model_input(base.image) for base in bases]
         for base, x, (_, given) in zip(bases, inputs, pairs, strict=True):
             if given is not None:
@@ -271,23 +295,3 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> Predictor:
     """Build the model of ``add_model_arguments``; ``options`` of ``from_config`` come first."""
     named = {key: getattr(args, key) for key in ("config_file", "weights", "device", "opts")}
     return Predictor.from_config(**{**named, "load_options": load_options(args), **options})
-
-
-def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float | None) -> None:
-    """Put what the user chose into a configuration that has just been read, and freeze it."""
-    if not cfg.MODEL.WEIGHTS:
-        raise ValueError(
-            "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "
-            "as output/pointrend_rcnn_toy/model_final.pth."
-        )
-    check_weights(cfg.MODEL.WEIGHTS)
-    if device is not None:
-        cfg.MODEL.DEVICE = str(device)
-    else:
-        use_cpu_if_needed(cfg)
-    if confidence is not None:
-        is_share = 0 <= confidence <= 1
-        check_values("Predictor", ("confidence", confidence, is_share, "between 0 and 1"))
-        cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
-        cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
-    cfg.freeze()

@@ -8,7 +8,6 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 
-from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.postprocess import (
     with_given_instances,
     with_instances,
@@ -18,6 +17,7 @@ from pointrend_ext.inference.postprocess import (
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
+from pointrend_ext.structures.classes import Classes
 
 __all__ = ["run_model"]
 

@@ -3,6 +3,7 @@
 The arithmetic of the paper. What computes the same numbers in less time and memory is in ``fast``.
 """
 
+from pointrend_ext.layers.adaptive_average import adaptive_average
 from pointrend_ext.layers.coordinates import (
     box_to_px,
     cell_centers,
@@ -10,6 +11,8 @@ from pointrend_ext.layers.coordinates import (
     map_to_map,
     px_to_map,
 )
+from pointrend_ext.layers.device_rule import forms_for, runs_cpu_form
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.flow_warp import (
     FLOW_COORDS,
     check_flow_coords,
@@ -17,7 +20,11 @@ from pointrend_ext.layers.flow_warp import (
     flow_warp,
     resize_bilinear,
 )
-from pointrend_ext.layers.point_sample import point_sample, sample_region_features
+from pointrend_ext.layers.point_sample import (
+    point_sample,
+    point_sample_each,
+    sample_region_features,
+)
 from pointrend_ext.layers.point_selection import (
     get_uncertain_point_coords_on_grid,
     get_uncertain_point_coords_with_randomness,
@@ -34,6 +41,7 @@ from pointrend_ext.layers.uncertainty import (
 
 __all__ = [
     "FLOW_COORDS",
+    "adaptive_average",
     "at_least_float32",
     "box_to_px",
     "cell_centers",
@@ -45,13 +53,17 @@ __all__ = [
     "flow_warp",
     "fold_subdivision",
     "foreground_uncertainty",
+    "forms_for",
     "get_uncertain_point_coords_on_grid",
     "get_uncertain_point_coords_with_randomness",
+    "is_exported",
     "map_to_map",
     "point_sample",
+    "point_sample_each",
     "px_to_map",
     "refine",
     "resize_bilinear",
+    "runs_cpu_form",
     "sample_region_features",
     "select_class",
     "subdivide",

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointrend_ext.layers.exporting import is_exported
+
 __all__ = ["box_to_px", "cell_centers", "cells_to_coords", "map_to_map", "px_to_map"]
 
 
@@ -66,7 +68,7 @@ def map_to_map(
     Returns:
         (..., 2); beyond 1 where the second grid is smaller.
     """
-    if tuple(extent_from_px) == tuple(extent_to_px):
+    if not is_exported() and tuple(extent_from_px) == tuple(extent_to_px):
         return coords_map
     (rows_from, columns_from), (rows_to, columns_to) = extent_from_px, extent_to_px
     x, y = coords_map.unbind(-1)
@@ -86,7 +88,8 @@ def cells_to_coords(cells: Tensor, size_hw: Sequence[int], dtype: torch.dtype) -
         (..., 2), (x, y) in (0, 1).
     """
     height, width = size_hw
-    columns, rows = cells % width, torch.div(cells, width, rounding_mode="floor")
+    rows = torch.div(cells, width, rounding_mode="floor")
+    columns = cells - rows * width  # no remainder: ONNX's translation of it wants a constant
     # Rounded as Detectron2's PointRend rounds the centres of the cells that it refines.
     step_x, step_y = 1.0 / width, 1.0 / height
     x = step_x / 2.0 + columns.to(dtype) * step_x

@@ -13,6 +13,7 @@ read.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,6 +133,8 @@ def _grid(flow: Tensor, source_hw: Sequence[int], coords: str) -> Tensor:
         x, y = (2 * (columns + dx) + 1) / width - 1, (2 * (rows + dy) + 1) / height - 1
     else:
         unit_y, unit_x = _divisor_hw((height, width), source_hw, coords)
-        x = 2 * columns / max(width - 1, 1) - 1 + dx / unit_x
-        y = 2 * rows / max(height - 1, 1) - 1 + dy / unit_y
+        steps_x: Any = torch.sym_max(width - 1, 1)  # max() would fix an exported size
+        steps_y: Any = torch.sym_max(height - 1, 1)
+        x = 2 * columns / steps_x - 1 + dx / unit_x
+        y = 2 * rows / steps_y - 1 + dy / unit_y
     return torch.stack([x, y], dim=-1)

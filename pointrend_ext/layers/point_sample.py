@@ -1,15 +1,16 @@
 """Reading maps at points: the only place of the package that samples a map at given coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from pointrend_ext.layers.coordinates import box_to_px, px_to_map
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["point_sample", "sample_region_features"]
+__all__ = ["point_sample", "point_sample_each", "sample_region_features"]
 
 _GROUP = 16
 """Channels sampled at a time on a CPU. ``grid_sample`` walks through all channels of a point before
@@ -53,22 +54,41 @@ def point_sample(
     """
     is_flat = coords_map.dim() == 3
     grid = 2 * (coords_map.unsqueeze(2) if is_flat else coords_map) - 1
+    sampled = _sample(features, grid, mode, padding_mode, align_corners)
+    return sampled.squeeze(3) if is_flat else sampled
+
+
+def point_sample_each(maps: Sequence[Tensor], coords_map: Tensor) -> Iterator[Tensor]:
+    """Read several maps at the same points, one after the other.
+
+    Args:
+        maps: each (N, C_m, H_m, W_m).
+        coords_map: (N, P, 2), (x, y) in [0, 1] of all of them.
+
+    Yields:
+        What ``point_sample`` returns for each, (N, C_m, P).
+    """
+    grid = 2 * coords_map.unsqueeze(2) - 1
+    for features in maps:
+        yield _sample(features, grid, "bilinear", "zeros", False).squeeze(3)
+
+
+def _sample(
+    features: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool
+) -> Tensor:
     wide = at_least_float32(features)
     sample = _sample_by_groups if _has_groups(wide) else F.grid_sample
     sampled = sample(wide, grid.to(wide.dtype), mode, padding_mode, align_corners)
-    sampled = sampled.to(features.dtype)
-    return sampled.squeeze(3) if is_flat else sampled
+    return sampled.to(features.dtype)
 
 
 def _has_groups(features: Tensor) -> bool:
     _, channels, height, width = features.shape
     return (
-        features.device.type == "cpu"
+        runs_cpu_form(features.device)
         and channels % _GROUP == 0
         and channels * height * width >= _LARGE_MAP
         and features.is_contiguous()
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
     )
 
 
@@ -103,7 +123,7 @@ def sample_region_features(
         (R, C_1 + ... + C_M, P).
     """
     coords_px = box_to_px(coords_box, torch.cat(list(boxes_px)))
-    coords_px_per_image = coords_px.split([len(boxes) for boxes in boxes_px])
+    coords_px_per_image = coords_px.split([boxes.shape[0] for boxes in boxes_px])
     per_map = []
     for feature, stride in zip(features, strides, strict=True):
         per_image = []

@@ -1,6 +1,7 @@
 """Choosing points: where to train (section 3.3 of the paper), where to refine (section 3.1)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ def get_uncertain_point_coords_with_randomness(
     oversample_ratio: float,
     importance_sample_ratio: float,
     *,
+    extents: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Draw training points, biased towards uncertain places.
@@ -39,6 +41,8 @@ def get_uncertain_point_coords_with_randomness(
         num_points: P, points per map.
         oversample_ratio: k in the paper, at least 1.
         importance_sample_ratio: beta in the paper, in [0, 1].
+        extents: (N, 2), the shares of width and height of each map, from its top left corner, that
+            points are drawn from; None for whole maps.
         generator: source of randomness; the default generator of the device otherwise.
 
     Returns:
@@ -50,7 +54,8 @@ def get_uncertain_point_coords_with_randomness(
     num_important = int(importance_sample_ratio * num_points)
 
     def draw(count: int) -> Tensor:
-        return torch.rand(num_maps, count, 2, dtype=dtype, device=device, generator=generator)
+        drawn = torch.rand(num_maps, count, 2, dtype=dtype, device=device, generator=generator)
+        return drawn if extents is None else drawn * extents[:, None]
 
     candidates = draw(num_candidates)
     scores = uncertainty_func(point_sample(coarse_logits, candidates))[:, 0]  # (N, k * P)
@@ -76,5 +81,6 @@ def get_uncertain_point_coords_on_grid(
         coords_map: (N, P, 2) centres of these cells, (x, y) in (0, 1) of the map.
     """
     scores = uncertainty_map.flatten(1)  # (N, H * W)
-    cells = top_indices(scores, min(num_points, scores.shape[1]))
+    count: Any = torch.sym_min(num_points, scores.shape[1])  # min() would fix an exported size
+    cells = top_indices(scores, count)
     return cells, cells_to_coords(cells, uncertainty_map.shape[-2:], scores.dtype)

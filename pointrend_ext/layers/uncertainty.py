@@ -29,7 +29,7 @@ def select_class(logits: Tensor, classes: Tensor) -> Tensor:
     """
     if logits.shape[1] == 1:
         return logits
-    regions = torch.arange(len(logits), device=logits.device)
+    regions = torch.arange(logits.shape[0], device=logits.device)
     return logits[regions, classes].unsqueeze(1)
 
 

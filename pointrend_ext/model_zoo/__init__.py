@@ -9,6 +9,8 @@ from pointrend_ext.model_zoo.config_files import (
 from pointrend_ext.model_zoo.released import (
     ZOO,
     ReleasedModel,
+    download_address,
+    download_place,
     get_checkpoint_url,
     released_models,
     released_weights,
@@ -19,6 +21,8 @@ __all__ = [
     "SHIPPED",
     "ZOO",
     "ReleasedModel",
+    "download_address",
+    "download_place",
     "get_checkpoint_url",
     "get_config_file",
     "get_dataset_file",

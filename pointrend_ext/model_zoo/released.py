@@ -5,14 +5,24 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlparse
 
 from pointrend_ext.model_zoo.config_files import get_config_file
 
-__all__ = ["ZOO", "ReleasedModel", "get_checkpoint_url", "released_models", "released_weights"]
+__all__ = [
+    "ZOO",
+    "ReleasedModel",
+    "download_address",
+    "download_place",
+    "get_checkpoint_url",
+    "released_models",
+    "released_weights",
+]
 
 ZOO = "zoo"
 """As ``MODEL.WEIGHTS`` or ``--weights``: the released weights of the configuration."""
 
+_SCHEME, _SERVER = "detectron2://", "https://dl.fbaipublicfiles.com/detectron2/"
 _TABLE = Path(__file__).with_name("released.json")
 
 
@@ -46,6 +56,23 @@ def get_checkpoint_url(config: str | os.PathLike[str]) -> str:
         ValueError: there are none for it.
     """
     return released_weights([config])
+
+
+def download_address(weights: str) -> str:
+    """Return the web address of weights: what Detectron2's ``detectron2://`` stands for."""
+    return weights.replace(_SCHEME, _SERVER, 1) if weights.startswith(_SCHEME) else weights
+
+
+def download_place(address: str, cache: str | os.PathLike[str] | None = None) -> Path:
+    """Return where a file of an address is looked for before it is downloaded.
+
+    Args:
+        address: of the web.
+        cache: the folder of downloads; by default that of iopath, ``$FVCORE_CACHE`` or
+            ``~/.torch/iopath_cache``.
+    """
+    folder = cache or os.path.expanduser(os.getenv("FVCORE_CACHE", "~/.torch/iopath_cache"))
+    return Path(folder, urlparse(address).path.lstrip("/"))
 
 
 def released_weights(files: Iterable[str | os.PathLike[str]]) -> str:

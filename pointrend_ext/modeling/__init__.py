@@ -1,6 +1,7 @@
 """Network parts; importing them registers them in Detectron2's registries and our own."""
 
 from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
+from pointrend_ext.modeling.panoptic import PointRendPanopticFPN
 from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
 from pointrend_ext.modeling.proposal_generator import GivenBoxes
 from pointrend_ext.modeling.resnet import (
@@ -34,6 +35,7 @@ __all__ = [
     "GatedFAM",
     "GivenBoxes",
     "MaskOnlyROIHeads",
+    "PointRendPanopticFPN",
     "PointRendROIMaskHead",
     "PointRendSemanticHead",
     "PointRendSemanticSegmentor",

@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from detectron2.layers import ShapeSpec
 from detectron2.utils.registry import Registry
 
-__all__ = ["check_common_stride", "check_values", "is_sentence", "registered"]
-
-
-def is_sentence(error: Exception) -> bool:
-    """Tell the words of a catalogue or registry from the bare key of a dictionary."""
-    return isinstance(error, KeyError) and bool(error.args) and " " in str(error.args[0])
+__all__ = ["check_common_stride", "check_values", "registered"]
 
 
 def check_values(node: str, *facts: tuple[str, object, bool, str]) -> None:

@@ -17,11 +17,23 @@ class FeatureLevels:
         names: keys of the feature dictionary.
         strides: pixels per cell of each.
         channels: of all of them together, since they are concatenated.
+
+    Raises:
+        ValueError: no name, or not as many strides.
     """
 
     names: tuple[str, ...]
     strides: tuple[int, ...]
     channels: int
+
+    def __post_init__(self) -> None:
+        for field in ("names", "strides"):  # a LazyConfig gives lists
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not self.names or len(self.names) != len(self.strides):
+            raise ValueError(
+                f"FeatureLevels got the names {self.names} and the strides {self.strides}; it "
+                "needs one stride per name, and one name or more."
+            )
 
     @classmethod
     def select(

@@ -10,8 +10,9 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
-from pointrend_ext.modeling.checks import is_sentence
+from pointrend_ext._command import is_sentence
 from pointrend_ext.modeling.freezing import freeze
+from pointrend_ext.modeling.padding import choose_anchors
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
 from pointrend_ext.modeling.roi_heads.mask_score import choose_mask_score
 from pointrend_ext.modeling.roi_heads.suppression import choose_suppression
@@ -81,8 +82,11 @@ def build_checked_model(
         recorded = RecordingNode.of(cfg, recording)
         model = build(recorded)
         choose_suppression(recorded, model)
+        choose_anchors(recorded, model)
         freeze(model, recorded.MODEL.FREEZE)
         choose_mask_score(recorded, model)
+        if recorded.MODEL.CHANNELS_LAST:
+            model = model.to(memory_format=torch.channels_last)
     except torch.OutOfMemoryError:
         raise
     except _FAILURES as error:

@@ -8,23 +8,13 @@ image is outside.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from pointrend_ext.visualization.mask_crop import MaskCrop, binarize, window_of
 
-class MaskCrop(NamedTuple):
-    """A mask without its empty surroundings.
-
-    Attributes:
-        values: (h, w), as ``mask_contours`` takes them; beyond them nothing is inside.
-        top, left: where they begin, in pixels of the image.
-    """
-
-    values: np.ndarray
-    top: int
-    left: int
+__all__ = ["MaskCrop", "Shape", "binarize", "mask_contours", "shape_of", "window_of"]
 
 
 @dataclass(frozen=True)
@@ -103,15 +93,3 @@ def mask_contours(mask: np.ndarray) -> list[np.ndarray]:
     points = (touching >= 2).astype(np.uint8)
     found, _ = cv2.findContours(points, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return [(contour[:, 0] - 1) / 2 + (left, top) for contour in found]
-
-
-def binarize(masks: np.ndarray) -> np.ndarray:
-    """Return where masks of any shape are inside: at non-zero integers, at 0.5 and above (bool)."""
-    masks = np.asarray(masks)
-    return masks >= 0.5 if np.issubdtype(masks.dtype, np.floating) else masks.astype(bool)
-
-
-def window_of(inside: np.ndarray) -> tuple[int, int, int, int]:
-    """Return top, left, bottom, right around all true pixels of (H, W) bool; zeros if none is."""
-    left, top, width, height = cv2.boundingRect(inside.view(np.uint8))
-    return top, left, top + height, left + width

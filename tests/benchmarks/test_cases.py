@@ -36,11 +36,11 @@ def test_heads_and_models_can_be_built_of_another_checkout(module):
 
 
 SMALL = {
-    "instances": lambda: instances._build("cpu", num_regions=3, num_classes=4, steps=2),
-    "labels": lambda: semantic._build("cpu", num_classes=5, draw=semantic._smooth, as_labels=True),
-    "logits": lambda: semantic._build("cpu", num_classes=5, draw=semantic._noise, as_labels=False),
+    "instances": lambda: instances.build("cpu", num_regions=3, num_classes=4, steps=2),
+    "labels": lambda: semantic.build("cpu", num_classes=5, draw=semantic.smooth, as_labels=True),
+    "logits": lambda: semantic.build("cpu", num_classes=5, draw=semantic._noise, as_labels=False),
     "point loss": lambda: training._build_points("cpu", num_regions=3, num_classes=4),
-    "both losses": lambda: training._build("cpu", num_regions=3, num_classes=4),
+    "both losses": lambda: training.build("cpu", num_regions=3, num_classes=4),
 }
 
 

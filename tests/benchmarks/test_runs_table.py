@@ -130,3 +130,16 @@ def test_runs_without_metrics_or_evaluation(tmp_path):
     folder = write_run(tmp_path / "a", LOSS)
     with pytest.raises(ValueError, match="holds no evaluation"):
         summarize([folder])
+
+
+def test_panoptic_models_have_a_row_of_pq(tmp_path):
+    found = {"panoptic_seg/PQ": 50.0, "panoptic_seg/PQ_th": 40.0, "panoptic_seg/BoundaryPQ": 30.0}
+    others = {"panoptic_seg/SQ": 1.0, "panoptic_seg/PQ-sky": 2.0, "segm/AP": 3.0}
+    record = {**found, **others, **results(0)}
+    first, second = (
+        write_run(tmp_path / str(i), LOSS, {k: v + i for k, v in record.items()}) for i in (0, 2)
+    )
+    assert table({"a": summarize([first, second])}) == (
+        "| run | PQ | PQ_th | BoundaryPQ |\n| --- | --- | --- | --- |\n"
+        "| a | 51.00 (50.0 to 52.0) | 41.00 (40.0 to 42.0) | 31.00 (30.0 to 32.0) |\n"
+    )

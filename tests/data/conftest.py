@@ -9,6 +9,7 @@ import pytest
 from detectron2.data.datasets import register_coco_instances
 from detectron2.utils import logger as detectron2_logger
 
+from pointrend_ext.data import rgb
 from pointrend_ext.data.toy import generate_toy_data
 from pointrend_ext.engine import load_cfg
 from tests.data.builders import HEIGHT, WIDTH, annotation, write_image
@@ -23,6 +24,7 @@ def _catalogs(own_catalogs):
 def _say_again(monkeypatch):
     """Let every test see the messages that a process tells once."""
     monkeypatch.setattr(detectron2_logger, "_LOG_COUNTER", Counter())
+    monkeypatch.setattr(rgb, "_told_dark", [])
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ colors: [[0, 255, 0], [1, 2, 3], [9, 9, 9]]
 ignore_color: [0, 0, 0]
 splits:
   train: {images: a/train, labels: b/train}
-  val: {images: ../val, labels: /elsewhere/val}
+  val: {images: ../val, labels: /elsewhere/val, names: val.txt}
 """
     )
     assert read_description(path).model_dump() == {
@@ -58,8 +58,8 @@ splits:
         "task": "semantic",
         "root": str(tmp_path),
         "splits": {
-            "train": {"images": "a/train", "labels": "b/train"},
-            "val": {"images": "../val", "labels": "/elsewhere/val"},
+            "train": {"images": "a/train", "labels": "b/train", "names": None},
+            "val": {"images": "../val", "labels": "/elsewhere/val", "names": "val.txt"},
         },
         "classes": ["grass", "no", "Weg nach Süden"],
         "values": [1, 2, 900],
@@ -115,7 +115,7 @@ def test_without_the_variable_root_starts_in_datasets(write, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": "panoptic"}, r"'task' is 'panoptic'\. .*choose from: semantic, instance"),
+        ({"task": "depth"}, r"'task' is 'depth'\. .*from: semantic, instance, panoptic\."),
         ({"task": None}, "'task' is None"),
         ({"clases": ["a"]}, r"'clases' is no key\. Did you mean 'classes'"),
         ({"ignore": 3}, r"'ignore' is no key.* 'ignore_value'\?.* image_suffix, label_suffix"),

@@ -234,3 +234,23 @@ def test_links_in_a_circle_repeat_no_image(tmp_path):
         (root / "b/back").symlink_to(root / "a")  # with this one it is
     found = [record["image_id"] for record in load(tmp_path)]
     assert found == ["a/1", "a/over/1", "b/1", "b/back/1"]
+
+
+def test_a_list_of_names(tmp_path):
+    for stem in ("a", "below/b", "c"):
+        write_pair(tmp_path, stem)
+    write_pair(tmp_path, "alone")
+    (tmp_path / "labels/alone.png").unlink()  # is not on the list
+    names = tmp_path / "train.txt"
+    names.write_text("below/b\n\n a \n")
+    assert [r["image_id"] for r in load(tmp_path, names=str(names))] == ["a", "below/b"]
+    register(tmp_path, names=names)
+    assert [r["image_id"] for r in DatasetCatalog.get(NAME)] == ["a", "below/b"]
+    with pytest.raises(ValueError, match="registered already with image_names"):
+        register(tmp_path)
+    names.write_text("a\nz\n")
+    with pytest.raises(ValueError, match=r"names 1 of 2 pictures that are not in .*images': 'z'\."):
+        load(tmp_path, names=str(names))
+    names.write_text("\n")
+    with pytest.raises(ValueError, match="names no picture"):
+        load(tmp_path, names=str(names))

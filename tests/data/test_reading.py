@@ -79,3 +79,8 @@ def test_parents_of_linked_folders_are_those_of_the_system(tmp_path):
         read_image(str(tmp_path / "link" / ".." / "text.png"), "RGB")
     with pytest.raises(FileNotFoundError, match=r"Image '.*x\.png' does not exist\. Copy it"):
         read_image(str(tmp_path / "x.png"), "RGB")
+
+
+def test_a_folder_is_no_picture(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"' is a folder\. Name a file\."):
+        read_image(str(tmp_path), "RGB")

@@ -115,16 +115,18 @@ def log_of(cfg):
     return Path(cfg.OUTPUT_DIR, "log.txt").read_text()
 
 
-def test_a_panoptic_test_set_is_scored_in_parts(tiny_run):
-    cfg = setup_cfg(tiny_run(opts=[*PANOPTIC, "TEST.BOUNDARY", ("boundary_ap", "trimap")]))
+def test_a_panoptic_test_set_is_scored_in_all_parts(tiny_run):
+    boundary = ("boundary_ap", "trimap", "boundary_pq")
+    cfg = setup_cfg(tiny_run(opts=[*PANOPTIC, "TEST.BOUNDARY", boundary]))
     results = train_or_evaluate(cfg)
-    assert set(results) == {"bbox", "segm", "boundary", "sem_seg"}
+    assert set(results) == {"panoptic_seg", "bbox", "segm", "boundary", "sem_seg"}
     assert {"mIoU", "mTrimapIoU1", "IoU-things"} <= set(results["sem_seg"])
-    assert log_of(cfg).count("panoptic quality is not") == 1
-    assert "Of 'toy_panoptic_val', instances and label maps are scored" in log_of(cfg)
+    assert {"PQ", "PQ_th", "RQ_st", "BoundaryPQ", "PQ-sky"} <= set(results["panoptic_seg"])
+    assert "panoptic quality is not" not in log_of(cfg)
     folder = Path(cfg.OUTPUT_DIR, "inference")
-    for name in ("coco_instances_results.json", "sem_seg_predictions.json"):
-        assert (folder / name).is_file()
+    for name in ("coco_instances_results", "sem_seg_predictions", "panoptic_predictions"):
+        assert (folder / f"{name}.json").is_file()
+    assert len([*folder.glob("panoptic_predictions/*.png")]) == 4
 
 
 def test_a_panoptic_test_set_of_a_model_of_instances(tiny_run):
@@ -136,5 +138,5 @@ def test_a_panoptic_test_set_of_a_model_of_instances(tiny_run):
     other = cfg.clone()
     other.defrost()
     other.DATASETS.TEST = ("bare_panoptic",)
-    with pytest.raises(ValueError, match="panoptic quality is not computed, and its metadata has"):
+    with pytest.raises(ValueError, match=r"metadata has none of \['panoptic_json', 'json_file', "):
         check_evaluation(other)

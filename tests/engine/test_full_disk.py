@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,7 +79,7 @@ def test_errors_for_want_of_space_are_known_behind_others():
 
 @pytest.mark.parametrize(("free", "words"), [(3e5, "is full (0.3 MB free)"), (9e9, "quota")])
 def test_what_a_full_disk_is_called(tmp_path, monkeypatch, free, words):
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     text = str(FullDiskError.of(tmp_path / "not" / "there"))
     assert words in text
     assert str(tmp_path / "not" / "there") in text

@@ -8,6 +8,9 @@ import torch
 
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
 from pointrend_ext.engine.resume_state import check_state
+from pointrend_ext.engine.trainer import Trainer
+
+NAN, INF = float("nan"), float("inf")
 
 
 @pytest.fixture
@@ -71,6 +74,68 @@ def test_what_is_damaged_is_said(state, optimizer, case):
     part[last] = value
     with pytest.raises(ValueError, match=message):
         check_state(state, optimizer)
+
+
+SCALER = {"scale": ["65536", None, True, 0.0, -1.0, NAN, INF, 1e300, 1e-300, torch.tensor(2.0)]}
+SCALER |= {"growth_factor": [1.0, 0, INF, NAN, "2"], "backoff_factor": [0.0, 1, NAN, None]}
+SCALER |= {"growth_interval": [0, 2.5, 10**12], "_growth_tracker": [-1, 0.5, 2**31, None]}
+
+
+@pytest.mark.parametrize("name", SCALER)
+def test_a_damaged_scaler_of_losses_is_said(state, optimizer, name):
+    scaler = torch.amp.GradScaler("cpu")
+    whole = state["_trainer"]["grad_scaler"] = scaler.state_dict()
+    check_state(state, optimizer, scaler)
+    for value in SCALER[name]:
+        state["_trainer"]["grad_scaler"] = {**whole, name: value}
+        with pytest.raises(ValueError, match=rf"its scaler of losses has {name} .*, not a "):
+            check_state(state, optimizer, scaler)
+        check_state(state, optimizer)  # nobody will use it
+    state["_trainer"]["grad_scaler"] = {n: value for n, value in whole.items() if n != name}
+    with pytest.raises(ValueError, match=rf"scaler of losses has {name} None"):
+        check_state(state, optimizer, scaler)
+    for other in ([], 1.0, "x"):
+        state["_trainer"]["grad_scaler"] = other
+        with pytest.raises(ValueError, match=r"its scaler of losses is a .*, not a dict"):
+            check_state(state, optimizer, scaler)
+
+
+def test_a_scaler_is_missed_where_there_was_one(state, optimizer):
+    scaler = torch.amp.GradScaler("cpu")
+    check_state(state, optimizer, scaler)
+    state["settings"] = {"SOLVER.AMP.ENABLED": False}
+    check_state(state, optimizer, scaler)
+    state["settings"] = {"SOLVER.AMP.ENABLED": True}
+    with pytest.raises(ValueError, match="its scaler of losses is a NoneType, not a dict"):
+        check_state(state, optimizer, scaler)
+    state["settings"] = [3]
+    with pytest.raises(ValueError, match="its settings is a list"):
+        check_state(state, optimizer, scaler)
+
+
+@pytest.mark.parametrize(("before", "now"), [(True, True), (True, False), (False, True)])
+def test_mixed_precision_is_resumed_switched_on_and_switched_off(tiny_run, before, now):
+    """The scaler of a CPU, in the place of that of CUDA, which is off here."""
+    opts = ["SOLVER.MAX_ITER", 2, "DATASETS.TEST", ()]
+    cfg = setup_cfg(tiny_run(opts=opts)).clone()
+    states = []
+    for mixed, scale in ((before, 128.0), (now, 65536.0)):
+        cfg.defrost()
+        cfg.SOLVER.AMP.ENABLED = mixed
+        trainer = Trainer(cfg)
+        trainer.iter = 0
+        if mixed:
+            trainer._trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        if states:
+            trainer.load_state_dict(states[0])
+        else:
+            trainer.optimizer.step()
+            trainer.scheduler.step()
+        states.append(copy.deepcopy(trainer.state_dict()))
+    said = f"SOLVER.AMP.ENABLED {before} -> {now}"
+    assert (said in Path(cfg.OUTPUT_DIR, "log.txt").read_text()) == (before != now)
+    scaler = states[1]["_trainer"].get("grad_scaler", {})
+    assert scaler.get("scale") == {(True, True): 128.0, (False, True): 65536.0}.get((before, now))
 
 
 @pytest.mark.parametrize("state", [None, [], "x"])

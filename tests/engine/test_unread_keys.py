@@ -54,11 +54,13 @@ def test_every_key_is_read_by_some_training_or_listed(fake_data, tmp_path):
     clip = ["SOLVER.CLIP_GRADIENTS.ENABLED", True, "SOLVER.LR_SCHEDULER_NAME"]
     repeat = ["DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"]
     bn = ["TEST.PRECISE_BN.ENABLED", True, *repeat, "DATALOADER.REPEAT_THRESHOLD", 0.1]
+    recipe = ["INPUT.LSJ.ENABLED", True, "SOLVER.EMA.ENABLED", True, "SOLVER.AMP.ENABLED", True]
+    recipe += ["SOLVER.BEST.METRIC", "segm/AP"]
     runs = [
         (INSTANCE, [*crop, *clip, "WarmupMultiStepLR", *bn]),
         (SEMANTIC, [*crop, *clip, "WarmupPolyLR"]),
         (SEMANTIC, [*clip, "WarmupCosineLR", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "value"]),
-        (INSTANCE, ["SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"]),
+        (INSTANCE, ["SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR", *recipe]),
     ]
     read = set()
     for config, opts in runs:
@@ -66,9 +68,10 @@ def test_every_key_is_read_by_some_training_or_listed(fake_data, tmp_path):
     names = {name for name, _ in leaves(load_cfg()) if not name.startswith("MODEL.")}
     data = {name for name in names if "PROPOSAL" in name}  # read with the records, which are fake
     data.add("DATALOADER.FILTER_EMPTY_ANNOTATIONS")
+    services = {"LOGGERS.PROJECT", "LOGGERS.RUN"}  # whose packages are not here: test_loggers.py
     listed = {*NEVER_READ, *READ_ELSEWHERE, *READ_WITH} - {"MODEL.WEIGHTS"}
     assert set(READ_WITH.values()) <= read
-    assert names - read - data == listed
+    assert names - read - data - services == listed
     assert len(data) == 5
 
 

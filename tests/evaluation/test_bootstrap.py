@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
-from pointrend_ext.evaluation.offline.bootstrap import draw_images, estimate, semantic_scores
+from pointrend_ext.evaluation.offline.bootstrap import draw_images, estimate, metric_samples
 from pointrend_ext.evaluation.offline.record import Score
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
@@ -41,7 +41,7 @@ def test_semantic_scores_are_those_of_the_drawn_images():
     counts = [metrics.counts(*pair) for pair in pairs]
     stacked = {key: np.stack([c[key] for c in counts]) for key in counts[0]}
     weights = draw_images(5, 7, seed=0)
-    scores = semantic_scores(metrics, stacked, weights)
+    scores = metric_samples(metrics, stacked, weights)
     for b, row in enumerate(weights):
         drawn = [counts[i] for i, n in enumerate(row) for _ in range(n)]
         total = {key: sum(c[key] for c in drawn) for key in stacked}

@@ -102,6 +102,8 @@ def test_a_missing_box_is_that_of_the_mask(truth, good, write_json, absent):
         ({"category_id": 0}, r"category_id 0 is not among the 2 of 'by hand' \(1, 2\)"),
         ({"category_id": None}, "category_id None is not among"),
         ({"score": float("nan")}, "score nan is not a finite number"),
+        ({"score": 10**4000}, "0 is not a finite number"),
+        ({"bbox": [1, 2, 10**4000, 4]}, "is not 4 numbers"),
         ({"score": "high"}, "score 'high' is not"),
         ({"score": GONE}, "its score None is not"),
         ({"image_id": GONE}, "its image_id None is not among"),

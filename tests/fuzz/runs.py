@@ -70,7 +70,7 @@ def score(*words: str) -> Result:
     """Do what ``tools/evaluate.py`` does; its notices are logged."""
     tool = load_tool("evaluate")
     words = (*words, "--draws", "0", "--output", "scored")
-    tool.evaluate(tool.build_parser().parse_args(words))
+    tool.run(tool.build_parser().parse_args(words))
     found = json.loads(Path("scored/evaluation.json").read_text(encoding="utf-8"))
     for notice in found.get("notices", ()):
         logging.getLogger("pointrend_ext").warning(notice)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from detectron2.layers import paste_masks_in_image
 
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import escaped
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.demo import CocoIds, Input, OutputWriter, find_inputs
-from pointrend_ext.inference.demo.outputs import cut_out, panoptic_picture
+from pointrend_ext.inference.demo.outputs import cut_out
 from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Prediction
@@ -155,6 +155,21 @@ def test_an_image_without_one_id_is_refused(ids, name, message):
         ids.image_id(name)
 
 
+def test_two_images_do_not_get_one_id(tmp_path, ids):
+    def found(*names):
+        return [Input(tmp_path / name, Path(name), name) for name in names]
+
+    with pytest.raises(ValueError, match=r"a/x\.jpg and b/x\.jpg would both be the image 0 of"):
+        OutputWriter(tmp_path / "out", ["json"], ids, found("a/x.jpg", "none.jpg", "b/x.jpg"))
+    OutputWriter(tmp_path / "out", ["json"], ids, found("x.jpg", "left/y.jpg", "right/y.jpg"))
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(ValueError, match="out is a file: choose a folder as --output"):
+        OutputWriter(tmp_path / "out", ["json"])
+
+
 def test_ids_that_are_not_known_are_not_made_up(tmp_path, ids):
     unnamed = dataclasses.replace(instances([[3, 4, 20, 30]]).class_info, thing_ids=())
     writer = OutputWriter(tmp_path / "out", ["json"])
@@ -168,7 +183,11 @@ def test_ids_that_are_not_known_are_not_made_up(tmp_path, ids):
     broken.write_text('{"images": [{"id": 1, "file_name": "a"}, {"id": 2, "file_name": "a"}]}')
     with pytest.raises(ValueError, match=r"'a' is listed 2 times"):
         CocoIds.read(broken)
-    for text in ("[]", "[" * 100_000):
+    broken.write_text('{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}')
+    with pytest.raises(ValueError, match=r"two image entries have the id 1"):
+        CocoIds.read(broken)
+    endless = '{"images": [{"id": 1e400, "file_name": "a"}]}'
+    for text in ("[]", "[" * 100_000, endless):
         broken.write_text(text)
         with pytest.raises(ValueError, match=r"no annotations in COCO's format"):
             CocoIds.read(broken)
@@ -256,12 +275,6 @@ def test_names_cannot_speak_to_the_terminal(tmp_path):
     (note,) = find_inputs([str(tmp_path)]).notes
     assert "\x1b" not in note
     assert "red" in note
-
-
-def test_panoptic_ids_as_coco_writes_them():
-    ids = np.array([[0, 255, 256, 70000]])
-    rgb = panoptic_picture(ids).astype(int)
-    np.testing.assert_array_equal(rgb @ [1, 256, 65536], ids)
 
 
 def test_objects_keep_their_colours():

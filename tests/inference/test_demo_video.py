@@ -4,14 +4,16 @@ import logging
 import struct
 import sys
 from itertools import islice
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.inference.demo import open_camera, open_video, write_video
-from pointrend_ext.inference.demo import video as module
 
-pytest.importorskip("av")
+av = pytest.importorskip("av")
 
 QUARTER_TURN = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
 """The matrix of an MP4 file that a player turns clockwise."""
@@ -24,6 +26,16 @@ def frames(number, size_hw=(48, 64)):
         pixels[:16, :24] = (220, 30, 20)
         pixels[24:] = 40 + 4 * n
         yield pixels
+
+
+def write_stream(path, codec, pictures):
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        first = next(pictures)
+        stream.height, stream.width, stream.pix_fmt = *first.shape[:2], "yuv420p"
+        for pixels in (first, *pictures):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 @pytest.mark.parametrize("size_hw", [(48, 64), (47, 63)])
@@ -83,6 +95,66 @@ def test_damage_costs_no_more_than_itself(tmp_path, caplog):
     assert "v.mp4: a part of it cannot be read" in caplog.text
 
 
+LIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n"
+LISTS = {
+    "script.mp4": "ffconcat version 1.0\nfile whole.mp4\n",
+    "script.mkv": "ffconcat version 1.0\nfile whole.mp4\n",
+    "list.mp4": LIST.format("whole.mp4"),
+    "list.ts": LIST.format("http://127.0.0.1:9/whole.ts"),
+    "list.m3u8": LIST.format("whole.mp4"),
+    "joined.avi": LIST.format("concat:whole.mp4|whole.mp4"),
+    "stream.mp4": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nt=0 0\nm=video 5004 RTP/AVP 96\n",
+    "dash.mp4": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" '
+    'profiles="urn:mpeg:dash:profile:isoff-main:2011"></MPD>',
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_of_other_files_are_not_followed(tmp_path, name):
+    """Whatever ffmpeg's release does with them by itself."""
+    write_video(tmp_path / "whole.mp4", 5, frames(2))
+    (tmp_path / name).write_text(LISTS[name])
+    with pytest.raises(ValueError, match=rf"{name} is a list of other|{name}: ffmpeg.*Invalid d"):
+        open_video(tmp_path / name)
+
+
+def test_a_list_is_told_from_a_broken_file(tmp_path, monkeypatch):
+    write_video(tmp_path / "whole.mp4", 5, frames(2))
+    (tmp_path / "a.mp4").write_text(LISTS["script.mp4"])
+    with pytest.raises(ValueError, match=r"a\.mp4 is a list of other files .* Convert it: ffmpeg"):
+        open_video(tmp_path / "a.mp4")
+    monkeypatch.chdir(tmp_path)
+    Path("concat:a.mp4").write_bytes(Path("whole.mp4").read_bytes())  # a name, and no address
+    assert len(list(open_video(Path("concat:a.mp4")).frames)) == 2
+
+
+@pytest.mark.parametrize("suffix", ["avi", "flv", "m4v", "mkv", "mov", "mpg", "ogv", "ts", "wmv"])
+def test_containers_that_are_read(tmp_path, suffix):
+    path, codec = tmp_path / f"v.{suffix}", {"flv": "flv", "ogv": "libvpx", "wmv": "wmv2"}
+    codec |= dict.fromkeys(("mpg", "ts"), "mpeg2video")
+    write_stream(path, codec.get(suffix, "mpeg4"), frames(12))
+    read = list(open_video(path).frames)
+    assert [frame.shape for frame in read] == [(48, 64, 3)] * 12
+    assert np.abs(read[2].astype(int) - list(frames(12))[2]).mean() < 6
+
+
+def test_large_frames_are_refused(tmp_path):
+    path = tmp_path / "v.mp4"
+    write_video(path, 5, frames(2))
+    assert len(list(open_video(path, ImageRules(max_megapixels=0.0031)).frames)) == 2
+    with pytest.raises(ValueError, match=r"A frame of .*v\.mp4 is large: 48 x 64 .*MAX_MEGAPIXELS"):
+        open_video(path, ImageRules(max_megapixels=0.003))
+    parts = []
+    for side in (64, 128):
+        write_stream(tmp_path / "part.ts", "mpeg2video", frames(30, (side, side)))
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "grown.ts").write_bytes(b"".join(parts))  # its header is that of the first
+    video = open_video(tmp_path / "grown.ts", ImageRules(max_megapixels=0.01))
+    assert next(video.frames).shape == (64, 64, 3)
+    with pytest.raises(ValueError, match=r"A frame of .*grown\.ts is large: 128 x 128"):
+        list(video.frames)
+
+
 def test_what_cannot_be_done_is_said(tmp_path, monkeypatch):
     (tmp_path / "v.mp4").write_text("no video")
     for name, reason in (("v.mp4", "Invalid data"), ("none.mp4", "No such file")):
@@ -111,7 +183,7 @@ def test_camera(monkeypatch):
         def release(self):
             self.left = None
 
-    monkeypatch.setattr(module.cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
     camera = open_camera(0)
     assert (camera.fps, camera.num_frames) == (25, None)
     first, *others = camera.frames

@@ -129,6 +129,9 @@ def test_filter_keeps_classes_and_scores(predictors, make_picture):
     kept = prediction.filter([prediction.class_info.stuff_name(stuff)]).label_map
     np.testing.assert_array_equal(kept == stuff, prediction.label_map == stuff)
     assert set(np.unique(kept)) <= {stuff, prediction.void_label}
+    name = prediction.class_info.thing(number)
+    for same in (name, [number], [f"0{number}"], [f"{number}"]):
+        assert set(prediction.filter(same).classes) == {number}
     for unknown in ("ster", 999):
         with pytest.raises(ValueError, match=rf"no class \['{unknown}'\].*from 0 to 5.*star"):
             prediction.filter([unknown])
@@ -227,11 +230,22 @@ def test_probabilities_of_label_maps(predictors, make_picture, size):
         ({"opts": ["MODEL.WEIGHTS", ""]}, r"names none in MODEL\.WEIGHTS"),
         ({"weights": "nowhere.pth"}, r"nowhere\.pth"),
         ({"weights": __file__, "confidence": 1.5}, r"confidence is 1\.5"),
+        ({"weights": __file__, "confidence": "0.5"}, r"confidence is '0\.5'"),
     ],
 )
 def test_mistakes_before_a_model_is_built(arguments, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):  # no TypeError
         Predictor.from_config("Toy/pointrend_rcnn_toy.yaml", device="cpu", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [("a.jpg", "given a str. One image"), (None, "given a NoneType"), (b"a", "given a bytes")],
+)
+def test_a_stream_goes_through_images(predictors, images, message):
+    """Letters of a name are no files."""
+    with pytest.raises(ValueError, match=message):
+        next(predictors("instance").stream(images))
 
 
 def test_wrong_arrays_and_models(predictors):
@@ -241,6 +255,7 @@ def test_wrong_arrays_and_models(predictors):
             predictor(np.zeros(shape, np.uint8))
     for images, message in (
         (None, "NoneType"),
+        (b"a.jpg", "not a bytes"),
         (iter([]), r"Predictor\.stream"),
         (torch.zeros(3, 8, 8), r"no tensor .*\(3, 8, 8\).*permute"),
         ([torch.zeros(3, 8, 8)], "no tensor"),

@@ -67,6 +67,15 @@ def test_the_generator_decides_or_else_the_global_state():
     assert torch.equal(first, select(logits))
 
 
+def test_extents_scale_what_is_drawn():
+    logits, extents = torch.zeros(2, 1, 4, 4), torch.tensor([[1.0, 1.0], [0.5, 0.25]])
+    whole, part = (
+        select(logits, generator=seeded()),
+        select(logits, extents=extents, generator=seeded()),
+    )
+    torch.testing.assert_close(part, whole * extents[:, None])  # all are equally uncertain
+
+
 @pytest.mark.parametrize("value", [0.0, torch.nan])
 @pytest.mark.parametrize("maps", [0, 3])
 def test_ties_and_nan_give_points_inside_twice_the_same(maps, value):

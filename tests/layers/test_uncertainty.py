@@ -54,6 +54,7 @@ def test_select_class_takes_each_regions_own_channel(tail, rng):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(4, 2, 500), (1, 3, 4, 5), (3, 19, 2, 3, 4), (2, 54), (0, 3, 4)])
+@pytest.mark.usefixtures("device_form")
 def test_top_two_is_bit_identical_to_topk(shape, dtype, rng):
     distinct = torch.randn(shape, generator=rng).to(dtype)
     ties = torch.randint(-1, 2, shape, generator=rng).to(dtype)  # of three values

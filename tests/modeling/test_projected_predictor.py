@@ -7,13 +7,18 @@ from itertools import product
 import pytest
 import torch
 
+from pointrend_ext.layers import runs_cpu_form
 from pointrend_ext.modeling.point_head import (
     RegionPointPredictor,
     inference_predictors,
     predictors,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.fast import ProjectedRegionPredictor, SplitPointLayers
+from pointrend_ext.modeling.point_head.fast import (
+    PlaneRegionPredictor,
+    ProjectedRegionPredictor,
+    SplitPointLayers,
+)
 
 LAYERS = [
     {"coarse_pred_each_layer": each_layer, "num_fc": num_fc}
@@ -45,12 +50,16 @@ def infer(head, inputs, coords, points_per_region=10**6):
         head, inputs, points_per_step=coords.shape[1], points_per_region=points_per_region
     ):
         got[regions] = predict(coords[regions]).to(got.dtype)
-        assert predict._table.dtype in (torch.float32, torch.float64)  # it is interpolated
+        tables = predict._coarse if isinstance(predict, PlaneRegionPredictor) else [predict._table]
+        for table in tables:
+            assert table.dtype in (torch.float32, torch.float64)  # it is interpolated
         kinds.add(type(predict))
-    assert kinds <= {ProjectedRegionPredictor}
+    on_cpu = runs_cpu_form(coords.device)
+    assert kinds <= {ProjectedRegionPredictor if on_cpu else PlaneRegionPredictor}
     return got
 
 
+@pytest.mark.usefixtures("device_form")
 @pytest.mark.parametrize(("given", "options"), CASES, ids=str)
 @torch.no_grad()
 def test_equals_the_plain_predictor(regions, rng, given, options):
@@ -64,6 +73,7 @@ def test_equals_the_plain_predictor(regions, rng, given, options):
         torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.usefixtures("device_form")
 @torch.no_grad()
 def test_float32_is_close(regions, rng):
     inputs = regions.inputs((10, 11), 80, dtype=torch.float32)
@@ -74,6 +84,7 @@ def test_float32_is_close(regions, rng):
     assert (got - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.usefixtures("device_form")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("form", ["half", "autocast"])
 def test_16_bits_are_as_close_as_those_of_the_plain_predictor(regions, rng, form, dtype):

@@ -7,7 +7,7 @@ import torch
 from detectron2.projects.point_rend import mask_head as upstream_mask_head
 from detectron2.structures import Boxes, Instances
 
-from pointrend_ext.layers import subdivision
+from pointrend_ext.layers import forms_for, subdivision
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.point_head import predictors
 from pointrend_ext.modeling.point_head.fast import fine_tables
@@ -69,9 +69,10 @@ def check_images(pair, inputs):
     assert swaps <= max(1, regions // 20)
 
 
-@pytest.mark.parametrize("num_classes", [1, 8, 80])
-def test_masks_equal_upstream(make_pair, drawn_inputs, num_classes):
-    check_images(make_pair(num_classes, drawn_inputs), drawn_inputs)
+@pytest.mark.parametrize(("num_classes", "form"), [(1, "cpu"), (8, "cuda"), (80, "cpu")])
+def test_masks_equal_upstream(make_pair, drawn_inputs, num_classes, form):
+    with forms_for(form):
+        check_images(make_pair(num_classes, drawn_inputs), drawn_inputs)
 
 
 @pytest.mark.real_data

@@ -166,6 +166,7 @@ def case(request):
     return build_pair(num_classes, inputs, seed=seed, num_points=800), num_classes, seed
 
 
+@pytest.mark.usefixtures("device_form")
 def test_logits_equal_upstream(case):
     pair, num_classes, _ = case
     inputs = draw([(64, 96), (64, 96)], num_classes)

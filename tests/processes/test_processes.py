@@ -12,7 +12,7 @@ import pytest
 import torch
 from detectron2.utils import comm
 
-from pointrend_ext.engine.command_line import reported
+from pointrend_ext._command import end_well
 from pointrend_ext.processes import (
     LostProcess,
     explain,
@@ -74,7 +74,7 @@ def _speaks(kinds):
 
     with redirect_stderr(io.StringIO()) as printed:
         try:
-            code = reported("tool.py", work)
+            code = end_well("tool.py", work)
         except TypeError:
             code = "traceback"
     return code, printed.getvalue()

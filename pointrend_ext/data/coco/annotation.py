@@ -115,7 +115,7 @@ def crowd_flag(value: Any, found: Callable[[Cause], None]) -> int:
         return value
     key = value.strip().lower() if isinstance(value, str) else value
     if isinstance(key, (list, dict)) or key not in _FLAGS:
-        raise ValueError(f"has iscrowd {value!r}: write 0 for an object, 1 for a crowd region")
+        raise ValueError(f"has iscrowd {value!r:.60}: write 0 for an object, 1 for a crowd region")
     found(causes.CROWD_FLAG)
     return _FLAGS[key]
 

@@ -76,6 +76,7 @@ REPEATED_NAME = Cause(
 )
 OUT_OF_CROP = Cause(Kind.LEFT_OUT, "objects outside the crop window", True)
 EMPTY_MASK = Cause(Kind.LEFT_OUT, "objects whose mask has no pixel at the training size")
+PASTED_OVER = Cause(Kind.LEFT_OUT, "objects that pasted ones cover as a whole", True)
 
 OF_MASKS = frozenset({NO_MASK, BAD_POLYGON, FLAT, POINTS, NESTED, HOLE})
 """Of no interest to a training on boxes."""
@@ -83,6 +84,6 @@ OF_SCORES = frozenset({NO_AREA, ODD_AREA})
 """Of no interest to a training."""
 IN_MAPPER = (
     CROWD, BAD_BOX, BOX_OUTSIDE, SHARES, NOWHERE, BAD_POLYGON, NO_MASK, BEYOND, FLAT, POINTS,
-    NESTED, BOX_FROM_MASK, CROWD_FLAG, OUT_OF_CROP, EMPTY_MASK,
+    NESTED, BOX_FROM_MASK, CROWD_FLAG, OUT_OF_CROP, EMPTY_MASK, PASTED_OVER,
 )  # fmt: skip
 """What the mapper counts."""

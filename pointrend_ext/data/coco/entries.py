@@ -7,7 +7,9 @@ from typing import Any
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.findings import Findings
 
-__all__ = ["check_categories", "check_images", "check_lists", "in_order", "repeated"]
+_MOST_PIXELS = 2**30  # a decoded mask has a byte for each, and a run length has 32 bits
+
+__all__ = ["check_categories", "check_images", "check_lists", "id_of", "in_order", "repeated"]
 
 
 def check_lists(content: Any) -> None:
@@ -35,12 +37,18 @@ def check_images(images: list[dict[str, Any]], findings: Findings) -> dict[Any, 
     """
     sizes: dict[Any, tuple[int, int]] = {}
     for number, image in enumerate(images):
-        image_id = _id_of(image, "image", number)
+        image_id = id_of(image, "image", number)
         height, width = image.get("height"), image.get("width")
         if height.__class__ is not int or width.__class__ is not int or min(height, width) < 1:
             height, width = _whole(image, "height"), _whole(image, "width")
             image["height"], image["width"] = height, width
             findings.add(causes.SIZE_AS_FLOAT, f"image {image_id!r}")
+        if height * width > _MOST_PIXELS:
+            raise ValueError(
+                f"image {image_id!r} has {height!r:.20} x {width!r:.20} pixels (height x width), "
+                f"and masks of more than {_MOST_PIXELS} are not read: correct it, or cut it into "
+                "pieces"
+            )
         sizes[image_id] = height, width
     _check_repeated("image", images)
     names = [name for image in images if (name := image.get("file_name")) is not None]
@@ -64,7 +72,7 @@ def check_categories(categories: list[dict[str, Any]], findings: Findings) -> di
         ValueError: an id or a name is absent, of a wrong kind, or an id repeated.
     """
     for number, category in enumerate(categories):
-        category_id = _id_of(category, "category", number)
+        category_id = id_of(category, "category", number)
         name = category.get("name")
         if isinstance(name, (int, float)) and not isinstance(name, bool):
             category["name"] = str(name)
@@ -107,7 +115,12 @@ def _check_repeated(what: str, entries: list[dict[str, Any]]) -> None:
         )
 
 
-def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
+def id_of(entry: dict[str, Any], what: str, number: int) -> Any:
+    """Return the id of an entry, written as a whole number where it is one.
+
+    Raises:
+        ValueError: there is none, or neither a whole number of 64 bits nor a text.
+    """
     if "id" not in entry:
         raise ValueError(f"{what} number {number} has no 'id': add it")
     value = entry["id"]
@@ -116,6 +129,10 @@ def _id_of(entry: dict[str, Any], what: str, number: int) -> Any:
     if value.__class__ is not int and value.__class__ is not str:
         raise ValueError(
             f"{what} number {number} has id {value!r:.60}, not a whole number or text: give it one"
+        )
+    if value.__class__ is int and value.bit_length() > 64:
+        raise ValueError(
+            f"{what} number {number} has id {value!r:.60}, of more than 64 bits: shorten it"
         )
     return value
 

@@ -156,6 +156,8 @@ def _read(path: str, version: list[Any]) -> CocoFile:
             # COCO 2014's minival is known to repeat ids.
             checker.check_ids(may_repeat="minival" in os.path.basename(path))
             annotations = checker.checked(version)
+    except OverflowError as error:
+        raise ValueError(f"Annotation file {path!r} has a number of 309 digits or more.") from error
     except ValueError as error:
         raise ValueError(f"Annotation file {path!r} is not valid: {error}.") from error
     contiguous = {category_id: index for index, category_id in enumerate(class_names)}
@@ -228,7 +230,7 @@ class _Checker:
             try:
                 is_kept = self._check_one(annotation, state.append)
             except (ValueError, TypeError) as error:  # TypeError: a list or dict as an id
-                raise ValueError(f"annotation {annotation['id']!r} {error}") from error
+                raise ValueError(f"annotation {annotation['id']!r:.60} {error}") from error
             if state or annotation.get("segmentation") is not mask:
                 altered.append(position)
             for cause in state:
@@ -250,7 +252,7 @@ class _Checker:
         if category_id not in self.class_names:
             known = first_of([*map(repr, self.class_names)], 8)
             raise ValueError(
-                f"has category_id {category_id!r}, which is not among the ids of 'categories' "
+                f"has category_id {category_id!r:.60}, which is not among the ids of 'categories' "
                 f"({known}): "
                 + (
                     "a number in quotes is a text and not that number: write both the same way"
@@ -273,7 +275,7 @@ _SUSPICIOUS = {causes.UNLIKE_MASK, causes.BAD_BOX, causes.BOX_OUTSIDE, causes.SH
 
 
 def _place(annotation: dict[str, Any]) -> str:
-    return f"annotation {annotation['id']!r} of image {annotation['image_id']!r}"
+    return f"annotation {annotation['id']!r:.60} of image {annotation['image_id']!r:.60}"
 
 
 def _has_twin(value: Any, known: dict[Any, Any]) -> bool:

@@ -4,6 +4,7 @@ Plain Python is used where a file has a million polygons of 30 numbers: NumPy ta
 """
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -88,7 +89,7 @@ def mask_bounds(mask: Any) -> Bounds | None:
 
 def is_finite(number: float) -> bool:
     """Tell whether a number is neither NaN nor infinite."""
-    return number - number == 0
+    return -sys.float_info.max <= number <= sys.float_info.max  # also of a number of any length
 
 
 def fill_areas(annotations: list[dict[str, Any]], sizes_hw: dict[Any, tuple[int, int]]) -> None:

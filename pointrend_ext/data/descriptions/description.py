@@ -16,16 +16,28 @@ from pointrend_ext.data.descriptions.values import (
 )
 from pointrend_ext.data.strict_yaml import load_json, load_yaml
 
-__all__ = ["InstanceDescription", "SemanticDescription", "read_description"]
+__all__ = [
+    "InstanceDescription",
+    "PanopticDescription",
+    "SemanticDescription",
+    "read_description",
+]
 
 
 class _LabelSplit(StrictModel):
     images: Text
     labels: Text
+    names: Text | None = None
 
 
 class _InstanceSplit(StrictModel):
     images: Text
+    annotations: Text
+
+
+class _PanopticSplit(StrictModel):
+    images: Text
+    segments: Text
     annotations: Text
 
 
@@ -34,7 +46,8 @@ class SemanticDescription(LabelValues):
 
     Attributes:
         name: the data set of a split is called ``<name>_<split>``.
-        splits: by split, the image folder and the label folder.
+        splits: by split, the image folder and the label folder, and where not all of their files
+            count, a text file with the names of those that do.
     """
 
     name: Name
@@ -59,13 +72,30 @@ class InstanceDescription(StrictModel):
     classes: ClassNames | None = None
 
 
-_MODELS: dict[str, type[SemanticDescription | InstanceDescription]] = {
+class PanopticDescription(StrictModel):
+    """Images and panoptic segments in COCO's format, as the others.
+
+    Attributes:
+        name: the data set of a split is called ``<name>_<split>``.
+        splits: by split the image folder, the folder of pictures of segment ids, the JSON file.
+    """
+
+    name: Name
+    task: Literal["panoptic"]
+    root: Text
+    splits: Annotated[dict[Name, _PanopticSplit], Field(min_length=1)]
+
+
+Description = SemanticDescription | InstanceDescription | PanopticDescription
+
+_MODELS: dict[str, type[Description]] = {
     "semantic": SemanticDescription,
     "instance": InstanceDescription,
+    "panoptic": PanopticDescription,
 }
 
 
-def read_description(path: str | os.PathLike[str]) -> SemanticDescription | InstanceDescription:
+def read_description(path: str | os.PathLike[str]) -> Description:
     """Read a description; whether the data are there is not checked yet.
 
     Args:

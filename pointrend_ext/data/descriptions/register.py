@@ -5,10 +5,15 @@ from pathlib import Path
 
 from detectron2.data.datasets import register_coco_instances
 
-from pointrend_ext.data.descriptions.catalog import is_registered
-from pointrend_ext.data.descriptions.description import InstanceDescription, read_description
+from pointrend_ext.data.catalog import is_registered
+from pointrend_ext.data.descriptions.description import (
+    InstanceDescription,
+    PanopticDescription,
+    read_description,
+)
 from pointrend_ext.data.descriptions.semantic_folder import register_semantic_folder
 from pointrend_ext.data.descriptions.values import LabelValues
+from pointrend_ext.data.panoptic import register_panoptic
 from pointrend_ext.model_zoo import get_dataset_file
 
 __all__ = ["register_description"]
@@ -34,16 +39,18 @@ def register_description(path: str | os.PathLike[str]) -> list[str]:
     names = []
     for split, entry in description.splits.items():
         names.append(f"{description.name}_{split}")
-        images, truth = (
-            str(Path(description.root, os.path.expanduser(path)))
+        images, truth, *others = (
+            path and str(Path(description.root, os.path.expanduser(path)))
             for path in entry.model_dump().values()
         )
-        if isinstance(description, InstanceDescription):
+        if isinstance(description, PanopticDescription):
+            register_panoptic(names[-1], images, truth, *others)
+        elif isinstance(description, InstanceDescription):
             classes = {} if description.classes is None else {"thing_classes": description.classes}
             metadata = {"evaluator_type": "coco", "json_file": truth, "image_root": images}
             if not is_registered(names[-1], {**metadata, **classes}):
                 register_coco_instances(names[-1], classes, truth, images)
         else:
             options = {key: getattr(description, key) for key in LabelValues.model_fields}
-            register_semantic_folder(names[-1], images, truth, **options)
+            register_semantic_folder(names[-1], images, truth, **options, names=others[0])
     return names

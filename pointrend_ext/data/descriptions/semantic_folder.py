@@ -8,7 +8,7 @@ from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import check_label_size
@@ -26,6 +26,7 @@ def register_semantic_folder(
     image_dir: str | os.PathLike[str],
     label_dir: str | os.PathLike[str],
     classes: Sequence[str],
+    names: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> None:
     """Register a semantic data set; its folders are read when it is loaded.
@@ -38,6 +39,7 @@ def register_semantic_folder(
         label_dir: folder of the label maps.
         classes: names of the labels 0, 1, ... One name alone is the name of label 1, and 0 is the
             background.
+        names: a text file with the pictures that count, see ``load_semantic_folder``; None for all.
         **options: ``values``, ``ignore_value``, ``image_suffix``, ``label_suffix``, ``colors`` and
             ``ignore_color`` as in a description, see docs/datasets.md.
 
@@ -49,6 +51,7 @@ def register_semantic_folder(
     images, labels = (os.path.abspath(os.path.expanduser(d)) for d in (image_dir, label_dir))
     encoding = stated.encoding()
     suffixes = {"image_suffix": stated.image_suffix, "label_suffix": stated.label_suffix}
+    listed = None if names is None else os.path.abspath(os.path.expanduser(names))
     metadata: dict[str, Any] = {
         "evaluator_type": "sem_seg",
         "image_root": images,
@@ -56,6 +59,7 @@ def register_semantic_folder(
         "stuff_classes": stated.classes,
         "ignore_label": encoding.ignore_label,
         "label_encoding": encoding,
+        "image_names": listed,
         **suffixes,
     }
     if stated.colors is not None:
@@ -63,7 +67,7 @@ def register_semantic_folder(
 
     def load() -> list[dict[str, Any]]:
         # With their encoding: records are all that a mapper sees of the data set.
-        records = load_semantic_folder(images, labels, **suffixes)
+        records = load_semantic_folder(images, labels, **suffixes, names=listed)
         return [{**record, "label_encoding": encoding} for record in records]
 
     if not is_registered(name, metadata):
@@ -78,7 +82,11 @@ def _listed(value: Any) -> Any:
 
 
 def load_semantic_folder(
-    image_dir: str, label_dir: str, image_suffix: str | None = None, label_suffix: str | None = None
+    image_dir: str,
+    label_dir: str,
+    image_suffix: str | None = None,
+    label_suffix: str | None = None,
+    names: str | None = None,
 ) -> list[dict[str, Any]]:
     """List the images of a folder with their label maps.
 
@@ -90,6 +98,8 @@ def load_semantic_folder(
         label_dir: folder of the label maps; the same folder is allowed if the suffixes differ.
         image_suffix: such as ``"_leftImg8bit.png"``; None for that of any image format.
         label_suffix: likewise; None for the extension of any lossless format.
+        names: a text file with one picture a line, its path below ``image_dir`` without suffix;
+            others are passed over. None for all.
 
     Returns:
         Records in Detectron2's format, sorted by ``image_id``: the path below ``image_dir`` without
@@ -102,6 +112,12 @@ def load_semantic_folder(
     """
     images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
+    if names is not None:
+        listed = _listed_names(names, images, image_dir)
+        images, labels = (
+            {stem: path for stem, path in files.items() if stem in listed}
+            for files in (images, labels)
+        )
     alone = [
         *_alone("images", images, image_dir, "label map", labels),
         *_alone("label maps", labels, label_dir, "image", images),
@@ -113,6 +129,21 @@ def load_semantic_folder(
         )
     files = [(stem, images[stem], labels[stem]) for stem in sorted(images)]
     return list(in_threads(lambda names: _record(*names), files, f"{image_dir}: opening files"))
+
+
+def _listed_names(names: str, images: dict[str, str], image_dir: str) -> set[str]:
+    """Read a list of pictures; ValueError where one is not there, or there is none."""
+    lines = Path(names).read_text(encoding="utf-8-sig").splitlines()
+    listed = {unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()}
+    absent = sorted(listed - images.keys())
+    if absent or not listed:
+        found = f"{len(absent)} of {len(listed)} pictures that are not" if absent else "no picture"
+        raise ValueError(
+            f"The list {names!r} names {found}{f' in {image_dir!r}' if absent else ''}"
+            f"{f': {first_of([*map(repr, absent)])}' if absent else ''}. Write one path below the "
+            "image folder a line, without suffix."
+        )
+    return listed
 
 
 def _files_by_stem(

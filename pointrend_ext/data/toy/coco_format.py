@@ -6,6 +6,8 @@ import numpy as np
 import pycocotools.mask as mask_util
 from numpy.typing import NDArray
 
+from pointrend_ext.data.panoptic.pictures import segment_picture
+
 from .classes import (
     IGNORE_LABEL,
     STUFF_IDS,
@@ -123,5 +125,4 @@ def panoptic_segments(
             ids[mask] = base + category_id
             description = _description(mask, category_id, is_crowd)
             segments.append({"id": base + category_id, **description})
-    picture = np.stack([ids & 255, (ids >> 8) & 255, ids >> 16], axis=-1).astype(np.uint8)
-    return picture, segments
+    return segment_picture(ids), segments

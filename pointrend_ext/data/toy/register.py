@@ -9,7 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json, load_sem_seg
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
 
-from pointrend_ext.data.descriptions.catalog import is_registered
+from pointrend_ext.data.catalog import is_registered
 
 from .classes import (
     IGNORE_LABEL,

@@ -2,13 +2,16 @@
 
 from pointrend_ext.evaluation.offline.data_sets import (
     InstanceData,
+    PanopticData,
     SemanticData,
     data_set_of_annotations,
     find_data_set,
+    find_panoptic_data,
 )
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import (
     Evaluation,
+    evaluation_json,
     read_evaluation,
     write_evaluation,
 )
@@ -19,10 +22,13 @@ __all__ = [
     "Evaluation",
     "EvaluationOptions",
     "InstanceData",
+    "PanopticData",
     "SemanticData",
     "data_set_of_annotations",
     "evaluate_files",
+    "evaluation_json",
     "find_data_set",
+    "find_panoptic_data",
     "name_predictions",
     "read_evaluation",
     "write_csv",

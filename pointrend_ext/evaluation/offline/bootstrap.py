@@ -13,9 +13,13 @@ from statistics import NormalDist
 import numpy as np
 
 from pointrend_ext.evaluation.offline.record import Score
+from pointrend_ext.evaluation.panoptic_quality import PanopticMetrics
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 
-__all__ = ["draw_images", "estimate", "semantic_scores"]
+__all__ = ["CountedMetrics", "draw_images", "estimate", "metric_samples"]
+
+CountedMetrics = SemanticMetrics | PanopticMetrics
+"""Metrics whose scores are those of sums of counts."""
 
 _NO_SPREAD = 1e-9
 
@@ -36,10 +40,10 @@ def draw_images(num_images: int, num_draws: int, seed: int) -> np.ndarray:
     )
 
 
-def semantic_scores(
-    metrics: SemanticMetrics, counts: Mapping[str, np.ndarray], weights: np.ndarray
+def metric_samples(
+    metrics: CountedMetrics, counts: Mapping[str, np.ndarray], weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Score samples of the images with the metrics of label maps.
+    """Score samples of the images.
 
     Args:
         metrics: what was counted.
@@ -47,7 +51,7 @@ def semantic_scores(
         weights: (B, I), see ``draw_images``.
 
     Returns:
-        (B,) per cent by name, the names of ``SemanticMetrics.scores``.
+        (B,) per cent by name, the names of ``metrics.scores``.
     """
     sums = {name: np.tensordot(weights, array, axes=1) for name, array in counts.items()}
     samples = [

@@ -10,11 +10,19 @@ from detectron2.utils.file_io import PathManager
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.label_checks import report_named
 from pointrend_ext.data.label_encoding import LabelEncoding
+from pointrend_ext.data.panoptic import PanopticFile, read_panoptic_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.offline.record import DataSetRecord
 from pointrend_ext.evaluation.semantic_output import named_labels
 
-__all__ = ["InstanceData", "SemanticData", "data_set_of_annotations", "find_data_set"]
+__all__ = [
+    "InstanceData",
+    "PanopticData",
+    "SemanticData",
+    "data_set_of_annotations",
+    "find_data_set",
+    "find_panoptic_data",
+]
 
 _INSTANCE_TYPES = ("coco", "coco_panoptic_seg", "lvis")
 
@@ -86,8 +94,63 @@ class SemanticData:
         return DataSetRecord(self.name, "semantic", source, num_images, self.class_names)
 
 
+@dataclass(frozen=True)
+class PanopticData:
+    """Panoptic segments.
+
+    Attributes:
+        name: of the data set.
+        file: the annotations.
+        source: path of their file.
+        segment_root, image_root: folders of the pictures of segment ids, and of the images.
+    """
+
+    name: str
+    file: PanopticFile
+    source: str
+    segment_root: str
+    image_root: str
+
+    @property
+    def record(self) -> DataSetRecord:
+        """What an evaluation says of it."""
+        classes = tuple(c.name for c in self.file.categories)
+        return DataSetRecord(
+            self.name, "panoptic", self.source, len(self.file.annotations), classes
+        )
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return the file of each image, and the picture of its segments."""
+        images = {image.id: image.file_name for image in self.file.images}
+        return [
+            (
+                os.path.join(self.image_root, images[a.image_id]),
+                os.path.join(self.segment_root, a.file_name),
+            )
+            for a in self.file.annotations
+        ]
+
+
+def find_panoptic_data(name: str) -> PanopticData:
+    """Look up a registered data set that has panoptic segments.
+
+    Raises:
+        ValueError: it has none.
+        FileNotFoundError: there is no annotation file.
+    """
+    metadata = MetadataCatalog.get(name)
+    source = metadata.get("panoptic_json", None)
+    if source is None:
+        raise ValueError(
+            f"The data set {name!r} has no panoptic segments. Leave out --panoptic, or name a data "
+            "set whose description has `task: panoptic`, such as toy_panoptic_val."
+        )
+    file = read_panoptic_file(source)
+    return PanopticData(name, file, source, metadata.panoptic_root, metadata.image_root)
+
+
 def find_data_set(name: str) -> InstanceData | SemanticData:
-    """Look up a registered data set.
+    """Look up a registered data set; of a panoptic one its instances.
 
     Raises:
         ValueError: It is not registered, or of a kind that cannot be scored from files.
@@ -95,6 +158,11 @@ def find_data_set(name: str) -> InstanceData | SemanticData:
     """
     metadata = MetadataCatalog.get(name)
     kind = metadata.get("evaluator_type", None)
+    if kind == "coco_panoptic_seg" and not metadata.get("json_file", None):
+        raise ValueError(
+            f"The data set {name!r} has panoptic segments and no file of instances. Score panoptic "
+            "segmentations with --panoptic."
+        )
     if kind in _INSTANCE_TYPES:
         truth = CocoTruth.load(PathManager.get_local_path(metadata.json_file))
         return InstanceData(name, truth, metadata.get("image_root", None), kind == "lvis")

@@ -26,6 +26,17 @@ class EvaluationOptions:
     level: float = 0.95
     max_detections: int | None = None
 
+    def refuse_of_instances(self, name: str, what: str) -> None:
+        """Raise ValueError where an option of instances is given; ``name`` of the data set."""
+        for option, value in (
+            ("--ap-star-file", self.ap_star_file),
+            ("--max-detections", self.max_detections),
+        ):
+            if value:
+                raise ValueError(
+                    f"{option} is {value!r}, but {name!r} has {what}: it is for instances."
+                )
+
     def __post_init__(self) -> None:
         """Refuse fewer than 0 draws, a level outside 0..1, or that no prediction counts."""
         if self.num_draws < 0 or not 0 < self.level < 1:

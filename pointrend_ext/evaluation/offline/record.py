@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pointrend_ext.evaluation.typed_json import read_typed_json
+from pointrend_ext.data.typed_json import read_typed_json
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DataSetRecord:
     """The data set: its name, annotation file or folder, number of images and class names."""
 
     name: str
-    kind: Literal["instances", "semantic"]
+    kind: Literal["instances", "semantic", "panoptic"]
     source: str
     num_images: int
     classes: tuple[str, ...]
@@ -175,10 +175,14 @@ class Evaluation:
 
 
 def write_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write ``evaluation.json``; what there is not is null."""
+    """Write ``evaluation.json``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = TypeAdapter(Evaluation).dump_json(evaluation, by_alias=True, indent=1)
-    path.write_bytes(content + b"\n")
+    path.write_text(evaluation_json(evaluation) + "\n", encoding="utf-8")
+
+
+def evaluation_json(evaluation: Evaluation) -> str:
+    """Return what ``evaluation.json`` holds; what there is not is null."""
+    return TypeAdapter(Evaluation).dump_json(evaluation, by_alias=True, indent=1).decode()
 
 
 def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:

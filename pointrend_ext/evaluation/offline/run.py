@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pointrend_ext.evaluation.offline.bootstrap import draw_images
-from pointrend_ext.evaluation.offline.data_sets import InstanceData, SemanticData
+from pointrend_ext.evaluation.offline.data_sets import InstanceData, PanopticData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
+from pointrend_ext.evaluation.offline.panoptics import score_segment_files
 from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
 from pointrend_ext.evaluation.offline.semantics import score_label_files
 
@@ -16,11 +17,14 @@ __all__ = ["evaluate_files", "name_predictions"]
 _USUAL_NAMES = (
     *(f"{rules}_instances_results" for rules in ("coco", "lvis", "cityscapes")),
     "sem_seg_predictions",
+    "panoptic_predictions",
 )
 
 
 def evaluate_files(
-    data: InstanceData | SemanticData, files: Mapping[str, str], options: EvaluationOptions
+    data: InstanceData | SemanticData | PanopticData,
+    files: Mapping[str, str],
+    options: EvaluationOptions,
 ) -> Evaluation:
     """Score saved predictions of one or several models.
 
@@ -38,6 +42,8 @@ def evaluate_files(
     examples: Examples
     if isinstance(data, InstanceData):
         models, examples, notices = score_instance_files(data, files, options, weights)
+    elif isinstance(data, PanopticData):
+        models, examples, notices = score_segment_files(data, files, options, weights)
     else:
         models, examples, notices = score_label_files(data, files, options, weights)
     return Evaluation(

@@ -1,13 +1,13 @@
 """Saved label maps scored, several models on the same draws of images."""
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from pointrend_ext.data.label_maps import read_label_map
-from pointrend_ext.evaluation.offline.bootstrap import semantic_scores
+from pointrend_ext.evaluation.offline.bootstrap import metric_samples
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
+from pointrend_ext.evaluation.offline.examples import compare_images
 from pointrend_ext.evaluation.offline.label_files import open_predicted_labels
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import ImageExample
@@ -16,7 +16,6 @@ from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, Semantic
 
 __all__ = ["score_label_files"]
 
-_IMAGES = 40  # how many images are listed
 _MUCH_WITHOUT_CLASS = 0.05
 
 
@@ -30,21 +29,14 @@ def score_label_files(
 
     ``options.metrics`` are of ``BOUNDARY_METRICS``, beside the scores of areas; None for all.
     """
-    for option, value in (
-        ("--ap-star-file", options.ap_star_file),
-        ("--max-detections", options.max_detections),
-    ):
-        if value:
-            raise ValueError(
-                f"{option} is {value!r}, but {data.name!r} has label maps: it is for instances."
-            )
+    options.refuse_of_instances(data.name, "label maps")
     chosen = BOUNDARY_METRICS if options.metrics is None else options.metrics
     counter = SemanticMetrics(data.class_names, data.ignore_label, chosen)
     every_image_once = np.ones((1, weights.shape[1]), weights.dtype)
     models, counts = [], {}
     for name, file in files.items():
         counts[name] = _counts(counter, data, file)
-        scores = semantic_scores(counter, counts[name], np.concatenate([every_image_once, weights]))
+        scores = metric_samples(counter, counts[name], np.concatenate([every_image_once, weights]))
         models.append(ModelScores(name, file, len(data.image_files), {"sem_seg": scores}))
     notices = [*data.notices]
     for name, arrays in counts.items():
@@ -52,7 +44,9 @@ def score_label_files(
         # What is true is the same for all models, what is predicted is not.
         notices += [n for n in counter.notices(total) if n not in notices]
         notices += _no_class(counter, name, total["area"])
-    return models, _compare_images(counter, data, counts), notices
+    metric = "mBoundaryIoU" if "boundary_iou" in counter.boundary else "mIoU"
+    images = [*zip(data.image_files, data.truth_files, strict=True)]
+    return models, compare_images(counter, images, counts, ("mIoU", metric)), notices
 
 
 def _no_class(counter: SemanticMetrics, name: str, counts: np.ndarray) -> list[str]:
@@ -78,22 +72,3 @@ def _counts(counter: SemanticMetrics, data: SemanticData, file: str) -> dict[str
             image = data.image_files[index]
             raise ValueError(f"{predictions.source(index)}, image {image!r}: {error}") from error
     return {name: np.stack([c[name] for c in counts]) for name in counter.zero_counts()}
-
-
-def _compare_images(
-    counter: SemanticMetrics, data: SemanticData, counts: Mapping[str, dict[str, np.ndarray]]
-) -> tuple[ImageExample, ...]:
-    """List the images in which the models differ most; with one model those it scores worst."""
-    metric = "mBoundaryIoU" if "boundary_iou" in counter.boundary else "mIoU"
-    ranked = []
-    for index, files in enumerate(zip(data.image_files, data.truth_files, strict=True)):
-        models = {}
-        for name, arrays in counts.items():
-            scores = counter.scores({key: array[index] for key, array in arrays.items()})
-            models[name] = {key: scores[key] for key in dict.fromkeys(("mIoU", metric))}
-        values = [scores[metric] for scores in models.values()]
-        if any(map(math.isnan, values)):
-            continue  # all of it is ignored
-        spread = max(values) - min(values) if len(values) > 1 else 100 - values[0]
-        ranked.append((-spread, index, ImageExample(*files, index, models)))
-    return tuple(example for *_, example in sorted(ranked, key=lambda r: r[:2])[:_IMAGES])

@@ -17,6 +17,7 @@ TASK_TITLES = {
     "mask_quality": "Masks of given boxes",
     "ap_star": "AP*",
     "sem_seg": "Label maps",
+    "panoptic_seg": "Panoptic segments",
 }
 _ALSO_LISTED = ("AP50", "AP75", "AP85", "AP90", "AP95", "AP85-95")
 _COLUMNS = ("task", "metric", "model", "value", "low", "high", "against", "difference",

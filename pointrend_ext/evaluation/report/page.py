@@ -49,6 +49,16 @@ def write_report(
     if evaluation.data_set.kind == "instances":
         sections = _instance_plots(evaluation)
         drawn = object_pictures(evaluation, num_pictures, points)
+    elif evaluation.data_set.kind == "panoptic":
+        sections = {
+            "Classes": [
+                picture
+                for prefix in ("PQ", "BoundaryPQ")
+                for picture in plots.plot_classes(
+                    evaluation, "panoptic_seg", f"{prefix}-", f"{prefix} by class"
+                )
+            ]
+        }
     else:
         area = plots.plot_classes(evaluation, "sem_seg", "IoU-", "IoU by class")
         outline = plots.plot_classes(evaluation, "sem_seg", "BoundaryIoU-", "Boundary IoU by class")

@@ -5,6 +5,7 @@ from pointrend_ext.inference.demo.detections import Detections
 from pointrend_ext.inference.demo.inputs import Found, Input, find_inputs
 from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
 from pointrend_ext.inference.demo.run import DemoOptions, DemoReport, run_demo
+from pointrend_ext.inference.demo.telling import run_and_tell
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "find_inputs",
     "open_camera",
     "open_video",
+    "run_and_tell",
     "run_demo",
     "write_video",
 ]

@@ -1,12 +1,15 @@
 """Ids of a data set's own file, for results that are scored against it."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from pointrend_ext.data.coco.entries import id_of, repeated
 from pointrend_ext.data.coco.json_text import read_json
-from pointrend_ext.engine.classes import Classes
+from pointrend_ext.structures.classes import Classes
 
 __all__ = ["CocoIds"]
 
@@ -28,8 +31,13 @@ class CocoIds:
         """
         try:
             content = read_json(str(path))
-            images = [(str(x["file_name"]), x["id"]) for x in content["images"]]
-            categories = [(str(x["name"]), x["id"]) for x in content.get("categories", [])]
+            images = [
+                (str(x["file_name"]), id_of(x, "image", n)) for n, x in enumerate(content["images"])
+            ]
+            categories = [
+                (str(x["name"]), id_of(x, "category", n))
+                for n, x in enumerate(content.get("categories", []))
+            ]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{path}: no annotations in COCO's format, with 'id' and 'file_name' of every "
@@ -39,6 +47,9 @@ class CocoIds:
             name, times = Counter(n for n, _ in pairs).most_common(1)[0] if pairs else ("", 0)
             if times > 1:
                 raise ValueError(f"{path}: the {what} {name!r} is listed {times} times.")
+            numbers = [number for _, number in pairs]
+            if len({*numbers}) < len(numbers):
+                raise ValueError(f"{path}: two {what} entries have the id {repeated(numbers)!r}.")
         return cls(str(path), dict(images), dict(categories))
 
     def image_id(self, file_name: str) -> int:
@@ -58,6 +69,22 @@ class CocoIds:
         if not found:
             raise ValueError(f"{file_name} has no id: it is not in {self.source}.")
         return self.images[found[0]]
+
+    def check_apart(self, file_names: Iterable[str]) -> None:
+        """Raise ValueError where two images would get one id; those without one pass."""
+        names: dict[int, str] = {}
+        for file_name in file_names:
+            with suppress(ValueError):  # said of each when its turn comes
+                number = self.image_id(file_name)
+                first = names.setdefault(number, file_name)
+                if first != file_name:
+                    break
+        else:
+            return
+        raise ValueError(
+            f"{first} and {file_name} would both be the image {number!r} of {self.source}, which "
+            "has one of that name. Leave the other out, or write paths into the file."
+        )
 
     @cached_property
     def _by_last_part(self) -> defaultdict[str, list[str]]:

@@ -17,6 +17,7 @@ from pointrend_ext.inference.demo.coco_ids import CocoIds
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes
 from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.inference.tiles import TiledPredictor
 
 __all__ = ["Detections"]
 
@@ -94,7 +95,7 @@ class Detections:
         found.log(logger, f"Boxes of {str(path)!r}")
         return cls(str(path), ids, truth, dict(of_image))
 
-    def check(self, predictor: Predictor) -> None:
+    def check(self, predictor: Predictor | TiledPredictor) -> None:
         """Raise ValueError for a model that takes no boxes, or lacks a class of the detections."""
         check_takes_boxes(predictor.model)
         known = predictor.classes.things

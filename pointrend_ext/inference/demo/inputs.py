@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pointrend_ext.data.findings import escaped
+from pointrend_ext._command import escaped
 
 __all__ = ["Found", "Input", "find_inputs"]
 
@@ -74,6 +74,12 @@ class Found:
     inputs: list[Input]
     problems: list[str]
     notes: list[str]
+
+    def require(self) -> None:
+        """Raise ValueError where there is nothing to do, and say why."""
+        if not self.inputs:
+            reasons = "\n".join([*self.problems, *self.notes])
+            raise ValueError(reasons or "Nothing to do: pass --input or --webcam.")
 
 
 def find_inputs(patterns: Sequence[str]) -> Found:

@@ -19,6 +19,8 @@ class OutputFolder:
     """
 
     def __init__(self, folder: Path, inputs: Iterable[Path] = ()) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is a file: choose a folder as --output.")
         self.folder = folder
         self._inputs = {(x.stat().st_dev, x.stat().st_ino) for x in inputs if x.exists()}
         self._listed: set[str] = set()

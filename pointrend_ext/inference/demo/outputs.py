@@ -5,25 +5,30 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointrend_ext.engine.classes import Classes
-from pointrend_ext.inference.demo.coco_ids import CocoIds
+from pointrend_ext.data.panoptic.pictures import segment_picture
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.output_folder import OutputFolder
+from pointrend_ext.inference.demo.tool_files import TOOL_KINDS, ToolFiles
 from pointrend_ext.inference.prediction import Prediction
-from pointrend_ext.visualization import MaskCrop, encode_png
-from pointrend_ext.visualization.shapes import window_of
+from pointrend_ext.structures.classes import Classes
+from pointrend_ext.visualization.io import encode_png
+from pointrend_ext.visualization.mask_crop import MaskCrop, window_of
 
-__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out", "panoptic_picture"]
+if TYPE_CHECKING:
+    from pointrend_ext.inference.demo.coco_ids import CocoIds
+
+__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out"]
 
 OUTPUT_KINDS = {
     "overlay": "the prediction drawn over the image",
     "json": "coco_results.json, and coco_images.json with the ids of images, frames and categories",
     "masks": "masks/: a PNG per instance, label map or panoptic map",
     "cutouts": "cutouts/: a PNG per instance with a transparent background",
+    **TOOL_KINDS,
 }
 _ALPHA_LOW, _ALPHA_HIGH = 0.25, 0.75
 _OVERLAY_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -36,8 +41,10 @@ class OutputWriter:
         self,
         folder: Path,
         kinds: Collection[str],
-        ids: CocoIds | None = None,
+        ids: "CocoIds | None" = None,
         inputs: Sequence[Input] = (),
+        *,
+        boundary_iou: float = 0.95,
     ) -> None:
         """Choose what to write, and remove what the last run into this folder has written.
 
@@ -47,10 +54,17 @@ class OutputWriter:
             ids: of a data set's images and categories, for evaluating the results; by default
                 images are numbered from 1.
             inputs: what must not be overwritten.
+            boundary_iou: of outlines for annotation tools with the masks, at least.
+
+        Raises:
+            ValueError: ``folder`` is a file, or two inputs would get one id.
         """
         self.kinds, self._ids, self.folder = set(kinds), ids, folder
+        if ids is not None:
+            ids.check_apart(x.file_name for x in inputs if not x.is_video)
         self._folder = OutputFolder(folder, [x.path for x in inputs])
         self._folder.clear()
+        self._tools = ToolFiles(self._folder, self.kinds, boundary_iou)
         self._results: list[dict[str, Any]] = []
         self._images: list[dict[str, Any]] = []
         self._categories: list[dict[str, Any]] = []
@@ -59,6 +73,14 @@ class OutputWriter:
         """Raise ValueError where the ids of the classes, which results need, are not known."""
         if "json" in self.kinds:
             self._with_ids(classes).category_ids()
+
+    def check_label_maps(self) -> None:
+        """Raise ValueError where files are wanted that a semantic model has nothing for."""
+        if self._tools.kinds:
+            raise ValueError(
+                f"The model is semantic and predicts no instances for {self._tools.kinds}. Take "
+                "these out of --save; its label maps are written by masks."
+            )
 
     def overlay_path(self, source: Input) -> Path:
         """Return where an overlay goes: MP4 of a video; of a picture its own format, or PNG.
@@ -77,6 +99,7 @@ class OutputWriter:
         Raises:
             ValueError: an image without an id.
         """
+        self._tools.write(prediction, source)
         if "json" in self.kinds:
             self._add_results(prediction, source.file_name)
         if "masks" in self.kinds:
@@ -89,7 +112,8 @@ class OutputWriter:
                 self._folder.write(path, encode_png(cut))
 
     def close(self) -> None:
-        """Write COCO's files."""
+        """Write the files for all images."""
+        self._tools.close()
         if "json" in self.kinds:
             described = {"images": self._images, "categories": self._categories}
             self._folder.write(Path("coco_results.json"), json.dumps(self._results).encode())
@@ -116,7 +140,7 @@ class OutputWriter:
     def _write_masks(self, prediction: Prediction, base: Path) -> None:
         if prediction.panoptic is not None:
             path = base.with_name(f"{base.name}_panoptic.png")
-            self._folder.write(path, encode_png(panoptic_picture(prediction.panoptic.ids)))
+            self._folder.write(path, encode_png(segment_picture(prediction.panoptic.ids)))
             segments = json.dumps(prediction.panoptic.segments)
             self._folder.write(path.with_suffix(".json"), segments.encode())
         if prediction.label_map is not None:
@@ -149,11 +173,6 @@ def cut_out(image_rgb: np.ndarray, probability: MaskCrop) -> np.ndarray:
         return np.zeros((1, 1, 4), np.uint8)
     pixels = image_rgb[top + y0 : top + y1, left + x0 : left + x1]
     return np.dstack([pixels, alpha[y0:y1, x0:x1]])
-
-
-def panoptic_picture(ids: np.ndarray) -> np.ndarray:
-    """Turn ids (H, W) into (H, W, 3) uint8 as in COCO's panoptic PNGs: R + 256 G + 65536 B."""
-    return np.stack([(ids >> shift & 255).astype(np.uint8) for shift in (0, 8, 16)], axis=2)
 
 
 def _numbered(base: Path, number: int, class_name: str) -> Path:

@@ -1,25 +1,29 @@
 """Going through pictures and videos; one that is broken does not stop the others."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
-from pointrend_ext.checkpoint.files import is_full_disk, naming_full_disk
-from pointrend_ext.data.findings import escaped
-from pointrend_ext.inference.demo.detections import Detections
+from pointrend_ext._command import escaped
+from pointrend_ext.checkpoint.full_disk import is_full_disk, naming_full_disk
 from pointrend_ext.inference.demo.inputs import Input
 from pointrend_ext.inference.demo.outputs import OutputWriter
-from pointrend_ext.inference.demo.same_objects import ObjectColors
+from pointrend_ext.inference.demo.progress import progress_bar
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
+from pointrend_ext.inference.image_predictor import ImagePredictor
 from pointrend_ext.inference.prediction import Prediction, class_filter
-from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.visualization import titled_columns, write_image
+from pointrend_ext.visualization.drawing_package import needs_opencv
+from pointrend_ext.visualization.io import write_image
+
+if TYPE_CHECKING:
+    from pointrend_ext.inference.demo.detections import Detections
+    from pointrend_ext.inference.demo.overlays import Overlays
+    from pointrend_ext.inference.predictor import Predictor
 
 __all__ = ["DemoOptions", "DemoReport", "run_demo"]
 
@@ -43,14 +47,14 @@ class DemoOptions:
         detections: boxes that masks are predicted for; None where the models find them.
     """
 
-    predictors: dict[str, Predictor]
+    predictors: Mapping[str, ImagePredictor]
     writer: OutputWriter
     classes: Sequence[str] | None = None
     color_by_class: bool = False
     show_boxes: bool = False
     max_frames: int | None = None
     progress: bool = True
-    detections: Detections | None = None
+    detections: "Detections | None" = None
 
     @property
     def batch_size(self) -> int:
@@ -94,7 +98,10 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
         ValueError: classes to keep or of given boxes that the model does not know, or models that
             read files of pictures by different rules.
         OSError: the disk is full; what was complete before stays.
+        ImportError: there is to be drawn without OpenCV.
     """
+    if "overlay" in options.writer.kinds:
+        _overlays(options)
     rules = {predictor.image_rules for predictor in options.predictors.values()}
     if len(rules) > 1:
         raise ValueError(
@@ -105,9 +112,11 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
         # These fail before the first image, if at all.
         class_filter(predictor.classes, options.classes)
         if options.detections is not None:
-            options.detections.check(predictor)
+            options.detections.check(cast("Predictor", predictor))
         if predictor.has_instances:
             options.writer.check_classes(predictor.classes)
+        else:
+            options.writer.check_label_maps()
     report = DemoReport()
     with naming_full_disk(options.writer.folder):
         try:
@@ -123,15 +132,15 @@ def run_demo(inputs: Sequence[Input], options: DemoOptions) -> DemoReport:
 
 def _pictures(pictures: Sequence[Input], options: DemoOptions, report: DemoReport) -> None:
     reader = next(iter(options.predictors.values()))
-    bar = tqdm(total=len(pictures), unit="image", disable=not (options.progress and pictures))
-    with bar, logging_redirect_tqdm():  # messages do not tear the bar
+    shown = options.progress and bool(pictures)
+    with progress_bar(len(pictures), "image", shown=shown) as advance:
         for first in range(0, len(pictures), options.batch_size):
             chunk, batch = pictures[first : first + options.batch_size], []
             for picture in chunk:
                 with report.noting_failure(picture):
                     batch.append((picture, reader.read_image(picture.path)))
             _batch(batch, options, report)
-            bar.update(len(chunk))
+            advance(len(chunk))
 
 
 def _batch(
@@ -149,35 +158,35 @@ def _batch(
             of_models = predicted or _predict([pixels], options, [picture])[0]
             if "overlay" in options.writer.kinds:
                 path = options.writer.overlay_path(picture)
-                write_image(path, _draw(of_models, options, ObjectColors()))
+                write_image(path, _overlays(options)(of_models))
             options.writer.write(of_models[0], picture)
             report.num_images += 1
 
 
 def _video(source: Input, options: DemoOptions, report: DemoReport) -> None:
-    video = open_video(source.path) if source.camera is None else open_camera(source.camera)
+    if source.camera is None:
+        video = open_video(source.path, next(iter(options.predictors.values())).image_rules)
+    else:
+        video = open_camera(source.camera)
     total = min(filter(None, (video.num_frames, options.max_frames)), default=0)
-    bar = tqdm(
-        total=total or None, unit="frame", desc=source.name.name, disable=not options.progress
-    )
-    frames, colors = islice(video.frames, options.max_frames), ObjectColors()
-    before = report.num_frames
+    bar = progress_bar(total or None, "frame", source.name.name, shown=options.progress)
+    frames, before = islice(video.frames, options.max_frames), report.num_frames
 
-    def done() -> Iterator[list[Prediction]]:
+    def done(advance: Callable[[int], Any]) -> Iterator[list[Prediction]]:
         while chunk := list(islice(frames, options.batch_size)):
             for of_models in _predict(chunk, options):
                 options.writer.write(of_models[0], source.frame(report.num_frames - before))
                 yield of_models
                 report.num_frames += 1
-                bar.update()
+                advance(1)
 
-    with bar:
+    with bar as advance:
         try:
             if "overlay" in options.writer.kinds:
-                drawn = (_draw(of_models, options, colors) for of_models in done())
+                drawn = map(_overlays(options), done(advance))
                 write_video(options.writer.overlay_path(source), video.fps, drawn)
             else:
-                for _ in done():
+                for _ in done(advance):
                     pass
         except KeyboardInterrupt:  # how a camera is ended
             if source.camera is None:
@@ -205,17 +214,11 @@ def _predict(
     return [list(of_models) for of_models in zip(*by_model, strict=True)]
 
 
-def _draw(
-    of_models: Sequence[Prediction], options: DemoOptions, object_colors: ObjectColors
-) -> np.ndarray:
-    cells = [
-        prediction.draw(
-            # The same object keeps its colour from one model to the next, too.
-            colors=None if options.color_by_class else object_colors(prediction),
-            color_by_class=options.color_by_class,
-            show_boxes=options.show_boxes,
-        )
-        for prediction in of_models
-    ]
-    titles = list(options.predictors)
-    return titled_columns(titles, cells, bar_px=None, gap_px=6) if len(cells) > 1 else cells[0]
+def _overlays(options: DemoOptions) -> "Overlays":
+    with needs_opencv():
+        from pointrend_ext.inference.demo.overlays import Overlays
+    return Overlays(
+        list(options.predictors),
+        color_by_class=options.color_by_class,
+        show_boxes=options.show_boxes,
+    )

@@ -1,6 +1,7 @@
 """Reading and writing videos with PyAV, and reading cameras with OpenCV."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
+
+from pointrend_ext.data.rgb import ImageRules
+from pointrend_ext.data.rgb_files import check_megapixels
+from pointrend_ext.visualization.drawing_package import needs_opencv
 
 __all__ = ["Video", "open_camera", "open_video", "write_video"]
 
 logger = logging.getLogger(__name__)
 
 _DEFAULT_FPS = 25.0
+# ffmpeg looks at what a file holds, not at its name, and some of its formats are lists of other
+# files, also of addresses: playlists (hls, dash), scripts (concat), descriptions of streams (sdp).
+_FORMATS = (
+    "asf,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg"
+)
 
 
 @dataclass(frozen=True)
@@ -34,20 +43,36 @@ class Video:
     frames: Iterator[np.ndarray]
 
 
-def open_video(path: Path) -> Video:
-    """Open a file, in any format that ffmpeg reads.
+def open_video(
+    path: Path,
+    rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
+) -> Video:
+    """Open a file, in any format that ffmpeg reads of that file alone.
+
+    Args:
+        path: of the file.
+        rules: tell which frames are too large.
 
     Raises:
-        ValueError: it cannot be read as a video, or PyAV is not installed.
+        ValueError: it cannot be read as a video, its frames are too large (the iterator raises that
+            as well), or PyAV is not installed.
     """
     with _ffmpeg(path) as av:
-        container = av.open(path)
+        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+        try:
+            container = av.open(os.path.abspath(path), container_options=options)
+        except av.ArgumentError as error:
+            raise ValueError(
+                f"{path} is a list of other files (a playlist, a script of ffmpeg), which are not "
+                "followed, or of a format that is not read. Convert it: ffmpeg -i IN OUT.mp4"
+            ) from error
         if not container.streams.video:
             raise ValueError(f"{path} holds no video.")
         stream = container.streams.video[0]
+        check_megapixels((stream.height, stream.width), rules, f"A frame of {path}")
         stream.thread_type = "AUTO"
         rate = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
-        return Video(rate, stream.frames or None, _decoded(container, path))
+        return Video(rate, stream.frames or None, _decoded(container, path, rules))
 
 
 def open_camera(number: int) -> Video:
@@ -55,7 +80,10 @@ def open_camera(number: int) -> Video:
 
     Raises:
         ValueError: it gives no frame.
+        ImportError: OpenCV is not installed.
     """
+    with needs_opencv():
+        import cv2
     capture = cv2.VideoCapture(number)
     done, first = capture.read()
     if not done:
@@ -129,7 +157,7 @@ def _ffmpeg(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path}: ffmpeg can do nothing with it: {error}") from error
 
 
-def _decoded(container: Any, path: Path) -> Iterator[np.ndarray]:
+def _decoded(container: Any, path: Path, rules: ImageRules) -> Iterator[np.ndarray]:
     """Yield the frames that can be decoded: as in a player, damage costs no more than itself."""
     with _ffmpeg(path) as av, container:
         for packet in container.demux(video=0):
@@ -139,5 +167,6 @@ def _decoded(container: Any, path: Path) -> Iterator[np.ndarray]:
                 logger.warning("%s: a part of it cannot be read: %s", path, error)
                 continue
             for frame in decoded:
+                check_megapixels((frame.height, frame.width), rules, f"A frame of {path}")
                 pixels = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.coordinates import cells_to_coords
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.fast.lazy_logits import LazyLogits
 from pointrend_ext.layers.fast.rows import planes_of_rows
 from pointrend_ext.layers.fast.selection import top_indices
@@ -63,9 +64,8 @@ class LabelGrid:
     def double(self) -> None:
         """Double the resolution."""
         self._stride /= 2
-        corners = _corners(self.labels)
-        mixed = torch.stack([corner != corners[0] for corner in corners[1:]]).any(0)
-        if mixed.device.type != "cpu" or mixed.float().mean() > _DENSE_SHARE:
+        mixed = _mixed_cells(self.labels) if runs_cpu_form(self.labels.device) else None
+        if mixed is None or mixed.float().mean() > _DENSE_SHARE:
             self.labels, self._gaps = upsampled_labels_and_gaps(
                 self._logits.rows, self._num_classes, self._logits.size_hw, self._gaps
             )
@@ -73,7 +73,7 @@ class LabelGrid:
             self._logits.double()
             return
         bounds = torch.stack(_corners(self._gaps)).amin(0)
-        self.labels, self._gaps = _spread(corners[0]), _spread(bounds)
+        self.labels, self._gaps = _spread(_corners(self.labels)[0]), _spread(bounds)
         self._logits.double()
         self._exact = _pixels_of_cells(mixed)
         self._look_at(self._exact)
@@ -145,6 +145,12 @@ def _corners(grid: Tensor) -> list[Tensor]:
     grid = torch.cat((grid[:1], grid, grid[-1:]))
     grid = torch.cat((grid[:, :1], grid, grid[:, -1:]), dim=1)
     return [grid[:-1, :-1], grid[:-1, 1:], grid[1:, :-1], grid[1:, 1:]]
+
+
+def _mixed_cells(labels: Tensor) -> Tensor:
+    """Tell which cells (H + 1, W + 1) have pixels of different labels."""
+    first, *others = _corners(labels)
+    return torch.stack([corner != first for corner in others]).any(0)
 
 
 def _pixels_of_cells(is_chosen: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
+
 __all__ = ["Linear", "linear"]
 
 _SLAB_WEIGHTS = 2**22
@@ -92,12 +94,11 @@ def _without_gaps(matrix: Tensor) -> Tensor:
 
 def _has_fast_product(inputs: Tensor) -> bool:
     return (
-        inputs.device.type == "cpu"
+        runs_cpu_form(inputs.device)
+        and inputs.device.type == "cpu"  # nothing else has oneDNN
         and inputs.dtype == torch.float32
         and len(inputs) > 0
         and not torch.is_autocast_enabled("cpu")
-        and not torch.jit.is_tracing()
-        and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
         and bool(torch.backends.mkldnn.enabled)
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.fast.rows import rows_of_planes
 from pointrend_ext.layers.fast.taps import bilinear_taps, distinct_cells, read_taps, tap_cells
 from pointrend_ext.layers.point_sample import point_sample
@@ -34,7 +35,7 @@ class MapRows:
         self.table: Tensor | None = None
         has_rows = feature.is_contiguous(memory_format=torch.channels_last)
         is_small = feature.numel() * 4 <= _MAX_COPY_BYTES
-        if has_rows or (is_small and feature.device.type == "cpu"):
+        if has_rows or (is_small and runs_cpu_form(feature.device)):
             self.table = rows_of_planes(feature)
 
     def read(self, coords_map: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ class MapRows:
         Returns:
             (N * P, C), in at least 32 bits.
         """
-        if self.table is None and self._feature.device.type != "cpu":
+        if self.table is None and not runs_cpu_form(self._feature.device):
             sampled = at_least_float32(point_sample(self._feature, coords_map))  # (N, C, P)
             return sampled.transpose(1, 2).flatten(0, 1)
         num_images, _, height, width = self._feature.shape

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32, wide_dtype
 
 __all__ = ["copy_rows", "planes_of_rows", "rows_of_planes"]
@@ -43,7 +44,7 @@ def planes_of_rows(rows: Tensor) -> Tensor:
         (C, Q), contiguous, a copy.
     """
     planes = rows.new_empty(rows.shape[1], rows.shape[0])
-    step = max(_PART // max(rows.shape[1], 1), 1) if rows.device.type == "cpu" else len(rows)
+    step = max(_PART // max(rows.shape[1], 1), 1) if runs_cpu_form(rows.device) else len(rows)
     for first in range(0, len(rows), max(step, 1)):
         cells = slice(first, first + step)
         planes[:, cells].copy_(rows[cells].t())
@@ -52,7 +53,7 @@ def planes_of_rows(rows: Tensor) -> Tensor:
 
 def copy_rows(target: Tensor, planes: Tensor) -> None:
     """Copy a map (C, H, W) into rows (H, W, C), which are filled."""
-    slab = _SLAB if planes.device.type == "cpu" else len(planes)
+    slab = _SLAB if runs_cpu_form(planes.device) else len(planes)
     for first in range(0, len(planes), slab):
         channels = slice(first, first + slab)
         target[..., channels].copy_(planes[channels].permute(1, 2, 0))

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
+
 __all__ = ["top_indices"]
 
 _LARGE = 2**18
@@ -26,9 +28,8 @@ def top_indices(scores: Tensor, count: int) -> Tensor:
         (N, count) int64, in no particular order; which ones of equal numbers is not defined.
     """
     num_rows, num_scores = scores.shape
-    is_large = num_scores > _LARGE and 4 * count < num_scores
-    is_exported = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    if scores.device.type != "cpu" or not is_large or is_exported:
+    # The rule first: sizes of what is exported have no values to compare.
+    if not runs_cpu_form(scores.device) or num_scores <= _LARGE or 4 * count >= num_scores:
         return scores.topk(count, dim=1).indices
     if num_rows == 0:
         return torch.empty(0, count, dtype=torch.int64)

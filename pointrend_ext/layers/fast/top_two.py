@@ -1,11 +1,14 @@
 """The two largest logits and the class of the larger, by one pass over the class planes.
 
-A sort looks at every pixel's classes one by one; running maxima take whole planes and are several
-times faster. They are the same numbers, ties included: of equal logits the lower class wins.
+A sort looks at every pixel's classes one by one; maxima take whole planes and are several times
+faster on a CPU. They are the same numbers, ties included: of equal logits the lower class wins.
 """
 
 import torch
 from torch import Tensor
+
+from pointrend_ext.layers.device_rule import runs_cpu_form
+from pointrend_ext.layers.exporting import is_exported
 
 __all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_planes", "top_two"]
 
@@ -20,6 +23,10 @@ def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Largest and second largest value, each (N, ...), without gradient.
     """
+    if not runs_cpu_form(logits.device) and not is_exported():  # planes suit runtimes on CPUs
+        first, label = logits.max(dim=1)
+        without_first = logits.scatter(1, label.unsqueeze(1), -torch.inf)
+        return first, torch.minimum(first, without_first.amax(dim=1))
     one, two, *others = logits.unbind(1)
     first, second = torch.maximum(one, two), torch.minimum(one, two)
     smaller = torch.empty_like(first)

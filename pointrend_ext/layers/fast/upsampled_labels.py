@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.fast.top_two import (
     RunningTopTwo,
     label_dtype,
@@ -16,6 +18,9 @@ __all__ = ["labels_and_gaps", "upsampled_labels_and_gaps"]
 _BAND_CELLS, _BAND_LOGITS = 2**14, 2**21
 """Cells (of four pixels each) and logits that are worked on at a time: buffers that stay in the
 cache of a CPU, but planes large enough for PyTorch to share them out among two threads."""
+
+_LARGE_BAND_LOGITS = 2**26
+"""Doubled logits at a time elsewhere, 256 MiB: 19 classes at 1024 x 2048 in one go."""
 
 
 def labels_and_gaps(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +65,8 @@ def upsampled_labels_and_gaps(
         Labels and gaps, (2 H, 2 W) each.
     """
     height, width = size_hw
+    if not runs_cpu_form(like.device):
+        return _by_large_bands(read_rows(0, height))
     labels = like.new_empty(2 * height, 2 * width, dtype=label_dtype(num_classes))
     gaps = like.new_empty(2 * height, 2 * width)
     num_cells = min(_BAND_CELLS, _BAND_LOGITS // num_classes)
@@ -78,9 +85,24 @@ def upsampled_labels_and_gaps(
     return labels, gaps
 
 
+def _by_large_bands(planes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same in few launches, of all logits (C, H, W); a band's are doubled at a time."""
+    num_classes, height, width = planes.shape
+    # Edges repeated, or there infinities would be multiplied by 0.
+    framed = F.pad(planes[None], (1, 1, 1, 1), mode="replicate")
+    step = max(_LARGE_BAND_LOGITS // (4 * num_classes * width), 1)
+    parts = []
+    for first in range(0, height, step):
+        band = framed[:, :, first : min(first + step, height) + 2]
+        doubled = F.interpolate(band, scale_factor=2, mode="bilinear", align_corners=False)
+        parts.append(labels_and_gaps_of_planes(doubled[0, :, 2:-2, 2:-2]))
+    labels, gaps = (torch.cat(one) for one in zip(*parts, strict=True))
+    return labels.to(label_dtype(num_classes)), gaps
+
+
 def _bands(num_cells: int, height: int, width: int, device: torch.device) -> list[slice]:
     """Cut a map into bands of rows, for a CPU."""
-    step = max(num_cells // width, 1) if device.type == "cpu" else height
+    step = max(num_cells // width, 1) if runs_cpu_form(device) else height
     return [slice(row, min(row + step, height)) for row in range(0, height, step)]
 
 

@@ -78,17 +78,28 @@ class SubdivisionPlan:
         return self.start_side**2 + self.steps * self.num_points
 
     @classmethod
-    def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> "SubdivisionPlan":
-        """Read a point head's node, and skip the steps that would correct every cell.
+    def from_coarse(
+        cls, *, coarse_side: int, steps: int, num_points: int, name: str = "SubdivisionPlan"
+    ) -> "SubdivisionPlan":
+        """Skip the steps that would correct every cell.
 
         Args:
-            node: the node.
-            name: how the user writes it, for the messages.
             coarse_side: side of the coarse mask.
+            steps: doublings from there.
+            num_points: cells corrected per doubling.
+            name: how the user writes the configuration node, for the messages.
         """
-        num_points = node.SUBDIVISION_NUM_POINTS
-        side, steps = fold_subdivision(coarse_side, node.SUBDIVISION_STEPS, num_points)
+        _check_subdivision(name, steps, num_points)
+        side, steps = fold_subdivision(coarse_side, steps, num_points)
         return cls(side, steps, num_points, name)
+
+    @classmethod
+    def from_node(cls, node: CfgNode, name: str, coarse_side: int) -> "SubdivisionPlan":
+        """Read a point head's node, of that name."""
+        steps, num_points = node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS
+        return cls.from_coarse(
+            coarse_side=coarse_side, steps=steps, num_points=num_points, name=name
+        )
 
 
 @dataclass(frozen=True)
@@ -112,29 +123,44 @@ class MapSubdivisionPlan:
         _check_subdivision(name, self.steps, self.num_points)
 
     @classmethod
-    def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> "MapSubdivisionPlan":
-        """Read a point head's node.
+    def from_stride(
+        cls,
+        *,
+        coarse_stride: int,
+        num_points: int,
+        steps: int = -1,
+        name: str = "MapSubdivisionPlan",
+    ) -> "MapSubdivisionPlan":
+        """Derive the steps that lead to full resolution.
 
         Args:
-            node: the node.
-            name: how the user writes it, for the messages.
             coarse_stride: pixels per cell of the map to refine.
+            num_points: cells corrected per image and doubling.
+            steps: doublings as a user states them; -1 for what they must be.
+            name: how the user writes the configuration node, for the messages.
 
         Raises:
             ValueError: a value out of its range, a stride that doubling does not lead from to full
                 resolution, or steps that do not fit it.
         """
-        steps = coarse_stride.bit_length() - 1
-        is_power = coarse_stride >= 1 and 2**steps == coarse_stride
+        needed = coarse_stride.bit_length() - 1
+        is_power = coarse_stride >= 1 and 2**needed == coarse_stride
         power = "a power of two, since subdivision doubles the resolution"
         check_values("MODEL.SEM_SEG_HEAD", ("COMMON_STRIDE", coarse_stride, is_power, power))
-        stated = node.SUBDIVISION_STEPS
         doublings = (
-            f"{steps}, since the coarse head predicts at stride {coarse_stride}, from which "
-            f"{steps} doublings lead to full resolution; or -1, which derives it"
+            f"{needed}, since the coarse head predicts at stride {coarse_stride}, from which "
+            f"{needed} doublings lead to full resolution; or -1, which derives it"
         )
-        check_values(name, ("SUBDIVISION_STEPS", stated, stated in (-1, steps), doublings))
-        return cls(steps, node.SUBDIVISION_NUM_POINTS, name)
+        check_values(name, ("SUBDIVISION_STEPS", steps, steps in (-1, needed), doublings))
+        return cls(needed, num_points, name)
+
+    @classmethod
+    def from_node(cls, node: CfgNode, name: str, coarse_stride: int) -> "MapSubdivisionPlan":
+        """Read a point head's node, of that name."""
+        steps, num_points = node.SUBDIVISION_STEPS, node.SUBDIVISION_NUM_POINTS
+        return cls.from_stride(
+            coarse_stride=coarse_stride, num_points=num_points, steps=steps, name=name
+        )
 
 
 def _check_subdivision(name: str, steps: int, num_points: int) -> None:

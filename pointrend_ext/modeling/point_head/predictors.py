@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator
 from typing import TypeGuard
 
+import torch
 from torch import Tensor, nn
 
-from pointrend_ext.layers import sample_region_features
+from pointrend_ext.layers import runs_cpu_form, sample_region_features
 from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.fast import (
     FineTables,
     MapRowPredictor,
+    PlaneRegionPredictor,
     ProjectedRegionPredictor,
     SplitPointLayers,
 )
@@ -29,7 +31,12 @@ PointPredictor = Callable[[Tensor], Tensor]
 """(R, P, 2) points in [0, 1] of boxes or maps -> (R, K, P) logits."""
 
 POINTS_PER_CHUNK = {"cpu": 4 * 784, "cuda": 128 * 784}
-"""Points evaluated at once: on a CPU what stays in its cache, on a GPU what fills it."""
+"""Points evaluated at once, at most: on a CPU what stays in its cache, on a GPU what fills it if
+its memory allows (``_points_per_chunk``)."""
+
+_MEMORY_SHARE, _ROWS_AT_ONCE = 0.25, 4
+"""Share of a GPU's free memory for the points of a chunk, and copies of their rows that live at
+once: inputs of a layer, its outputs, and as much again for the taps of a sample."""
 
 PROJECT_TRAINING_CLASSES = 400
 """Coarse channels from which a training step gains from projecting the coarse cells: 196 points
@@ -67,12 +74,12 @@ def inference_predictors(
     Yields:
         The numbers of a chunk's regions, ascending, and their predictor.
     """
-    limit = POINTS_PER_CHUNK.get(inputs.coarse_logits.device.type, POINTS_PER_CHUNK["cuda"])
-    size = max(limit // points_per_step, 1)
-    if not _can_project(point_head):
+    size = max(_points_per_chunk(inputs) // points_per_step, 1)
+    if not _can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
         for first in range(0, len(inputs), size):
             regions = list(range(first, min(first + size, len(inputs))))
-            yield regions, RegionPointPredictor(point_head, inputs.select(regions))
+            chunk = inputs if len(regions) == len(inputs) else inputs.select(regions)
+            yield regions, _predictor_of_planes(point_head, chunk)
         return
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     tables = FineTables(layers, inputs, points_per_region)
@@ -84,6 +91,28 @@ def inference_predictors(
                 layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
             ),
         )
+
+
+def _predictor_of_planes(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
+    if not _can_project(point_head):
+        return RegionPointPredictor(point_head, inputs)
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+    return PlaneRegionPredictor(layers, inputs)
+
+
+def _points_per_chunk(inputs: RegionInputs) -> int:
+    """Return how many points fit: with 1203 classes a row is 5 times as long as with 80."""
+    device = inputs.coarse_logits.device
+    if runs_cpu_form(device):
+        return POINTS_PER_CHUNK["cpu"]
+    if device.type != "cuda":
+        return POINTS_PER_CHUNK["cuda"]
+    # What PyTorch keeps for itself is free for us, and unknown to the driver.
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free_bytes = torch.cuda.mem_get_info(device)[0] + kept
+    channels = inputs.coarse_logits.shape[1] + sum(x.shape[1] for x in inputs.features)
+    fitting = int(free_bytes * _MEMORY_SHARE) // (4 * _ROWS_AT_ONCE * channels)
+    return min(fitting, POINTS_PER_CHUNK["cuda"])
 
 
 def map_inference_predictor(point_head: nn.Module, inputs: MapInputs) -> PointPredictor:

@@ -1,6 +1,6 @@
 """PointRend for instances: a coarse mask per region, refined at points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from pointrend_ext.layers import (
     cell_centers,
     foreground_uncertainty,
     get_uncertain_point_coords_with_randomness,
+    is_exported,
     sample_region_features,
     select_class,
     subdivide,
@@ -25,6 +26,7 @@ from pointrend_ext.layers import (
 )
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     RegionInputs,
     build_point_head,
@@ -43,7 +45,7 @@ POOLED_REGIONS = 32
 
 
 @ROI_MASK_HEAD_REGISTRY.register()
-class PointRendROIMaskHead(nn.Module):
+class PointRendROIMaskHead(OwnExport, nn.Module):
     """The mask head of Mask R-CNN with PointRend (sections 3 and 4.1 of the paper).
 
     It reads feature maps itself, so it needs ``MODEL.ROI_MASK_HEAD.POOLER_TYPE ""``. Training adds
@@ -160,10 +162,11 @@ class PointRendROIMaskHead(nn.Module):
         """
         if self.training:
             return self._losses(features, instances)
+        self.refuse_recording()
         boxes_px = [x.pred_boxes.tensor.detach() for x in instances]
         coarse_logits = self.coarse_logits(features, boxes_px)
         classes = torch.cat([x.pred_classes for x in instances])
-        masks = self._refine(self._region_inputs(features, boxes_px, coarse_logits, classes))
+        masks = self._refine(self.region_inputs(features, boxes_px, coarse_logits, classes))
         for x, image_masks in zip(instances, masks.split([len(x) for x in instances]), strict=True):
             x.pred_masks = image_masks
         return instances
@@ -193,7 +196,7 @@ class PointRendROIMaskHead(nn.Module):
         coords_box = self._training_coords(coarse_logits.detach(), classes)
         labels = sample_mask_labels(proposals, box_to_px(coords_box, torch.cat(boxes_px)))
         predict_points = training_predictor(
-            self.point_head, self._region_inputs(features, boxes_px, coarse_logits, classes)
+            self.point_head, self.region_inputs(features, boxes_px, coarse_logits, classes)
         )
         point_logits = predict_points(coords_box)[:, 0]  # (R, P)
         get_event_storage().put_scalar("point/accuracy", mask_point_accuracy(point_logits, labels))
@@ -224,24 +227,40 @@ class PointRendROIMaskHead(nn.Module):
             points_per_step=max(plan.start_side**2, plan.num_points),
             points_per_region=plan.points_per_region,
         )
-        centers = cell_centers((plan.start_side,) * 2, dtype=masks.dtype, device=masks.device)
         for regions, predict_points in chunks:
-            start_logits = predict_points(centers.expand(len(regions), -1, -1)).to(masks.dtype)
-            logits = subdivide(
-                start_logits.view(-1, 1, plan.start_side, plan.start_side),
-                predict_points,
-                steps=plan.steps,
-                num_points=plan.num_points,
-                uncertainty=foreground_uncertainty,
-            )
             numbers = torch.tensor(regions).to(masks.device, non_blocking=True)
-            masks[numbers] = logits.sigmoid_()
+            masks[numbers] = self.refine(predict_points, len(regions), masks)
         return masks
+
+    def refine(
+        self, predict_points: Callable[[Tensor], Tensor], num_regions: int, like: Tensor
+    ) -> Tensor:
+        """Predict on a grid and refine it (section 3.1 of the paper).
+
+        Args:
+            predict_points: (R, P, 2) points in [0, 1] of the boxes -> (R, 1, P) logits.
+            num_regions: R.
+            like: gives type, of at least 32 bits, and device.
+
+        Returns:
+            Probabilities (R, 1, S, S).
+        """
+        plan = self.subdivision
+        centers = cell_centers((plan.start_side,) * 2, dtype=like.dtype, device=like.device)
+        start_logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
+        logits = subdivide(
+            start_logits.view(-1, 1, plan.start_side, plan.start_side),
+            predict_points,
+            steps=plan.steps,
+            num_points=plan.num_points,
+            uncertainty=foreground_uncertainty,
+        )
+        return logits.sigmoid_()
 
     def coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
         """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
         maps = self.coarse_levels.gather(features)
-        if self.training:
+        if self.training or is_exported():
             return self.coarse_head(self._pool(maps, boxes_px))
         # A few regions at a time: pooled features are the largest thing there is before the masks.
         reduced = []
@@ -255,17 +274,18 @@ class PointRendROIMaskHead(nn.Module):
         """Read a grid of cells in each box: (R, F, side, side)."""
         side, map_ = self.coarse_pool_side, maps[0]
         centers = cell_centers((side, side), dtype=wide_dtype(map_), device=map_.device)
-        coords_box = centers.expand(sum(map(len, boxes_px)), -1, -1)
+        coords_box = centers.expand(sum(x.shape[0] for x in boxes_px), -1, -1)
         pooled = sample_region_features(maps, self.coarse_levels.strides, boxes_px, coords_box)
         return pooled.view(*pooled.shape[:2], side, side)
 
-    def _region_inputs(
+    def region_inputs(
         self,
         features: Mapping[str, Tensor],
         boxes_px: Sequence[Tensor],
         coarse_logits: Tensor,
         classes: Tensor,
     ) -> RegionInputs:
+        """Put together what points are predicted from: see ``RegionInputs``."""
         levels = self.point_levels
         return RegionInputs(
             levels.gather(features), levels.strides, boxes_px, coarse_logits, classes

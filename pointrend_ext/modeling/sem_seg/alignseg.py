@@ -13,7 +13,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import flow_in_px, flow_warp, resize_bilinear
+from pointrend_ext.layers import adaptive_average, flow_in_px, flow_warp, resize_bilinear
 from pointrend_ext.modeling.alignment import CAB
 from pointrend_ext.modeling.alignment.cab import make_flow_branch
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
@@ -68,7 +68,7 @@ class AlignCM(nn.Module):
         return [flow_in_px(flow, pooled.shape[-2:], coords=self.coords)]
 
     def _pool_and_flow(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        pooled = self.pool(F.adaptive_avg_pool2d(x, 3))  # (N, out_channels, 3, 3)
+        pooled = self.pool(adaptive_average(x, 3))  # (N, out_channels, 3, 3)
         adapted = self.adapt(x)
         resized = resize_bilinear(pooled, x.shape[-2:], coords=self.coords)
         return pooled, adapted, self.delta_gen(torch.cat([adapted, resized], dim=1))

@@ -7,6 +7,8 @@ from detectron2.layers import Conv2d, get_norm
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointrend_ext.layers import is_exported
+
 __all__ = ["PredictionBranch", "make_conv", "pad_to_common_extent"]
 
 Activation = Callable[[Tensor], Tensor]
@@ -73,7 +75,7 @@ def pad_to_common_extent(maps: Sequence[Tensor], strides: Sequence[int]) -> list
     for feature, stride in zip(maps, strides, strict=True):
         ratio = strides[-1] // stride
         bottom, right = rows * ratio - feature.shape[-2], columns * ratio - feature.shape[-1]
-        if bottom or right:
+        if is_exported() or bottom or right:
             feature = F.pad(feature, (0, right, 0, bottom), mode="replicate")
         padded.append(feature)
     return padded

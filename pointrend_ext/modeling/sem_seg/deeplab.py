@@ -133,7 +133,8 @@ class DeepLabV3PlusLogitsHead(LogitsHead, DeepLabV3PlusHead):
             ValueError: ``common_stride`` is not the stride of the finest map.
         """
         check_common_stride(type(self).__name__, input_shape, common_stride)
-        super().__init__(input_shape, common_stride=common_stride, **kwargs)
+        # A dictionary of OmegaConf would be taken for a configuration.
+        super().__init__(dict(input_shape), common_stride=common_stride, **kwargs)
 
     @classmethod
     @reads_own_keys

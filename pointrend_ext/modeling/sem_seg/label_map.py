@@ -8,7 +8,7 @@ from torch import Tensor
 from pointrend_ext.layers import map_to_map, point_sample
 from pointrend_ext.layers.fast import label_dtype
 
-__all__ = ["label_map", "sample_map_labels"]
+__all__ = ["label_map", "labelled_extents", "sample_map_labels"]
 
 
 def label_map(logits: Tensor) -> Tensor:
@@ -46,3 +46,29 @@ def sample_map_labels(
     shifted = (label_maps - ignore_value).unsqueeze(1).to(coords_map.dtype)
     sampled = point_sample(shifted, coords_label, mode="nearest")
     return sampled.squeeze(1).long() + ignore_value
+
+
+def labelled_extents(
+    label_maps: Tensor, extent_px: Sequence[int], ignore_value: int, dtype: torch.dtype
+) -> Tensor:
+    """Tell how far from the top left corner the labels of each image reach.
+
+    What lies beyond, at the right and at the bottom, is ignored as a whole: the padding of a batch.
+
+    Args:
+        label_maps: (N, H, W) class ids.
+        extent_px: as for ``sample_map_labels``.
+        ignore_value: label of what is not labelled.
+        dtype: of the result.
+
+    Returns:
+        (N, 2), shares of width and height of ``extent_px``; 1 where no pixel has a label.
+    """
+    is_labelled = label_maps != ignore_value
+    shares = []
+    for axis, whole in ((1, extent_px[1]), (2, extent_px[0])):
+        along = is_labelled.any(dim=axis)  # (N, W), then (N, H)
+        ends = torch.arange(1, along.shape[1] + 1, device=along.device)
+        last = (along * ends).amax(dim=1)
+        shares.append(torch.where(last > 0, last, whole).to(dtype) / whole)
+    return torch.stack(shares, dim=1)

@@ -14,12 +14,14 @@ from pointrend_ext.layers import (
     class_uncertainty,
     exclude_padding,
     get_uncertain_point_coords_with_randomness,
+    is_exported,
     refine,
     subdivide,
 )
 from pointrend_ext.layers.fast import LabelGrid
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.feature_levels import FeatureLevels
+from pointrend_ext.modeling.own_export import OwnExport
 from pointrend_ext.modeling.point_head import (
     MapInputs,
     MapPointPredictor,
@@ -29,7 +31,7 @@ from pointrend_ext.modeling.point_head import (
 )
 from pointrend_ext.modeling.point_head.plans import MapSubdivisionPlan, TrainPointPlan
 from pointrend_ext.modeling.sem_seg.coarse_head import build_coarse_head
-from pointrend_ext.modeling.sem_seg.label_map import sample_map_labels
+from pointrend_ext.modeling.sem_seg.label_map import labelled_extents, sample_map_labels
 from pointrend_ext.modeling.sem_seg.losses import (
     CoarseHead,
     coarse_losses,
@@ -41,7 +43,7 @@ __all__ = ["PointRendSemanticHead"]
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
-class PointRendSemanticHead(nn.Module):
+class PointRendSemanticHead(OwnExport, nn.Module):
     """PointRend around a semantic head (sections 3 and 4.2 of the paper).
 
     Training adds a loss at points to the dense loss of the coarse head; inference refines its
@@ -60,6 +62,7 @@ class PointRendSemanticHead(nn.Module):
         train_points: TrainPointPlan,
         subdivision: MapSubdivisionPlan,
         point_loss_weight: float = 1.0,
+        skip_padding: bool = False,
     ) -> None:
         """Assemble the head.
 
@@ -70,6 +73,8 @@ class PointRendSemanticHead(nn.Module):
             train_points: which points are trained on.
             subdivision: how the map is refined.
             point_loss_weight: weight of ``loss_sem_seg_point``.
+            skip_padding: whether no training point is drawn from what is ignored as a whole at the
+                right and at the bottom of an image.
         """
         super().__init__()
         self.coarse_sem_seg_head = coarse_sem_seg_head
@@ -78,6 +83,7 @@ class PointRendSemanticHead(nn.Module):
         self.train_points = train_points
         self.subdivision = subdivision
         self.point_loss_weight = point_loss_weight
+        self.skip_padding = skip_padding
 
     @classmethod
     @reads_own_keys
@@ -109,6 +115,7 @@ class PointRendSemanticHead(nn.Module):
             "train_points": TrainPointPlan.from_node(node, node_name),
             "subdivision": MapSubdivisionPlan.from_node(node, node_name, coarse_head.common_stride),
             "point_loss_weight": node.LOSS_WEIGHT * cfg.MODEL.SEM_SEG_HEAD.LOSS_WEIGHT,
+            "skip_padding": cfg.INPUT.LSJ.ENABLED,
         }
 
     @property
@@ -142,10 +149,12 @@ class PointRendSemanticHead(nn.Module):
             (N, C, s * H_c, s * W_c) for a coarse map of H_c x W_c cells of stride s: pixel for
             pixel those of the image, and padding beyond it.
         """
+        if not self.training:
+            self.refuse_recording()
         coarse_logits, auxiliary = coarse_predictions(
             self.coarse_sem_seg_head, features, with_auxiliary=self.training
         )
-        inputs = self._inputs(features, coarse_logits)
+        inputs = self.map_inputs(features, coarse_logits)
         if self.training:
             assert targets is not None
             return None, self._losses(inputs, auxiliary, targets)
@@ -167,7 +176,7 @@ class PointRendSemanticHead(nn.Module):
             (N, s * H_c, s * W_c) labels, see ``label_map``. Of pixels that ``image_sizes`` says to
             be padding they mean nothing.
         """
-        inputs = self._inputs(features, self.coarse_sem_seg_head.layers(features))
+        inputs = self.map_inputs(features, self.coarse_sem_seg_head.layers(features))
         sizes_px = image_sizes or [inputs.extent_px] * len(inputs.coarse_logits)
         plan, grids = self.subdivision, []
         for number, size_px in enumerate(sizes_px):
@@ -179,7 +188,8 @@ class PointRendSemanticHead(nn.Module):
             grids.append(grid.labels)
         return torch.stack(grids)
 
-    def _inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+    def map_inputs(self, features: Mapping[str, Tensor], coarse_logits: Tensor) -> MapInputs:
+        """Put together what points are predicted from: maps by name, and the coarse prediction."""
         levels = self.point_levels
         inputs = MapInputs(
             levels.gather(features), levels.strides, coarse_logits, self.common_stride
@@ -192,12 +202,18 @@ class PointRendSemanticHead(nn.Module):
     ) -> dict[str, Tensor]:
         coarse_logits = inputs.coarse_logits
         with torch.no_grad():
+            logits = at_least_float32(coarse_logits.detach())
+            extents = None
+            if self.skip_padding:
+                extent_px, dtype = inputs.extent_px, logits.dtype
+                extents = labelled_extents(targets, extent_px, self.ignore_value, dtype)
             coords_map = get_uncertain_point_coords_with_randomness(
-                at_least_float32(coarse_logits.detach()),
+                logits,
                 class_uncertainty,
                 self.train_points.num_points,
                 self.train_points.oversample_ratio,
                 self.train_points.importance_sample_ratio,
+                extents=extents,
             )
         labels = sample_map_labels(targets, coords_map, inputs.extent_px, self.ignore_value)
         point_logits = MapPointPredictor(self.point_head, inputs)(coords_map)
@@ -225,6 +241,8 @@ class PointRendSemanticHead(nn.Module):
 
     def _check_extents(self, inputs: MapInputs) -> None:
         """Refuse a coarse head whose stride is not what it says: its map would be misplaced."""
+        if is_exported():  # the model that is exported has been run
+            return
         for feature, stride in zip(inputs.features, inputs.strides, strict=True):
             feature_px = extent_px(feature, stride)
             gaps_px = (abs(a - b) for a, b in zip(inputs.extent_px, feature_px, strict=True))

@@ -5,7 +5,7 @@ from typing import Any
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, SemanticSegmentor
 from detectron2.structures import ImageList
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
@@ -14,7 +14,21 @@ from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
 
-__all__ = ["PointRendSemanticSegmentor"]
+__all__ = ["PointRendSemanticSegmentor", "check_knows_padding"]
+
+
+def check_knows_padding(architecture: str, head: nn.Module, other: str) -> None:
+    """Refuse a semantic head that takes no image sizes, naming the ``other`` architecture for it.
+
+    Raises:
+        ValueError: such a head.
+    """
+    if not isinstance(head, PointRendSemanticHead | LogitsHead):
+        raise ValueError(
+            f"MODEL.META_ARCHITECTURE {architecture} needs MODEL.SEM_SEG_HEAD.NAME "
+            f"PointRendSemanticHead, not {type(head).__name__}. Use META_ARCHITECTURE {other} for "
+            "a head of Detectron2."
+        )
 
 
 @META_ARCH_REGISTRY.register()
@@ -44,12 +58,7 @@ class PointRendSemanticSegmentor(SemanticSegmentor):
         check_values(
             "MODEL.SEM_SEG_POINT_HEAD", ("OUTPUT", output, is_known, "'logits' or 'labels'")
         )
-        if not isinstance(self.sem_seg_head, PointRendSemanticHead | LogitsHead):
-            raise ValueError(
-                "MODEL.META_ARCHITECTURE PointRendSemanticSegmentor needs MODEL.SEM_SEG_HEAD.NAME "
-                f"PointRendSemanticHead, not {type(self.sem_seg_head).__name__}. Use "
-                "META_ARCHITECTURE SemanticSegmentor for a head of Detectron2."
-            )
+        check_knows_padding(type(self).__name__, self.sem_seg_head, "SemanticSegmentor")
         self.output = output
 
     @classmethod

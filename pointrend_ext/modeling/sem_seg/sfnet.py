@@ -14,7 +14,7 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointrend_ext.layers import resize_bilinear
+from pointrend_ext.layers import adaptive_average, resize_bilinear
 from pointrend_ext.modeling.alignment import FAM, GatedFAM
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
@@ -45,7 +45,7 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W)."""
         pooled = [
-            resize_bilinear(stage(F.adaptive_avg_pool2d(x, side)), x.shape[-2:], coords=self.coords)
+            resize_bilinear(stage(adaptive_average(x, side)), x.shape[-2:], coords=self.coords)
             for side, stage in zip(self.bins, self.stages, strict=True)
         ]
         return self.dropout(self.bottleneck(torch.cat([*pooled, x], dim=1)))

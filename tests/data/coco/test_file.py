@@ -154,6 +154,12 @@ def test_ids_of_any_kind(write):
         ),
         ({"category_id": [1]}, "annotation 1 "),
         ({"image_id": {"a": 1}}, "annotation 1 "),
+        ({"bbox": [10**4000, 1, 5, 5]}, r"\.json' has a number of 309 digits or more"),
+        (
+            {"segmentation": [[10**4000, 1, 5, 5, 9, 9]]},
+            r"annotation 1 has a segmentation with 10{59} where a finite",
+        ),
+        ({"category_id": 10**4000}, r"annotation 1 has category_id 10{59}, which is not"),
     ],
 )
 def test_bad_references(write, changes, message):

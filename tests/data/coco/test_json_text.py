@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 
 import pytest
 
@@ -53,3 +54,37 @@ def test_what_is_not(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"Annotation file '.*a\.json' is not valid.*{message}"):
         read_json(str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"annotations": [], "images": [], "annotations": [1]}', "annotations"),
+        ('{"annotations": [{"id": 1, "bbox": [1, 2], "bbox" : [3]}]}', "bbox"),
+        ('[{"a": {"b": [{"c": 1, "c": 1}]}}]', "c"),
+        ('{"a" : 1, "a": 2}', "a"),
+        ('{"a": "\\ud800", "b": 1, "b": 2}', "b"),  # read by the standard library
+        ('{"a\\"": 1, "a\\"": 2}', 'a"'),
+        ('{"a": 1, "\\u0061": 2}', "a"),
+    ],
+)
+def test_a_key_that_is_given_twice(tmp_path, text, key):
+    """The last one would count, and half of the annotations would be lost without a word."""
+    (tmp_path / "a.json").write_text(text)
+    message = f"a.json': the key {key!r} is given twice; only one could count. Take one out."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_json(str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "x\\":", "b": "{\\"c\\": 1, \\"c\\": 2}"}',
+        '{"a"\n:\n1}',
+        '[1, {"a": 1}, {"a": 2}]',
+        "3",
+    ],
+)
+def test_what_only_looks_like_a_repeated_key(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    assert read_json(str(tmp_path / "a.json")) == json.loads(text)

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from pointrend_ext.layers import class_uncertainty, exclude_padding, refine, subdivide
+from pointrend_ext.layers import (
+    class_uncertainty,
+    exclude_padding,
+    forms_for,
+    refine,
+    subdivide,
+)
 from pointrend_ext.layers.fast import LabelGrid, label_grid, upsampled_labels
 
 
@@ -35,7 +41,7 @@ def columns(generator, channels, size_hw):
 
 
 KINDS = {f.__name__: f for f in (noise, smooth, half, columns)}
-FORMS = {"sparse": 2, "dense": -1, "as it comes": label_grid._DENSE_SHARE}
+FORMS = {"sparse": 2, "dense": -1, "as it comes": label_grid._DENSE_SHARE, "no CPU": 2}
 
 
 def point_head(generator, channels):
@@ -110,11 +116,12 @@ def check(logits, predict, steps, num_points, size_px=None):
 
 @pytest.fixture(params=FORMS, autouse=True)
 def form(request, monkeypatch):
-    """Which pixels are looked at: all of them, those that have to be, or as it comes."""
+    """Which pixels are looked at: those that have to be, all, as it comes, as on a GPU."""
     monkeypatch.setattr(label_grid, "_DENSE_SHARE", FORMS[request.param])
     monkeypatch.setattr(label_grid, "_CHUNK_LOGITS", 200)
     monkeypatch.setattr(upsampled_labels, "_BAND_CELLS", 40)
-    return request.param
+    with forms_for("cuda" if request.param == "no CPU" else "cpu"):
+        yield request.param
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
@@ -123,7 +130,10 @@ def form(request, monkeypatch):
 def test_equals_the_arg_max_of_the_full_logits(rng, form, kind, channels, steps):
     logits = KINDS[kind](rng, channels, (6, 9))
     grid = check(logits, point_head(rng, channels), steps, 20)
-    assert {exact is None for exact in grid.exact} <= {form == "dense", form != "sparse"}
+    assert {exact is None for exact in grid.exact} <= {
+        form in ("dense", "no CPU"),
+        form != "sparse",
+    }
     assert len(grid.chosen) == steps
 
 

@@ -4,10 +4,12 @@ from unittest import mock
 
 import pytest
 import torch
+from detectron2.modeling import build_sem_seg_head
 from torch.nn import functional as F
 
 from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import point_rend_head
+from pointrend_ext.modeling.sem_seg.label_map import sample_map_labels
 from tests.modeling.sem_seg.decoder_heads import (
     DEEPLAB_COARSE,
     IGNORE,
@@ -105,6 +107,29 @@ def test_only_labelled_points_count(semantic, check_points, num_classes):
     targets = semantic.targets(ODD, num_classes)
     targets[1] = IGNORE  # an image without labels does not change the mean
     assert check_points(losses_of(head, features, targets), head, features, targets) > 40
+
+
+def test_no_point_is_spent_on_padding(semantic, check_points):
+    """All points lie within 20 x 31 of 48 x 64 pixels, and no loss is felt beyond."""
+    cfg = semantic.cfg(16)
+    cfg.INPUT.LSJ.ENABLED = True
+    head = build_sem_seg_head(cfg, semantic.shapes).double()
+    features, targets = semantic.features(ODD), semantic.targets(ODD) % 3
+    targets[:, 20:] = IGNORE
+    targets[:, :, 31:] = IGNORE
+    seen = []
+
+    def read(maps, coords, *rest):
+        seen.append((coords, sample_map_labels(maps, coords, *rest)))
+        return seen[-1][1]
+
+    with mock.patch.object(point_rend_head, "sample_map_labels", read):
+        losses_of(head, features, targets)
+    ((coords, labels),) = seen
+    assert (labels != IGNORE).all()
+    furthest = coords.amax(dim=(0, 1)) * torch.tensor([64.0, 48.0])
+    assert furthest.tolist() == pytest.approx([31, 20], abs=2)
+    assert (furthest < torch.tensor([31.0, 20.0])).all()
 
 
 @COARSE_HEADS

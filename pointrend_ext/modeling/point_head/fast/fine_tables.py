@@ -6,7 +6,7 @@ from functools import partial, reduce
 import torch
 from torch import Tensor
 
-from pointrend_ext.layers import at_least_float32, box_to_px, wide_dtype
+from pointrend_ext.layers import at_least_float32, box_to_px, runs_cpu_form, wide_dtype
 from pointrend_ext.layers.fast import (
     RegionWindows,
     Window,
@@ -114,7 +114,7 @@ class FineTables:
         num_images, _, height, width = feature.shape
         num_cells = num_images * height * width
         has_rows = feature.is_contiguous(memory_format=torch.channels_last)
-        if feature.device.type == "cpu" and not has_rows:
+        if runs_cpu_form(feature.device) and not has_rows:
             boxes = self._boxes_px.tolist()
             windows = [region_window(box, stride, (height, width)) for box in boxes]
             if sum(w.num_cells for w in windows) <= _WHOLE_MAP_FACTOR * num_cells:

@@ -5,6 +5,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers import runs_cpu_form
 from pointrend_ext.layers.fast import MapRows, linear
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.map_predictor import MapInputs
@@ -30,7 +31,7 @@ class MapRowPredictor:
 
     def __call__(self, coords_map: Tensor) -> Tensor:
         """Predict all classes: see ``MapPointPredictor``. The result is a view of rows."""
-        limit = max(_MAX_POINTS[coords_map.device.type == "cpu"] // len(coords_map), 1)
+        limit = max(_MAX_POINTS[runs_cpu_form(coords_map.device)] // len(coords_map), 1)
         rows = [self._predict(part) for part in coords_map.split(limit, dim=1)]  # each (N, P, C)
         return torch.cat(rows, dim=1).transpose(1, 2)
 

@@ -1,0 +1,1 @@
+"""The commands of ``pointrend``, one module each; ``tools/`` runs the same functions."""

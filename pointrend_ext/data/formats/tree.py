@@ -1,0 +1,95 @@
+"""The files of a folder, listed once."""
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pointrend_ext.data.coco.json_text import read_json
+from pointrend_ext.data.findings import first_of
+
+__all__ = ["PICTURE_ENDINGS", "Tree", "split_name"]
+
+PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_MOST_SAMPLES = 20  # of the JSON files of a folder, which labelme writes one a picture
+_SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_SPLIT = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)(?![a-z])")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder.
+
+    Attributes:
+        root: absolute.
+        files: all files below it with forward slashes, sorted; nothing that begins with a dot.
+    """
+
+    root: Path
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Tree":
+        """List a folder; links to folders are not followed."""
+        found = []
+        for parent, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+            below = Path(parent).relative_to(folder)
+            found += [(below / name).as_posix() for name in files if not name.startswith(".")]
+        return cls(Path(os.path.realpath(folder)), tuple(sorted(found)))
+
+    def ending(self, *endings: str) -> list[str]:
+        """Return the files with one of some endings."""
+        return [file for file in self.files if file.lower().endswith(endings)]
+
+    @cached_property
+    def pictures(self) -> list[str]:
+        """All files with the ending of a picture."""
+        return self.ending(*PICTURE_ENDINGS)
+
+    @cached_property
+    def pictures_by_name(self) -> dict[str, list[str]]:
+        """The same by their last part."""
+        found: dict[str, list[str]] = {}
+        for picture in self.pictures:
+            found.setdefault(PurePosixPath(picture).name, []).append(picture)
+        return found
+
+    @cached_property
+    def json_samples(self) -> dict[str, Any]:
+        """The content of JSON files that can be read: of many in one folder, of some."""
+        by_folder: dict[str, list[str]] = {}
+        for file in self.ending(".json"):
+            by_folder.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
+        samples = {}
+        for files in by_folder.values():
+            for file in files[:: max(len(files) // _MOST_SAMPLES, 1)]:
+                try:
+                    samples[file] = read_json(str(self.root / file))
+                except (ValueError, OSError):  # said by the reader of the format, if it is one
+                    continue
+        return samples
+
+    def nearest(self, found: Iterable[str], file: str) -> str:
+        """Return the path with most leading folders in common with those of ``file``."""
+        parts = PurePosixPath(file).parts
+        return max(found, key=lambda path: _num_common(PurePosixPath(path).parts, parts))
+
+    def __str__(self) -> str:
+        kinds = sorted({PurePosixPath(file).suffix.lower() or "no ending" for file in self.files})
+        return f"{str(self.root)!r} ({len(self.files)} files: {first_of(kinds, 6) or 'none'})"
+
+
+def split_name(path: str) -> str:
+    """Return "train", "val" or "test" where a path names one, the last one; else ""."""
+    found = _SPLIT.findall(path.lower())
+    return _SPLITS.get(found[-1], found[-1]) if found else ""
+
+
+def _num_common(first: tuple[str, ...], second: tuple[str, ...]) -> int:
+    same = [a == b for a, b in zip(first, second, strict=False)]
+    return same.index(False) if False in same else len(same)

@@ -1,0 +1,190 @@
+"""YOLO's segmentation labels: a text file per picture, a line per object.
+
+A line is the number of a class and the corners of one outline in shares of the picture
+(docs.ultralytics.com, "Instance Segmentation Datasets Overview"). ``data.yaml`` names the classes
+and the folders of pictures; labels lie in ``labels`` where pictures lie in ``images``.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pointrend_ext.data.findings import Cause, Kind
+from pointrend_ext.data.formats.labelled import GONE, NOT_AN_AREA, Labelled, Object, Picture
+from pointrend_ext.data.formats.tree import PICTURE_ENDINGS, Tree, split_name
+from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.strict_yaml import load_yaml
+from pointrend_ext.data.threads import in_threads
+
+__all__ = ["YoloExport", "find_yolo"]
+
+_NO_OBJECT = Cause(
+    Kind.NOTED, "pictures without a label file, or an empty one: background", True, "pictures"
+)
+_DIGITS = 2  # of a pixel; shares are written with 5 or 6, and no mask changes by less than 0.1
+
+
+@dataclass(frozen=True)
+class YoloExport:
+    """An export: the file that names the classes, and the pictures (or lists of them) by split."""
+
+    file: Path
+    classes: list[str]
+    splits: dict[str, list[Path]]
+    kind: str = "YOLO segmentation"
+
+    def read(self) -> Labelled:
+        """Read all label files.
+
+        Raises:
+            ValueError: a line is no outline of a known class, or there is no outline at all.
+        """
+        found = Labelled(self.classes)
+        named = [(split, file) for split, files in self.splits.items() for file in files]
+        there = [(split, file) for split, file in named if file.is_file()]
+        for _, file in named:
+            if not file.is_file():
+                found.findings.add(GONE, str(file))
+        sizes = in_threads(lambda x: read_image_size(str(x[1])), there, "opening pictures")
+        for (split, file), size_hw in zip(there, sizes, strict=True):
+            picture = Picture(file, size_hw, split, list(self._objects(file, size_hw, found)))
+            if not picture.objects:
+                found.findings.add(_NO_OBJECT, str(file))
+            found.pictures.append(picture)
+        found.check(f"The YOLO export of {str(self.file)!r}")
+        return found
+
+    def _objects(self, file: Path, size_hw: tuple[int, int], found: Labelled) -> Iterator[Object]:
+        labels = _label_file(file)
+        text = labels.read_text(encoding="utf-8") if labels.is_file() else ""
+        for number, line in enumerate(text.splitlines(), start=1):
+            words, place = line.split(), f"line {number} of {str(labels)!r}"
+            if not words:
+                continue
+            class_id, shares = self._numbers(words, place)
+            if len(shares) in (4, 5):  # a box, with a score perhaps
+                found.findings.add(NOT_AN_AREA, place)
+                continue
+            if len(shares) % 2 or len(shares) < 6:
+                raise ValueError(
+                    f"{place} has {len(shares)} numbers after the class: an outline has 3 pairs of "
+                    "x and y or more. Correct the line."
+                )
+            sides = size_hw[::-1]
+            corners = [round(v * sides[i % 2], _DIGITS) for i, v in enumerate(shares)]
+            yield Object(self.classes[class_id], [corners], place)
+
+    def _numbers(self, words: list[str], place: str) -> tuple[int, list[float]]:
+        try:
+            class_id, shares = int(words[0]), [float(word) for word in words[1:]]
+        except ValueError:
+            raise ValueError(
+                f"{place} is {' '.join(words)!r:.60}: the number of a class is needed, then x and "
+                "y in shares of the picture. Correct the line."
+            ) from None
+        if not 0 <= class_id < len(self.classes):
+            raise ValueError(
+                f"{place} has class {class_id}, but {str(self.file)!r} names {len(self.classes)} "
+                "classes, from 0. Correct one of them."
+            )
+        wrong = next((v for v in shares if not math.isfinite(v) or not -1 <= v <= 2), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{place} has the coordinate {wrong:g}, not a share of the picture (0 to 1). "
+                "Divide x by its width and y by its height."
+            )
+        return class_id, shares
+
+
+def find_yolo(tree: Tree) -> list[YoloExport]:
+    """Find ``data.yaml``, or ``classes.txt`` beside folders ``images`` and ``labels``."""
+    found = []
+    for name in tree.ending(".yaml", ".yml"):
+        export = _of_yaml(tree.root / name)
+        if export is not None:
+            found.append(export)
+    for name in tree.files if not found else ():
+        file = tree.root / name
+        if file.name == "classes.txt" and any(Path(file.parent, "labels").rglob("*.txt")):
+            lines = file.read_text(encoding="utf-8").splitlines()
+            classes = _class_names([line for line in lines if line.strip()], file)
+            found.append(YoloExport(file, classes, {"": _listed(file.parent / "images")}))
+    return found
+
+
+def _of_yaml(file: Path) -> YoloExport | None:
+    try:
+        content = load_yaml(file.read_text(encoding="utf-8-sig"), f"{str(file)!r}")
+    except (ValueError, OSError):
+        return None
+    if not isinstance(content, dict) or not content.get("names") or "task" in content:
+        return None
+    stated = {key: content[key] for key in content if split_name(str(key)) and content[key]}
+    if not stated:
+        return None
+    splits: dict[str, list[Path]] = {}
+    for key, values in stated.items():
+        values = values if isinstance(values, list) else [values]
+        splits[split_name(key)] = [p for v in values for p in _pictures(file, content, str(v))]
+    return YoloExport(file, _class_names(content["names"], file), splits)
+
+
+def _class_names(names: Any, file: Path) -> list[str]:
+    if isinstance(names, dict):
+        if sorted(names) != [*range(len(names))]:
+            raise ValueError(
+                f"{str(file)!r}: the numbers of 'names' are {[*names]!r:.80}, not 0 to "
+                f"{len(names) - 1}. Number the classes without gaps."
+            )
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list):
+        raise ValueError(f"{str(file)!r}: 'names' is {names!r:.60}, not a list of class names.")
+    names = [str(name).strip() for name in names]
+    wrong = next((name for name in names if not name or names.count(name) > 1), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{str(file)!r}: 'names' has {wrong!r} {names.count(wrong)} times; each class needs "
+            "a name of its own. Correct it."
+        )
+    return names
+
+
+def _pictures(file: Path, content: dict[str, Any], stated: str) -> list[Path]:
+    """Return the pictures of a folder or of a list, which exports state in several ways."""
+    base = Path(str(content.get("path", "") or ""))
+    plain = Path(*(part for part in Path(stated).parts if part != ".."))
+    tried = [file.parent / base / stated, file.parent / stated, file.parent / plain, base / stated]
+    place = next((path for path in tried if path.exists()), None)
+    if place is None:
+        raise ValueError(
+            f"{str(file)!r} names {stated!r}, which is not there; looked for "
+            f"{str(tried[0])!r} and {str(tried[2])!r}. Correct it, or its 'path'."
+        )
+    if place.is_dir():
+        return _listed(place)
+    lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
+    return [_of_list(place.parent, line) for line in lines if line]
+
+
+def _of_list(folder: Path, line: str) -> Path:
+    """Find a picture of a list; CVAT writes the folder ``data`` before the path."""
+    parts = Path(line).parts
+    tried = [folder / line, *(Path(folder, *parts[first:]) for first in range(1, len(parts)))]
+    return next((path for path in tried if path.is_file()), folder / line)
+
+
+def _listed(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ValueError(f"The folder of the pictures, {str(folder)!r}, is not there.")
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
+
+
+def _label_file(picture: Path) -> Path:
+    """Return where labels lie: ``labels`` instead of the last ``images``, else beside it."""
+    parts = list(picture.parts)
+    places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
+    return Path(*parts).with_suffix(".txt")

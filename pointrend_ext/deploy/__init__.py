@@ -1,0 +1,4 @@
+"""Models as files for other runtimes: ``export`` writes and checks them.
+
+This file imports nothing, since a runtime below it does without torch.
+"""

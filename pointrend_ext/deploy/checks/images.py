@@ -1,0 +1,63 @@
+"""Pictures that an exported file is checked with, in sizes that the export has not seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from detectron2.config import CfgNode
+from PIL import Image
+
+from pointrend_ext.data.pixels import to_format
+from pointrend_ext.data.toy.layout import sample_scene
+from pointrend_ext.data.toy.render import render_image
+
+__all__ = ["CheckImages"]
+
+_SIZES_HW = ((65, 80), (97, 131), (320, 223), (191, 403))
+"""Smallest, odd, upright, wide: none is that of the export."""
+
+_SHAPE = 4 / 3  # of a picture at the size at which a model is tested
+
+
+@lru_cache(maxsize=1)
+def _drawn_scenes() -> Sequence[np.ndarray]:
+    return [render_image(sample_scene("val", number)) for number in range(4)]
+
+
+@dataclass(frozen=True)
+class CheckImages:
+    """Pictures by turns, each in one of the sizes.
+
+    Attributes:
+        pictures: (H, W, 3) uint8 RGB, one or more.
+        sizes_hw: rows and columns that they are resized to.
+        image_format: "RGB" or "BGR", the order of channels that the model wants.
+    """
+
+    pictures: Sequence[np.ndarray]
+    sizes_hw: Sequence[tuple[int, int]]
+    image_format: str
+
+    @classmethod
+    def of(cls, cfg: CfgNode, pictures: Sequence[np.ndarray]) -> "CheckImages":
+        """Choose sizes, the one at which a model is tested among them.
+
+        Args:
+            cfg: ``INPUT`` is read.
+            pictures: (H, W, 3) uint8 RGB; scenes of the toy data, if there are none.
+        """
+        shorter, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
+        as_tested: tuple[tuple[int, int], ...] = ()
+        if shorter > 0:
+            shorter = min(shorter, int(limit / _SHAPE))
+            as_tested = ((shorter, round(shorter * _SHAPE)),)
+        return cls(pictures or _drawn_scenes(), (*_SIZES_HW, *as_tested), cfg.INPUT.FORMAT)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield what a model takes: (3, H, W) float32, 0 to 255."""
+        for number, (height, width) in enumerate(self.sizes_hw):
+            picture = Image.fromarray(self.pictures[number % len(self.pictures)])
+            resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+            pixels = to_format(resized, self.image_format).transpose(2, 0, 1)
+            yield np.ascontiguousarray(pixels, dtype=np.float32)

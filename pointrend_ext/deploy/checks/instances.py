@@ -1,0 +1,113 @@
+"""Whole instance models: detections of pictures, and the masks of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from detectron2.modeling import GeneralizedRCNN
+
+from pointrend_ext.deploy.checks.agreement import Figure
+from pointrend_ext.deploy.checks.masks import (
+    NUMBERS,
+    add_masks,
+    mask_agreement,
+    mask_figures,
+    masks_of,
+)
+from pointrend_ext.deploy.running import Runner
+
+__all__ = ["compare_instances"]
+
+_SAME_BOX_PX = 0.01
+_MAX_BOX_PX = 1e-3
+_MAX_SCORE = 1e-5
+_MAX_SHARE_UNMATCHED = 5e-3
+"""Of scores at the threshold, and of overlaps at that of the suppression, either side is right."""
+
+
+@dataclass
+class _Detections:
+    """What two lists of detections, added up over pictures, have in common."""
+
+    number: int = 0  # of the model
+    unmatched: int = 0  # of either
+    box_px: float = 0.0
+    score: float = 0.0
+
+    def add(self, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> None:
+        """Match detections, each boxes, scores and classes."""
+        (boxes, scores, classes), (their_boxes, their_scores, their_classes) = ours, theirs
+        is_free = np.ones(len(boxes), dtype=bool)
+        for box, score, label in zip(their_boxes, their_scores, their_classes, strict=True):
+            candidates = np.flatnonzero(is_free & (classes == label))
+            distances = np.abs(boxes[candidates] - box).max(axis=1, initial=0)
+            if not len(candidates) or distances.min() > _SAME_BOX_PX:
+                self.unmatched += 1
+                continue
+            nearest = candidates[distances.argmin()]
+            is_free[nearest] = False
+            self.box_px = max(self.box_px, float(distances.min()))
+            self.score = max(self.score, float(abs(scores[nearest] - score)))
+        self.unmatched += int(is_free.sum())
+        self.number += len(their_boxes)
+
+    def figures(self) -> list[Figure]:
+        share = self.unmatched / max(self.number, 1)
+        return [
+            Figure("detections of the model", self.number),
+            Figure("share of detections without a partner", share, _MAX_SHARE_UNMATCHED),
+            Figure("largest difference of boxes (pixels)", self.box_px, _MAX_BOX_PX),
+            Figure("largest difference of scores", self.score, _MAX_SCORE),
+        ]
+
+
+def compare_instances(
+    run: Runner, *, model: GeneralizedRCNN, images: Iterable[np.ndarray]
+) -> list[Figure]:
+    """Compare an exported file with its model.
+
+    Masks are compared for the boxes that the file finds: a box that differs in its last bits has
+    another mask.
+
+    Args:
+        run: calls the file.
+        model: what it is made of.
+        images: pictures, (3, H, W) float32.
+
+    Raises:
+        ValueError: the model finds nothing in them.
+    """
+    agreement, detections = mask_agreement(), _Detections()
+    for image in images:
+        boxes, scores, classes, masks = run(image)
+        detections.add((boxes, scores, classes), _detect(model, image))
+        add_masks(agreement, masks, masks_of(model, image, boxes, classes))
+    if not detections.number:
+        raise ValueError(
+            "The model finds no object in the pictures of the check, so that nothing was compared: "
+            "give it some that it knows (--check-images), or lower its threshold of scores."
+        )
+    figures = [*detections.figures(), *mask_figures(agreement)]
+    if run.limited_to(0) is not None:
+        figures += _of_numbers(run, model, images)
+    return figures
+
+
+def _of_numbers(run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray]) -> list[Figure]:
+    """Compare masks of as many objects as are asked for, by turns of the pictures."""
+    agreement, seen = mask_agreement(), []
+    for number, image in zip(NUMBERS, images, strict=False):
+        limited = run.limited_to(number)
+        assert limited is not None
+        boxes, _, classes, masks = limited(image)
+        seen.append(len(boxes))
+        add_masks(agreement, masks, masks_of(model, image, boxes, classes))
+    return mask_figures(agreement, f"{', '.join(map(str, seen))} objects: ")
+
+
+@torch.no_grad()
+def _detect(model: GeneralizedRCNN, image: np.ndarray) -> tuple[np.ndarray, ...]:
+    (found,) = model.inference([{"image": torch.from_numpy(image)}], do_postprocess=False)
+    parts = (found.pred_boxes.tensor, found.scores, found.pred_classes)
+    return tuple(x.cpu().numpy() for x in parts)

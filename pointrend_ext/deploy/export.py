@@ -1,0 +1,110 @@
+"""Writing models as files for other runtimes, none of which is kept if it predicts otherwise."""
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import nn
+
+from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
+from pointrend_ext.deploy.metadata import KEY
+from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch
+from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
+from pointrend_ext.deploy.recording import record_program, to_onnx
+from pointrend_ext.deploy.report import ExportReport
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.modeling.checks import check_values
+
+__all__ = ["export_onnx", "export_program"]
+
+_OPSETS = (18,)
+"""Versions 16 to 18 of GridSample are what every runtime knows; 18 is what PyTorch writes."""
+
+
+def export_onnx(
+    model: nn.Module,
+    cfg: CfgNode,
+    path: str | os.PathLike[str],
+    *,
+    opset: int = 18,
+    **options: Any,
+) -> ExportReport:
+    """Write a model, or its mask head, as ONNX: standard operators alone, height and width free.
+
+    The file is run by ONNX Runtime first, and kept if it predicts what the model predicts.
+
+    Args:
+        model: trained; it is put into evaluation mode.
+        cfg: its configuration.
+        path: of the file, .onnx.
+        opset: version of ONNX's standard operators, 18.
+        options: of ``ExportOptions``.
+
+    Raises:
+        ImportError: no onnx, onnxruntime or onnxscript.
+        ValueError: a model that cannot be exported, a value out of its range, or a file that
+            predicts something else.
+    """
+    require_onnx()
+    check_values("export", ("opset", opset, opset in _OPSETS, " or ".join(map(str, _OPSETS))))
+    target = _target(path, ".onnx")
+    plan = _plan(model, cfg, ExportOptions(**options))
+    proto = to_onnx(record_program(plan.graph), plan.graph, opset)
+    onnx().checker.check_model(proto, full_check=True)
+    report = _checked(target, plan, OnnxRunner(proto))
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, _written(plan, report)
+    with naming_full_disk(target.parent), open_atomically(target) as file:
+        file.write(proto.SerializeToString())
+    return _with_size(report)
+
+
+def export_program(
+    model: nn.Module, cfg: CfgNode, path: str | os.PathLike[str], **options: Any
+) -> ExportReport:
+    """Write a model for ``torch.export.load``, .pt2: as ``export_onnx``, and checked as that.
+
+    What the file says of itself is its extra file ``pointrend_ext``. A whole instance model needs
+    ``import pointrend_ext.deploy.nms`` before it is loaded, and images of more than 64 pixels.
+    """
+    target = _target(path, ".pt2")
+    plan = _plan(model, cfg, ExportOptions(**options))
+    program = record_program(plan.graph)
+    report = _checked(target, plan, ProgramRunner(program))
+    with naming_full_disk(target.parent), open_atomically(target) as file:
+        torch.export.save(program, file, extra_files={KEY: _written(plan, report)})
+    return _with_size(report)
+
+
+def _target(path: str | os.PathLike[str], suffix: str) -> Path:
+    """Refuse a wrong name before minutes are spent, and make its folder."""
+    require_torch()
+    target = Path(path)
+    if target.suffix != suffix or target.is_dir():
+        raise ValueError(f"The file to write is {str(target)!r}; its name must end in {suffix}.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _plan(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> ExportPlan:
+    if next(model.parameters()).device.type != "cpu":
+        model = copy.deepcopy(model).cpu()
+    return plan_export(model.eval(), cfg, options)
+
+
+def _checked(target: Path, plan: ExportPlan, run: Runner) -> ExportReport:
+    report = ExportReport(target, plan.compare(run))
+    report.raise_if_wrong()
+    return report
+
+
+def _written(plan: ExportPlan, report: ExportReport) -> str:
+    return json.dumps({**plan.metadata, "check": report.by_name()})
+
+
+def _with_size(report: ExportReport) -> ExportReport:
+    return ExportReport(report.path, report.figures, report.path.stat().st_size / 1e6)

@@ -1,0 +1,133 @@
+"""Which models and wishes are refused, each in a sentence."""
+
+from detectron2.config import CfgNode
+from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
+from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.modeling.roi_heads import CascadeROIHeads, StandardROIHeads
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from detectron2.modeling.roi_heads.mask_head import BaseMaskRCNNHead
+from torch import nn
+from torchvision.ops import RoIPool
+
+from pointrend_ext.modeling.checks import check_values
+from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads, PointRendROIMaskHead
+from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
+
+__all__ = ["check_exportable"]
+
+
+def check_exportable(
+    model: nn.Module, cfg: CfgNode, part: str, output: str, batch_size: int
+) -> None:
+    """Refuse what has no graph.
+
+    Args:
+        model: the model.
+        cfg: its configuration.
+        part: as of ``export_onnx``, like the others.
+        output: likewise.
+        batch_size: likewise.
+
+    Raises:
+        ValueError: says what was found, and what can be exported instead.
+    """
+    image_format = cfg.INPUT.FORMAT
+    check_values(
+        "export",
+        ("part", part, part in ("model", "mask_head"), "'model' or 'mask_head'"),
+        ("output", output, output in ("labels", "logits"), "'labels' or 'logits'"),
+        ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+    )
+    is_color = image_format in ("RGB", "BGR")
+    check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))
+    if isinstance(model, SemanticSegmentor):
+        _check_semantic(cfg, part)
+        return
+    problem = _problem_of_instances(model)
+    if part == "model" and not problem:
+        problem = _problem_of_boxes(model)
+    if part == "mask_head" and not problem:
+        problem = _problem_of_mask_head(model)
+    if problem:
+        raise ValueError(problem)
+    only = "1 for an instance model, whose images have different numbers of objects"
+    none = "'labels', the default, for an instance model: it has no logits of pixels"
+    check_values(
+        "export",
+        ("batch_size", batch_size, batch_size == 1, only),
+        ("output", output, output == "labels", none),
+    )
+
+
+def _check_semantic(cfg: CfgNode, part: str) -> None:
+    check_values("export", ("part", part, part == "model", "'model': a semantic one has no masks"))
+    head = cfg.MODEL.SEM_SEG_HEAD
+    if "DeepLabV3" in head.NAME + cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME:
+        pooling, wanted = head.ASPP_POOLING, "'global' to be exported: 'crop' takes one size alone"
+        check_values("MODEL.SEM_SEG_HEAD", ("ASPP_POOLING", pooling, pooling == "global", wanted))
+
+
+def _problem_of_instances(model: nn.Module) -> str:
+    name = type(model).__name__
+    inner = next((x for x in ("module", "_orig_mod") if hasattr(model, x)), None)
+    if inner is not None:
+        return f"The model is wrapped in a {name}: export model.{inner} instead."
+    if isinstance(model, PanopticFPN):
+        return (
+            "Panoptic models (PanopticFPN) cannot be exported yet. An instance model "
+            "(GeneralizedRCNN) of the same weights can, with --allow-missing."
+        )
+    if not isinstance(model, GeneralizedRCNN):
+        return f"A {name} cannot be exported: instance and semantic models can."
+    if not getattr(model.roi_heads, "mask_on", False):
+        return "The model predicts boxes alone (MODEL.MASK_ON False): there are no masks to export."
+    return ""
+
+
+def _problem_of_mask_head(model: GeneralizedRCNN) -> str:
+    if isinstance(model.roi_heads.mask_head, PointRendROIMaskHead):
+        return ""
+    return (
+        f"The mask head is a {type(model.roi_heads.mask_head).__name__}; only a "
+        "PointRendROIMaskHead is exported alone. Export the whole model."
+    )
+
+
+def _problem_of_boxes(model: GeneralizedRCNN) -> str:
+    rpn, heads = model.proposal_generator, model.roi_heads
+    if isinstance(heads, MaskOnlyROIHeads):
+        return (
+            "The model finds no objects by itself (MODEL.ROI_HEADS.NAME 'MaskOnlyROIHeads'): "
+            "export its mask head (--part mask_head), which takes boxes."
+        )
+    if getattr(heads, "keypoint_on", False):
+        return "MODEL.KEYPOINT_ON is True: keypoints cannot be exported. Set it to False."
+    predictors = getattr(heads, "box_predictor", None)
+    predictors = predictors if isinstance(predictors, nn.ModuleList) else [predictors]
+    mask_head = getattr(heads, "mask_head", None)
+    # Their subclasses may do anything else; graphs are made of what these do.
+    known: tuple[tuple[object, tuple[type, ...]], ...] = (
+        (rpn, (RPN,)),
+        (getattr(rpn, "anchor_generator", None), (DefaultAnchorGenerator,)),
+        (heads, (StandardROIHeads, CascadeROIHeads)),
+        (heads.box_pooler, (ROIPooler,)),
+        *((x, (FastRCNNOutputLayers, ClassAgnosticOutputLayers)) for x in predictors),
+    )
+    odd = next((x for x, kinds in known if type(x) not in kinds), None)
+    if odd is None and not isinstance(mask_head, PointRendROIMaskHead | BaseMaskRCNNHead):
+        odd = mask_head
+    if odd is not None:
+        return (
+            f"Models with a {type(odd).__name__} cannot be exported: known are Detectron2's RPN, "
+            "StandardROIHeads and CascadeROIHeads, with PointRendROIMaskHead or a mask head of "
+            "Mask R-CNN. The mask head alone may be (--part mask_head)."
+        )
+    poolers = [x for x in (heads.box_pooler, heads.mask_pooler) if x is not None]
+    if any(isinstance(level, RoIPool) for x in poolers for level in x.level_poolers):
+        return (
+            "A POOLER_TYPE is ROIPool, which cannot be exported: ROIAlign and ROIAlignV2 can "
+            "(MODEL.ROI_BOX_HEAD, MODEL.ROI_MASK_HEAD)."
+        )
+    return ""

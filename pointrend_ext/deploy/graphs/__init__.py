@@ -1,0 +1,8 @@
+"""Models as functions of tensors: what is exported. No loop and no sampler is written twice."""
+
+from pointrend_ext.deploy.graphs.graph import Graph, Shape
+from pointrend_ext.deploy.graphs.instances import InstanceGraph
+from pointrend_ext.deploy.graphs.masks import MaskGraph
+from pointrend_ext.deploy.graphs.semantic import SemanticGraph
+
+__all__ = ["Graph", "InstanceGraph", "MaskGraph", "SemanticGraph", "Shape"]

@@ -1,0 +1,36 @@
+"""What an export has to know of a graph."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+__all__ = ["Graph", "Shape"]
+
+Shape = tuple[int | str, ...]
+"""Sizes of a tensor; those that are named may be any."""
+
+
+class Graph(nn.Module):
+    """A function of tensors with the weights of a model.
+
+    Attributes:
+        inputs: shapes of its arguments by their names, in order.
+        outputs: shapes of its results by their names, in order.
+    """
+
+    inputs: Mapping[str, Shape]
+    outputs: Mapping[str, Shape]
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Call ``predict``; one form of arguments for every graph, by which it is recorded."""
+        return self.predict(*inputs)
+
+    @abstractmethod
+    def predict(self, *inputs: Any) -> Tensor | tuple[Tensor, ...]:
+        """Return what ``outputs`` describes, of what ``inputs`` describes."""
+
+    @abstractmethod
+    def example(self) -> tuple[Tensor, ...]:
+        """Return arguments to record it with."""

@@ -1,0 +1,67 @@
+"""From pixels to what a backbone takes, in a graph whose height and width are symbols."""
+
+import torch
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
+from detectron2.modeling.backbone import Backbone
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pointrend_ext.deploy.graphs.graph import Shape
+
+__all__ = ["ImageInput", "divisibility", "example_image"]
+
+_EXAMPLE_SIDES = {"H": 192, "W": 256}
+"""Neither of them 1, which is recorded as such, nor both the same."""
+
+
+def example_image(shape: Shape) -> Tensor:
+    """Return noise to record a graph with, in the place of an image of that shape."""
+    sides = [side if isinstance(side, int) else _EXAMPLE_SIDES[side] for side in shape]
+    return torch.rand(sides, generator=torch.Generator().manual_seed(0)) * 255
+
+
+def divisibility(backbone: Backbone) -> int:
+    """Return the multiple of pixels that images are padded to; 0 or 1 for no padding."""
+    own = backbone.size_divisibility
+    return backbone.padding_constraints.get("size_divisibility", own)
+
+
+class ImageInput(nn.Module):
+    """Normalises and pads images as a model's ``ImageList`` does.
+
+    ``ImageList`` asks a tensor for the size, by which an export would keep that of its example.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, model: GeneralizedRCNN | SemanticSegmentor) -> None:
+        """Take mean, deviation and divisibility from a model.
+
+        Raises:
+            ValueError: its backbone wants squares.
+        """
+        super().__init__()
+        if model.backbone.padding_constraints.get("square_size", 0) > 0:
+            raise ValueError(
+                f"{type(model.backbone).__name__} takes squares alone "
+                "(its padding_constraints), which an exported graph does not make of an image."
+            )
+        self.divisibility = divisibility(model.backbone)
+        self.register_buffer("mean", model.pixel_mean.detach().clone())
+        self.register_buffer("deviation", model.pixel_std.detach().clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Prepare images of one size.
+
+        Args:
+            images: (N, C, H, W) float32, 0 to 255 in ``INPUT.FORMAT``.
+
+        Returns:
+            (N, C, H', W'), zeros to the right and at the bottom.
+        """
+        images = (images - self.mean) / self.deviation
+        height, width = images.shape[-2:]
+        if self.divisibility < 2:
+            return images
+        return F.pad(images, (0, -width % self.divisibility, 0, -height % self.divisibility))

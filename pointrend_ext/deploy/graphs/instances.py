@@ -1,0 +1,80 @@
+"""A whole instance model as a function of tensors alone."""
+
+from collections.abc import Callable
+
+from detectron2.modeling import GeneralizedRCNN
+from torch import Tensor
+
+from pointrend_ext.deploy.boxes import detect, pool, propose
+from pointrend_ext.deploy.graphs.graph import Graph
+from pointrend_ext.deploy.graphs.image import ImageInput, example_image
+from pointrend_ext.deploy.graphs.masks import refined_masks
+from pointrend_ext.layers import select_class
+from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
+
+__all__ = ["InstanceGraph"]
+
+
+class InstanceGraph(Graph):
+    """An image of any size to boxes, scores, classes and masks, those of the model it is made of.
+
+    Boxes are in pixels of the image; masks are probabilities in the boxes, still to be pasted.
+    """
+
+    def __init__(
+        self,
+        model: GeneralizedRCNN,
+        *,
+        mask_side: int,
+        mask_score: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        """Share the modules of a model.
+
+        Args:
+            model: in evaluation mode.
+            mask_side: S, of its masks.
+            mask_score: by which scores are multiplied: see ``MASK_SCORES``.
+        """
+        super().__init__()
+        self.image_input = ImageInput(model)
+        self.backbone, self.rpn = model.backbone, model.proposal_generator
+        self.heads, self._mask_score = model.roi_heads, mask_score
+        self.inputs = {"image": (len(model.pixel_mean), "H", "W")}
+        self.outputs = {
+            "boxes": ("R", 4),
+            "scores": ("R",),
+            "classes": ("R",),
+            "masks": ("R", 1, mask_side, mask_side),
+        }
+
+    def predict(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Predict.
+
+        Args:
+            image: (3, H, W) float32, 0 to 255 in ``INPUT.FORMAT``.
+
+        Returns:
+            boxes (R, 4), scores (R,) descending but for a ``mask_score``, classes (R,) int64, masks
+            (R, 1, S, S).
+        """
+        features = self.backbone(self.image_input(image[None]))
+        size_hw = image.shape[-2:]
+        proposals = propose(self.rpn, features, size_hw)
+        boxes, scores, classes = detect(self.heads, features, proposals, size_hw)
+        masks = self._masks(features, boxes, classes)
+        if self._mask_score is not None:
+            scores = scores * self._mask_score(masks)
+        return boxes, scores, classes, masks
+
+    def _masks(self, features: dict[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
+        heads = self.heads
+        if isinstance(heads.mask_head, PointRendROIMaskHead):
+            return refined_masks(heads.mask_head, features, boxes, classes)
+        maps = [features[name] for name in heads.mask_in_features]
+        logits = heads.mask_head.layers(pool(heads.mask_pooler, maps, boxes))
+        return select_class(logits, classes).sigmoid()
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return noise."""
+        (shape,) = self.inputs.values()
+        return (example_image(shape),)

@@ -1,0 +1,96 @@
+"""A semantic model as a function of tensors alone."""
+
+import torch
+from detectron2.modeling import SemanticSegmentor
+from torch import Tensor
+
+from pointrend_ext.deploy.graphs.graph import Graph
+from pointrend_ext.deploy.graphs.image import ImageInput, example_image
+from pointrend_ext.layers import at_least_float32, class_uncertainty, subdivide
+from pointrend_ext.modeling.point_head import MapPointPredictor
+from pointrend_ext.modeling.sem_seg import PointRendSemanticHead
+from pointrend_ext.modeling.sem_seg.label_map import label_map
+from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
+
+__all__ = ["SemanticGraph"]
+
+
+class SemanticGraph(Graph):
+    """Images of any size to logits or labels of their pixels, those of the model it is made of."""
+
+    def __init__(
+        self, model: SemanticSegmentor, *, output: str, num_classes: int, batch_size: int = 1
+    ) -> None:
+        """Share the modules of a model.
+
+        Args:
+            model: in evaluation mode.
+            output: "logits" or "labels".
+            num_classes: C.
+            batch_size: N; of 1 the graph takes an image without N.
+        """
+        super().__init__()
+        self.image_input = ImageInput(model)
+        self.backbone, self.head, self.output = model.backbone, model.sem_seg_head, output
+        one = "image" if batch_size == 1 else "images"
+        several = () if batch_size == 1 else (batch_size,)
+        self.inputs = {one: (*several, len(model.pixel_mean), "H", "W")}
+        channels = () if output == "labels" else (num_classes,)
+        self.outputs = {output: (*several, *channels, "H", "W")}
+
+    def example(self) -> tuple[Tensor, ...]:
+        """Return noise."""
+        (shape,) = self.inputs.values()
+        return (example_image(shape),)
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Predict.
+
+        Args:
+            images: (N, 3, H, W), or one, (3, H, W), float32, 0 to 255 in ``INPUT.FORMAT``.
+
+        Returns:
+            logits (N, C, H, W) or labels (N, H, W) int64; of one image without N.
+        """
+        batch = images if images.dim() == 4 else images[None]
+        height, width = images.shape[-2:]
+        features = self.backbone(self.image_input(batch))
+        if isinstance(self.head, PointRendSemanticHead):
+            logits = self._refined(features, height, width)
+        elif isinstance(self.head, LogitsHead):
+            sizes = [(height, width)] * batch.shape[0]
+            logits, _ = self.head(features, image_sizes=sizes)
+        else:
+            logits, _ = self.head(features)
+        # Cut last: a program would ask how what is cut lies in memory, and so fix the size.
+        result = label_map(logits).long() if self.output == "labels" else logits
+        result = result[..., :height, :width]
+        return result if images.dim() == 4 else result[0]
+
+    def _refined(self, features: dict[str, Tensor], height: int, width: int) -> Tensor:
+        head = self.head
+        inputs = head.map_inputs(features, head.coarse_sem_seg_head.layers(features))
+        rows_px, columns_px = inputs.extent_px
+
+        def uncertainty(logits: Tensor) -> Tensor:
+            scores = class_uncertainty(logits)
+            rows, columns = logits.shape[-2:]
+            inside = _inside(rows, rows_px, height)[:, None] & _inside(columns, columns_px, width)
+            return torch.where(inside, scores, -torch.inf)
+
+        return subdivide(
+            at_least_float32(inputs.coarse_logits),
+            MapPointPredictor(head.point_head, inputs),
+            steps=head.subdivision.steps,
+            num_points=head.subdivision.num_points,
+            uncertainty=uncertainty,
+        )
+
+
+def _inside(cells: int, extent_px: int, side_px: int) -> Tensor:
+    """Which of the cells (n,) along an extent have their centres in the image: ``exclude_padding``.
+
+    Numbers of cells as tensors, since comparing symbols would fix the size.
+    """
+    centres = 2 * torch.arange(cells) + 1  # in halves of a cell
+    return centres * extent_px < 2 * cells * side_px

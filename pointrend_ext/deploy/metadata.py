@@ -1,0 +1,95 @@
+"""What an exported file says of itself: one JSON object, under the key ``pointrend_ext``."""
+
+import hashlib
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
+from torch import nn
+
+from pointrend_ext.deploy.graphs.image import divisibility
+from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION, KEY
+from pointrend_ext.engine.classes import Classes
+
+__all__ = ["FORMAT_VERSION", "KEY", "describe", "weights_sha256"]
+
+_PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript")
+
+
+def describe(
+    model: GeneralizedRCNN | SemanticSegmentor,
+    cfg: CfgNode,
+    *,
+    task: str,
+    output: str,
+    batch_size: int,
+    classes: Classes,
+) -> dict[str, Any]:
+    """Describe a file, but for the figures of its check.
+
+    Args:
+        model: what is exported, or has the part that is.
+        cfg: its configuration.
+        task: "semantic", "instances" or "mask_head".
+        output: "labels", "logits" or "masks".
+        batch_size: images of one call.
+        classes: what the classes are called.
+    """
+    is_semantic = task == "semantic"
+    names = classes.stuff if is_semantic else classes.things
+    ids = () if is_semantic else classes.thing_ids
+    return {
+        "format": FORMAT_VERSION,
+        "task": task,
+        "output": output,
+        "versions": _versions(),
+        "input": {
+            "min_size": cfg.INPUT.MIN_SIZE_TEST,
+            "max_size": cfg.INPUT.MAX_SIZE_TEST,
+            "format": cfg.INPUT.FORMAT,
+            "divisibility": divisibility(model.backbone),
+            "batch_size": batch_size,
+            "max_megapixels": cfg.INPUT.MAX_MEGAPIXELS,
+            "white_value": cfg.INPUT.WHITE_VALUE,
+        },
+        "classes": list(names) or None,
+        "class_ids": list(ids) or None,
+        "colors": [list(color) for color in classes.stuff_colors] if is_semantic else None,
+        "thresholds": {} if is_semantic else _thresholds(cfg),
+        "weights_sha256": weights_sha256(model),
+    }
+
+
+def _thresholds(cfg: CfgNode) -> dict[str, Any]:
+    return {
+        "score": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
+        "nms": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
+        "detections": cfg.TEST.DETECTIONS_PER_IMAGE,
+        "mask": 0.5,  # where Detectron2 makes pixels of probabilities
+    }
+
+
+def _versions() -> Mapping[str, str]:
+    found = {"pointrend_ext": sys.modules["pointrend_ext"].__version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Return the SHA-256 of all parameters and buffers: names, types, shapes and bytes, in order.
+
+    It is that of the weights wherever they are stored; a file of them has another.
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
+        digest.update(array.view(-1).numpy().tobytes())
+    return digest.hexdigest()

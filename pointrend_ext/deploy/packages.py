@@ -1,0 +1,54 @@
+"""Packages of the ``export`` extra, imported when they are needed."""
+
+from importlib import import_module
+from typing import Any
+
+import torch
+
+__all__ = ["OLDEST_TORCH", "onnx", "onnxruntime", "require_onnx", "require_torch"]
+
+OLDEST_TORCH = (2, 14)
+
+
+def onnx() -> Any:
+    """Return the package ``onnx``."""
+    return _imported("onnx")
+
+
+def onnxruntime() -> Any:
+    """Return the package ``onnxruntime``."""
+    return _imported("onnxruntime")
+
+
+def require_torch() -> None:
+    """Refuse a PyTorch that no export was tested with.
+
+    Raises:
+        ImportError: it is too old.
+    """
+    numbers = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if numbers < OLDEST_TORCH:
+        raise ImportError(
+            f"An export needs torch {'.'.join(map(str, OLDEST_TORCH))} or later; this is "
+            f"{torch.__version__}: pip install -U torch torchvision."
+        )
+
+
+def require_onnx() -> None:
+    """Import all that an export to ONNX needs besides PyTorch.
+
+    Raises:
+        ImportError: one is not installed.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        _imported(name)
+
+
+def _imported(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(
+            f"An export to ONNX needs onnx, onnxruntime and onnxscript ({error}): "
+            "pip install 'pointrend-ext[export]'."
+        ) from error

@@ -1,0 +1,132 @@
+"""Which graph a model becomes, how a file of it is checked, and which models have none."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
+from torch import nn
+
+from pointrend_ext.deploy.checks import (
+    CheckImages,
+    Figure,
+    compare_instances,
+    compare_mask_head,
+    compare_semantic,
+)
+from pointrend_ext.deploy.exportable import check_exportable
+from pointrend_ext.deploy.graphs import Graph, InstanceGraph, MaskGraph, SemanticGraph
+from pointrend_ext.deploy.metadata import describe
+from pointrend_ext.deploy.running import Runner
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
+from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
+
+__all__ = ["ExportOptions", "ExportPlan", "plan_export"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user may ask of an export.
+
+    Attributes:
+        part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
+            classes to masks.
+        output: of a semantic model "labels" or "logits".
+        batch_size: images that a semantic model takes at once, all of one size.
+        check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
+            photographs of the kind it was trained on; by default scenes of the toy data.
+        classes: what the classes are called, for those who use the file.
+    """
+
+    part: str = "model"
+    output: str = "labels"
+    batch_size: int = 1
+    check_images: Sequence[np.ndarray] = ()
+    classes: Classes | None = None
+
+
+@dataclass(frozen=True)
+class ExportPlan:
+    """What is exported.
+
+    Attributes:
+        graph: what is recorded.
+        compare: measures how a file of it agrees with the model.
+        metadata: see ``describe``.
+    """
+
+    graph: Graph
+    compare: Callable[[Runner], list[Figure]]
+    metadata: dict[str, Any]
+
+
+def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> ExportPlan:
+    """Choose the graph of a model.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        cfg: its configuration.
+        options: what is asked for.
+
+    Raises:
+        ValueError: it has none, or a value is out of its range.
+    """
+    check_exportable(model, cfg, options.part, options.output, options.batch_size)
+    images = CheckImages.of(cfg, options.check_images)
+    if isinstance(model, SemanticSegmentor):
+        task, output = "semantic", options.output
+        graph, compare = _semantic(model, cfg, options, images)
+    elif options.part == "mask_head":
+        task, output = "mask_head", "masks"
+        graph, compare = _mask_head(model, images)
+    else:
+        task, output = "instances", "masks"
+        graph, compare = _instances(model, cfg, images)
+    described = describe(
+        model,
+        cfg,
+        task=task,
+        output=output,
+        batch_size=options.batch_size,
+        classes=options.classes or Classes(),
+    )
+    return ExportPlan(graph, compare, described)
+
+
+_Parts = tuple[Graph, Callable[[Runner], list[Figure]]]
+
+
+def _semantic(
+    model: SemanticSegmentor, cfg: CfgNode, options: ExportOptions, images: CheckImages
+) -> _Parts:
+    asked: dict[str, Any] = {"output": options.output, "batch_size": options.batch_size}
+    graph = SemanticGraph(model, num_classes=cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, **asked)
+    return graph, partial(compare_semantic, model=model, images=images, **asked)
+
+
+def _mask_head(model: GeneralizedRCNN, images: CheckImages) -> _Parts:
+    channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
+    graph = MaskGraph(model.roi_heads.mask_head, channels)
+    names = list(graph.strides)
+    return graph, partial(compare_mask_head, model=model, images=images, names=names)
+
+
+def _instances(model: GeneralizedRCNN, cfg: CfgNode, images: CheckImages) -> _Parts:
+    score = MASK_SCORES.get(cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE)
+    graph = InstanceGraph(model, mask_side=_mask_side(model), mask_score=score)
+    return graph, partial(compare_instances, model=model, images=images)
+
+
+@torch.no_grad()
+def _mask_side(model: GeneralizedRCNN) -> int:
+    heads = model.roi_heads
+    if isinstance(heads.mask_head, PointRendROIMaskHead):
+        return heads.mask_head.subdivision.final_side
+    channels = model.backbone.output_shape()[heads.mask_in_features[0]].channels
+    pooled = torch.zeros(1, channels, *heads.mask_pooler.output_size)
+    return heads.mask_head.layers(pooled).shape[-1]

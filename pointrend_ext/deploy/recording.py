@@ -1,0 +1,113 @@
+"""From a graph to a program of PyTorch, and from that to ONNX."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch.export import Dim, ExportedProgram
+
+from pointrend_ext.deploy.graphs import Graph, Shape
+from pointrend_ext.deploy.packages import onnx
+
+__all__ = ["record_program", "to_onnx"]
+
+
+def record_program(graph: Graph) -> ExportedProgram:
+    """Record a graph whose named sizes stay free.
+
+    Raises:
+        ValueError: it does not let itself be recorded.
+    """
+    free = tuple(
+        {axis: Dim.DYNAMIC for axis, side in enumerate(shape) if isinstance(side, str)}
+        for shape in graph.inputs.values()
+    )
+    try:
+        with torch.no_grad(), _quiet():
+            return torch.export.export(
+                graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
+            )
+    except Exception as error:
+        raise ValueError(
+            "The model cannot be recorded by torch.export: "
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. A part of it asks for "
+            "values or sizes of tensors; the parts of this package and of Detectron2 do not."
+        ) from error
+
+
+def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
+    """Translate a recorded graph.
+
+    Args:
+        program: what ``record_program`` made of ``graph``.
+        graph: gives inputs, outputs and sizes their names.
+        opset: version of ONNX's standard operators.
+
+    Returns:
+        An ``onnx.ModelProto`` that holds its weights, and neither names nor lines of source files.
+    """
+    from pointrend_ext.deploy.onnx_translations import translations
+
+    with torch.no_grad(), _quiet():
+        translated = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            custom_translation_table=translations(),
+            verbose=False,
+        )
+    assert translated is not None  # it is None where it writes a file itself
+    proto = translated.model_proto
+    proto.doc_string = ""
+    _anonymise(proto.graph)
+    _name_sizes(proto.graph.input, graph.inputs)
+    _name_sizes(proto.graph.output, graph.outputs)
+    return proto
+
+
+def _anonymise(part: Any) -> None:
+    """Take out what the exporter notes of sources, and the sizes between nodes, that have no names.
+
+    Args:
+        part: an ``onnx.GraphProto``, with those in it.
+    """
+    del part.value_info[:]
+    del part.metadata_props[:]
+    part.doc_string = ""
+    for entry in (*part.input, *part.output, *part.initializer, *part.node):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    for node in part.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx().AttributeProto.GRAPH:
+                _anonymise(attribute.g)
+
+
+def _name_sizes(values: Any, shapes: Mapping[str, Shape]) -> None:
+    for value in values:
+        sizes = value.type.tensor_type.shape
+        del sizes.dim[:]
+        for side in shapes[value.name]:
+            if isinstance(side, int):
+                sizes.dim.add(dim_value=side)
+            else:
+                sizes.dim.add(dim_param=side)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's advice to its developers from the user."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

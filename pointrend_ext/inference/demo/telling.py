@@ -1,0 +1,34 @@
+"""A run of the demo, and the lines that it ends with."""
+
+import sys
+import time
+
+from pointrend_ext.inference.demo.inputs import Found
+from pointrend_ext.inference.demo.run import DemoOptions, run_demo
+
+__all__ = ["run_and_tell"]
+
+
+def run_and_tell(found: Found, options: DemoOptions) -> int:
+    """Run models on what was found, and print how much was done and what failed.
+
+    Returns:
+        The exit code: 1 where something failed.
+
+    Raises:
+        ValueError, OSError, ImportError: as of ``run_demo``.
+    """
+    start = time.perf_counter()
+    report = run_demo(found.inputs, options)
+    seconds = time.perf_counter() - start
+    done = report.num_images + report.num_frames
+    print(  # noqa: T201  (the command line)
+        f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
+        f"({done / seconds:.2f} per second), results in {options.writer.folder}",
+        *found.notes,
+        sep="\n",
+    )
+    failures = [*found.problems, *report.failures]
+    if failures:
+        print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)  # noqa: T201
+    return int(bool(failures))

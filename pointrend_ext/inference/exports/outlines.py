@@ -1,0 +1,169 @@
+"""Outlines with few corners, as many as a stated Boundary IoU with the mask needs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from pointrend_ext.data.polygon_drawing import draw_polygons
+from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary
+from pointrend_ext.evaluation.masks import mask_iou
+from pointrend_ext.inference.exports.rings import Part, mask_parts
+
+__all__ = ["Outlined", "boundary_iou_of", "draw_parts", "joined_ring", "outlined", "simplified"]
+
+_TRIES = 10  # of the bisection
+_LEAST_PX = 0.25  # a tolerance that changes hardly anything
+
+
+@dataclass(frozen=True, eq=False)
+class Outlined:
+    """An object with its outline.
+
+    Attributes:
+        name: of its class.
+        class_id: the place of the class.
+        score: in [0, 1].
+        box: left, top, right, bottom in pixels of the image.
+        parts: its pieces, in pixels of the image.
+        crop: the pixels (h, w) of its box, bool, and their top and left edges.
+    """
+
+    name: str
+    class_id: int
+    score: float
+    box: tuple[float, float, float, float]
+    parts: list[Part]
+    crop: tuple[np.ndarray, int, int]
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether a piece has a hole."""
+        return any(len(part) > 1 for part in self.parts)
+
+
+def outlined(
+    objects: Any, names: Sequence[str], size_hw: tuple[int, int], boundary_iou: float
+) -> Iterator[Outlined]:
+    """Yield objects with their outlines; those without a pixel are passed over.
+
+    Args:
+        objects: R boxes, scores, class ids, and masks with a method ``crop``.
+        names: of their classes.
+        size_hw: of the image.
+        boundary_iou: of the outline and the mask, at least; 1 for all corners.
+    """
+    rows = zip(names, objects.boxes, objects.scores, objects.classes, strict=True)
+    for number, (name, box, score, class_id) in enumerate(rows):
+        mask, top, left = objects.masks.crop(number)
+        if not mask.any():
+            continue
+        parts = [
+            [ring + np.array([left, top], np.int32) for ring in part] for part in mask_parts(mask)
+        ]
+        parts = simplified(parts, size_hw, boundary_iou)
+        x0, y0, x1, y1 = (float(v) for v in box)
+        crop = (np.asarray(mask, bool), int(top), int(left))
+        yield Outlined(name, int(class_id), float(score), (x0, y0, x1, y1), parts, crop)
+
+
+def simplified(parts: list[Part], size_hw: tuple[int, int], boundary_iou: float) -> list[Part]:
+    """Leave out corners (Douglas and Peucker's algorithm) as far as the Boundary IoU allows.
+
+    Args:
+        parts: of ``mask_parts``, in pixels of the image.
+        size_hw: of the image, which tells how wide a boundary is.
+        boundary_iou: with the mask, at least; 1 for all corners.
+
+    Returns:
+        Parts with some of the corners; small parts and holes may be gone.
+    """
+    if boundary_iou >= 1:
+        return parts
+    corners = np.concatenate([ring for part in parts for ring in part])
+    low, high = 0.0, float(max(np.ptp(corners, axis=0).max(), 1))
+    best, step, target = parts, _LEAST_PX, _Target(parts, parts, size_hw)
+    for _ in range(_TRIES):
+        tried = _with_tolerance(parts, step)
+        if tried and target.boundary_iou(tried) >= boundary_iou:
+            best, low = tried, step
+        else:
+            high = step
+        step = min(2 * step, high) if low == step and high > 2 * step else (low + high) / 2
+    return best
+
+
+def _with_tolerance(parts: list[Part], pixels: float) -> list[Part]:
+    kept = []
+    for part in parts:
+        rings = [cv2.approxPolyDP(ring[:, None], pixels, True)[:, 0] for ring in part]
+        if len(rings[0]) > 2:
+            kept.append([rings[0], *(ring for ring in rings[1:] if len(ring) > 2)])
+    return kept
+
+
+def boundary_iou_of(first: list[Part], second: list[Part], size_hw: tuple[int, int]) -> float:
+    """Return the Boundary IoU of two outlines, drawn in an image of this size."""
+    return _Target(first + second, first, size_hw).boundary_iou(second)
+
+
+class _Target:
+    """The boundary of an outline, drawn once, in the box of all corners that are to be drawn."""
+
+    def __init__(self, corners_of: list[Part], parts: list[Part], size_hw: tuple[int, int]) -> None:
+        corners = np.concatenate([ring for part in corners_of for ring in part])
+        self._low = np.maximum(corners.min(axis=0) - 1, 0)
+        self._high = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
+        self._width, self._size_hw = boundary_width(size_hw), size_hw
+        self._boundary = self._boundary_of(parts)
+
+    def boundary_iou(self, parts: list[Part]) -> float:
+        """Return the Boundary IoU of the outline and another one."""
+        return mask_iou(self._boundary, self._boundary_of(parts))
+
+    def _boundary_of(self, parts: list[Part]) -> np.ndarray:
+        (x0, y0), (x1, y1) = self._low, self._high
+        canvas = np.zeros((y1 - y0, x1 - x0), bool)
+        mask, top, left = draw_parts(parts, self._size_hw)
+        canvas[top - y0 : top - y0 + mask.shape[0], left - x0 : left - x0 + mask.shape[1]] = mask
+        return mask_boundary(canvas, self._width).astype(bool)
+
+
+def draw_parts(parts: list[Part], size_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
+    """Draw an outline as pycocotools draws its rings; holes are cut out.
+
+    Returns:
+        The pixels (h, w) bool of the bounding box of the outer rings, its top and its left edge.
+    """
+    mask, top, left = draw_polygons([part[0].ravel().astype(float) for part in parts], size_hw)
+    for ring in (ring for part in parts for ring in part[1:]):
+        hole, y, x = draw_polygons([ring.ravel().astype(float)], size_hw)
+        y, x = y - top, x - left
+        window = mask[max(y, 0) : y + hole.shape[0], max(x, 0) : x + hole.shape[1]]
+        window &= ~hole[max(-y, 0) :, max(-x, 0) :][: window.shape[0], : window.shape[1]]
+    return mask, top, left
+
+
+def joined_ring(rings: Sequence[np.ndarray]) -> np.ndarray:
+    """Join rings to one that goes there and back between their nearest corners.
+
+    Where a format has one ring per object: the bridges have no area, and holes stay holes for who
+    fills by parity.
+
+    Args:
+        rings: outer rings, and holes.
+
+    Returns:
+        (K, 2).
+    """
+    joined = rings[0]
+    rest = list(rings[1:])
+    while rest:
+        gaps = [((joined[:, None] - ring[None]).astype(float) ** 2).sum(-1) for ring in rest]
+        number = min(range(len(rest)), key=lambda n: gaps[n].min())
+        at, to = np.unravel_index(gaps[number].argmin(), gaps[number].shape)
+        ring = np.roll(rest.pop(number), -int(to), axis=0)
+        joined = np.concatenate([joined[: at + 1], ring, ring[:1], joined[at:]])
+    return joined

@@ -1,0 +1,53 @@
+"""Instances as supervision's ``Detections``, masks as run lengths."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+__all__ = ["supervision_detections"]
+
+
+def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[int, int]) -> Any:
+    """Return ``supervision.Detections`` with a ``CompactMask``, which holds no whole masks.
+
+    Args:
+        objects: R boxes, scores, class ids, and masks with a method ``crop``.
+        names: of their classes; they become ``data["class_name"]``.
+        size_hw: of the image.
+
+    Raises:
+        ImportError: supervision is not installed, or has no such masks.
+    """
+    try:
+        supervision = import_module("supervision")
+        compact_mask = import_module("supervision.detection.compact_mask")
+    except ImportError as error:
+        raise ImportError(
+            "to_supervision needs the package supervision with its CompactMask (0.31 is tested): "
+            f"pip install -U supervision ({error})."
+        ) from error
+    windows, runs = [], []
+    for mask, top, left in map(objects.masks.crop, range(len(objects.scores))):
+        height, width = mask.shape
+        windows.append((left, top, left + width - 1, top + height - 1))
+        runs.append(_whole_rle(mask, top, left, size_hw))
+    table = np.array(windows, np.float32).reshape(-1, 4)
+    return supervision.Detections(
+        xyxy=np.asarray(objects.boxes, np.float32).reshape(-1, 4),
+        mask=compact_mask.CompactMask.from_coco_rle(runs, table, size_hw),
+        confidence=np.asarray(objects.scores, np.float32),
+        class_id=np.asarray(objects.classes, int),
+        data={"class_name": np.array(names, dtype=str)},
+    )
+
+
+def _whole_rle(mask: np.ndarray, top: int, left: int, size_hw: tuple[int, int]) -> dict[str, Any]:
+    """Return COCO's run lengths of a crop in its image, down the columns, the first one outside."""
+    height, width = size_hw
+    columns = np.zeros((mask.shape[1], height), np.int8)
+    columns[:, top : top + mask.shape[0]] = mask.T
+    flat = np.pad(columns.ravel(), 1)
+    ends = np.flatnonzero(np.diff(flat)) + left * height
+    return {"size": [height, width], "counts": np.diff([0, *ends, height * width]).tolist()}

@@ -1,0 +1,87 @@
+"""The methods of a prediction that write it in the formats of other tools; docs/results.md."""
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from pointrend_ext.inference.exports import Outlined
+
+__all__ = ["ToTools", "check_boundary_iou"]
+
+
+class _Prediction(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def boxes(self) -> Any: ...
+    @property
+    def objects(self) -> Any: ...
+    @property
+    def size_hw(self) -> tuple[int, int]: ...
+    @property
+    def class_names(self) -> Sequence[str]: ...
+    def outlines(self, boundary_iou: float) -> "list[Outlined]": ...
+
+
+class ToTools:
+    """What ``Prediction`` has of ``inference.exports``.
+
+    ``boundary_iou`` is that of each outline with its mask, at least: 1 keeps all corners.
+    """
+
+    def outlines(self: _Prediction, boundary_iou: float = 0.95) -> "list[Outlined]":
+        """Return the instances as outlines of few corners; those without a pixel are left out.
+
+        Raises:
+            ValueError: the number is not above 0 and at most 1, or the model is semantic.
+        """
+        if self.boxes is None:
+            raise ValueError(
+                "The prediction of a semantic model has no instances to outline: use its label_map."
+            )
+        check_boundary_iou(boundary_iou)
+        found = _exports().outlined(self.objects, self.class_names, self.size_hw, boundary_iou)
+        return list(found)
+
+    def to_yolo(self: _Prediction, boundary_iou: float = 0.95) -> str:
+        """Return lines of YOLO's segmentation labels; see ``outlines``."""
+        return _exports().yolo_lines(self.outlines(boundary_iou), self.size_hw)
+
+    def to_labelme(self: _Prediction, boundary_iou: float = 0.95) -> dict[str, Any]:
+        """Return the content of labelme's file beside the picture; see ``outlines``."""
+        image = os.path.basename(self.name)
+        return _exports().labelme_file(self.outlines(boundary_iou), self.size_hw, image)
+
+    def to_geojson(self: _Prediction, boundary_iou: float = 0.95) -> dict[str, Any]:
+        """Return a GeoJSON FeatureCollection in pixels; see ``outlines``."""
+        return _exports().geojson(self.outlines(boundary_iou))
+
+    def to_supervision(self: _Prediction) -> Any:
+        """Return ``supervision.Detections``, masks as run lengths.
+
+        Raises:
+            ImportError: supervision is not installed, or too old.
+        """
+        return _exports().supervision_detections(self.objects, self.class_names, self.size_hw)
+
+
+def check_boundary_iou(value: float) -> None:
+    """Raise ValueError for a number that no outline can have."""
+    if not 0 < value <= 1:
+        raise ValueError(
+            f"The boundary IoU of outlines with masks is {value:g}, not above 0 and at most 1: "
+            "0.95 is usual, and 1 keeps all corners."
+        )
+
+
+def _exports() -> Any:
+    """Import what needs OpenCV and pycocotools, which a prediction itself does not."""
+    try:
+        return import_module("pointrend_ext.inference.exports")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"Outlines for other tools need {error.name}, which the runtime without torch does not "
+            "bring along: pip install pointrend-ext."
+        ) from error

@@ -1,0 +1,81 @@
+"""What ``--json`` prints is JSON alone, with the figures that people are shown."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from pointrend_ext import cli
+from pointrend_ext.data.toy import generate_toy_data
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("datasets")
+    generate_toy_data(root, num_train=3, num_val=3)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _place(root, tmp_path, monkeypatch, own_catalogs):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(root))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def truth(root):
+    return COCO(root / "toy/annotations/instances_val.json")
+
+
+def as_text(rle):
+    counts = rle["counts"]
+    return {**rle, "counts": counts if isinstance(counts, str) else counts.decode()}
+
+
+def test_data_check(truth, root, capsys, tmp_path):
+    split = {"images": "val", "annotations": "annotations/instances_val.json"}
+    description = {"name": "my", "task": "instance", "root": "toy", "splits": {"val": split}}
+    (tmp_path / "my.json").write_text(json.dumps(description))
+    code = cli.main(["data", "check", "--description", "my.json", "--json", "--max-read", "2"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert code == int(bool(found["problems"]))
+    assert (found["name"], found["images"], found["images_read"]) == ("my_val", 3, 2)
+    objects = [a for a in truth.anns.values() if not a["iscrowd"]]
+    names = Counter(truth.cats[a["category_id"]]["name"] for a in objects)
+    assert {name: n for name, n in found["objects"].items() if n} == names
+    assert sum(found["object_sizes"].values()) == len(objects)
+    heights = [image["height"] for image in truth.imgs.values()]
+    assert found["height"] == [min(heights), np.median(heights), max(heights)]
+
+
+def test_data_check_of_label_maps(root, capsys):
+    cli.main(["data", "check", "--config-file", "Toy/pointrend_semantic_toy.yaml", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["images"] == 3
+    assert {"sky", "grass", "star"} <= found["pixels"].keys()
+    assert found["pixels"]["sky"] > 1000
+    assert found["objects"] == {}
+
+
+def test_score(truth, root, capsys, tmp_path):
+    """The truth itself as predictions."""
+    results = [
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "segmentation": as_text(truth.annToRLE(a)),
+            "score": 0.9,
+        }
+        for a in truth.anns.values()
+        if not a["iscrowd"]
+    ]
+    (tmp_path / "true.json").write_text(json.dumps(results))
+    words = ["--annotations", str(root / "toy/annotations/instances_val.json"), "--draws", "0"]
+    words += ["--predictions", "true=true.json", "--metrics", "segm", "--output", "out", "--json"]
+    assert cli.main(["score", *words]) == 0
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "out/evaluation.json").read_text()
+    (model,) = json.loads(printed)["models"]
+    assert model["scores"]["segm"]["AP"]["value"] == pytest.approx(100)

@@ -1,0 +1,117 @@
+"""A whole instance model as ONNX: the shipped detector of the toy data with a random mask head."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from pointrend_ext.deploy.checks import CheckImages, compare_instances
+from pointrend_ext.deploy.export import export_onnx
+from pointrend_ext.deploy.running import OnnxRunner, Runner
+from pointrend_ext.deploy.runtime import OnnxPredictor
+from pointrend_ext.deploy.runtime.sessions import RUNTIMES
+from pointrend_ext.inference.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def exported(detector, tmp_path_factory):
+    built = detector()
+    path = tmp_path_factory.mktemp("instances") / "model.onnx"
+    return path, export_onnx(built.model, built.cfg, path)
+
+
+@pytest.mark.slow
+def test_the_file(exported):
+    path, report = exported
+    figures = report.by_name()
+    assert figures["detections of the model"] > 50
+    assert figures["share of detections without a partner"] == 0
+    assert figures["0, 1, 22, 100 objects: cells compared"] == 123 * 224 * 224
+    proto = onnx.load(path)
+    shapes = {
+        x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
+        for x in (*proto.graph.input, *proto.graph.output)
+    }
+    assert shapes == {
+        "image": [3, "H", "W"],
+        "boxes": ["R", 4],
+        "scores": ["R"],
+        "classes": ["R"],
+        "masks": ["R", 1, 224, 224],
+    }
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert json.loads(proto.metadata_props[0].value)["task"] == "instances"
+
+
+@pytest.mark.slow
+def test_an_empty_picture_and_a_tiny_one(exported):
+    run = OnnxRunner(onnx.load(exported[0]))
+    for height, width in ((300, 200), (1, 1), (7, 500)):
+        boxes, scores, classes, masks = run(np.zeros((3, height, width), dtype=np.float32))
+        assert len(boxes) == len(scores) == len(classes) == len(masks) <= 20
+        assert (boxes >= 0).all()
+        assert (boxes[:, 2:] <= (width, height)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_the_runtime_predicts_what_the_predictor_does(exported, detector, runtime):
+    pytest.importorskip(RUNTIMES[runtime])
+    built, differing, pixels = detector(), 0, 0
+    ours = OnnxPredictor(exported[0], runtime=runtime, confidence=None)
+    images = [x.transpose(1, 2, 0)[..., ::-1] for x in CheckImages.of(built.cfg, [])]
+    for image in images:
+        image = np.ascontiguousarray(image).astype(np.uint8)
+        found, expected = ours(image), Predictor(built.model, built.cfg)(image)
+        assert len(expected.boxes) > 5
+        np.testing.assert_allclose(found.boxes, expected.boxes, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(found.classes, expected.classes)
+        differing += np.count_nonzero(np.asarray(found.masks) != np.asarray(expected.masks))
+        pixels += np.asarray(expected.masks).size
+    assert differing <= 5e-6 * pixels
+
+
+class Spoiled(Runner):
+    """Returns what the model finds, changed."""
+
+    def __init__(self, model, spoil):
+        self.model, self.spoil = model, spoil
+
+    @torch.no_grad()
+    def __call__(self, image):
+        inputs = [{"image": torch.from_numpy(image)}]
+        (found,) = self.model.inference(inputs, do_postprocess=False)
+        parts = found.pred_boxes.tensor, found.scores, found.pred_classes, found.pred_masks
+        return self.spoil(*(x.numpy() for x in parts))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "wrong"),
+    [
+        (lambda *parts: parts, ""),
+        (lambda *parts: [x[::-1].copy() for x in parts], ""),  # another order of the same
+        (lambda *parts: [x[1:] for x in parts], "without a partner"),
+        (lambda boxes, *rest: (boxes + np.float32(0.005), *rest), "boxes (pixels)"),
+        (lambda boxes, scores, *rest: (boxes, scores * 0.999, *rest), "scores"),
+        (lambda boxes, scores, classes, m: (boxes, scores, (classes + 1) % 5, m), "partner"),
+        (lambda boxes, scores, c, masks: (boxes, scores, c, 1 - masks), "other side of 0.5"),
+    ],
+)
+def test_the_check_can_fail(detector, spoil, wrong):
+    built = detector()
+    images = list(CheckImages.of(built.cfg, []))[1:3]
+    figures = compare_instances(Spoiled(built.model, spoil), model=built.model, images=images)
+    names = [figure.name for figure in figures if not figure.holds]
+    assert bool(names) == bool(wrong)
+    assert not wrong or any(wrong in name for name in names)
+
+
+def test_pictures_without_objects_check_nothing(detector):
+    built = detector("pointrend_mask_head_toy", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.999999)
+    run = Spoiled(built.model, lambda *parts: parts)
+    images = [np.zeros((3, 70, 80), dtype=np.float32)]
+    with pytest.raises(ValueError, match=r"finds no object in the pictures of the check"):
+        compare_instances(run, model=built.model, images=images)

@@ -1,0 +1,108 @@
+"""A mask head as ONNX and for torch.export: any number of regions, maps of any size."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from pointrend_ext.deploy.checks import CheckImages, compare_mask_head
+from pointrend_ext.deploy.export import export_onnx, export_program
+from pointrend_ext.deploy.graphs import MaskGraph
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+
+SIZES_PX = ((64, 64), (100, 333), (480, 320))
+
+
+@pytest.fixture(scope="module")
+def exported(detector, tmp_path_factory):
+    built = detector()
+    folder = tmp_path_factory.mktemp("masks")
+    options = {"part": "mask_head"}
+    report = export_onnx(built.model, built.cfg, folder / "masks.onnx", **options)
+    export_program(built.model, built.cfg, folder / "masks.pt2", **options)
+    return folder, report
+
+
+@pytest.fixture(scope="module")
+def graph(detector):
+    model = detector().model
+    channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
+    return MaskGraph(model.roi_heads.mask_head, channels)
+
+
+def test_onnx_file(exported):
+    folder, report = exported
+    proto = onnx.load(folder / "masks.onnx")
+    shapes = {
+        x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
+        for x in (*proto.graph.input, *proto.graph.output)
+    }
+    assert shapes == {
+        "p2": [1, 64, "H_p2", "W_p2"],
+        "boxes": ["R", 4],
+        "classes": ["R"],
+        "masks": ["R", 1, 224, 224],
+    }
+    assert {node.domain for node in proto.graph.node} == {""}
+    told = json.loads(proto.metadata_props[0].value)
+    assert (told["task"], told["output"]) == ("mask_head", "masks")
+    assert told["thresholds"] == {"score": 0.05, "nms": 0.5, "detections": 20, "mask": 0.5}
+    assert report.by_name()["cells compared"] == 224 * 224 * (0 + 1 + 22 + 100 + 0)
+    rules = [node for node in proto.graph.node if node.op_type == "GridSample"]
+    for node in rules:  # what runtimes know: opset 16 to 18, bilinear, zeros, pixel centres
+        attributes = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}
+        assert attributes == {"align_corners": 0, "mode": b"bilinear", "padding_mode": b"zeros"}
+    assert len(rules) == 9
+    assert not any(node.op_type in ("NonZero", "Loop", "If") for node in proto.graph.node)
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
+@pytest.mark.parametrize("number", [0, 1, 2, 7, 22])
+def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, suffix, number):
+    folder, _ = exported
+    if suffix == "onnx":
+        run = OnnxRunner(onnx.load(folder / "masks.onnx"))
+    else:
+        run = ProgramRunner(torch.export.load(folder / "masks.pt2"))
+    for size_px in SIZES_PX:
+        example = graph.example_of(number, size_px, seed=number)
+        (found,) = run(*(x.numpy() for x in example))
+        *maps, boxes, classes = example
+        expected = masks_of(
+            detector().model, dict(zip(graph.strides, maps, strict=True)), boxes, classes
+        ).numpy()
+        assert found.shape == (number, 1, 224, 224)
+        off = np.abs(found - expected)
+        assert (off > 1e-4).mean() <= 1e-3 if number else found.size == 0
+        assert ((found >= 0.5) != (expected >= 0.5)).sum() <= 20
+    assert not number or 0.01 < expected.std() < 0.5
+
+
+class Spoiled(Runner):
+    def __init__(self, model, names, masks_of, spoil):
+        self.model, self.names, self.masks_of, self.spoil = model, names, masks_of, spoil
+
+    def __call__(self, *arrays):
+        *maps, boxes, classes = map(torch.from_numpy, arrays)
+        features = dict(zip(self.names, maps, strict=True))
+        return [self.spoil(self.masks_of(self.model, features, boxes, classes).numpy())]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "holds"),
+    [
+        (lambda masks: masks, True),
+        (lambda masks: masks + np.float32(1e-4), False),
+        (lambda masks: np.roll(masks, 1, axis=3), False),
+        (lambda masks: masks[:, :, ::-1], False),
+        (lambda masks: np.where(np.arange(224) == 0, 1 - masks, masks), False),
+    ],
+)
+def test_the_check_can_fail(detector, masks_of, spoil, holds):
+    built = detector()
+    images = CheckImages.of(built.cfg, [])
+    run = Spoiled(built.model, ["p2"], masks_of, spoil)
+    figures = compare_mask_head(run, model=built.model, images=images, names=["p2"])
+    assert all(figure.holds for figure in figures) == holds

@@ -1,0 +1,121 @@
+"""What cannot be exported is refused in a sentence, before anything is recorded or written."""
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from pointrend_ext.deploy import packages
+from pointrend_ext.deploy.export import export_onnx, export_program
+
+DETECTOR = "pointrend_mask_head_toy"
+
+
+@pytest.fixture
+def refused(tmp_path):
+    """Export, and return what is said; nothing may be written."""
+
+    def export(model, cfg, *, name="model.onnx", write=export_onnx, **options):
+        with pytest.raises((ValueError, ImportError)) as caught:
+            write(model, cfg, tmp_path / name, **options)
+        assert list(tmp_path.iterdir()) == []
+        text = str(caught.value)
+        assert "\n" not in text
+        return text
+
+    return export
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"opset": 17}, "export.opset is 17; it must be 18."),
+        ({"part": "backbone"}, "export.part is 'backbone'; it must be 'model' or 'mask_head'."),
+        ({"output": "masks"}, "export.output is 'masks'; it must be 'labels' or 'logits'."),
+        ({"output": "logits"}, "for an instance model: it has no logits of pixels"),
+        ({"batch_size": 0}, "export.batch_size is 0; it must be at least 1."),
+        ({"batch_size": 4}, "whose images have different numbers of objects"),
+        ({"name": "model.pth"}, "its name must end in .onnx."),
+        ({"name": "model.onnx", "write": export_program}, "its name must end in .pt2."),
+    ],
+)
+def test_options(detector, refused, options, said):
+    built = detector()
+    assert said in refused(built.model, built.cfg, **options)
+
+
+def test_options_of_semantic_models(predictors, refused):
+    semantic = predictors("semantic")
+    said = refused(semantic.model, semantic.cfg, part="mask_head")
+    assert said == "export.part is 'mask_head'; it must be 'model': a semantic one has no masks."
+    cfg = semantic.cfg.clone()
+    cfg.defrost()
+    cfg.INPUT.FORMAT = "L"
+    assert "INPUT.FORMAT is 'L'; it must be RGB or BGR" in refused(semantic.model, cfg)
+    cfg.merge_from_list(["INPUT.FORMAT", "RGB", "MODEL.SEM_SEG_HEAD.ASPP_POOLING", "crop"])
+    cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME = "DeepLabV3LogitsHead"
+    assert "'global' to be exported: 'crop' takes one size" in refused(semantic.model, cfg)
+
+
+def test_models_without_a_graph(predictors, detector, refused):
+    panoptic, built = predictors("panoptic"), detector()
+    assert "PanopticFPN) cannot be exported yet" in refused(panoptic.model, panoptic.cfg)
+    assert refused(nn.DataParallel(built.model), built.cfg).endswith("export model.module instead.")
+    plain = detector("mask_rcnn_mask_head_toy")
+    assert "only a PointRendROIMaskHead is" in refused(plain.model, plain.cfg, part="mask_head")
+    given = detector("pointrend_box_to_mask_toy")
+    assert "export its mask head (--part mask_head)" in refused(given.model, given.cfg)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("roi_heads.mask_on", False, "boxes alone (MODEL.MASK_ON False)"),
+        ("roi_heads.keypoint_on", True, "keypoints cannot be exported"),
+        ("proposal_generator", nn.Identity(), "Models with a Identity cannot be exported"),
+        ("roi_heads.mask_head", nn.Identity(), "Models with a Identity cannot be exported"),
+    ],
+)
+def test_parts_without_a_graph(detector, refused, monkeypatch, path, value, said):
+    built = detector()
+    *parents, name = path.split(".")
+    owner = built.model
+    for parent in parents:
+        owner = getattr(owner, parent)
+    monkeypatch.setattr(owner, name, value)
+    assert said in refused(built.model, built.cfg)
+
+
+def test_missing_packages_and_old_torch(detector, refused, monkeypatch):
+    built = detector()
+    monkeypatch.setattr(packages, "OLDEST_TORCH", (99, 0))
+    said = refused(built.model, built.cfg)
+    assert said.startswith(f"An export needs torch 99.0 or later; this is {torch.__version__}")
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert "pip install 'pointrend-ext[export]'" in refused(built.model, built.cfg)
+
+
+class Alone(nn.Module):
+    def __init__(self, head, *more):
+        super().__init__()
+        self.head, self.more = head, more
+
+    def forward(self, features):
+        return self.head(features, *self.more)
+
+
+def test_heads_refuse_to_be_recorded_by_others(detector, predictors):
+    model, semantic = detector().model, predictors("semantic").model
+    features = {"p2": torch.zeros(1, 64, 16, 16)}
+    for head, more in ((model.roi_heads.mask_head, [[]]), (semantic.sem_seg_head, [])):
+        name = type(head).__name__
+        said = rf"{name} cannot be traced: the file would serve .* Use tools/export_model\.py"
+        with torch.no_grad(), pytest.raises(ValueError, match=said):
+            torch.jit.trace(Alone(head, *more), (features,), strict=False)
+        with torch.no_grad(), pytest.raises(ValueError, match=r"recorded by torch\.export: the"):
+            torch.export.export(Alone(head, *more), (features,), strict=False)
+        with pytest.raises(ValueError, match=f"{name} cannot be scripted"):
+            torch.jit.script(head)
+    with pytest.raises(ValueError, match=r"PointRendROIMaskHead cannot be scripted"):
+        torch.jit.script(model)

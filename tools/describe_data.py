@@ -1,0 +1,16 @@
+#!/usr/bin/env python3
+"""`pointrend data describe`: describe what an annotation tool exported."""
+
+import sys
+
+from pointrend_ext._command import run_tool
+from pointrend_ext.commands.data_describe import build_parser, run
+
+
+def main() -> int:
+    """Run the tool."""
+    return run_tool(build_parser(), run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
