@@ -96,7 +96,7 @@ def _exported(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     """Open an exported file, and refuse options that it has no use for."""
     if args.weights is None:
         raise ValueError(f"--runtime {args.runtime} needs --weights: an exported model, .onnx.")
-    for name in ("config_file", "compare", "boxes", "device", "opts", "more_opts"):
+    for name in ("config_file", "compare", "boxes", "tile", "device", "opts", "more_opts"):
         if getattr(args, name):
             raise ValueError(
                 f"--runtime {args.runtime} runs the file of --weights, which was exported with "

@@ -52,6 +52,7 @@ def test_the_demo_on_a_file(model, call_tool, tmp_path, capsys):
         (("--runtime", "onnx"), "--runtime onnx needs --weights: an exported model"),
         (("--runtime", "onnx", "--weights", "gone.onnx"), "gone.onnx does not exist"),
         (("--runtime", "onnx", "--weights", "m.onnx", "--device", "cpu"), "leave out device"),
+        (("--runtime", "onnx", "--weights", "m.onnx", "--tile", "64"), "leave out tile"),
         (("--runtime", "onnx", "--weights", "m.onnx", "--boxes", "b.json"), "--image-ids"),
         (
             ("--runtime", "onnx", "--weights", "m.onnx", "--config-file", "a.yaml"),
