@@ -116,7 +116,7 @@ class PointRendCheckpointer(DetectionCheckpointer):
 
     def get_checkpoint_file(self) -> str:
         """Return the checkpoint to resume from; ValueError where ``last_checkpoint`` names none."""
-        return str(last_checkpoint(self.save_dir))
+        return str(last_checkpoint(self.save_dir) or "")
 
     def save(self, name: str, **kwargs: Any) -> None:
         """Write a checkpoint; the previous one is intact until the new one is complete."""
