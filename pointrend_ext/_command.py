@@ -73,21 +73,36 @@ def end_well(prog: str, work: Callable[[], int | None]) -> int:
 
     Errors of other types, which are mistakes of the program, keep their traceback.
 
+    Of several processes (``pointrend_ext.processes``) one says it.
+
     Returns:
-        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 130 after Ctrl-C, 143
-        after a SIGTERM to a training.
+        The exit code: that of ``work`` (None is 0), 2 after such a mistake, 1 where another process
+        is lost (or that one's own), 130 after Ctrl-C, 143 or 138 after a SIGTERM or SIGUSR1 to a
+        training.
     """
+    processes = sys.modules.get("pointrend_ext.processes")
+    topic = ""
     try:
         return work() or 0
     except KeyboardInterrupt as error:  # a training says more
-        sys.stderr.write(f"{prog}: {str(error) or 'interrupted'}\n")
-        return getattr(error, "exit_code", 130)
+        code, text = getattr(error, "exit_code", 130), str(error) or "interrupted"
     except Exception as error:
-        if not _is_users(error):
+        lost = processes.explain(error) if processes else None
+        if lost is None and not _is_users(error):
+            if processes:
+                processes.note_failure(1)
             raise
-        text = str(error.args[0]) if isinstance(error, KeyError) else str(error)
-        sys.stderr.write(f"{prog}: Error: {escaped(' '.join(text.split()))}\n")
-        return 2
+        code, topic = (lost.exit_code, "lost") if lost else (2, "")
+        what = str(lost or (error.args[0] if isinstance(error, KeyError) else error))
+        text = f"Error: {what}" if what or not lost else ""
+    line = f"{prog}: {escaped(' '.join(text.split()))}"
+    if processes:
+        if text:
+            processes.say_once(line, topic)
+        processes.note_failure(code)
+    else:
+        sys.stderr.write(f"{line}\n")
+    return code
 
 
 def _is_users(error: Exception) -> bool:

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": ("predict", "run a model on pictures, folders, videos or a camera"),
     "score": ("score", "score saved predictions of any model, with intervals"),
     "report": ("report", "write scores as one HTML page"),
+    "export": ("export", "write a trained model as ONNX or for torch.export, and check it"),
     "convert": ("convert", "convert weights of any known format"),
     "data check": ("data_check", "count what data sets hold, and find what is wrong with them"),
     "data describe": (

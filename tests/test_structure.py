@@ -22,6 +22,7 @@ EVERY_FILE = pytest.mark.parametrize("name", TREES)
 LEVELS = {
     "layers": 0,
     "structures": 1,
+    "processes": 1,
     "modeling": 1,
     "data": 2,
     "evaluation": 2,

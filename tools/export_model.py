@@ -1,69 +1,15 @@
 #!/usr/bin/env python3
-"""Write a trained model as ONNX or for torch.export, checked against the model.
+"""`pointrend export`: write a trained model as ONNX or for torch.export."""
 
-Example: python tools/export_model.py --config-file my.yaml --weights model_final.pth \
---output model.onnx
-"""
-
-import argparse
 import sys
-from pathlib import Path
 
-from pointrend_ext.deploy.export import export_onnx, export_program
-from pointrend_ext.engine.command_line import add_model_arguments, run_tool
-from pointrend_ext.inference.predictor import build_predictor
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--output", required=True, metavar="FILE", help="new file, .onnx or .pt2")
-    add(
-        "--part",
-        default="model",
-        choices=("model", "mask_head"),
-        help="mask_head: from feature maps, boxes and classes to masks (default: %(default)s)",
-    )
-    add("--logits", action="store_true", help="logits of a semantic model instead of labels")
-    add("--batch-size", type=int, default=1, help="images of a semantic model (%(default)s)")
-    add(
-        "--confidence",
-        type=float,
-        help="least score of instances in the file (default: as in an evaluation)",
-    )
-    add(
-        "--check-images",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="FILE",
-        help="pictures to compare the file and the model on (default: drawn scenes)",
-    )
-    add_model_arguments(parser)
-    return parser
-
-
-def export(args: argparse.Namespace) -> None:
-    """Export and print the report."""
-    predictor = build_predictor(args, confidence=args.confidence)
-    write = export_program if Path(args.output).suffix == ".pt2" else export_onnx
-    report = write(
-        predictor.model,
-        predictor.cfg,
-        args.output,
-        part=args.part,
-        output="logits" if args.logits else "labels",
-        batch_size=args.batch_size,
-        check_images=[predictor.read_image(name) for name in args.check_images],
-        classes=predictor.classes,
-    )
-    print(f"{report.table()}\nWritten to {report.path}, {report.megabytes:.1f} MB")
+from pointrend_ext._command import run_tool
+from pointrend_ext.commands.export import build_parser, run
 
 
 def main() -> int:
     """Run the tool."""
-    return run_tool(build_parser(), export)
+    return run_tool(build_parser(), run)
 
 
 if __name__ == "__main__":

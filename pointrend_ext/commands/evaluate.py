@@ -3,14 +3,16 @@
 import argparse
 import contextlib
 import sys
+from pathlib import Path
 
-from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from pydantic_core import to_json
 
 from pointrend_ext._command import new_parser
-from pointrend_ext.commands.train import launch_all, run_process
+from pointrend_ext.commands.train import build_parser as train_parser
+from pointrend_ext.commands.train import run_process
 from pointrend_ext.engine.command_line import add_model_arguments
+from pointrend_ext.engine.launching import run_processes
 
 EXAMPLE = (
     "--config-file Toy/pointrend_rcnn_toy.yaml "
@@ -31,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate as `train --eval-only` does."""
     for key, value in (("MODEL.WEIGHTS", args.weights), ("MODEL.DEVICE", args.device)):
         args.opts += [key, value] if value else []
-    known = default_argument_parser().parse_args(["--eval-only"])
-    return launch_all(
-        argparse.Namespace(**{**vars(known), **vars(args)}),
+    known = train_parser().parse_args(["--eval-only"])
+    return run_processes(
+        Path(sys.argv[0]).name,
         print_results if args.json else run_process,
+        argparse.Namespace(**{**vars(known), **vars(args)}),
     )
 
 

@@ -1,23 +1,19 @@
 """Train a model, and evaluate it at the end."""
 
 import argparse
-import multiprocessing
 import os
 import re
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from detectron2.engine import default_argument_parser, launch
-from detectron2.utils import comm
-from torch.multiprocessing import ProcessExitedException
+from detectron2.engine import default_argument_parser
 
 from pointrend_ext._command import new_parser
 from pointrend_ext.commands.data_describe import describe_and_choose
-from pointrend_ext.engine import Stopped, setup_cfg, train_or_evaluate
+from pointrend_ext.engine import setup_cfg, train_or_evaluate
 from pointrend_ext.engine.command_line import add_load_arguments, load_options
+from pointrend_ext.engine.launching import add_process_arguments, run_processes
 
 EXAMPLES = (
     "--config-file Toy/pointrend_rcnn_toy.yaml",
@@ -33,6 +29,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     text = "an export of an annotation tool, described in output/NAME/data, in place of a "
     parser.add_argument("--data", metavar="EXPORT", help=f"{text}configuration")
     add_load_arguments(parser)
+    add_process_arguments(parser)
     return parser
 
 
@@ -40,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, or evaluate with --eval-only."""
     if args.data:
         args.config_file = str(_config_of_data(args))
-    return launch_all(args, run_process)
+    return run_processes(Path(sys.argv[0]).name, run_process, args)
 
 
 def _config_of_data(args: argparse.Namespace) -> Path:
@@ -64,45 +61,9 @@ def _config_of_data(args: argparse.Namespace) -> Path:
     return describe_and_choose(args.data, output, name)
 
 
-def launch_all(args: argparse.Namespace, work: Callable[[argparse.Namespace], Any]) -> int:
-    """Run as many processes as there are GPUs to use; return 130 or 143 where they were stopped."""
-    if args.num_gpus * args.num_machines > 1 and hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGTERM, _pass_on)
-    try:
-        launch(
-            work,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(args,),
-        )
-    except ProcessExitedException as error:
-        if error.exit_code not in (130, 143):
-            raise
-        return error.exit_code
-    return 0
-
-
 def run_process(args: argparse.Namespace) -> dict[str, Any]:
     """Run one process; return its results."""
-    cfg = setup_cfg(args)
-    options = load_options(args)
-    try:
-        return train_or_evaluate(
-            cfg, eval_only=args.eval_only, resume=args.resume, load_options=options
-        )
-    except Stopped as stop:
-        if comm.get_world_size() == 1:
-            raise
-        if comm.is_main_process():
-            print(stop, file=sys.stderr)
-        sys.exit(stop.exit_code)
-
-
-def _pass_on(number: int, frame: object) -> None:
-    """Let the processes of a training, which end together, know of a SIGTERM to this one."""
-    for child in multiprocessing.active_children():
-        if child.pid is not None:
-            os.kill(child.pid, signal.SIGUSR1)
-    signal.signal(number, signal.SIG_DFL)
+    cfg, options = setup_cfg(args), load_options(args)
+    return train_or_evaluate(
+        cfg, eval_only=args.eval_only, resume=args.resume, load_options=options
+    )

@@ -11,8 +11,9 @@ from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 from pointrend_ext.data.semantic_augmentation import check_crop
 from pointrend_ext.engine.value_ranges import ALWAYS, CHANNELS, TRAINING
+from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["check_values", "warn_of_schedule"]
+__all__ = ["check_processes", "check_values", "warn_of_schedule"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,31 @@ def check_values(cfg: CfgNode, *, training: bool) -> None:
         raise ValueError(problem)
     if training:
         check_crop(cfg)
+
+
+def check_processes(cfg: CfgNode, *, training: bool) -> None:
+    """Raise ValueError for what several processes cannot share or compute."""
+    processes, solver = comm.get_world_size(), cfg.SOLVER
+    if processes == 1:
+        return
+    if training and not solver.REFERENCE_WORLD_SIZE and solver.IMS_PER_BATCH % processes:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {solver.IMS_PER_BATCH}, but {processes} processes share a "
+            f"batch: it must be a multiple of {processes}. Change it (and SOLVER.BASE_LR in "
+            "proportion), or the number of processes."
+        )
+    device = cfg.MODEL.DEVICE
+    if device.startswith("cuda:"):
+        raise ValueError(
+            f"MODEL.DEVICE is {device!r}, but each of {processes} processes takes a GPU of its "
+            "own: set it to cuda, and choose GPUs with CUDA_VISIBLE_DEVICES."
+        )
+    names = {key for key, value in leaves(cfg.MODEL) if value in ("SyncBN", "nnSyncBN")}
+    if training and names and not device.startswith("cuda"):
+        raise ValueError(
+            f"MODEL.{min(names)} is SyncBN, which PyTorch computes on GPUs alone when there are "
+            f"several processes; MODEL.DEVICE is {device!r}. On processors, take naiveSyncBN."
+        )
 
 
 def warn_of_schedule(cfg: CfgNode) -> None:

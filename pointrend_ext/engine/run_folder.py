@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from detectron2.utils import comm
 
 from pointrend_ext.checkpoint.errors import printable
 from pointrend_ext.checkpoint.last_checkpoint import named_last
+from pointrend_ext.processes import told_by_first
 
 __all__ = ["check_no_other_training", "holding", "release", "take"]
 
 logger = logging.getLogger(__name__)
 
 _LOCK_FILE = "run.lock"
+_SEEN_S = 60.0  # in which a network file system shows what another machine has written
 # The system frees a lock however its process ends.
 _held: dict[Path, int] = {}
 
@@ -49,13 +52,31 @@ def check_no_other_training(output_dir: str) -> None:
 def take(output_dir: str) -> None:
     """Make a folder, and keep other runs out of it until ``release``.
 
-    The first process does so for all of a run.
+    The first process does so for all of a run, on all its machines.
 
     Raises:
-        ValueError: another run is there.
+        ValueError: another run is there, or another machine has another folder of this name.
     """
-    if not comm.is_main_process():
-        return
+    if comm.is_main_process():
+        _lock(output_dir)
+    owner = told_by_first(f"process {os.getpid()} on {socket.gethostname()}")
+    if comm.get_local_rank() == 0 and not comm.is_main_process():
+        _check_shared(output_dir, owner)
+
+
+def _check_shared(output_dir: str, owner: str) -> None:
+    """Raise ValueError where the folder here is not that which the first process has."""
+    file, end = Path(output_dir, _LOCK_FILE), time.monotonic() + _SEEN_S
+    while not file.is_file() or file.read_text() != owner:
+        if time.monotonic() > end:
+            raise ValueError(
+                f"OUTPUT_DIR {output_dir} on {socket.gethostname()} is not the folder that "
+                f"{owner} has: all machines need one file system with OUTPUT_DIR on it."
+            )
+        time.sleep(0.2)
+
+
+def _lock(output_dir: str) -> None:
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     key = folder.resolve()
@@ -73,6 +94,7 @@ def take(output_dir: str) -> None:
             "MODEL.WEIGHTS as well)."
         ) from error
     except (portalocker.LockException, OSError) as error:
+        _write_owner(file)
         os.close(file)
         logger.warning(
             "The file system of OUTPUT_DIR %s has no locks (%s): nothing keeps a second run "
@@ -81,9 +103,13 @@ def take(output_dir: str) -> None:
             getattr(error.__cause__, "strerror", None) or error,
         )
         return
+    _write_owner(file)
+    _held[key] = file
+
+
+def _write_owner(file: int) -> None:
     os.ftruncate(file, 0)
     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    _held[key] = file
 
 
 def _owner(file: int) -> str:

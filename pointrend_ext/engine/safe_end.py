@@ -14,6 +14,7 @@ from detectron2.utils import comm
 
 from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
 from pointrend_ext.data import LoadingError
+from pointrend_ext.processes import LostProcess, explain
 
 __all__ = ["SafeEnd", "Stopped"]
 
@@ -23,8 +24,9 @@ _NOTICE = (
     b"\nThe training ends after this iteration, with a checkpoint. "
     b"A second signal ends it at once.\n"
 )
-# How train_net.py passes its own SIGTERM on; Windows has no such signal.
-_PASSED_ON: int | None = getattr(signal, "SIGUSR1", None)
+# The warning of schedulers such as SLURM, and how `launch` passes a signal on to its processes.
+# It may come several times. Windows has none.
+_WARNING: int | None = getattr(signal, "SIGUSR1", None)
 
 
 class Stopped(KeyboardInterrupt):
@@ -80,6 +82,8 @@ class SafeEnd(HookBase):
 
     def after_train(self) -> None:
         """Save what is done, where the training ends early for a known reason."""
+        if isinstance(self._error, LostProcess):
+            return  # in the middle of an iteration
         if self._number or self._error or self._reason:
             self._waits = True
             self._ending = self._save()
@@ -92,11 +96,10 @@ class SafeEnd(HookBase):
             Stopped: by a signal.
             LoadingError: an image cannot be loaded.
             OSError: the disk is full.
+            LostProcess: another process has ended, or does not answer.
         """
         is_main = threading.current_thread() is threading.main_thread()
-        numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
-        if _PASSED_ON and comm.get_world_size() > 1:
-            numbers.append(_PASSED_ON)
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([_WARNING] if _WARNING else [])]
         before = {n: signal.getsignal(n) for n in numbers if is_main}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
@@ -105,11 +108,15 @@ class SafeEnd(HookBase):
             yield
         except _Stop as stop:
             cause, ending = stop.__cause__, self._ending or self._where_to_go_on()
+            if isinstance(self._error, LostProcess):
+                text = str(self._error) and f"{self._error} {ending}"
+                raise LostProcess(text, self._error.exit_code) from cause
             if self._reason:
                 logger.info("%s %s", self._reason, ending)
                 return
             if self._number:
-                name = "SIGTERM" if self._number == signal.SIGTERM else "Ctrl-C"
+                is_break = self._number == signal.SIGINT
+                name = "Ctrl-C" if is_break else signal.Signals(self._number).name
                 raise Stopped(f"The training was ended by {name}. {ending}", self._number) from None
             raise type(self._error)(f"{self._error} {ending}") from cause  # type: ignore[misc]
         finally:
@@ -124,20 +131,28 @@ class SafeEnd(HookBase):
         except LoadingError as error:
             self._stop(error, error)
         except (OSError, RuntimeError) as error:
-            if not is_full_disk(error):
+            if is_full_disk(error):
+                self._stop(FullDiskError.of(self.trainer.cfg.OUTPUT_DIR), error)
+            lost = explain(error)
+            if lost is None:
                 raise
-            self._stop(FullDiskError.of(self.trainer.cfg.OUTPUT_DIR), error)
+            self._stop(lost, error)
 
     def _stop(self, error: Exception, cause: Exception) -> NoReturn:
         self._error = self._error or error
         raise _Stop from cause
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if os.getpid() != self._pid:
-            raise KeyboardInterrupt  # a worker of a loader, which inherited this
+        if os.getpid() != self._pid:  # a worker of a loader, which inherited this
+            if number == _WARNING:  # to all processes of a job
+                return
+            raise KeyboardInterrupt
+        if self._number and number == _WARNING:
+            return
         if not self._number:
-            self._number = signal.SIGTERM if number == _PASSED_ON else number
-            os.write(2, _NOTICE)
+            self._number = number
+            if comm.is_main_process():
+                os.write(2, _NOTICE)
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_DFL)
         if not (self._waits or self._error):

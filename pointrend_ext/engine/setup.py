@@ -20,9 +20,11 @@ from pointrend_ext.data import (
     fit_ignore_value,
     register_datasets,
 )
-from pointrend_ext.engine.checks import check_values, warn_of_schedule
+from pointrend_ext.engine.checks import check_processes, check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
+from pointrend_ext.engine.launching import check_num_gpus
 from pointrend_ext.engine.run_folder import check_no_other_training, release, take
+from pointrend_ext.processes import first_on_machine
 
 __all__ = ["setup_cfg"]
 
@@ -43,9 +45,10 @@ def setup_cfg(args: argparse.Namespace) -> CfgNode:
         OSError: the disk of ``OUTPUT_DIR`` is full.
     """
     cfg, notes = read_cfg(args.config_file, args.opts)
-    check_values(cfg, training=not args.eval_only)
     notes += use_cpu_if_needed(cfg)
-    _check_num_gpus(args.num_gpus)
+    check_values(cfg, training=not args.eval_only)
+    check_processes(cfg, training=not args.eval_only)
+    check_num_gpus(args.num_gpus)
     check_weights(cfg.MODEL.WEIGHTS)
     cfg.freeze()
     if args.config_file:
@@ -73,16 +76,17 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode
     if not args.eval_only:
         warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
-    register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
-    check_datasets(cfg, names)
-    cfg.defrost()
-    for note in fit_ignore_value(cfg, names):
-        logger.info(note)
-    cfg.freeze()
-    check_num_classes(cfg, names)
-    if comm.get_local_rank() == 0:
-        check_images(cfg, names)
-    check_label_maps(cfg, names)
+    with first_on_machine():  # it generates and checks files, the others read what it found
+        register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
+        check_datasets(cfg, names)
+        cfg.defrost()
+        for note in fit_ignore_value(cfg, names):
+            logger.info(note)
+        cfg.freeze()
+        check_num_classes(cfg, names)
+        if comm.get_local_rank() == 0:
+            check_images(cfg, names)
+        check_label_maps(cfg, names)
     return cfg
 
 
@@ -104,14 +108,8 @@ def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
         notes.append("No GPU is available: running on the CPU.")
     if not cfg.MODEL.DEVICE.startswith("cuda") and cfg.SOLVER.AMP.ENABLED:
         cfg.SOLVER.AMP.ENABLED = False
-        notes.append("SOLVER.AMP.ENABLED needs a CUDA GPU: training in full precision.")
-    return notes
-
-
-def _check_num_gpus(num_gpus: int) -> None:
-    available = torch.cuda.device_count()
-    if num_gpus > max(available, 1):
-        raise ValueError(
-            f"--num-gpus is {num_gpus}, but this machine has {available}. Pass --num-gpus "
-            f"{max(available, 1)}, and scale SOLVER.IMS_PER_BATCH and SOLVER.BASE_LR with it."
+        notes.append(
+            f"SOLVER.AMP.ENABLED ({cfg.SOLVER.AMP.DTYPE}) needs a CUDA GPU: training in full "
+            "precision."
         )
+    return notes

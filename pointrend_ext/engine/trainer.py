@@ -5,13 +5,15 @@ import weakref
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer
+from detectron2.engine import DefaultTrainer, HookBase, SimpleTrainer, defaults
 from detectron2.engine.hooks import CallbackHook, EvalHook
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.projects.deeplab import build_lr_scheduler as build_deeplab_lr_scheduler
+from detectron2.utils import comm
 from detectron2.utils.events import EventWriter, TensorboardXWriter
 from fvcore.common.checkpoint import Checkpointer
 from torch import nn
@@ -23,6 +25,7 @@ from pointrend_ext.engine.average import WeightAverage
 from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
+from pointrend_ext.engine.parallel import share_model
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
@@ -38,6 +41,7 @@ from pointrend_ext.evaluation import (
 )
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
+from pointrend_ext.processes import first_on_machine, wait_for_all
 
 __all__ = ["Trainer"]
 
@@ -64,10 +68,13 @@ class Trainer(DefaultTrainer):
         self.load_options = load_options or LoadOptions()
         self.safe_end = SafeEnd()
         check_loggers(cfg)
-        check_evaluation(cfg, self.build_evaluator)  # now, not after the training
-        super().__init__(cfg)
+        with first_on_machine():
+            check_evaluation(cfg, self.build_evaluator)  # now, not after the training
+        with mock.patch.object(defaults, "create_ddp_model", share_model):
+            super().__init__(cfg)
         self._trainer = choose_steps(self.cfg, self._trainer)
-        check_reads(cfg)
+        if comm.is_main_process():  # the others write no checkpoints and no logs
+            check_reads(cfg)
 
     def build_hooks(self) -> list[HookBase | None]:
         """Build Detectron2's hooks, around our checkpointer, and our own."""
@@ -133,7 +140,9 @@ class Trainer(DefaultTrainer):
         """Evaluate on ``DATASETS.TEST``, as Detectron2 does, or with ``TEST.GIVEN_BOXES``."""
         if cfg.TEST.GIVEN_BOXES:
             model = GivenBoxesModel(getattr(model, "module", model)).train(model.training)
-        return super().test(cfg, model, evaluators)
+        results = super().test(cfg, model, evaluators)
+        wait_for_all()  # the first process scores, and Detectron2's barrier after that has a limit
+        return results
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -193,6 +202,11 @@ class Trainer(DefaultTrainer):
                 done,
                 ", ".join(changed),
             )
+
+    def run_step(self) -> None:
+        """Train one iteration; a process that is lost ends the training."""
+        with self.safe_end.stopping():
+            super().run_step()
 
     def after_step(self) -> None:
         """Run the hooks; images that cannot be loaded and a full disk end the training."""

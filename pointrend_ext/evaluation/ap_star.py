@@ -5,9 +5,11 @@ which classes it has annotated there, and which of them completely. Its package 
 those; COCO's evaluator would count good predictions as wrong.
 """
 
+import copy
 import logging
 import os
 from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,14 +65,26 @@ class ApStar:
         self.findings = own.findings
         with imported_lvis() as lvis:
             self._lvis_truth = checked_lvis(lvis.LVIS, own)
-        self._truth, self._max_detections = truth, max_detections
+        self._own, self._truth, self._max_detections = own, truth, max_detections
         self._check_format()
         self._file_ids = self._match_classes()
-        self._image_ids = self._common_images()
+        self.image_ids = self._common_images()
+        self.positions = {image_id: i for i, image_id in enumerate(truth.sizes_hw)}
 
     def of_images(self, truth: CocoTruth) -> "ApStar":
         """Return the same for a part of the images of the data set."""
         return ApStar(self.path, truth, self._max_detections)
+
+    def part(self, image_ids: set[Any]) -> "ApStar":
+        """Return the same for some of ``image_ids``, holding no more than it needs."""
+        part = copy.copy(self)
+        part.image_ids = image_ids
+        annotations = [a for a in self._own.dataset["annotations"] if a["image_id"] in image_ids]
+        own = replace(self._own.of_images(image_ids), file=None)
+        own.dataset["annotations"] = annotations
+        with imported_lvis() as lvis:
+            part._lvis_truth = checked_lvis(lvis.LVIS, own)
+        return part
 
     def precision(self, results: list[dict[str, Any]], task: str = "segm") -> PrecisionTable:
         """Score predictions, see ``precision_and_matches``."""
@@ -90,8 +104,7 @@ class ApStar:
             matches with the positions of the images in the data set.
         """
         table, evaluation = self._evaluate(results, task)
-        positions = {image_id: i for i, image_id in enumerate(self._truth.sizes_hw)}
-        return table, lvis_matches(evaluation, positions, table.class_names)
+        return table, lvis_matches(evaluation, self.positions, table.class_names)
 
     def _evaluate(self, results: list[dict[str, Any]], task: str) -> tuple[PrecisionTable, Any]:
         # Without the box of a mask: lvis would take the size of the box for that of the mask.
@@ -104,13 +117,13 @@ class ApStar:
                 shape: result[shape],
             }
             for result in results
-            if result["image_id"] in self._image_ids
+            if result["image_id"] in self.image_ids
         ]
         if not predictions:  # lvis does not accept none
-            nothing = {"image_id": min(self._image_ids), "category_id": _NOT_IN_FILE}
+            nothing = {"image_id": min(self.image_ids), "category_id": _NOT_IN_FILE}
             predictions = [{**nothing, "score": 0.0, "bbox": [0, 0, 1, 1]}]
         evaluation = lvis_evaluation(
-            self._lvis_truth, predictions, task, [*self._image_ids], self._max_detections
+            self._lvis_truth, predictions, task, [*self.image_ids], self._max_detections
         )
         own_ids = {file_id: own_id for own_id, file_id in self._file_ids.items()}
         names = tuple(self._truth.class_names[own_ids[k]] for k in evaluation.params.cat_ids)

@@ -234,7 +234,7 @@ _CITYSCAPES_INSTANCES = _Part(
 )
 _CITYSCAPES_SEMANTICS = _Part(
     "label maps",
-    lambda cfg, name, _: CityscapesSemantics(name, boundary=_outlines(cfg)),
+    lambda cfg, name, folder: CityscapesSemantics(name, folder, boundary=_outlines(cfg)),
     BOUNDARY_METRICS,
     (_SCRIPTS,),
 )

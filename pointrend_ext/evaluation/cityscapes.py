@@ -5,6 +5,7 @@ import itertools
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
+from pointrend_ext.evaluation.shards import Shards
 
 __all__ = ["CityscapesInstances", "CityscapesSemantics", "cityscapes_truth"]
 
@@ -81,12 +83,13 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
     def __init__(self, dataset_name: str, output_dir: str, *, true_boxes: bool = False) -> None:
         super().__init__(dataset_name)
         self._output_dir, self._true_boxes = Path(output_dir), true_boxes
-        self._results: list[dict[str, Any]] = []
+        self.shards = Shards(output_dir, "cityscapes_instances")
 
     def reset(self) -> None:
         """Forget all images."""
-        super().reset()
-        self._results = []
+        with _seen_by_all(self._output_dir):
+            super().reset()
+        self.shards.reset()
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Collect the predictions for some images."""
@@ -96,7 +99,7 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
                 instances = output["instances"].to(self._cpu_device)
                 results = instances_to_coco_json(instances, x["image_id"])
                 name_objects(results, x)
-                self._results += results
+                self.shards.write(results)
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what ``process`` has collected; None on other processes than the first.
@@ -112,14 +115,17 @@ class CityscapesInstances(CityscapesInstanceEvaluator):
             self._output_dir.mkdir(parents=True, exist_ok=True)
             original(content, str(self._output_dir / file_name))  # an absolute name stays
 
-        gathered = comm.gather(self._results)
+        self.shards.finish()
         with (
             mock.patch.object(scripts, "writeDict2JSON", write),
             _errors_instead_of_exit(self._metadata.name),
         ):
             scores = super().evaluate()
-        if scores is not None and self._true_boxes:
-            scores["mask_quality"] = self._quality(list(itertools.chain(*gathered)))
+        if scores is not None:
+            if self._true_boxes:
+                results = itertools.chain.from_iterable(self.shards.read())
+                scores["mask_quality"] = self._quality([*results])
+            self.shards.remove()
         return scores
 
     def _quality(self, results: list[dict[str, Any]]) -> dict[str, float]:
@@ -145,14 +151,18 @@ class CityscapesSemantics(SemanticEvaluator):
     out.
     """
 
-    def __init__(self, dataset_name: str, *, boundary: Sequence[str] = ()) -> None:
+    def __init__(
+        self, dataset_name: str, output_dir: str | None = None, *, boundary: Sequence[str] = ()
+    ) -> None:
         super().__init__(dataset_name, boundary=boundary)
+        self.shards = Shards(output_dir, "cityscapes_sem_seg")
         self._scripts = CityscapesSemSegEvaluator(dataset_name)
 
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
-        self._scripts.reset()
+        with _seen_by_all(self.shards.folder):
+            self._scripts.reset()
 
     def _keep(self, file_name: str, labels: np.ndarray) -> None:
         """Write a label map of Cityscapes' ids, 0 ("unlabeled") where there is no class."""
@@ -177,6 +187,20 @@ class CityscapesSemantics(SemanticEvaluator):
         if scores is None or official is None:
             return None
         return {"sem_seg": {**official["sem_seg"], **scores["sem_seg"]}}
+
+
+@contextlib.contextmanager
+def _seen_by_all(folder: Path) -> Iterator[None]:
+    """Let Detectron2's evaluators of Cityscapes, made for one machine, share files of several."""
+    if comm.get_local_size() == comm.get_world_size():
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        mock.patch.object(tempfile, "tempdir", str(folder)),
+        mock.patch.object(comm, "get_local_size", comm.get_world_size),
+    ):
+        yield
 
 
 @contextlib.contextmanager

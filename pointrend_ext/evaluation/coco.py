@@ -1,7 +1,6 @@
 """The evaluator of instances: COCO's and LVIS's AP, AP at high IoU, Boundary AP and AP*."""
 
 import itertools
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
-from detectron2.utils.file_io import PathManager
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils.logger import create_small_table
 from pycocotools.coco import COCO
 
@@ -17,14 +16,17 @@ from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.coco_ap import MAX_DETECTIONS, coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
+from pointrend_ext.evaluation.lvis_batches import LvisBatches
 from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.results_file import check_results, contiguous_class_ids, tasks_of
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
+from pointrend_ext.evaluation.shards import Shards
 
 __all__ = ["InstanceEvaluator"]
 
 _LOGGER = logging.getLogger(__name__)
+_IMAGES_AT_ONCE = 500  # of LVIS, with up to 300 predictions each
 _logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times
 
 
@@ -105,6 +107,7 @@ class InstanceEvaluator(COCOEvaluator):
             self._leave_masks_out(needs_masks)
         self._boundary_ap, self._has_lvis_rules = boundary_ap, lvis_rules
         self._true_boxes = true_boxes
+        self.shards = Shards(output_dir, f"{'lvis' if lvis_rules else 'coco'}_instances")
         for_lvis = max(MAX_LVIS_DETECTIONS, max_dets_per_image)
         number = for_lvis if lvis_rules else max(MAX_DETECTIONS, max_dets_per_image)
         self._limit = Limit(number, not lvis_rules, "TEST.DETECTIONS_PER_IMAGE raises that")
@@ -126,77 +129,124 @@ class InstanceEvaluator(COCOEvaluator):
         self._tasks = ("bbox",)
         _LOGGER.warning("%s: masks are not scored.", what)
 
-    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        """Collect the predictions for some images."""
-        super().process(inputs, outputs)
-        if self._true_boxes:
-            for x, prediction in zip(inputs, self._predictions[-len(inputs) :], strict=True):
-                name_objects(prediction["instances"], x)
+    def reset(self) -> None:
+        """Forget all images; needed before the first one as well."""
+        super().reset()
+        # Detectron2 registers LVIS without a table of the classes, and knows others once loaded.
+        own = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        self._class_ids = {number: class_id for class_id, number in own.items()}
+        self.shards.reset()
 
-    def _eval_predictions(
-        self, predictions: list[dict[str, Any]], img_ids: Iterable[int] | None = None
-    ) -> None:
-        """Score the predictions of all processes and fill ``self._results``."""
-        results = self._with_dataset_ids(itertools.chain(*(p["instances"] for p in predictions)))
-        if self._output_dir:
-            rules = "lvis" if self._has_lvis_rules else "coco"
-            path = os.path.join(self._output_dir, f"{rules}_instances_results.json")
-            with PathManager.open(path, "w") as file:
-                file.write(json.dumps(results))  # in C; json.dump encodes in Python
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        """Write the predictions for some images to the file of this process.
+
+        Raises:
+            ValueError: the model predicts a class that the data set does not have.
+        """
+        for x, output in zip(inputs, outputs, strict=True):
+            if "instances" not in output:
+                super().process([x], [output])  # proposals alone
+                continue
+            instances = output["instances"].to(self._cpu_device)
+            results = self._with_dataset_ids(instances_to_coco_json(instances, x["image_id"]))
+            if self._true_boxes:
+                name_objects(results, x)
+            self.shards.write(results)
+
+    def evaluate(self, img_ids: Iterable[int] | None = None) -> dict[str, dict[str, float]]:
+        """Score the predictions of all processes, on ``img_ids`` or on all images.
+
+        Returns:
+            Metrics by task; nothing on other processes than the first.
+        """
+        if self._predictions:
+            return super().evaluate(img_ids)
+        self._results = {}
+        if not self.shards.finish():
+            return {}
+        if self.shards.num_lines == 0:
+            _LOGGER.warning("There are no predictions on %r: no AP.", self._metadata.name)
+        elif self._output_dir:
+            path = os.path.join(self._output_dir, f"{self.shards.name}_results.json")
+            self.shards.join(path)
             _LOGGER.info("Predictions were written to %s.", path)
         if not self._do_evaluation:
             _LOGGER.info("Data set %r has no annotations: no AP.", self._metadata.name)
-            return
-        source, found = f"Predictions on {self._metadata.name!r}", Findings()
-        tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
-        results = check_results(results, self._truth, source, tasks, found, check_runs=False)
-        find_uncounted(results, self._limit, found)
-        found.log(_LOGGER, source)
-        for task, metrics in self._scores(results, tasks, img_ids):
-            self._results[task] = metrics
-            shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
-            _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
+        elif self.shards.num_lines:
+            source, found = f"Predictions on {self._metadata.name!r}", Findings()
+            if self._lvis is None:
+                scores = self._coco_scores(source, found, img_ids)
+            else:
+                scores = self._lvis_scores(self._lvis, source, found, img_ids)
+            for task, metrics in scores:
+                self._results[task] = metrics
+                shown = {k: v for k, v in metrics.items() if not k.startswith("AP-")}
+                _LOGGER.info("%s on %s:\n%s", task, self._metadata.name, create_small_table(shown))
+        self.shards.remove()
+        return self._results
 
-    def _scores(
-        self, results: list[dict[str, Any]], tasks: tuple[str, ...], img_ids: Iterable[int] | None
+    def _coco_scores(
+        self, source: str, found: Findings, img_ids: Iterable[int] | None
     ) -> Iterator[tuple[str, dict[str, float]]]:
         """Yield the metrics of every task, of some images or of all."""
-        truth, lvis, ap_star = self._truth, self._lvis, self._ap_star
+        truth, ap_star = self._truth, self._ap_star
+        results = [*itertools.chain.from_iterable(self.shards.read())]
+        tasks = tuple(sorted(self._tasks or tasks_of(results, source) or ("bbox",)))
+        results = check_results(results, truth, source, tasks, found, check_runs=False)
+        find_uncounted(results, self._limit, found)
+        found.log(_LOGGER, source)
         if img_ids is not None:
             truth = truth.of_images(img_ids)
             results = [result for result in results if result["image_id"] in truth.sizes_hw]
-            lvis, ap_star = (rules and rules.of_images(truth) for rules in (lvis, ap_star))
+            ap_star = ap_star and ap_star.of_images(truth)
         has_masks = "segm" in tasks
         for task in (*tasks, *(("boundary",) if has_masks and self._boundary_ap else ())):
-            if lvis is None:
-                table = coco_precision(truth, results, task, self._limit.number)
-                yield task, table.metrics(high_ious=task != "bbox")
-            else:
-                table = lvis.precision(results, task)
-                metrics = table.metrics(high_ious=task != "bbox")
-                lvis.add_frequencies(metrics, table.class_names)
-                # LVIS has more than a thousand classes.
-                yield task, {k: float(v) for k, v in metrics.items() if not k.startswith("AP-")}
+            table = coco_precision(truth, results, task, self._limit.number)
+            yield task, table.metrics(high_ious=task != "bbox")
         if has_masks and self._true_boxes:
-            quality = mask_quality(truth, results)
-            _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
-            yield "mask_quality", quality.metrics()
+            yield "mask_quality", self._quality(truth, results)
         if ap_star is not None and has_masks:
             yield "ap_star", ap_star.precision(results).metrics(high_ious=True)
 
-    def _with_dataset_ids(self, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        # Detectron2 registers LVIS without a table of the classes.
-        contiguous = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
-        to_dataset = {number: own for own, number in contiguous.items()}
-        if all(own == number for own, number in contiguous.items()):
-            return list(results)
+    def _lvis_scores(
+        self, lvis: ApStar, source: str, found: Findings, img_ids: Iterable[int] | None
+    ) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the same by LVIS's rules, with the predictions of some images in memory."""
+        some = next(filter(None, self.shards.read()), [])
+        tasks = tuple(sorted(self._tasks or tasks_of(some, source) or ("bbox",)))
+        has_masks = "segm" in tasks
+        own = None if img_ids is None else self._truth.of_images(img_ids)
+        lvis = lvis if own is None else lvis.of_images(own)
+        boundary = ("boundary",) if has_masks and self._boundary_ap else ()
+        batches, kept = LvisBatches(lvis, (*tasks, *boundary)), []
+        lines = self.shards.read()
+        while batch := list(itertools.islice(lines, _IMAGES_AT_ONCE)):
+            results = [*itertools.chain.from_iterable(batch)]
+            results = check_results(results, self._truth, source, tasks, found, check_runs=False)
+            find_uncounted(results, self._limit, found)
+            batches.add(results)
+            if self._true_boxes:  # one for each object
+                kept += results
+        found.log(_LOGGER, source)
+        yield from batches.metrics().items()
+        if has_masks and self._true_boxes:
+            truth = own or self._truth
+            kept = [result for result in kept if result["image_id"] in truth.sizes_hw]
+            yield "mask_quality", self._quality(truth, kept)
+
+    def _quality(self, truth: CocoTruth, results: list[dict[str, Any]]) -> dict[str, float]:
+        quality = mask_quality(truth, results)
+        _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
+        return quality.metrics()
+
+    def _with_dataset_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         try:
-            return [{**r, "category_id": to_dataset[r["category_id"]]} for r in results]
+            return [{**r, "category_id": self._class_ids[r["category_id"]]} for r in results]
         except KeyError as error:
             raise ValueError(
                 f"The model predicts class {error}, but data set {self._metadata.name!r} has "
-                f"{len(to_dataset)} classes, numbered from 0. Set the number of classes of the "
-                "model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
+                f"{len(self._class_ids)} classes, numbered from 0. Set the number of classes of "
+                "the model (MODEL.ROI_HEADS.NUM_CLASSES) to that."
             ) from error
 
 

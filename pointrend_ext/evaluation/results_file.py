@@ -15,6 +15,7 @@ from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.data.typed_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
+from pointrend_ext.evaluation.shards import read_shards, shard_files
 
 __all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 
@@ -37,7 +38,8 @@ def load_results(
 
     Args:
         json_file: a list of ``{"image_id", "category_id", "score", "bbox", "segmentation"}`` with
-            COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes.
+            COCO's ids, such as the ``coco_instances_results.json`` that Detectron2 writes; or the
+            folder of an evaluation that was interrupted while it scored (``shards``).
         truth: as in ``check_results``, like what is returned.
         tasks: likewise.
         found: gets what is odd; by default it is logged.
@@ -46,7 +48,11 @@ def load_results(
         FileNotFoundError: no such file.
         ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
-    results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
+    shards = shard_files(json_file) if os.path.isdir(json_file) else []
+    if shards:
+        results = read_shards(shards)
+    else:
+        results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
     source = f"Results file {os.fspath(json_file)!r}"
     findings = Findings() if found is None else found
     results = check_results(results, truth, source, tasks, findings)

@@ -1,12 +1,9 @@
 """Evaluation of label maps: areas as Detectron2 scores them, and outlines."""
 
-import io
-import json
 import logging
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +14,7 @@ from detectron2.utils import comm
 from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 from pointrend_ext.evaluation.semantic_output import named_labels, predicted_labels, result_entries
+from pointrend_ext.evaluation.shards import Shards
 
 __all__ = ["SemanticEvaluator"]
 
@@ -60,14 +58,12 @@ class SemanticEvaluator(SemSegEvaluator):
             )
         self._encoding = MetadataCatalog.get(dataset_name).get("label_encoding", None)
         self.metrics = SemanticMetrics(names, self._ignore_label, boundary)
+        self.shards = Shards(output_dir, "sem_seg")
 
     def reset(self) -> None:
         """Forget all images; needed before the first one as well."""
         self._counts = self.metrics.zero_counts()
-        self._entries: TextIO = io.StringIO()  # of the results file, one a line
-        if self._output_dir:
-            Path(self._output_dir).mkdir(parents=True, exist_ok=True)
-            self._entries = tempfile.TemporaryFile("w+", dir=self._output_dir)  # noqa: SIM115
+        self.shards.reset()
 
     def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         """Count some images.
@@ -104,8 +100,7 @@ class SemanticEvaluator(SemSegEvaluator):
     def _keep(self, file_name: str, labels: np.ndarray) -> None:
         """Keep the prediction of one image for the results file, outside the memory."""
         if self._output_dir:
-            for entry in result_entries(file_name, labels, self._category_ids):
-                self._entries.write(json.dumps(entry) + "\n")
+            self.shards.write([*result_entries(file_name, labels, self._category_ids)])
 
     def evaluate(self) -> dict[str, dict[str, float]] | None:
         """Score what all processes have counted.
@@ -114,13 +109,11 @@ class SemanticEvaluator(SemSegEvaluator):
             ``{"sem_seg": scores}``, see ``SemanticMetrics.scores``; None on other processes than
             the first.
         """
-        self._entries.seek(0)
-        gathered = comm.gather((self._counts, self._entries.read()))
-        if not comm.is_main_process():
+        is_first = self.shards.finish()
+        gathered = comm.gather(self._counts)
+        if not is_first:
             return None
-        counts = {
-            name: np.sum([part[name] for part, _ in gathered], axis=0) for name in self._counts
-        }
+        counts = {name: np.sum([part[name] for part in gathered], axis=0) for name in self._counts}
         if not counts["area"][:, 2].any():
             _LOGGER.warning(
                 "No pixel of %s was evaluated: all scores are NaN. Was process called, and are "
@@ -131,10 +124,10 @@ class SemanticEvaluator(SemSegEvaluator):
             _LOGGER.warning("%s: %s", self._dataset_name, notice)
         scores = self.metrics.scores(counts)
         if self._output_dir:
-            folder, lines = Path(self._output_dir), "".join(lines for _, lines in gathered)
-            entries = ", ".join(lines.splitlines())
-            (folder / "sem_seg_predictions.json").write_text(f"[{entries}]")
+            folder = Path(self._output_dir)
+            self.shards.join(folder / "sem_seg_predictions.json")
             torch.save(scores, folder / "sem_seg_evaluation.pth")
+        self.shards.remove()
         means = {name: round(value, 2) for name, value in scores.items() if "-" not in name}
         _LOGGER.info("Semantic scores: %s", means)
         return {"sem_seg": scores}

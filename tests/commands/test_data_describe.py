@@ -38,7 +38,7 @@ def test_what_was_found_and_chosen_is_said(export, tmp_path, capsys):
 def launched(monkeypatch):
     """Configurations of trainings, which are not run."""
     found = []
-    monkeypatch.setattr(train, "launch_all", lambda args, work: found.append(args) or 0)
+    monkeypatch.setattr(train, "run_processes", lambda name, work, args: found.append(args) or 0)
     return found
 
 

@@ -223,6 +223,15 @@ def test_detectron2s_own_steps_by_default():
     assert choose_steps(load_cfg(opts=opts), trainer).precision is torch.bfloat16
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_without_a_gpu_it_is_switched_off_and_said(tiny_run, capsys):
+    opts = ["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16", "DATASETS.TEST", ()]
+    trainer = Trainer(setup_cfg(tiny_run(opts=opts)))  # the data type is not given in vain
+    assert type(trainer._trainer) is SimpleTrainer
+    said = "SOLVER.AMP.ENABLED (bfloat16) needs a CUDA GPU: training in full precision."
+    assert said in capsys.readouterr().out
+
+
 def test_a_scale_of_gradients_is_kept_and_missed():
     _, _, scaled = step(1, torch.float16)
     scaled.grad_scaler.update(128.0)

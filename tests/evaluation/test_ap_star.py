@@ -120,13 +120,12 @@ def test_more_than_300_predictions_of_an_image(instances, write_json):
     assert found == pytest.approx([100 / 300, 0])
 
 
-def test_evaluator_reports_it(toy_root, toy_truth, toy_predictions, write_json, monkeypatch):
+def test_evaluator_reports_it(toy_root, toy_truth, toy_predictions, write_json):
     register_toy_datasets(toy_root)
     path = write_json(as_lvis(toy_truth.dataset, np.random.default_rng(2)))
     evaluator = InstanceEvaluator("toy_val", ("bbox", "segm"), ap_star_file=str(path))
-    monkeypatch.setattr(evaluator, "_with_dataset_ids", list)  # these have them
     evaluator.reset()
-    evaluator._predictions = [{"image_id": 0, "instances": toy_predictions}]
+    evaluator.shards.write(toy_predictions)
     some = list(toy_truth.sizes_hw)[2:5]
     for image_ids, truth in ((None, toy_truth), (some, toy_truth.of_images(some))):
         predictions = [p for p in toy_predictions if p["image_id"] in truth.sizes_hw]

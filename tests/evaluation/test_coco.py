@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
+from detectron2.structures import Boxes, Instances
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
@@ -121,14 +123,9 @@ def test_evaluator_equals_detectron2s(processed, tmp_path):
     assert results[0].read_text() == results[1].read_text()
 
 
-def test_evaluator_with_boundary_ap_gathers(processed, toy_truth, toy_predictions, monkeypatch):
+def test_evaluator_with_boundary_ap(processed, toy_truth, toy_predictions):
     evaluator = InstanceEvaluator("toy_val", ("bbox", "segm"), boundary_ap=True)
-    ids = list(toy_truth.sizes_hw)
-    first = processed(evaluator, ids[:3])._predictions
-    monkeypatch.setattr(
-        "detectron2.evaluation.coco_evaluation.comm.gather", lambda own, dst: [first, own]
-    )
-    results = processed(evaluator, ids[3:]).evaluate()
+    results = processed(evaluator).evaluate()
     assert list(results) == ["bbox", "segm", "boundary"]
     for task, found in results.items():
         table = coco_precision(toy_truth, toy_predictions, task)
@@ -149,13 +146,19 @@ def test_evaluator_refuses(processed):
         InstanceEvaluator("toy_val", ("bbox", "keypoints"))
     with pytest.raises(ValueError, match=r"about masks.*set MODEL\.MASK_ON True"):
         InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
-    size = r"Predictions on 'toy_val': entry 0 .*\(height, width\) \(7, 9\), the image \("
-    number = r"class 99, but data set 'toy_val' has \d+ classes"
-    for spoil, message in (
-        (lambda p: p.update(segmentation={**p["segmentation"], "size": [7, 9]}), size),
-        (lambda p: p.update(category_id=99), number),
-    ):
-        evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
-        spoil(next(p["instances"][0] for p in evaluator._predictions if p["instances"]))
-        with pytest.raises(ValueError, match=message):
-            evaluator.evaluate()
+    evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
+    image_id = next(iter(evaluator._truth.sizes_hw))
+    found = Instances(
+        (7, 9),
+        pred_boxes=Boxes(torch.ones(1, 4)),
+        pred_masks=torch.ones(1, 7, 9, dtype=torch.bool),
+        pred_classes=torch.tensor([0]),
+        scores=torch.ones(1),
+    )
+    evaluator.process([{"image_id": image_id}], [{"instances": found}])
+    size = r"Predictions on 'toy_val': entry \d+ .*\(height, width\) \(7, 9\), the image \("
+    with pytest.raises(ValueError, match=size):
+        evaluator.evaluate()
+    found.pred_classes += 99
+    with pytest.raises(ValueError, match=r"class 99, but data set 'toy_val' has \d+ classes"):
+        evaluator.process([{"image_id": image_id}], [{"instances": found}])

@@ -195,3 +195,24 @@ def test_lvis_refuses_what_it_does_not_compute(registered, lvis_file, tmp_path):
     lvis_file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"not in LVIS's format: .*'neg_category_ids'"):
         InstanceEvaluator(registered, lvis_rules=True)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_images_by_and_by(registered, toy_truth, toy_predictions, monkeypatch, number):
+    """Matched some images at a time, from the last to the first, with equal scores among them."""
+    toy_predictions = [{**p, "score": round(p["score"], 1)} for p in toy_predictions]
+    lvis = ApStar(CocoTruth.load(MetadataCatalog.get(registered).json_file).source, toy_truth)
+    monkeypatch.setattr("pointrend_ext.evaluation.coco._IMAGES_AT_ONCE", number)
+    evaluator = InstanceEvaluator(registered, boundary_ap=True, lvis_rules=True)
+    evaluator.reset()
+    by_image = {i: [p for p in toy_predictions if p["image_id"] == i] for i in toy_truth.sizes_hw}
+    *some, last = reversed(list(by_image))  # of the last, nothing was predicted
+    for image_id in some:
+        evaluator.shards.write(by_image[image_id])
+    found = evaluator.evaluate()
+    assert list(found) == [*TASKS]
+    rest = [p for p in toy_predictions if p["image_id"] != last]
+    for task, metrics in found.items():
+        expected = lvis.precision(rest, task).metrics(high_ious=task != "bbox")
+        for name in ("AP", "AP50", "AP75", "APs", "APm", "APl"):
+            assert metrics[name] == pytest.approx(expected[name], rel=1e-12, nan_ok=True), name

@@ -116,7 +116,7 @@ def test_the_evaluator_leaves_masks_out_where_there_are_none(
     evaluator = InstanceEvaluator("boxes", ("bbox", "segm"))
     assert "has a mask ('segmentation'): masks are not scored." in caplog.text
     evaluator.reset()
-    evaluator._predictions = [{"image_id": 1, "instances": found}]
+    evaluator.shards.write(found)
     results = evaluator.evaluate()
     assert list(results) == ["bbox"]
     assert results["bbox"]["AP"] == pytest.approx((100 + 70) / 2)

@@ -15,10 +15,7 @@ MISTAKES = {
     "convert_checkpoint": ((*CONFIG, "gone.pkl", "OUT.pth"), "gone.pkl"),
     "demo": ((*CONFIG, "--input", "gone.jpg", *OUTPUT), "gone.jpg: there is no such file"),
     "describe_data": (("gone", *OUTPUT), "'gone': there is no such file or folder"),
-    "export_model": (
-        (*CONFIG, "--weights", "gone.pth", "--output", "OUT.onnx"),
-        "gone.pth",
-    ),
+    "export_model": ((*CONFIG, "--weights", "gone.pth", "--output", "OUT.onnx"), "gone.pth"),
     "evaluate": (("--annotations", "gone.json", "--predictions", "a.json"), "gone.json"),
     "make_toy_data": (("--data-root", "OUT", "--num-train", "0"), "num_train"),
     "report": (("--evaluation", "gone.json", "--output", "OUT.html"), "gone.json"),

@@ -132,18 +132,31 @@ class _Target:
 
 
 def draw_parts(parts: list[Part], size_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:
-    """Draw an outline as pycocotools draws its rings; holes are cut out.
+    """Draw an outline as pycocotools draws its rings; of each part its own holes are cut out.
 
     Returns:
         The pixels (h, w) bool of the bounding box of the outer rings, its top and its left edge.
     """
-    mask, top, left = draw_polygons([part[0].ravel().astype(float) for part in parts], size_hw)
-    for ring in (ring for part in parts for ring in part[1:]):
-        hole, y, x = draw_polygons([ring.ravel().astype(float)], size_hw)
+    outer = [part[0].ravel().astype(float) for part in parts]
+    mask, top, left = draw_polygons(outer, size_hw)
+    if all(len(part) == 1 for part in parts):
+        return mask, top, left
+    mask = np.zeros_like(mask)
+    for ring, part in zip(outer, parts, strict=True):  # a part may lie in the hole of another
+        own, y, x = draw_polygons([ring], size_hw)
+        for hole in part[1:]:
+            _cut(own, (y, x), *draw_polygons([hole.ravel().astype(float)], size_hw))
         y, x = y - top, x - left
-        window = mask[max(y, 0) : y + hole.shape[0], max(x, 0) : x + hole.shape[1]]
-        window &= ~hole[max(-y, 0) :, max(-x, 0) :][: window.shape[0], : window.shape[1]]
+        mask[y : y + own.shape[0], x : x + own.shape[1]] |= own
     return mask, top, left
+
+
+def _cut(mask: np.ndarray, corner: tuple[int, int], hole: np.ndarray, top: int, left: int) -> None:
+    """Take a hole out of a mask that begins at ``corner``; a simplified one may reach beyond."""
+    y, x = top - corner[0], left - corner[1]
+    window = mask[max(y, 0) : max(y + hole.shape[0], 0), max(x, 0) : max(x + hole.shape[1], 0)]
+    inside = hole[max(-y, 0) :, max(-x, 0) :]
+    window &= ~inside[: window.shape[0], : window.shape[1]]
 
 
 def joined_ring(rings: Sequence[np.ndarray]) -> np.ndarray:

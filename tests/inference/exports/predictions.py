@@ -40,6 +40,7 @@ def masks():
     cv2.rectangle(found["holes"], (20, 20), (200, 140), 1, -1)
     for x, y in ((60, 60), (120, 70), (170, 110)):
         cv2.circle(found["holes"], (x, y), 15, 0, -1)
+    cv2.circle(found["holes"], (120, 70), 6, 1, -1)  # an island
     return {name: mask.astype(bool) for name, mask in found.items()}
 
 

@@ -104,7 +104,7 @@ def test_a_joined_ring_draws_the_same(name):
 def test_outlines_of_a_prediction():
     found = prediction().outlines(0.9)
     assert [x.name for x in found] == ["disc", "star", "disc", "star", "disc", "star", "star"]
-    assert [len(x.parts) for x in found] == [1, 1, 2, 2, 1, 1, 1]
+    assert [len(x.parts) for x in found] == [1, 1, 2, 2, 1, 1, 2]
     assert [x.has_holes for x in found] == [False, True, True, False, False, False, True]
     assert found[0].score == pytest.approx(0.9)
     assert found[4].box == (9, 7, 10, 8)

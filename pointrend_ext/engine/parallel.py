@@ -1,0 +1,36 @@
+"""One model trained by several processes."""
+
+import warnings
+from typing import Any
+
+from detectron2.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads
+
+__all__ = ["share_model"]
+
+
+def share_model(model: nn.Module, **options: Any) -> nn.Module:
+    """Wrap a model for several processes, as Detectron2's ``create_ddp_model`` does on GPUs alone.
+
+    Gradients are then the mean over the processes. Without RPN and box head nothing reads some
+    outputs of the FPN, so that their gradients have to be looked for.
+
+    Args:
+        model: on its device.
+        **options: of ``DistributedDataParallel``.
+    """
+    if comm.get_world_size() == 1:
+        return model
+    is_on_gpu = next(model.parameters()).is_cuda
+    is_partly_used = any(isinstance(module, MaskOnlyROIHeads) for module in model.modules())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of Detectron2's broadcast_buffers
+        return DistributedDataParallel(
+            model,
+            device_ids=[comm.get_local_rank()] if is_on_gpu else None,
+            find_unused_parameters=is_partly_used,
+            **options,
+        )

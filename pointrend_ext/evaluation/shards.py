@@ -1,0 +1,162 @@
+"""Predictions on their way to the process that scores them: a file from each, a line per image."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from detectron2.utils import comm
+
+from pointrend_ext.processes import wait_for_all
+
+__all__ = ["Shards", "read_shards", "shard_files"]
+
+_SEEN_S = 60.0  # after which a file that another machine has written must be there
+
+
+class Shards:
+    """The predictions of one evaluation, which no process holds in its memory.
+
+    Each process writes ``NAME.00000-of-00002.jsonl`` (its rank, of how many), which has that name
+    once it is complete. A line is the JSON list of the entries of one image.
+    """
+
+    def __init__(self, folder: str | Path | None, name: str) -> None:
+        """Prepare; ``reset`` comes before the first image.
+
+        Args:
+            folder: where the files are, seen by all processes; None for one that is temporary, on
+                one machine.
+            name: begins the names of the files.
+        """
+        self._folder, self.name = folder, name
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.num_lines = 0  # of this process, then of all
+
+    def reset(self) -> None:
+        """Begin anew."""
+        folder = self._folder
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="predictions_")
+            folder = comm.all_gather(self._temporary.name)[0]
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._paths = [
+            self.folder / f"{self.name}.{rank:05d}-of-{comm.get_world_size():05d}.jsonl"
+            for rank in range(comm.get_world_size())
+        ]
+        own = self._paths[comm.get_rank()]
+        own.unlink(missing_ok=True)
+        if comm.is_main_process():  # of evaluations that were interrupted
+            for path in set(self.folder.glob(f"{self.name}.*-of-*.jsonl")) - {*self._paths}:
+                path.unlink(missing_ok=True)
+        self._file: IO[str] = own.with_suffix(".part").open("w", encoding="utf-8")
+        self.num_lines = 0
+
+    def write(self, entries: list[Any]) -> None:
+        """Write the entries of one image."""
+        self._file.write(f"{json.dumps(entries)}\n")
+        self.num_lines += 1
+
+    def finish(self) -> bool:
+        """Wait until all processes have written all, however long that takes.
+
+        Returns:
+            Whether this is the process that goes on.
+
+        Raises:
+            OSError: what others have written is not seen here; LostProcess among others.
+        """
+        own = self._paths[comm.get_rank()]
+        if not self._file.closed:
+            self._file.close()
+            own.with_suffix(".part").replace(own)
+        wait_for_all()
+        if not comm.is_main_process():
+            return False
+        end = time.monotonic() + _SEEN_S
+        for rank, path in enumerate(self._paths):
+            while not path.exists():
+                if time.monotonic() > end:
+                    raise FileNotFoundError(
+                        f"The predictions of process {rank} are not in {self.folder}, where it has "
+                        "written them: OUTPUT_DIR must be on a file system that all machines share."
+                    )
+                time.sleep(0.5)
+        self.num_lines = sum(1 for _ in self._lines())
+        return True
+
+    def read(self) -> Iterator[list[Any]]:
+        """Yield the entries of each image, in the order of the data set."""
+        return map(json.loads, self._lines())
+
+    def join(self, path: str | Path) -> None:
+        """Write the entries of all images as one list, a JSON file, line by line."""
+        with Path(path).open("w", encoding="utf-8") as file:
+            separator = "["
+            for line in self._lines():
+                entries = line.strip()[1:-1]
+                if entries:
+                    file.write(f"{separator}{entries}")
+                    separator = ", "
+            file.write("]" if separator != "[" else "[]")
+
+    def remove(self) -> None:
+        """Remove the files, after the last reading; temporary ones go with this object."""
+        for path in self._paths if self._temporary is None else ():
+            path.unlink(missing_ok=True)
+
+    def _lines(self) -> Iterator[str]:
+        for path in self._paths:
+            with path.open(encoding="utf-8") as file:
+                yield from file
+
+
+def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Return the files of an evaluation that are in a folder, none where there are none.
+
+    Raises:
+        ValueError: some of them are missing.
+    """
+    found = sorted(Path(folder).glob("*_instances.*-of-*.jsonl"))
+    if found:
+        total = int(found[0].stem.rpartition("-of-")[2])
+        begin, end = found[0].name.split(".")[0], f"-of-{total:05d}.jsonl"
+        wanted = [Path(folder, f"{begin}.{rank:05d}{end}") for rank in range(total)]
+        missing = [path.name for path in wanted if path not in found]
+        if missing:
+            raise ValueError(
+                f"{folder} holds predictions of {total} processes, of which {len(missing)} are "
+                f"missing ({missing[0]}): the evaluation was interrupted. Repeat it."
+            )
+        if found != wanted:
+            other = next(path.name for path in found if path not in wanted)
+            raise ValueError(
+                f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
+                "move some of them elsewhere."
+            )
+    return found
+
+
+def read_shards(files: list[Path]) -> list[dict[str, Any]]:
+    """Read the predictions in files of ``shard_files``.
+
+    Raises:
+        ValueError: a line is not a JSON list of dicts.
+    """
+    results: list[dict[str, Any]] = []
+    for path in files:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                entries = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"Results file {str(path)!r}: line {number}: {error}.") from error
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+                raise ValueError(
+                    f"Results file {str(path)!r}: line {number} is not a list of predictions."
+                )
+            results += entries
+    return results
