@@ -28,7 +28,12 @@ def test_the_file(exported):
     figures = report.by_name()
     assert figures["detections of the model"] > 50
     assert figures["share of detections without a partner"] == 0
-    assert figures["0, 1, 22, 100 objects: cells compared"] == 123 * 224 * 224
+    # of all classes together this model finds no hundred boxes that do not overlap too much
+    (name,) = (name for name in figures if name.endswith("objects: cells compared"))
+    numbers = [int(number) for number in name.split(" objects")[0].split(", ")]
+    assert numbers[:3] == [0, 1, 22]
+    assert 22 < numbers[3] <= 100
+    assert figures[name] == sum(numbers) * 224 * 224
     proto = onnx.load(path)
     shapes = {
         x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
