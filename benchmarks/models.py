@@ -41,10 +41,16 @@ def model_input(
 
 
 def build(
-    device: str, *, image_file: str, num_images: int = 1, edges_px: tuple[int, int] = (800, 1333)
+    device: str,
+    *,
+    image_file: str,
+    num_images: int = 1,
+    edges_px: tuple[int, int] = (800, 1333),
+    num_objects: int = 100,
 ) -> Forms:
     """Build three models, and a batch of one image (short and longest edge in pixels)."""
     options = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
+    options += ["TEST.DETECTIONS_PER_IMAGE", num_objects]
     options += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]  # a random box head is sure of nothing
     cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
     inputs = [model_input(image_file, *edges_px, "BGR")] * num_images

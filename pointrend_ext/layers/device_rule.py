@@ -3,6 +3,7 @@
 Both forms return the same numbers within rounding. A CPU profits from small pieces that stay in its
 cache, and may look at values to do less; a GPU wants few launches, and a look at a value makes the
 host wait. No form has been timed on a GPU: there the one with the fewest launches runs.
+``POINTREND_FORMS=cpu`` or ``cuda`` in the environment, and ``forms_for``, choose otherwise.
 
 | form | for a CPU | elsewhere | why |
 | --- | --- | --- | --- |
@@ -20,6 +21,7 @@ host wait. No form has been timed on a GPU: there the one with the fewest launch
 | ``MapRowPredictor`` | few points at a time | 2**20 points at a time | cache, launches |
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,7 +31,19 @@ from pointrend_ext.layers.exporting import is_exported
 
 __all__ = ["forms_for", "runs_cpu_form"]
 
-_FORCED: dict[str, str] = {}
+_KINDS = ("cpu", "cuda")
+
+
+def _check(kind: str) -> str:
+    if kind not in _KINDS:
+        raise ValueError(
+            f'There are forms (POINTREND_FORMS) for "cpu" and "cuda", not for {kind!r}.'
+        )
+    return kind
+
+
+_CHOSEN = os.environ.get("POINTREND_FORMS", "")
+_FORCED = {"kind": _check(_CHOSEN)} if _CHOSEN else {}
 
 
 def runs_cpu_form(device: torch.device) -> bool:
@@ -46,10 +60,8 @@ def forms_for(kind: str) -> Iterator[None]:
 
     It holds for all threads of the process.
     """
-    if kind not in ("cpu", "cuda"):
-        raise ValueError(f'forms_for: there are forms for "cpu" and "cuda", not for {kind!r}.')
     before = dict(_FORCED)
-    _FORCED["kind"] = kind
+    _FORCED["kind"] = _check(kind)
     try:
         yield
     finally:

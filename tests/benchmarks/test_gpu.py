@@ -1,6 +1,9 @@
 """The script for a GPU, run on a CPU from end to end, and its single parts."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -34,6 +37,9 @@ def test_first_list_from_end_to_end(tmp_path):
     assert "detections" in found["model_batch_2"]["result"]["equality"]
     waits = found["operators_head_R2_C3"]["result"]["ours for cuda"]["waits"]
     assert waits == {"total": 0}
+    forms = found["forms_of_labels"]["result"]["ms"]
+    assert forms.keys() == {"for cpu", "for cuda"}
+    assert min(forms.values()) > 0
     table = (tmp_path / "results.md").read_text()
     assert table.count("\n| ") == len(found) + 2
     assert "no measurement" in table
@@ -99,5 +105,18 @@ def test_forms_are_forced_and_restored():
             assert runs_cpu_form(meta)
         assert not runs_cpu_form(cpu)
     assert runs_cpu_form(cpu)
-    with pytest.raises(ValueError, match="not for 'tpu'"), forms_for("tpu"):
+    with pytest.raises(ValueError, match="not 'tpu'"), forms_for("tpu"):
         pass
+
+
+@pytest.mark.parametrize(("chosen", "said"), [("", "True"), ("cuda", "False"), ("tpu", "'tpu'")])
+def test_the_environment_chooses_a_form(chosen, said):
+    code = (
+        "import torch; from pointrend_ext.layers.device_rule import runs_cpu_form; "
+        "print(runs_cpu_form(torch.device('cpu')))"
+    )
+    environment = {**os.environ, "POINTREND_FORMS": chosen}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert said in (done.stdout or done.stderr.splitlines()[-1])
