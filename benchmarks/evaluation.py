@@ -41,9 +41,9 @@ class Evaluation:
     """Annotations and predictions in COCO's formats, and what is timed on them.
 
     ``evaluate()`` is timed. Before every call the evaluator is built anew and given a copy of the
-    predictions in the form in which ``process()`` leaves them: both evaluators change what they
-    work on (Detectron2's the class ids of predictions, pycocotools the polygons of annotations), so
-    that a second call on the same objects would do less, or fail.
+    predictions in the form in which ``process()`` leaves them, in memory or in a file that is read
+    again: Detectron2's evaluator changes what it works on (class ids of predictions, polygons of
+    annotations), so that a second call on the same objects would do less, or fail.
     """
 
     def __init__(self, annotations: Path, predictions: Path) -> None:
@@ -75,10 +75,14 @@ class Evaluation:
         gc.collect()
         self._evaluator = FORMS[form](self._data_set)
         self._evaluator.reset()
-        self._evaluator._predictions = [
-            {"image_id": image_id, "instances": [dict(result) for result in results]}
-            for image_id, results in self._predictions
-        ]
+        if isinstance(self._evaluator, InstanceEvaluator):  # predictions go through a file
+            for _, results in self._predictions:
+                self._evaluator.shards.write(self._evaluator.with_dataset_ids(results))
+        else:
+            self._evaluator._predictions = [
+                {"image_id": image_id, "instances": [dict(result) for result in results]}
+                for image_id, results in self._predictions
+            ]
         return self._evaluator
 
     def evaluate(self) -> dict[str, dict[str, float]]:

@@ -139,8 +139,8 @@ def cases(arguments: argparse.Namespace) -> list[Case]:
     """Return the case of one image, or that of ``--model``."""
     if arguments.model:
         height, width = arguments.image_size
-        build = partial(_build_any, configs=dict(arguments.model), size_hw=(height, width))
-        return [Case("Models", f"{width} x {height}", build)]
+        given = partial(_build_any, configs=dict(arguments.model), size_hw=(height, width))
+        return [Case("Models", f"{width} x {height}", given)]
     what = "a photograph" if arguments.image else "noise"
     name = f"R50-FPN, C=80, 800x1333, 100 detections on {what}"
     return [Case("Whole model", name, partial(build, image_file=arguments.image))]

@@ -148,7 +148,7 @@ class InstanceEvaluator(COCOEvaluator):
                 super().process([x], [output])  # proposals alone
                 continue
             instances = output["instances"].to(self._cpu_device)
-            results = self._with_dataset_ids(instances_to_coco_json(instances, x["image_id"]))
+            results = self.with_dataset_ids(instances_to_coco_json(instances, x["image_id"]))
             if self._true_boxes:
                 name_objects(results, x)
             self.shards.write(results)
@@ -239,7 +239,12 @@ class InstanceEvaluator(COCOEvaluator):
         _LOGGER.info("On %s %s.", self._metadata.name, quality.notice())
         return quality.metrics()
 
-    def _with_dataset_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def with_dataset_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return predictions with the class ids of the data set in the place of the model's.
+
+        Raises:
+            ValueError: the data set does not have a class.
+        """
         try:
             return [{**r, "category_id": self._class_ids[r["category_id"]]} for r in results]
         except KeyError as error:

@@ -105,7 +105,7 @@ def test_forms_are_forced_and_restored():
             assert runs_cpu_form(meta)
         assert not runs_cpu_form(cpu)
     assert runs_cpu_form(cpu)
-    with pytest.raises(ValueError, match="not 'tpu'"), forms_for("tpu"):
+    with pytest.raises(ValueError, match="not for 'tpu'"), forms_for("tpu"):
         pass
 
 
