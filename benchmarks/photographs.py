@@ -198,7 +198,7 @@ def _study(args: argparse.Namespace) -> tuple[dict[str, list[Run]], str]:
         return {title: repeated(variant=title) for title in VARIANTS}, SHIPPED
     if args.study == "training":
         return {title: repeated(training=title) for title in TRAININGS}, USUAL
-    return {model: repeated(model) for model in args.models}, BASELINE
+    return {model: repeated(model) for model in args.models}, args.baseline
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -211,6 +211,7 @@ def main(words: Sequence[str] | None = None) -> None:
     add("--report", type=Path, required=True, help="folder for the tables and their data")
     add("--seeds", type=int, nargs="+", default=[1, 2, 3])
     add("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    add("--baseline", choices=MODELS, default=BASELINE, help="what models are compared with")
     add("--iterations", type=int, default=1000)
     add("--study", choices=("models", "inference", "training"), default="models")
     add("opts", nargs=argparse.REMAINDER, help="KEY VALUE pairs that change the configuration")
@@ -222,7 +223,9 @@ def main(words: Sequence[str] | None = None) -> None:
         for run in repeated:
             run.train()
             run.evaluate()
-        write_report(args, runs, baseline, args.study)
+        is_other = args.study == "models" and baseline != BASELINE
+        name = f"against_{_file_name(baseline)}" if is_other else args.study
+        write_report(args, runs, baseline, name)
 
 
 if __name__ == "__main__":

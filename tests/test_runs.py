@@ -36,7 +36,11 @@ def test_tables_follow_from_the_data_and_stand_in_the_documents(folder):
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("models", photograph_report.tables), ("inference", photograph_report.overview)],
+    [
+        ("models", photograph_report.tables),
+        ("inference", photograph_report.overview),
+        ("against_Mask_R-CNN_56x56", photograph_report.overview),
+    ],
 )
 def test_tables_of_photographs_follow_from_the_data_and_stand_in_the_document(name, write):
     folder = DOCS / "runs/photographs"
