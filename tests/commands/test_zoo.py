@@ -24,7 +24,7 @@ def _cache(monkeypatch, tmp_path):
 def test_all_are_listed_with_their_figures(capsys):
     assert cli.main(["zoo"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if ".yaml" in line]) == len(released_models()) == 7
+    assert len([line for line in lines if ".yaml" in line]) == len(released_models()) == 9
     assert any(line.startswith(X101) and line.endswith("mask AP 41.1, AP* 44.7") for line in lines)
 
 
