@@ -1,5 +1,6 @@
 """Shared by all tests: seeded randomness, slow oracles, real data, waiting for the device."""
 
+import logging
 import math
 import os
 from contextlib import contextmanager
@@ -49,6 +50,17 @@ def _own_check_cache(tmp_path_factory):
 def _seeded():
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002  (Detectron2 draws from it)
+
+
+@pytest.fixture(autouse=True)
+def _loggers():
+    """Undo what ``setup_logger`` does to the loggers of the process."""
+    loggers = [logging.getLogger(name) for name in ("pointrend_ext", "detectron2", "fvcore")]
+    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A tiny toy data set and a network that trains on it in a second."""
 
 import argparse
-import logging
 
 import pytest
 from detectron2.engine import default_argument_parser
@@ -34,18 +33,7 @@ def _catalogs(own_catalogs):
 
 
 @pytest.fixture
-def _loggers():
-    """Undo what ``setup_logger`` does to the loggers of the process."""
-    loggers = [logging.getLogger(name) for name in ("pointrend_ext", "detectron2", "fvcore")]
-    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
-    yield
-    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
-
-
-@pytest.fixture
-def tiny_run(_loggers, toy_root, tmp_path, monkeypatch):
+def tiny_run(toy_root, tmp_path, monkeypatch):
     """Arguments of ``tools/train_net.py`` for a run of four iterations."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(toy_root))
 
