@@ -6,6 +6,7 @@ from unittest import mock
 import pytest
 import torch
 
+from pointrend_ext.layers import forms_for
 from pointrend_ext.modeling import StandardPointHead
 from pointrend_ext.modeling.point_head import (
     MapInputs,
@@ -121,10 +122,22 @@ def test_chunks_change_nothing(regions, monkeypatch, cls, limit, sizes):
     monkeypatch.setitem(predictors.POINTS_PER_CHUNK, "cpu", limit)
     numbers = [numbers for numbers, _ in chunks(head, inputs)]
     assert [len(chunk) for chunk in numbers] == sizes
-    assert all(chunk == sorted(chunk) for chunk in numbers)
+    assert all([*chunk] == sorted(chunk) for chunk in numbers)
     assert sorted(n for chunk in numbers for n in chunk) == list(range(7))
     got = answer(head, inputs, coords)
     torch.testing.assert_close(got, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_elsewhere_chunks_follow_one_another_and_nothing_is_sent_for_them(regions, monkeypatch):
+    inputs = regions.inputs((3, 0, 4))
+    monkeypatch.setitem(predictors.POINTS_PER_CHUNK, "cuda", 3 * 13)
+    with forms_for("cuda"):
+        found = [numbers for numbers, _ in chunks(regions.point_head(inputs), inputs, 13)]
+    assert found == [range(3), range(3, 6), range(6, 7)]
+    part = inputs.select(found[1])
+    assert part.classes.data_ptr() == inputs.classes[3:].data_ptr()  # a view
+    assert [len(boxes) for boxes in part.boxes_px] == [0, 0, 3]
+    assert torch.equal(torch.cat(part.boxes_px), torch.cat(inputs.boxes_px)[3:6])
 
 
 @pytest.mark.parametrize("limit", [1, 40, 10**6])

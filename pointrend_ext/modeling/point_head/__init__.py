@@ -11,7 +11,7 @@ from pointrend_ext.modeling.point_head.predictors import (
     map_inference_predictor,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
+from pointrend_ext.modeling.point_head.region_inputs import RegionInputs, region_index
 from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY, build_point_head
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
@@ -29,5 +29,6 @@ __all__ = [
     "map_inference_predictor",
     "mask_point_accuracy",
     "mask_point_loss",
+    "region_index",
     "training_predictor",
 ]

@@ -1,6 +1,6 @@
 """Which predictor answers, and for how many regions at a time: the rules, in one place."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeGuard
 
 import torch
@@ -62,7 +62,7 @@ def training_predictor(point_head: nn.Module, inputs: RegionInputs) -> PointPred
 
 def inference_predictors(
     point_head: nn.Module, inputs: RegionInputs, *, points_per_step: int, points_per_region: int
-) -> Iterator[tuple[list[int], PointPredictor]]:
+) -> Iterator[tuple[Sequence[int], PointPredictor]]:
     """Go through all regions in chunks of bounded memory.
 
     Args:
@@ -72,12 +72,13 @@ def inference_predictors(
         points_per_region: points per region in all.
 
     Yields:
-        The numbers of a chunk's regions, ascending, and their predictor.
+        The numbers of a chunk's regions, ascending, a ``range`` but on CPUs, and their predictor.
     """
     size = max(_points_per_chunk(inputs) // points_per_step, 1)
+    regions: Sequence[int]
     if not _can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
         for first in range(0, len(inputs), size):
-            regions = list(range(first, min(first + size, len(inputs))))
+            regions = range(first, min(first + size, len(inputs)))
             chunk = inputs if len(regions) == len(inputs) else inputs.select(regions)
             yield regions, _predictor_of_planes(point_head, chunk)
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["RegionInputs"]
+__all__ = ["RegionInputs", "region_index"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,21 @@ class RegionInputs:
 
     def select(self, regions: Sequence[int]) -> "RegionInputs":
         """Return the same for some of the regions, by their numbers, ascending."""
-        numbers = torch.tensor(regions).to(self.classes.device, non_blocking=True)
+        index = region_index(regions, self.classes.device)
         images = self.images
         chosen = [images[region] for region in regions]
-        boxes_px = torch.cat(list(self.boxes_px))[numbers]
+        boxes_px = torch.cat(list(self.boxes_px))[index]
         counts = [chosen.count(image) for image in range(len(self.boxes_px))]
         return replace(
             self,
             boxes_px=boxes_px.split(counts),
-            coarse_logits=self.coarse_logits[numbers],
-            classes=self.classes[numbers],
+            coarse_logits=self.coarse_logits[index],
+            classes=self.classes[index],
         )
+
+
+def region_index(regions: Sequence[int], device: torch.device) -> slice | Tensor:
+    """Return an index of some regions: of a ``range`` a slice, which nothing is sent for."""
+    if isinstance(regions, range):
+        return slice(regions.start, regions.stop)
+    return torch.tensor(regions).to(device, non_blocking=True)

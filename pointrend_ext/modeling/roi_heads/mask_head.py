@@ -33,6 +33,7 @@ from pointrend_ext.modeling.point_head import (
     inference_predictors,
     mask_point_accuracy,
     mask_point_loss,
+    region_index,
     training_predictor,
 )
 from pointrend_ext.modeling.point_head.plans import SubdivisionPlan, TrainPointPlan
@@ -228,8 +229,8 @@ class PointRendROIMaskHead(OwnExport, nn.Module):
             points_per_region=plan.points_per_region,
         )
         for regions, predict_points in chunks:
-            numbers = torch.tensor(regions).to(masks.device, non_blocking=True)
-            masks[numbers] = self.refine(predict_points, len(regions), masks)
+            index = region_index(regions, masks.device)
+            masks[index] = self.refine(predict_points, len(regions), masks)
         return masks
 
     def refine(
