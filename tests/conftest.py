@@ -23,6 +23,10 @@ REAL_DATA = Path(
 
 
 def pytest_collection_modifyitems(config, items):
+    # Signals first: they have killed a process that had run some hundred other tests, why is not
+    # known yet. Then the files of many tests, so that no process ends late.
+    number = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name != "test_safe_end.py", -number[item.path]))
     absent = {}
     if not (REAL_DATA / "coco").is_dir():
         absent["real_data"] = f"no data in {REAL_DATA}; set POINTREND_REAL_DATA"
@@ -32,15 +36,6 @@ def pytest_collection_modifyitems(config, items):
         for marker, reason in absent.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the signals to a training, then the long files, so that no process ends late.
-
-    A signal has killed a process that had run some hundred tests; why is not known yet.
-    """
-    number = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name != "test_safe_end.py", -number[item.path]))
 
 
 @pytest.fixture(scope="session")
