@@ -18,7 +18,7 @@ demo: $(STAMP) ## toy data, mask heads of PointRend and Mask R-CNN, AP, pictures
 	$(PY) tools/toy_demo.py $(ARGS)
 
 test: $(STAMP) ## the test suite without its slow and GPU tests, in JOBS processes of one thread
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not gpu" -n $(JOBS) --dist loadfile --max-worker-restart 0 $(ARGS)
 
 test-all: $(STAMP) ## every test; those that need what is absent are skipped
 	$(PY) -m pytest $(ARGS)

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,10 +22,6 @@ REAL_DATA = Path(
 
 
 def pytest_collection_modifyitems(config, items):
-    # Signals first: they have killed a process that had run some hundred other tests, why is not
-    # known yet. Then the files of many tests, so that no process ends late.
-    number = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name != "test_safe_end.py", -number[item.path]))
     absent = {}
     if not (REAL_DATA / "coco").is_dir():
         absent["real_data"] = f"no data in {REAL_DATA}; set POINTREND_REAL_DATA"
