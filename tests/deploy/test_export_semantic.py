@@ -187,6 +187,7 @@ def test_a_file_that_predicts_otherwise_is_not_written(built, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_batch_of_a_fixed_number(built, make_picture, tmp_path):
     target = tmp_path / "model.pt2"
     report = export_program(built.model, built.cfg, target, output="labels", batch_size=2)
