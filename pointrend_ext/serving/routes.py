@@ -86,8 +86,8 @@ async def _body(receive: _Receive) -> bytes | None:
             return None
         body += message.get("body", b"")
         if not message.get("more_body", False):
-            return body
-    return None
+            break
+    return body if len(body) <= _MOST_BYTES else None
 
 
 def _again(body: bytes, receive: _Receive) -> _Receive:

@@ -44,9 +44,9 @@ def served(
     """
     with tempfile.TemporaryDirectory(prefix="pointrend_serve_") as folder:
         gr = _import_gradio(folder)
+        _check_free(host, port)
         from starlette.middleware import Middleware
 
-        _check_free(host, port)
         page = build_page(gr, session, title, least_score)
         hosts = _OWN_NAMES | {host} if is_loopback(host) else None
         try:

@@ -116,9 +116,12 @@ class Session:
             class_name: of all of them; None lets the model choose.
         """
         with self._request():
-            shares = np.asarray(corners, np.float64)
+            try:
+                shares = np.array(corners, np.float64)
+            except (TypeError, ValueError):
+                shares = np.zeros(0)
             if shares.shape != (4,) or not np.isfinite(shares).all():
-                raise ValueError(f"A box is drawn by two corners, not {corners!r:.100}.")
+                raise ValueError(f"A box is drawn by two corners, not {corners!s:.100}.")
             size = seen.image.shape[1::-1]
             edges = np.sort(np.clip(shares.reshape(2, 2), 0, 1) * size, axis=0)
             drawn = (*seen.drawn, tuple(edges.ravel().tolist()))
