@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> None:
     """Serve until Ctrl-C."""
     limits = Limits(args.max_megapixels, args.timeout)
     session = Session(_predictor(args), limits)
-    title = f"PointRend: {Path(args.model or args.config_file).stem}"
+    path = Path(args.model or args.config_file)
+    title = f"PointRend: {path.parent.name if path.name == 'config.yaml' else path.stem}"
     options = {"host": args.host, "port": args.port, "least_score": args.confidence}
     with served(session, title, **options) as address:
         if not is_loopback(args.host):

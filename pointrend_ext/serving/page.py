@@ -62,7 +62,7 @@ class _Parts:
                 parts["picture"] = gr.File(label="Picture", height=130)
                 parts["note"] = gr.HTML(visible=False, elem_classes="pr-note")
                 parts["step"] = gr.Slider(
-                    0, 1, 1, step=1, label="Step of the refinement, 0 is coarse", visible=False
+                    0, 1, 1, step=1, label="Refinement step, 0 is coarse", visible=False
                 )
                 parts["points"] = gr.Checkbox(
                     False, label="Points that the step corrects", visible=False
@@ -83,8 +83,8 @@ class _Parts:
                         label="Class of the drawn boxes",
                         visible=len(names) > 1,
                     )
-                    parts["boxes"] = gr.File(label="COCO results with boxes (JSON)", height=110)
-                    parts["find"] = gr.Button("Back to what the model finds")
+                    parts["boxes"] = gr.UploadButton("COCO results with boxes (JSON)", size="sm")
+                    parts["find"] = gr.Button("Back to what the model finds", size="sm")
             with gr.Column(scale=3, min_width=300):
                 parts["view"] = gr.HTML(
                     html_template=_text("picture.html"),

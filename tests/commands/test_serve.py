@@ -52,7 +52,7 @@ def test_a_port_that_is_taken(session, monkeypatch):
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"--port {port} .*Choose a port"):
             served(session, "PointRend", port=port).__enter__()
-    with pytest.raises(OSError, match="--host 203.0.113.5 .*an address"):
+    with pytest.raises(OSError, match=r"--host 203\.0\.113\.5 .*an address"):
         served(session, "PointRend", host="203.0.113.5").__enter__()
 
 

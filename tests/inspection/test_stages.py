@@ -1,5 +1,7 @@
 """The stages of a whole prediction are those that are recorded of each object, and of the map."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -47,7 +49,7 @@ def test_objects(predictors, make_picture):
         assert len(expected) == of_object.sum()
     changed = [
         (np.asarray(a.prediction.masks) != np.asarray(b.prediction.masks)).mean()
-        for a, b in zip(stages, stages[1:], strict=False)
+        for a, b in pairwise(stages)
     ]
     assert min(changed[:2]) > 0
     assert set(stages[1].owners) == set(range(len(final.boxes)))
@@ -74,7 +76,9 @@ def test_map(predictors, make_picture):
     height, width = model_input["image"].shape[1:]
     recording = record_map(predictor.model, model_input)
     _, _, columns, rows = recording.box_px
-    for stage, logits in zip(stages[:-1], [recording.coarse, recording.steps[0].after], strict=True):
+    for stage, logits in zip(
+        stages[:-1], [recording.coarse, recording.steps[0].after], strict=True
+    ):
         labels = logits.argmax(0)
         for y, x in ((0, 0), (129, 100), (64, 31), (17, 77)):
             row = int((y + 0.5) / 130 * height / rows * labels.shape[0])

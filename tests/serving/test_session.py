@@ -157,7 +157,7 @@ def test_a_request_that_takes_too_long_ends_and_the_next_is_answered(predictors,
     )
     last = predictor.model.roi_heads.register_forward_pre_hook(lambda *_: ran.append(1))
     try:
-        with pytest.raises(ValueError, match="longer than the 0.5 seconds .*--timeout"):
+        with pytest.raises(ValueError, match=r"longer than the 0\.5 seconds .*--timeout"):
             session.open(photo)
     finally:
         slow.remove()

@@ -29,6 +29,7 @@ async function show() {
   const canvas = find(".pr-canvas");
   canvas.width = picture.width;
   canvas.height = picture.height;
+  canvas.style.width = `min(100%, ${(78 * picture.width) / picture.height}vh)`;
   canvas.classList.toggle("pr-draws", props.draws);
   canvas.hidden = false;
   find(".pr-empty").hidden = true;
