@@ -101,7 +101,8 @@ def _objects(
         pred_classes=torch.as_tensor(found.classes),
         scores=torch.as_tensor(found.scores),
     )
-    return refinements(predictor.model, features, regions.to(device))
+    generator = torch.Generator(device)  # of training points, which nobody looks at
+    return refinements(predictor.model, features, regions.to(device), generator=generator)
 
 
 def _map(
@@ -111,7 +112,8 @@ def _map(
     if not isinstance(head, PointRendSemanticHead) or final.label_map is None:
         return []
     height, width = seen_hw
-    return [refinement_of_map(predictor.model, features, (height, width))]
+    generator = torch.Generator(predictor.model.device)
+    return [refinement_of_map(predictor.model, features, (height, width), generator=generator)]
 
 
 def _count(recordings: Sequence[Recording]) -> int:

@@ -40,7 +40,7 @@ class View:
         low, high = self.numbers & 255, self.numbers >> 8
         numbers = np.stack([low, high, 0 * low], axis=2).astype(np.uint8)
         jpeg = io.BytesIO()
-        Image.fromarray(self.picture).save(jpeg, "jpeg", quality=92)
+        Image.fromarray(self.picture).save(jpeg, "jpeg", quality=92, subsampling=0)
         return {
             "title": self.title,
             "picture": _address("jpeg", jpeg.getvalue()),

@@ -31,7 +31,7 @@ def test_objects(predictors, make_picture):
     ]
     model_input = predictor.model_input(pixels)
     seen = np.array(model_input["image"].shape[:0:-1])
-    number = 2
+    number = 1
     alone = record_object(predictor.model, model_input, number)
     corner, opposite = np.reshape(alone.box_px, (2, 2))
     logits = [alone.coarse, *(x.after for x in alone.steps)]

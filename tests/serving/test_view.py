@@ -40,7 +40,8 @@ def test_what_belongs_to_a_pixel():
     assert view.numbers[5, 5] == 0
     assert view.numbers[15, 15] == 1
     assert view.numbers[30, 50] == 2  # the smaller one is on top
-    assert np.bincount(view.numbers.ravel()).tolist() == [60 * 80 - 60 * 40, 60 * 40 - 400, 400]
+    large, small = np.asarray(prediction().masks)
+    np.testing.assert_array_equal(view.numbers, np.where(small, 2, large))
     assert view_of(seen(prediction()), 0).title == "coarse - 2 objects"
     assert view_of(seen(prediction()), 9).title == "step 1 - 2 objects"
     assert view_of(seen(prediction()), -1).title == "coarse - 2 objects"
@@ -75,7 +76,7 @@ def test_a_large_picture_is_shown_in_the_size_of_a_screen():
     view = view_of(seen(prediction((2400, 3200), 40)), 1)
     assert view.picture.shape == (1200, 1600, 3)
     small = view_of(seen(prediction()), 1)
-    np.testing.assert_array_equal(view.numbers[10::20, 10::20], small.numbers)
+    assert (view.numbers[10::20, 10::20] != small.numbers).mean() < 1e-3  # corners are round
     labels = np.zeros((2400, 3200), np.uint8)
     labels[1000:, 2000:] = 2
     image = np.zeros((2400, 3200, 3), np.uint8)
