@@ -144,7 +144,7 @@ def _stage(
         probabilities = torch.stack([x.logits[0] for x in objects]).sigmoid()
         changes["masks"] = PastedMasks(probabilities, final.objects.boxes, final.size_hw)
         titles.append(_title(objects[0], " an object"))
-    if maps:
+    if maps and final.label_map is not None:
         changes["label_map"] = _labels(maps[0], seen_hw, final).astype(final.label_map.dtype)
         titles.append(_title(maps[0], " of the map"))
     prediction = replace(final, **changes)

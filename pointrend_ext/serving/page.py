@@ -17,7 +17,7 @@ CHOOSES = "the model chooses"
 _KEPT_S = 3600  # of a result that nobody touches
 _UPLOADS_S = 600  # of an upload that was never asked about
 _MOST_WAITING = 16  # requests of all users
-_STYLE = ".pr-note {padding: 8px 12px; border-left: 4px solid #d33; overflow-wrap: anywhere}"
+_STYLE = ".block.pr-note {padding: 8px 12px; border-left: 4px solid #d33; overflow-wrap: anywhere}"
 
 
 def build_page(gr: Any, session: Session, title: str, least_score: float) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ class Session:
     def _find(self, name: str, image: np.ndarray) -> Seen:
         """Predict; a model without a detector has nothing to say before it is given boxes."""
         finds = self.predictor.cfg.MODEL.PROPOSAL_GENERATOR.NAME != "GivenBoxes"
-        boxes = None if finds or not self.takes_boxes else []
+        boxes: list[Any] | None = None if finds or not self.takes_boxes else []
         return Seen(name, predict_stages(self.predictor, image, boxes))
 
     def _masks_for(

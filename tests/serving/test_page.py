@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointrend_ext.data.toy import generate_toy_data
-
 pytest.importorskip("gradio", exc_type=ImportError)
 sync_api = pytest.importorskip("playwright.sync_api")
 BROWSERS = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
@@ -32,13 +30,11 @@ PICTURES = os.environ.get("OUT")  # a folder for screenshots
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, predictors):
-    """A model as a folder, toy data, and a picture."""
+def folder(tmp_path_factory, predictors, make_picture):
+    """A model as a folder, and a picture."""
     root = tmp_path_factory.mktemp("page")
-    generate_toy_data(root / "datasets", num_train=1, num_val=1)
     predictors("instance").save_pretrained(root / "model")
-    picture = next((root / "datasets/toy/val").glob("*.jpg"))
-    picture.rename(root / "scene.jpg")
+    Image.fromarray(make_picture(360, 510)).save(root / "scene.png")
     return root
 
 
@@ -120,10 +116,10 @@ def canvas_pixels(page):
 
 
 def test_a_picture_its_steps_and_boxes(browser, address, folder, predictors):
-    expected = predictors("instance")(folder / "scene.jpg")
+    expected = predictors("instance")(folder / "scene.png")
     with page_of(browser, address) as page:
         page.get_by_label("Lowest score").first.fill("0")
-        upload(page, folder / "scene.jpg")
+        upload(page, folder / "scene.png")
         assert title(page, "step 5").endswith(f"{len(expected.boxes)} objects")
         assert page.locator(".pr-labels li").count() == len(expected.boxes)
         best = f"{expected.class_names[0]}, score {expected.scores[0]:.2f}"
@@ -159,7 +155,7 @@ def test_a_picture_its_steps_and_boxes(browser, address, folder, predictors):
 def test_on_a_telephone(browser, address, folder):
     with page_of(browser, address, is_mobile=True, has_touch=True) as page:
         page.set_viewport_size({"width": 390, "height": 844})
-        upload(page, folder / "scene.jpg")
+        upload(page, folder / "scene.png")
         title(page, "step 5")
         shoot(page, "telephone")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -170,7 +166,7 @@ def test_requests_that_end_with_a_sentence(browser, address, folder):
     (folder / "notes.jpg").write_text("these are notes")
     (folder / "boxes.json").write_text(json.dumps([{"image_id": 1, "bbox": [1, 2]}]))
     with page_of(browser, address) as page:
-        note = page.locator(".pr-note")
+        note = page.locator(".block.pr-note")
         for number, name, said in (
             (0, "wall.png", "100.0 megapixels, and this page takes 90 at most"),
             (0, "notes.jpg", "no image"),
@@ -181,16 +177,16 @@ def test_requests_that_end_with_a_sentence(browser, address, folder):
             assert str(folder) not in note.inner_text()
             assert "/tmp" not in note.inner_text()
         shoot(page, "sentence")
-        upload(page, folder / "scene.jpg")  # and the next is answered
+        upload(page, folder / "scene.png")  # and the next is answered
         title(page, "step 5")
         assert not note.is_visible()
 
 
 def test_two_users_see_their_own(browser, address, folder):
-    whole = Image.open(folder / "scene.jpg")
+    whole = Image.open(folder / "scene.png")
     whole.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((200, 150)).save(folder / "other.png")
     with page_of(browser, address) as one, page_of(browser, address) as other:
-        upload(one, folder / "scene.jpg")
+        upload(one, folder / "scene.png")
         upload(other, folder / "other.png")
         title(one, "step 5")
         title(other, "step 5")
@@ -216,7 +212,7 @@ def test_no_file_can_be_read(address, folder):
     for path in (
         "/gradio_api/file=/etc/passwd",
         f"/gradio_api/file={folder}/link.jpg",
-        f"/gradio_api/file={folder}/scene.jpg",
+        f"/gradio_api/file={folder}/scene.png",
         "/gradio_api/file=..%2f..%2f..%2f..%2fetc%2fpasswd",
         "/static/..%2f..%2f..%2f..%2fetc%2fpasswd",
         "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
@@ -225,7 +221,7 @@ def test_no_file_can_be_read(address, folder):
         assert ask(address + path)[0] in (403, 404)
     calls = json.loads(ask(f"{address}/config")[1])["dependencies"]
     number = next(x["id"] for x in calls if x["targets"][0][1] == "upload")
-    for path in ("/etc/passwd", f"{folder}/scene.jpg", f"{folder}/link.jpg"):
+    for path in ("/etc/passwd", f"{folder}/scene.png", f"{folder}/link.jpg"):
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         call = {"data": [file, 0.5, False], "fn_index": number, "session_hash": "s1"}
         assert ask(f"{address}/gradio_api/queue/join", call)[0] == 200
@@ -234,7 +230,7 @@ def test_no_file_can_be_read(address, folder):
         assert "root:" not in said
         assert "data:image" not in said
     assert Path("/etc/passwd").exists()  # an upload that was read is deleted; this is none
-    assert (folder / "scene.jpg").exists()
+    assert (folder / "scene.png").exists()
     file["path"] = "https://example.org/a.png"
     assert ask(f"{address}/gradio_api/queue/join", call)[0] == 403
 
@@ -242,6 +238,6 @@ def test_no_file_can_be_read(address, folder):
 def test_a_request_beyond_the_time_limit(browser, folder):
     with serving(folder, "--timeout", "0.001") as address, page_of(browser, address) as page:
         for _ in range(2):
-            upload(page, folder / "scene.jpg")
-            page.locator(".pr-note").filter(has_text="longer than the 0.001 seconds").wait_for()
-            page.locator(".pr-note").wait_for()
+            upload(page, folder / "scene.png")
+            page.locator(".block.pr-note").filter(has_text="longer than the 0.001 seconds").wait_for()
+            page.locator(".block.pr-note").wait_for()

@@ -44,6 +44,7 @@ async function show() {
       return item;
     })
   );
+  find(".pr-tip").hidden = true;
   here = 0;
   corner = null;
   paint();
@@ -60,7 +61,7 @@ function point(number) {
 
 function paint() {
   const canvas = find(".pr-canvas");
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(shown.picture, 0, 0);
   if (here) {
     const bright = context.getImageData(0, 0, canvas.width, canvas.height);
