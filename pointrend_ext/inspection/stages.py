@@ -85,6 +85,7 @@ class _Moment:
     box_px: tuple[float, float, float, float]
     points_px: np.ndarray
     scores: np.ndarray
+    is_last: bool
 
 
 def _objects(
@@ -124,11 +125,12 @@ def _at(recording: Recording, number: int) -> _Moment:
     """Return a recording after some steps, or after its last one."""
     if number == 0 or number > len(recording.steps):
         logits = [recording.coarse, *(x.after for x in recording.steps)][-1 if number else 0]
-        return _Moment(logits, recording.box_px, np.zeros((0, 2)), np.zeros(0))
+        return _Moment(logits, recording.box_px, np.zeros((0, 2)), np.zeros(0), number > 0)
     step = recording.steps[number - 1]
     corner, opposite = np.reshape(recording.box_px, (2, 2))
     points_px = corner + step.coords.double().numpy() * (opposite - corner)
-    return _Moment(step.after, recording.box_px, points_px, step.scores.double().numpy())
+    scores, is_last = step.scores.double().numpy(), number == len(recording.steps)
+    return _Moment(step.after, recording.box_px, points_px, scores, is_last)
 
 
 def _stage(
@@ -141,11 +143,13 @@ def _stage(
     changes: dict[str, Any] = {}
     titles = []
     if objects:
-        probabilities = torch.stack([x.logits[0] for x in objects]).sigmoid()
-        changes["masks"] = PastedMasks(probabilities, final.objects.boxes, final.size_hw)
+        if not objects[0].is_last:
+            probabilities = torch.stack([x.logits[0] for x in objects]).sigmoid()
+            changes["masks"] = PastedMasks(probabilities, final.objects.boxes, final.size_hw)
         titles.append(_title(objects[0], " an object"))
     if maps and final.label_map is not None:
-        changes["label_map"] = _labels(maps[0], seen_hw, final).astype(final.label_map.dtype)
+        if not maps[0].is_last:
+            changes["label_map"] = _labels(maps[0], seen_hw, final).astype(final.label_map.dtype)
         titles.append(_title(maps[0], " of the map"))
     prediction = replace(final, **changes)
     if final.panoptic is not None and isinstance(predictor.model, PanopticFPN):

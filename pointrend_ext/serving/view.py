@@ -15,7 +15,7 @@ from pointrend_ext.visualization.points import uncertainty_colors
 
 __all__ = ["View", "view_of"]
 
-LONGEST_SIDE = 1600  # of what is sent, in pixels
+SHOWN_PX = (1000, 1600)  # least and largest side, the longer one, of what is sent
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def view_of(seen: Seen, step: int, *, min_score: float = 0.0, points: bool = Fal
         points: whether the cells that the step corrects are drawn, the most uncertain yellow.
     """
     stage = seen.stages[min(max(int(step), 0), len(seen.stages) - 1)]
-    whole = _shrunk(stage.prediction)
+    whole = _for_screen(stage.prediction)
     kept = np.flatnonzero(whole.objects.scores >= min_score)
     prediction = whole.filter(min_score=min_score)
     picture = prediction.draw(colors=colors_of(kept), show_boxes=seen.has_given)
@@ -72,11 +72,15 @@ def view_of(seen: Seen, step: int, *, min_score: float = 0.0, points: bool = Fal
     return View(f"{stage.title} - {_what(prediction, len(kept))}", picture, numbers, labels)
 
 
-def _shrunk(prediction: Prediction) -> Prediction:
-    """Return the prediction for the picture in the size in which it is shown."""
+def _for_screen(prediction: Prediction) -> Prediction:
+    """Return the prediction for the picture in the size in which it is shown.
+
+    Masks are pasted anew, so that outlines and names are crisp in small pictures as well.
+    """
     height, width = prediction.size_hw
-    scale = LONGEST_SIDE / max(height, width)
-    if scale >= 1:
+    longer = max(height, width)
+    scale = min(max(longer, SHOWN_PX[0]), SHOWN_PX[1]) / longer
+    if scale == 1:
         return prediction
     size_hw = max(round(height * scale), 1), max(round(width * scale), 1)
     changes: dict[str, Any] = {}

@@ -190,8 +190,8 @@ def test_two_users_see_their_own(browser, address, folder):
         upload(other, folder / "other.png")
         title(one, "step 5")
         title(other, "step 5")
-        assert canvas_pixels(one).shape[:2] == whole.size[::-1]
-        assert canvas_pixels(other).shape[:2] == (150, 200)
+        assert canvas_pixels(one).shape[:2] == (706, 1000)
+        assert canvas_pixels(other).shape[:2] == (750, 1000)
 
 
 def ask(address, body=None):
@@ -239,5 +239,7 @@ def test_a_request_beyond_the_time_limit(browser, folder):
     with serving(folder, "--timeout", "0.001") as address, page_of(browser, address) as page:
         for _ in range(2):
             upload(page, folder / "scene.png")
-            page.locator(".block.pr-note").filter(has_text="longer than the 0.001 seconds").wait_for()
+            page.locator(".block.pr-note").filter(
+                has_text="longer than the 0.001 seconds"
+            ).wait_for()
             page.locator(".block.pr-note").wait_for()

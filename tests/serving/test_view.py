@@ -11,6 +11,7 @@ from PIL import Image
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Panoptic, Prediction
 from pointrend_ext.inspection.stages import Stage
+from pointrend_ext.serving import view as module
 from pointrend_ext.serving.session import Seen
 from pointrend_ext.serving.view import view_of
 from pointrend_ext.structures.classes import Classes
@@ -24,6 +25,11 @@ def prediction(size_hw=(60, 80), scale=1):
     fields = {"scores": np.array([0.9, 0.4], np.float32), "classes": np.array([1, 0])}
     image = np.full((*size_hw, 3), 200, np.uint8)
     return Prediction(image, "a.png", INFO, BOXES * scale, masks=masks, **fields)
+
+
+@pytest.fixture(autouse=True)
+def _as_small_as_it_is(monkeypatch):
+    monkeypatch.setattr(module, "SHOWN_PX", (1, 1600))
 
 
 def seen(shown, points=(), owners=()):
@@ -84,6 +90,19 @@ def test_a_large_picture_is_shown_in_the_size_of_a_screen():
     assert view.numbers[499, 1500] == view.numbers[700, 999] == 1
     assert view.numbers[500, 1000] == 2
     assert view.labels == ["sky", "road"]
+
+
+def test_a_small_picture_is_enlarged_with_its_points_where_they_were(monkeypatch):
+    small = view_of(seen(prediction(), [[0.25, 0.5]], [0]), 1)
+    monkeypatch.setattr(module, "SHOWN_PX", (1000, 1600))
+    both = seen(prediction(), [[0.25, 0.5]], [0])
+    view, with_points = view_of(both, 1), view_of(both, 1, points=True)
+    assert view.picture.shape == (750, 1000, 3)
+    places = np.ix_(np.arange(60) * 25 // 2 + 6, np.arange(80) * 25 // 2 + 6)
+    assert (view.numbers[places] != small.numbers).mean() < 0.01
+    rows, columns = np.nonzero((with_points.picture != view.picture).any(2))
+    assert abs(columns.mean() + 0.5 - 250) < 1
+    assert abs(rows.mean() + 0.5 - 375) < 1
 
 
 def test_maps_and_segments():
