@@ -11,13 +11,16 @@ from typing import Any
 from pointrend_ext.serving.session import Seen, Session
 from pointrend_ext.serving.view import view_of
 
-__all__ = ["build_page"]
+__all__ = ["STYLE", "build_page"]
 
+STYLE = """
+.block.pr-note {padding: 8px 12px; border-left: 4px solid #d33; overflow-wrap: anywhere}
+@media (max-width: 640px) {.pr-result {order: -1}}
+"""
 CHOOSES = "the model chooses"
 _KEPT_S = 3600  # of a result that nobody touches
 _UPLOADS_S = 600  # of an upload that was never asked about
 _MOST_WAITING = 16  # requests of all users
-_STYLE = ".block.pr-note {padding: 8px 12px; border-left: 4px solid #d33; overflow-wrap: anywhere}"
 
 
 def build_page(gr: Any, session: Session, title: str, least_score: float) -> Any:
@@ -31,7 +34,7 @@ def build_page(gr: Any, session: Session, title: str, least_score: float) -> Any
     """
     page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=(_UPLOADS_S, _UPLOADS_S))
     with page:
-        gr.HTML(f"<style>{_STYLE}</style><h1>{html.escape(title)}</h1>")
+        gr.HTML(f"<h1>{html.escape(title)}</h1>")
         parts = _Parts.lay_out(gr, session, least_score)
         _connect(gr, parts, _Answers(gr, session, parts))
     return page.queue(max_size=_MOST_WAITING, api_open=False)
@@ -85,7 +88,7 @@ class _Parts:
                     )
                     parts["boxes"] = gr.UploadButton("COCO results with boxes (JSON)", size="sm")
                     parts["find"] = gr.Button("Back to what the model finds", size="sm")
-            with gr.Column(scale=3, min_width=300):
+            with gr.Column(scale=3, min_width=300, elem_classes="pr-result"):
                 parts["view"] = gr.HTML(
                     html_template=_text("picture.html"),
                     css_template=_text("picture.css"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pointrend_ext.serving.page import build_page
+from pointrend_ext.serving.page import STYLE, build_page
 from pointrend_ext.serving.routes import OnlyThePage
 from pointrend_ext.serving.session import Session
 
@@ -57,6 +57,7 @@ def served(
                 max_file_size=int(session.limits.max_megapixels * 1e6 * _BYTES_PER_PIXEL),
                 state_session_capacity=_MOST_USERS,
                 theme=gr.themes.Default(font="system-ui", font_mono="monospace"),
+                css=STYLE,
                 footer_links=[],
                 quiet=True,
                 prevent_thread_lock=True,

@@ -56,7 +56,7 @@ def serving(folder, *words):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.strip() == "pointrend serve: interrupted"
+    assert said.strip().endswith("pointrend serve: interrupted")
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,8 @@ def test_two_users_see_their_own(browser, address, folder):
     with page_of(browser, address) as one, page_of(browser, address) as other:
         upload(one, folder / "scene.png")
         upload(other, folder / "other.png")
-        title(one, "step 5")
-        title(other, "step 5")
+        title(one, "object")
+        title(other, "object")
         assert canvas_pixels(one).shape[:2] == (706, 1000)
         assert canvas_pixels(other).shape[:2] == (750, 1000)
 
