@@ -1,11 +1,9 @@
 """The page, on gradio: it hands on what a user does to a ``Session``, and shows a ``View``."""
 
-import contextlib
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from pointrend_ext.serving.session import Seen, Session
@@ -19,7 +17,7 @@ STYLE = """
 """
 CHOOSES = "the model chooses"
 _KEPT_S = 3600  # of a result that nobody touches
-_UPLOADS_S = 600  # of an upload that was never asked about
+_UPLOADS_S = 600  # of an upload, which two users share if they pass the same file
 _MOST_WAITING = 16  # requests of all users
 
 
@@ -105,17 +103,14 @@ class _Answers:
         self.gr, self.session, self.parts = gr, session, parts
 
     def opened(self, path: str | None, score: float, points: bool) -> dict[Any, Any]:
-        with _uploaded(path) as file:
-            changes = self._answer(lambda: self.session.open(file), score, points)
+        changes = self._answer(lambda: self.session.open(path or ""), score, points)
         return {**changes, self.parts.picture: None}
 
     def boxes_read(
         self, path: str | None, seen: Seen | None, score: float, points: bool
     ) -> dict[Any, Any]:
-        with _uploaded(path) as file:
-            work = lambda: self.session.with_boxes_of(_there(seen), file)  # noqa: E731
-            changes = self._answer(work, score, points)
-        return {**changes, self.parts.boxes: None}
+        work = lambda: self.session.with_boxes_of(_there(seen), path or "")  # noqa: E731
+        return {**self._answer(work, score, points), self.parts.boxes: None}
 
     def drawn(
         self, corners: Any, seen: Seen | None, kind: str, score: float, points: bool
@@ -180,16 +175,6 @@ def _there(seen: Seen | None) -> Seen:
     if seen is None:
         raise ValueError("There is no picture, or it was forgotten after an hour: pass it again.")
     return seen
-
-
-@contextlib.contextmanager
-def _uploaded(path: str | None) -> Iterator[str]:
-    """Forget an upload when it was read."""
-    try:
-        yield path or ""
-    finally:
-        if path:
-            Path(path).unlink(missing_ok=True)
 
 
 def _text(name: str) -> str:

@@ -51,7 +51,7 @@ def served(
         hosts = _OWN_NAMES | {host} if is_loopback(host) else None
         try:
             _, address, _ = page.launch(
-                server_name=host,
+                server_name=f"[{host}]" if ":" in host.strip("[]") and host[0] != "[" else host,
                 server_port=port,
                 app_kwargs={"middleware": [Middleware(OnlyThePage, hosts=hosts)]},
                 max_file_size=int(session.limits.max_megapixels * 1e6 * _BYTES_PER_PIXEL),
@@ -84,6 +84,7 @@ def _import_gradio(folder: str) -> Any:
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]
     os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
+    os.environ["no_proxy"] = "*"  # gradio asks its own server whether it is there
     try:
         import gradio
     except ImportError as error:

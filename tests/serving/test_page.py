@@ -229,8 +229,6 @@ def test_no_file_can_be_read(address, folder):
         assert '"success":false' in said.replace(" ", "")
         assert "root:" not in said
         assert "data:image" not in said
-    assert Path("/etc/passwd").exists()  # an upload that was read is deleted; this is none
-    assert (folder / "scene.png").exists()
     file["path"] = "https://example.org/a.png"
     assert ask(f"{address}/gradio_api/queue/join", call)[0] == 403
 
