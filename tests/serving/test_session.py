@@ -131,7 +131,7 @@ def test_too_many_boxes(session, photo, monkeypatch):
 
 def test_a_hundred_megapixels(session, tmp_path):
     path = tmp_path / "wall.png"
-    Image.new("1", (12500, 8000)).save(path)
+    Image.new("1", (12500, 8000)).save(path, compress_level=1)
     with pytest.raises(ValueError, match=r"wall.png has 8000 x 12500 .* 100.0 megapixels.* 1 at"):
         session.open(str(path))
 
@@ -169,13 +169,13 @@ def test_a_request_that_takes_too_long_ends_and_the_next_is_answered(predictors,
 
 def test_users_at_once_get_their_own(session, make_picture, tmp_path):
     paths = []
-    for number in range(4):
+    for number in range(3):
         paths.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(make_picture(seed=number)).save(paths[-1])
     expected = [session.open(path) for path in paths]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(session.open, paths * 2))
-    for got, wanted in zip(found, expected * 2, strict=True):
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(session.open, paths))
+    for got, wanted in zip(found, expected, strict=True):
         assert got.name == wanted.name
         for one, other in zip(got.stages, wanted.stages, strict=True):
             same(one.prediction, other.prediction)
