@@ -98,6 +98,8 @@ def pack_colors(rgb: np.ndarray) -> np.ndarray:
 
 
 def _translate(stored: np.ndarray, codes: list[int], labels: list[int]) -> np.ndarray:
+    if not codes:
+        return np.full(stored.shape, UNKNOWN, np.int32)
     if stored.dtype == np.uint8 and stored.size > 256:
         return _translate(np.arange(256), codes, labels)[stored]
     order = np.argsort(codes)

@@ -39,7 +39,8 @@ class DatasetSummary:
         objects: objects per class, crowds left out.
         labels: what all label maps hold.
         sizes_hw: (num_images, 2) rows and columns.
-        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger.
+        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger; those of
+            panoptic segments, whose boxes are in their pictures alone, are not counted.
         num_read: images that were read and mapped as in training.
         problems: messages that name files.
     """
@@ -64,11 +65,13 @@ class DatasetSummary:
                 f"width {low[1]} to {high[1]} (median {middle[1]:.0f})"
             )
         if self.objects:
-            small, medium, large = self.object_sizes
-            lines.append(
-                f"  {sum(self.objects.values())} objects: {small} small, {medium} medium, {large} "
-                "large (boxes below 32 x 32 pixels, below 96 x 96, others)"
-            )
+            lines.append(f"  {sum(self.objects.values())} objects")
+            if any(self.object_sizes):
+                small, medium, large = self.object_sizes
+                lines[-1] += (
+                    f": {small} small, {medium} medium, {large} large (boxes below 32 x 32 pixels, "
+                    "below 96 x 96, others)"
+                )
             lines += _table(self.objects, "objects")
         if self.labels:
             lines += [f"  {line}" for line in self.labels.text().splitlines()]
@@ -126,7 +129,7 @@ def _count_objects(
     boxes = [
         BoxMode.convert(list(a["bbox"]), a.get("bbox_mode", to_mode), to_mode)
         for a in objects
-        if "bbox" in a
+        if a.get("bbox") is not None  # those of panoptic segments are in their picture
     ]
     areas = np.array([abs(width * height) for _, _, width, height in boxes])
     small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())

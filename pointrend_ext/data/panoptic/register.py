@@ -9,7 +9,7 @@ from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.panoptic.file import read_categories
 from pointrend_ext.data.panoptic.records import THINGS, load_panoptic
 
-__all__ = ["PanopticLoader", "register_panoptic"]
+_IGNORED = 255  # the label of pixels of no segment
 
 
 class PanopticLoader:
@@ -43,7 +43,7 @@ def register_panoptic(name: str, image_dir: str, panoptic_dir: str, annotations:
         "image_root": os.path.abspath(image_dir),
         "panoptic_root": os.path.abspath(panoptic_dir),
         "panoptic_json": os.path.abspath(annotations),
-        "ignore_label": 255,
+        "ignore_label": _IGNORED,
     }
     if is_registered(name, metadata):
         return
@@ -57,6 +57,11 @@ def _set_classes(name: str, annotations: str) -> None:
     ordered = sorted(read_categories(annotations), key=lambda c: c.id)
     things = [c for c in ordered if c.isthing]
     stuff = [c for c in ordered if not c.isthing]
+    if len(stuff) >= _IGNORED:
+        raise ValueError(
+            f"The panoptic annotation file {annotations!r} has {len(stuff)} classes of stuff, but "
+            f"label maps of 8 bits hold {_IGNORED - 1} beside things and ignored pixels. Merge some."
+        )
     MetadataCatalog.get(name).set(
         thing_classes=[c.name for c in things],
         stuff_classes=[THINGS, *(c.name for c in stuff)],
