@@ -10,6 +10,7 @@ import pytest
 
 import pointrend_ext
 from pointrend_ext.data.toy import generate_toy_data
+from tests.fresh_python import run_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
@@ -32,9 +33,8 @@ for module, names in GONE.items():
 
 
 def run(code, *words, cwd=ROOT):
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tools")))}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tools")))
+    done = run_fresh(code, *map(str, words), cwd=cwd, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -113,7 +113,7 @@ def test_loaders_that_start_their_workers_anew(tmp_path, config):
     script = tmp_path / "load.py"
     script.write_text(LOADERS)
     outputs = []
-    for method, workers in (("fork", 0), ("spawn", 2)):
+    for method, workers in (("fork", 0), ("spawn", 1)):
         done = subprocess.run(
             [sys.executable, "-W", "ignore", script, method, str(workers), f"Toy/{config}.yaml"],
             env={**os.environ, "PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(tmp_path)},
