@@ -49,7 +49,7 @@ def build(
     num_objects: int = 100,
 ) -> Forms:
     """Build three models, and a batch of one image (short and longest edge in pixels)."""
-    options = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
+    options: list[Any] = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
     options += ["TEST.DETECTIONS_PER_IMAGE", num_objects]
     options += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]  # a random box head is sure of nothing
     cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
@@ -63,7 +63,7 @@ def build(
     plain.load_state_dict(theirs.state_dict(), strict=False)  # all but its mask head
 
     @torch.inference_mode()
-    def run(model: nn.Module) -> Any:
+    def run(model: Any) -> Any:
         return model.inference(inputs, do_postprocess=False)[0]
 
     models = {"ours": ours, "upstream": theirs, "Mask R-CNN": plain}
@@ -71,7 +71,7 @@ def build(
 
 
 @torch.no_grad()
-def _scale(model: nn.Module, inputs: list[dict[str, Any]]) -> None:
+def _scale(model: Any, inputs: list[dict[str, Any]]) -> None:
     """Scale random weights to activations and mask logits of the size a trained model has."""
     for block in (module for module in model.modules() if hasattr(module, "conv3")):
         block.conv3.norm.weight.fill_(0.3)

@@ -60,7 +60,7 @@ def _set_classes(name: str, annotations: str) -> None:
     if len(stuff) >= _IGNORED:
         raise ValueError(
             f"The panoptic annotation file {annotations!r} has {len(stuff)} classes of stuff, but "
-            f"label maps of 8 bits hold {_IGNORED - 1} beside things and ignored pixels. Merge some."
+            f"label maps hold {_IGNORED - 1} beside things and ignored pixels. Merge some."
         )
     MetadataCatalog.get(name).set(
         thing_classes=[c.name for c in things],

@@ -33,8 +33,8 @@ def read_segment_ids(file_name: str) -> np.ndarray:
     stored = decode_label_map(file_name, _AS_COLORS)
     if stored.palette is not None:
         raise ValueError(
-            f"Picture {file_name!r} has a palette, so that it is not certain whether its numbers or "
-            "its colours are the ids of segments. Save it as RGB."
+            f"Picture {file_name!r} has a palette, so that it is not certain whether its numbers "
+            "or its colours are the ids of segments. Save it as RGB."
         )
     codes = stored.codes.astype(np.int32)
     if not stored.are_colors:
