@@ -13,8 +13,6 @@ from pointrend_ext.checkpoint.class_axes import ClassTensor, State, find_class_t
 from pointrend_ext.checkpoint.class_names import ClassMap
 from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
-__all__ = ["adapt_classes"]
-
 
 def adapt_classes(
     state_dict: State, model_state: State, *, class_map: Mapping[str, ClassMap] | None = None

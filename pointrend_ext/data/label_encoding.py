@@ -7,17 +7,6 @@ import numpy as np
 
 from pointrend_ext.data.findings import first_of
 
-__all__ = [
-    "UNKNOWN",
-    "LabelEncoding",
-    "LabelReader",
-    "check_label_size",
-    "check_label_values",
-    "pack_colors",
-    "unknown_colors",
-    "unknown_values",
-]
-
 UNKNOWN = -1
 """The label of what is neither a class nor ignored."""
 

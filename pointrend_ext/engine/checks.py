@@ -14,8 +14,6 @@ from pointrend_ext.data.semantic_augmentation import check_crop
 from pointrend_ext.engine.value_ranges import ALWAYS, TRAINING
 from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["check_processes", "check_values", "warn_of_schedule"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -20,8 +20,6 @@ from pointrend_ext._command import end_well
 from pointrend_ext.engine.config_file import read_cfg
 from pointrend_ext.processes import enter_group, fresh_store, say_once
 
-__all__ = ["add_process_arguments", "check_num_gpus", "run_processes"]
-
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MARKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # the others may be set for something else
 _COUNTS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun"}

@@ -16,8 +16,6 @@ from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
 
-__all__ = ["SafeEnd", "Stopped"]
-
 logger = logging.getLogger(__name__)
 
 _NOTICE = (

@@ -9,8 +9,6 @@ import torch
 from pointrend_ext.data.pixels import CHANNELS
 from pointrend_ext.engine.loggers import LOGGERS
 
-__all__ = ["ALWAYS", "TRAINING"]
-
 _Rule = tuple[str, Callable[[Any], bool], str]
 _SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR", "WarmupPolyLR")
 

@@ -23,8 +23,6 @@ from pointrend_ext.evaluation.results_file import check_results, contiguous_clas
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 from pointrend_ext.evaluation.shards import Shards
 
-__all__ = ["InstanceEvaluator"]
-
 _LOGGER = logging.getLogger(__name__)
 _IMAGES_AT_ONCE = 500  # of LVIS, with up to 300 predictions each
 _logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times

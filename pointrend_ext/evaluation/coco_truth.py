@@ -9,8 +9,6 @@ from typing import Any
 from pointrend_ext.data.coco import CocoFile, fill_areas, in_order, read_coco_file
 from pointrend_ext.data.findings import Findings
 
-__all__ = ["CocoTruth"]
-
 
 @dataclass(frozen=True)
 class CocoTruth:

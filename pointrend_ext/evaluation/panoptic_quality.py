@@ -18,8 +18,6 @@ from pointrend_ext.data.panoptic import Category
 from pointrend_ext.evaluation.boundary import boundary_width, label_boundary
 from pointrend_ext.evaluation.label_pair import mean_percent, ratio_or_nan
 
-__all__ = ["BOUNDARY_PQ", "PanopticMetrics", "SegmentMap"]
-
 BOUNDARY_PQ = "boundary_pq"
 _MATCH = 0.5
 _NAMES = ("PQ", "SQ", "RQ")

@@ -19,8 +19,6 @@ from pointrend_ext.evaluation.label_pair import (
     ratio_or_nan,
 )
 
-__all__ = ["BOUNDARY_METRICS", "TRIMAP_WIDTHS", "SemanticMetrics"]
-
 TRIMAP_WIDTHS = (1, 3, 5)
 """Widths of the trimaps in pixels."""
 

@@ -16,8 +16,6 @@ from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.panoptic.file import Annotation, read_panoptic_file
 from pointrend_ext.data.panoptic.segments import SegmentLabels
 
-__all__ = ["SEGMENT", "THINGS", "draw_segments", "load_panoptic", "with_segment_labels"]
-
 THINGS = "things"
 """Name of label 0 of Panoptic FPN, which all things have in a label map."""
 

@@ -14,12 +14,6 @@ from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_maps import decode_label_map
 
-__all__ = [
-    "SegmentLabels",
-    "place_segments",
-    "read_segment_ids",
-]
-
 _AS_COLORS = LabelEncoding((), None, 0, colors=())
 
 

@@ -16,8 +16,6 @@ from pointrend_ext.evaluation.offline.record import Score
 from pointrend_ext.evaluation.panoptic_quality import PanopticMetrics
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 
-__all__ = ["CountedMetrics", "draw_images", "estimate", "metric_samples"]
-
 CountedMetrics = SemanticMetrics | PanopticMetrics
 """Metrics whose scores are those of sums of counts."""
 

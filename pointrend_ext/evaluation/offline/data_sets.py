@@ -16,15 +16,6 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.offline.record import DataSetRecord
 from pointrend_ext.evaluation.semantic_output import named_labels
 
-__all__ = [
-    "InstanceData",
-    "PanopticData",
-    "SemanticData",
-    "data_set_of_annotations",
-    "find_data_set",
-    "find_panoptic_data",
-]
-
 _INSTANCE_TYPES = ("coco", "coco_panoptic_seg", "lvis")
 
 

@@ -8,8 +8,6 @@ import numpy as np
 from pointrend_ext.evaluation.offline.bootstrap import CountedMetrics
 from pointrend_ext.evaluation.offline.record import ImageExample
 
-__all__ = ["compare_images"]
-
 _IMAGES = 40  # how many images are listed
 
 

@@ -27,8 +27,6 @@ from pointrend_ext.evaluation.precision_table import PrecisionTable, ap_metrics
 from pointrend_ext.evaluation.results_file import load_results
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 
-__all__ = ["score_instance_files"]
-
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)
 _LOGGER = logging.getLogger(__name__)

@@ -15,8 +15,6 @@ from pointrend_ext.evaluation.offline.scores import ModelScores
 from pointrend_ext.evaluation.panoptic import read_segments
 from pointrend_ext.evaluation.panoptic_quality import BOUNDARY_PQ, PanopticMetrics, SegmentMap
 
-__all__ = ["score_segment_files"]
-
 
 def score_segment_files(
     data: PanopticData, files: Mapping[str, str], options: EvaluationOptions, weights: np.ndarray

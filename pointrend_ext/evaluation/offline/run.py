@@ -12,8 +12,6 @@ from pointrend_ext.evaluation.offline.panoptics import score_segment_files
 from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
 from pointrend_ext.evaluation.offline.semantics import score_label_files
 
-__all__ = ["evaluate_files", "name_predictions"]
-
 _USUAL_NAMES = (
     *(f"{rules}_instances_results" for rules in ("coco", "lvis", "cityscapes")),
     "sem_seg_predictions",

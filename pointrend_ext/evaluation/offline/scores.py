@@ -13,8 +13,6 @@ from pointrend_ext.evaluation.offline.record import (
     TaskScores,
 )
 
-__all__ = ["ModelScores", "Samples"]
-
 Samples = dict[str, np.ndarray]
 """Metric -> its value in per cent, and behind it what it is on each draw; (1 + B,)."""
 

@@ -14,8 +14,6 @@ from pointrend_ext.evaluation.offline.record import ImageExample
 from pointrend_ext.evaluation.offline.scores import ModelScores
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS, SemanticMetrics
 
-__all__ = ["score_label_files"]
-
 _MUCH_WITHOUT_CLASS = 0.05
 
 
