@@ -48,21 +48,17 @@ def load_results(
         FileNotFoundError: no such file.
         ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
-    results = read_results(json_file)
+    shards = shard_files(json_file) if os.path.isdir(json_file) else []
+    if shards:
+        results = read_shards(shards)
+    else:
+        results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
     source = f"Results file {os.fspath(json_file)!r}"
     findings = Findings() if found is None else found
     results = check_results(results, truth, source, tasks, findings)
     if found is None:
         findings.log(_LOGGER, source)
     return results
-
-
-def read_results(json_file: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read predictions, not yet checked; see ``load_results``."""
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    if shards:
-        return read_shards(shards)
-    return read_typed_json(json_file, list[dict[str, Any]], "Results file")
 
 
 def contiguous_class_ids(
