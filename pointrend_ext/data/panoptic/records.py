@@ -93,21 +93,20 @@ def with_segment_labels(name: str, records: list[dict[str, Any]]) -> list[dict[s
             f"The data set {name!r} has {len(missing)} images without panoptic annotation in "
             f"{metadata.panoptic_json!r}, such as {missing[0]['file_name']!r}. Take them out."
         )
-    return [
-        {**record, **_label_keys(annotations[record["image_id"]], labels, metadata)}
-        for record in records
-    ]
-
-
-def _label_keys(annotation: Annotation, labels: Mapping[int, int], metadata: Any) -> dict[str, Any]:
-    segments = annotation.segments_info
-    reader = SegmentLabels(
-        tuple(s.id for s in segments),
-        tuple(labels[s.category_id] for s in segments),
-        metadata.ignore_label,
+    own = [annotations[record["image_id"]] for record in records]
+    paths = picture_paths(os.fspath(metadata.panoptic_root), [a.file_name for a in own])
+    readers = (
+        SegmentLabels(
+            tuple(s.id for s in a.segments_info),
+            tuple(labels[s.category_id] for s in a.segments_info),
+            metadata.ignore_label,
+        )
+        for a in own
     )
-    [path] = picture_paths(os.fspath(metadata.panoptic_root), [annotation.file_name])
-    return {"sem_seg_file_name": path, "label_encoding": reader}
+    return [
+        {**record, "sem_seg_file_name": path, "label_encoding": reader}
+        for record, path, reader in zip(records, paths, readers, strict=True)
+    ]
 
 
 def _objects(annotation: Annotation, things: Mapping[int, int]) -> list[dict[str, Any]]:
