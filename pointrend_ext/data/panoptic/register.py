@@ -45,15 +45,16 @@ def register_panoptic(name: str, image_dir: str, panoptic_dir: str, annotations:
         "panoptic_json": os.path.abspath(annotations),
         "ignore_label": _IGNORED,
     }
-    if is_registered(name, metadata):
+    known = is_registered(name, metadata)
+    if known and "thing_classes" in MetadataCatalog.get(name).as_dict():
         return
-    DatasetCatalog.register(name, PanopticLoader(name))
-    MetadataCatalog.get(name).set(**metadata)
-    if os.path.isfile(annotations):
-        _set_classes(name, annotations)
+    classes = _classes(annotations) if os.path.isfile(annotations) else {}
+    if not known:
+        DatasetCatalog.register(name, PanopticLoader(name))
+    MetadataCatalog.get(name).set(**metadata, **classes)
 
 
-def _set_classes(name: str, annotations: str) -> None:
+def _classes(annotations: str) -> dict[str, Any]:
     ordered = sorted(read_categories(annotations), key=lambda c: c.id)
     things = [c for c in ordered if c.isthing]
     stuff = [c for c in ordered if not c.isthing]
@@ -62,12 +63,10 @@ def _set_classes(name: str, annotations: str) -> None:
             f"The panoptic annotation file {annotations!r} has {len(stuff)} classes of stuff, but "
             f"label maps hold {_IGNORED - 1} beside things and ignored pixels. Merge some."
         )
-    MetadataCatalog.get(name).set(
-        thing_classes=[c.name for c in things],
-        stuff_classes=[THINGS, *(c.name for c in stuff)],
-        thing_dataset_id_to_contiguous_id={c.id: place for place, c in enumerate(things)},
-        stuff_dataset_id_to_contiguous_id={
-            0: 0,
-            **{c.id: label for label, c in enumerate(stuff, start=1)},
-        },
-    )
+    labels = {c.id: label for label, c in enumerate(stuff, start=1)}
+    return {
+        "thing_classes": [c.name for c in things],
+        "stuff_classes": [THINGS, *(c.name for c in stuff)],
+        "thing_dataset_id_to_contiguous_id": {c.id: place for place, c in enumerate(things)},
+        "stuff_dataset_id_to_contiguous_id": {0: 0, **labels},
+    }

@@ -137,6 +137,22 @@ def test_more_stuff_than_a_label_map_holds(tmp_path):
         register_panoptic("shapes_train", *data.folders)
 
 
+def test_classes_are_known_once_there_is_a_right_file(tmp_path):
+    """In one process, too: neither a missing nor a wrong file is what the name stands for."""
+    data = write(tmp_path)
+    right = data.json_file.read_text()
+    data.json_file.write_text("{}")
+    with pytest.raises(ValueError, match="Field required"):
+        register_panoptic("shapes_late", *data.folders)
+    assert "shapes_late" not in DatasetCatalog
+    data.json_file.unlink()
+    register_panoptic("shapes_late", *data.folders)
+    assert "thing_classes" not in MetadataCatalog.get("shapes_late").as_dict()
+    data.json_file.write_text(right)
+    register_panoptic("shapes_late", *data.folders)
+    assert MetadataCatalog.get("shapes_late").thing_classes == ["star", "gear"]
+
+
 def test_summary(data, panoptic_cfg):
     """Boxes are in the pictures alone: no size of an object is made up."""
     summary = summarize_dataset(panoptic_cfg, "shapes_train")
