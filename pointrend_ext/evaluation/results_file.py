@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import pycocotools.mask as mask_util
@@ -12,10 +13,9 @@ import pycocotools.mask as mask_util
 from pointrend_ext.data.coco.masks import is_finite
 from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
-from pointrend_ext.data.typed_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
-from pointrend_ext.evaluation.shards import read_shards, shard_files
+from pointrend_ext.evaluation.shards import parse_entries, read_shards, shard_files
 
 __all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 
@@ -48,12 +48,9 @@ def load_results(
         FileNotFoundError: no such file.
         ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    if shards:
-        results = read_shards(shards)
-    else:
-        results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
     source = f"Results file {os.fspath(json_file)!r}"
+    shards = shard_files(json_file) if os.path.isdir(json_file) else []
+    results = read_shards(shards) if shards else parse_entries(Path(json_file).read_bytes(), source)
     findings = Findings() if found is None else found
     results = check_results(results, truth, source, tasks, findings)
     if found is None:

@@ -43,6 +43,30 @@ def test_whatever_stands_before_all_names_is_removed(wrapper, container):
     assert (got.beside, got.others) == ((), ())
 
 
+SHARED = {"model": STATE, "ema": STATE, "teacher": {"module": under("m.")}}
+SHARED["student"] = {"module": SHARED["teacher"]["module"]}
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("ema", "ema"),
+        ("model", "model"),
+        ("student", "student.module.m"),
+        ("teacher.module", "teacher.module.m"),
+        ("student.module.m", "student.module.m"),
+        ("", "model"),
+    ],
+)
+def test_one_dictionary_under_several_names(key, place):
+    """As before the first step of averaging, where both are one."""
+    got = find_weights(SHARED, "file", MODEL, key=key)
+    assert got.place == place
+    assert_same(got.state, STATE)
+    with pytest.raises(WeightsFileError, match="no weights of a known kind under 'emas'"):
+        find_weights(SHARED, "file", MODEL, key="emas")
+
+
 @pytest.mark.parametrize(
     ("data", "place"),
     [
@@ -168,7 +192,7 @@ def test_words_that_contain_ema_are_no_averages():
 
 @pytest.mark.parametrize("key", ["em", "ema.x", "optimizer"])
 def test_a_wrong_key_is_refused_with_those_that_there_are(key):
-    text = rf"file holds no weights of a known kind under '{key}'.* under 'model', 'ema'"
+    text = rf"file holds no weights of a known kind under '{key}'.* under 'ema', 'model'"
     with pytest.raises(WeightsFileError, match=text):
         find_weights({"model": STATE, "ema": AVERAGE}, "file", MODEL, key=key)
 

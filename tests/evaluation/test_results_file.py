@@ -160,13 +160,14 @@ def test_bad_files(truth, good, tmp_path):
         load_results(tmp_path / "gone.json", truth)
     path = tmp_path / "bad.json"
     for content, message in (
-        (json.dumps(good).encode()[:-20], "Invalid JSON"),
-        (b"\xff\xfe\x00", "Invalid JSON"),
-        (b"{}", "Input should be a valid array"),
-        (b"[{}, [1, 2]]", "1: Input should be an object"),
+        (json.dumps(good).encode()[:-20], " is not valid JSON: .*ends in the middle"),
+        (b"\xff\xfe\x00", " is not valid JSON"),
+        (b"{}", " is not a list of predictions, but '{}'"),
+        (b"[{}, [1, 2]]", r": entry 1 is no prediction, but \[1, 2\]"),
+        (json.dumps(good).encode()[:-1] + b', {"score": 1, "score": 0}]', ": the key 'score' is"),
     ):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"^Results file '.*bad\.json': {message}"):
+        with pytest.raises(ValueError, match=rf"^Results file '.*bad\.json'{message}"):
             load_results(path, truth)
 
 

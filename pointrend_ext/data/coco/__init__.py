@@ -9,6 +9,7 @@ from pointrend_ext.data.coco.file import (
     release_coco_files,
     summarize_coco_file,
 )
+from pointrend_ext.data.coco.lvis import to_lvis_records
 from pointrend_ext.data.coco.masks import fill_areas
 from pointrend_ext.data.coco.records import check_records, picture_path, picture_paths, to_records
 
@@ -24,5 +25,6 @@ __all__ = [
     "read_coco_file",
     "release_coco_files",
     "summarize_coco_file",
+    "to_lvis_records",
     "to_records",
 ]

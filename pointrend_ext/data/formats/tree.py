@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import first_of
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = ["PICTURE_ENDINGS", "Tree", "split_name"]
 
