@@ -44,6 +44,8 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
     found: list[Export] = [*find_coco(tree), *find_yolo(tree), *find_labelme(tree)]
     found += find_via(tree, class_attribute)
     found = found or [*find_label_folder(tree)]  # where nothing says more
+    if not found or isinstance(found[0], CocoExport | ViaExport):  # not without a part of it
+        _refuse_broken(tree, of_others=bool(found))
     if not found:
         raise ValueError(
             f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}."
@@ -54,6 +56,14 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
             f"{tree} holds {kinds}: give the file or the folder of the one that is meant."
         )
     return found[0]
+
+
+def _refuse_broken(tree: Tree, *, of_others: bool) -> None:
+    """Raise ValueError for JSON that cannot be read, if ``of_others`` beside some that can."""
+    folders = {Path(file).parent for file in tree.json_samples}
+    for file, text in tree.broken_json.items():
+        if not of_others or Path(file).parent in folders:
+            raise ValueError(text)
 
 
 def _hint(tree: Tree) -> str:
