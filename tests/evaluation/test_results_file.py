@@ -1,6 +1,7 @@
 """Results files: what is accepted, and that every mistake is named with file and entry."""
 
 import copy
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,12 @@ from pycocotools import mask as mask_util
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.results_file import BOX_FROM_MASK, load_results, tasks_of
+from pointrend_ext.evaluation.results_file import (
+    BOX_FROM_MASK,
+    contiguous_class_ids,
+    load_results,
+    tasks_of,
+)
 from tests.toy_instances import ap
 
 
@@ -182,3 +188,17 @@ def test_ground_truth_files(truth, write_json, tmp_path):
     test_set = {k: v for k, v in truth.dataset.items() if k != "annotations"}
     with pytest.raises(ValueError, match=r"test\.json' has no 'annotations' \(a test set\?\)"):
         CocoTruth.load(write_json(test_set, "test.json"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"evaluator_type": "lvis"}, {1: 0, 2: 1, 7: 6}),  # as LVIS's records have them
+        ({"evaluator_type": "cityscapes_instance"}, {1: 0, 2: 1, 7: 2}),
+        ({"evaluator_type": "coco"}, {1: 1, 2: 2, 7: 7}),
+        ({"evaluator_type": "lvis", "thing_dataset_id_to_contiguous_id": {7: 3}}, {7: 3}),
+    ],
+)
+def test_numbers_of_classes(truth, metadata, expected):
+    with_gap = dataclasses.replace(truth, class_names={1: "a", 2: "b", 7: "g"})
+    assert contiguous_class_ids(metadata, with_gap) == expected

@@ -1,14 +1,19 @@
 """Detectron2's records of a checked file in LVIS's format."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pointrend_ext.data.coco.file import CocoFile
 from pointrend_ext.data.coco.records import to_records
 
-__all__ = ["to_lvis_records"]
+__all__ = ["lvis_class_ids", "to_lvis_records"]
 
 _LISTS = ("not_exhaustive_category_ids", "neg_category_ids")
+
+
+def lvis_class_ids(ids: Iterable[Any]) -> dict[Any, int]:
+    """Return the numbers of classes by LVIS's own ids, which count from 1: Detectron2's rule."""
+    return {own: own - 1 for own in ids if isinstance(own, int)}
 
 
 def to_lvis_records(
@@ -22,14 +27,14 @@ def to_lvis_records(
     Args:
         file: the annotations.
         image_root: the folder that holds "train2017" and "val2017".
-        contiguous_ids: by category id; None for the ids of LVIS itself, less one.
+        contiguous_ids: by category id; None for ``lvis_class_ids``.
 
     Raises:
         ValueError: a category has no contiguous id, or an image neither address nor file name.
     """
-    stated = contiguous_ids
-    if stated is None:
-        stated = {i: i - 1 for i in file.summary.contiguous_ids if isinstance(i, int)}
+    stated = (
+        lvis_class_ids(file.summary.contiguous_ids) if contiguous_ids is None else contiguous_ids
+    )
     unknown = [repr(i) for i in file.summary.contiguous_ids if i not in stated]
     if unknown:
         raise ValueError(
