@@ -14,6 +14,7 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 
 from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk, system_error
+from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
 
@@ -147,7 +148,7 @@ class SafeEnd(HookBase):
             lost, refused = explain(error), system_error(error)
             if lost is None and refused is None:
                 raise
-            self._stop(lost or OSError(str(refused)), error)
+            self._stop(lost or OSError(_said(refused)), error)
 
     def _stop(self, error: Exception, cause: Exception) -> NoReturn:
         self._error = self._error or error
@@ -199,7 +200,9 @@ class SafeEnd(HookBase):
     def _save(self) -> str:
         """Write the checkpoint of the last complete iteration; return what to tell the user."""
         trainer, done = self.trainer, self._done
-        is_saved = self._is_complete() or self._last_name() == f"model_{done:07d}.pth"
+        folder, name = Path(trainer.cfg.OUTPUT_DIR), f"model_{done:07d}.pth"
+        is_last = named_last(folder) == name and (folder / name).is_file()
+        is_saved = self._is_complete() or is_last
         # Full, or the writing of the checkpoint has failed: the weights are those of the next one.
         is_full = isinstance(self._error, FullDiskError) or self._stepped > done
         if done >= trainer.start_iter and not (is_saved or is_full) and comm.is_main_process():
@@ -210,8 +213,10 @@ class SafeEnd(HookBase):
                 refused = system_error(error)
                 if refused is None:
                     raise
-                full = FullDiskError.of(trainer.cfg.OUTPUT_DIR) if is_full_disk(error) else refused
-                return f"{full} {self._where_to_go_on()}"
+                full = is_full_disk(error)
+                why = str(FullDiskError.of(folder)) if full else _said(refused)
+                repeated = why == str(self._error)
+                return self._where_to_go_on() if repeated else f"{why} {self._where_to_go_on()}"
         if self._is_agreed:
             comm.synchronize()  # the first process that ends takes the others with it
         return self._where_to_go_on()
@@ -219,11 +224,12 @@ class SafeEnd(HookBase):
     def _is_complete(self) -> bool:
         return self._done == self.trainer.max_iter - 1  # and model_final.pth was written before
 
-    def _last_name(self) -> str:
-        return Path(self.trainer.checkpointer.get_checkpoint_file()).name
-
     def _where_to_go_on(self) -> str:
-        last, folder = self._last_name(), self.trainer.cfg.OUTPUT_DIR
+        folder = self.trainer.cfg.OUTPUT_DIR
+        try:
+            last = Path(self.trainer.checkpointer.get_checkpoint_file()).name
+        except (OSError, ValueError) as error:  # in a folder that was disturbed
+            return str(error)
         if not last:
             return f"There is no checkpoint in {folder} yet: start anew."
         if self._is_complete():
@@ -235,3 +241,8 @@ class SafeEnd(HookBase):
             f"{self._done + 1} iterations were done; the last checkpoint is {folder}/{last}. Go on "
             "with the same command and --resume, before its KEY VALUE pairs."
         )
+
+
+def _said(error: OSError) -> str:
+    place = f" ({str(error.filename)!r})" if error.filename else ""
+    return f"The system says: {error.strerror}{place}."

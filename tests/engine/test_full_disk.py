@@ -76,7 +76,7 @@ def test_what_the_system_refuses_ends_with_a_checkpoint(run, tmp_path):
         if trainer.iter == 2:
             raise OSError(errno.EIO, "disk trouble", "results.json")
 
-    said = r"disk trouble: 'results.json' 3 iterations were done; .*model_0000002\.pth.*--resume"
+    said = r"^The system says: disk trouble \('results.json'\)\. 3 iterations .*2\.pth.*--resume"
     with pytest.raises(OSError, match=said):
         run("cut", after_step=event)
     run("cut", "--resume")
@@ -96,9 +96,22 @@ def test_a_checkpoint_that_cannot_be_written_is_not_written_as_an_earlier_one(
         return save(self, name, **more)
 
     monkeypatch.setattr(PointRendCheckpointer, "save", fail_once)
-    with pytest.raises(OSError, match=r"no more: 'model_0000003' .*is .*model_0000001\.pth\."):
+    with pytest.raises(OSError, match=r"no more \('model_0000003'\)\. .*is .*model_0000001\.pth\."):
         run("cut", opts=["SOLVER.CHECKPOINT_PERIOD", 2])
     assert [path.name for path in Path(tmp_path, "cut").glob("*.pth*")] == ["model_0000001.pth"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_the_file_that_names_the_checkpoint(run, tmp_path, monkeypatch, number):
+    """The checkpoint is there, and nothing names it: the remedy is told with the cause."""
+
+    def refuse(self, name):
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr(PointRendCheckpointer, "tag_last_checkpoint", refuse)
+    cause = "Permission denied" if number == errno.EACCES else r"MB free"
+    with pytest.raises(OSError, match=rf"{cause}.* no file last_checkpoint.*: echo model_0000003"):
+        run("cut")
 
 
 def test_a_folder_that_was_removed_is_made_again(run, tmp_path):

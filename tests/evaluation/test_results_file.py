@@ -1,8 +1,8 @@
 """Results files: what is accepted, and that every mistake is named with file and entry."""
 
 import copy
-import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,6 +199,6 @@ def test_ground_truth_files(truth, write_json, tmp_path):
         ({"evaluator_type": "lvis", "thing_dataset_id_to_contiguous_id": {7: 3}}, {7: 3}),
     ],
 )
-def test_numbers_of_classes(truth, metadata, expected):
-    with_gap = dataclasses.replace(truth, class_names={1: "a", 2: "b", 7: "g"})
+def test_numbers_of_classes(metadata, expected):
+    with_gap = SimpleNamespace(class_names={1: "a", 2: "b", 7: "g"})
     assert contiguous_class_ids(metadata, with_gap) == expected
