@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL.JpegImagePlugin import JpegImageFile
 from tqdm import tqdm
 
 from pointrend_ext.data.pillow_files import check_scans, opened, stored_size
@@ -61,7 +62,7 @@ def find_damaged_jpegs(files: Sequence[str], rules: ImageRules) -> dict[str, str
 def _decode(file: str, rules: ImageRules) -> None:
     """Let libjpeg read all of a file, at an eighth of its size."""
     with suppress(ValueError, OSError), opened(file) as image:
-        if image.format not in ("JPEG", "MPO") or image.fp is None:
+        if not isinstance(image, JpegImageFile) or image.fp is None:
             return
         check_megapixels(stored_size(image), rules, file)
         check_scans(image, file)

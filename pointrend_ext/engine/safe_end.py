@@ -146,9 +146,11 @@ class SafeEnd(HookBase):
             if is_full_disk(error):
                 self._stop(FullDiskError.of(self.trainer.cfg.OUTPUT_DIR), error)
             lost, refused = explain(error), system_error(error)
-            if lost is None and refused is None:
+            if lost is not None:
+                self._stop(lost, error)
+            if refused is None:
                 raise
-            self._stop(lost or OSError(_said(refused)), error)
+            self._stop(OSError(_said(refused)), error)
 
     def _stop(self, error: Exception, cause: Exception) -> NoReturn:
         self._error = self._error or error

@@ -241,9 +241,9 @@ def test_a_dictionary_that_holds_itself():
     ],
 )
 def test_many_names_take_linear_time(names):
-    start = time.perf_counter()
+    start = time.process_time()
     state = dict.fromkeys(names, torch.ones(1))
     with suppress(WeightsFileError):  # several places, or one parameter twice
         got = find_weights({"model": state}, "file", MODEL)
         to_detectron2_names(got.state, MODEL)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
