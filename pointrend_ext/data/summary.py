@@ -15,6 +15,7 @@ from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
 from pointrend_ext.data.findings import Cause
 from pointrend_ext.data.image_files import check_image_files, is_missing
+from pointrend_ext.data.jpeg_damage import find_damaged_jpegs
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
 from pointrend_ext.data.loading import load_dataset_dicts
@@ -85,6 +86,8 @@ class DatasetSummary:
 def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> DatasetSummary:
     """Count what a data set holds, and read at most ``max_read`` images as a training would.
 
+    All JPEG files are decoded, to find those that are damaged inside.
+
     Raises:
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
@@ -107,13 +110,21 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
     there = [records[i] for i in chosen if not is_missing(records[i]["file_name"])]
-    _read(cfg, summary, there)
+    refused = _read(cfg, summary, there)
     read = {os.fspath(record["file_name"]) for record in there}
-    others = [entry for entry in listed_images(name) if entry.file_name not in read]
+    entries, rules = listed_images(name), ImageRules.from_cfg(cfg)
     try:
-        check_image_files(others, name, ImageRules.from_cfg(cfg))
+        others = [entry for entry in entries if entry.file_name not in read]
+        check_image_files(others, name, rules)
     except (ValueError, OSError) as error:
         summary.problems.append(str(error))
+    files = [entry.file_name for entry in entries if entry.file_name not in refused]
+    damaged = find_damaged_jpegs(files, rules)
+    summary.problems += [
+        f"{file}: it seems damaged ({text}): part of the picture may be grey or moved. Look at it; "
+        "copy or download it again, or take it out."
+        for file, text in damaged.items()
+    ]
     return summary
 
 
@@ -139,7 +150,9 @@ def _count_objects(
         summary.problems.append(f"no object of the classes {', '.join(absent)}")
 
 
-def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
+def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> set[str]:
+    """Read images as a training does; return the files of those that cannot be."""
+    refused = set()
     mapper, seen = build_mapper(cfg, is_train=True), Counter[Cause]()
     mapper.drops.is_silent = True  # what is dropped is reported here, with every file
     for number, record in enumerate(records):
@@ -148,6 +161,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 mapper(record)
         except (ValueError, OSError) as error:
             summary.problems.append(str(error))
+            refused.add(os.fspath(record["file_name"]))
         new = Counter(mapper.drops.counts()) - seen
         seen += new
         summary.problems += [
@@ -156,6 +170,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
             if cause not in _NO_PROBLEM
         ]
     summary.num_read = len(records)
+    return refused
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:

@@ -197,8 +197,9 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
         signal.signal(number, signal.SIG_DFL)
 
     if hasattr(signal, "SIGUSR1"):  # not on Windows
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGUSR1, pass_on)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, pass_on)
     timeout = timedelta(seconds=args.timeout)
     is_default = args.num_machines == 1 and args.dist_url.startswith("tcp://127.0.0.1:")
     try:

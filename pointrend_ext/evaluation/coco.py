@@ -131,7 +131,7 @@ class InstanceEvaluator(COCOEvaluator):
         """Forget all images; needed before the first one as well."""
         super().reset()
         # Detectron2 registers LVIS without a table of the classes, and knows others once loaded.
-        own = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        own = contiguous_class_ids(self._metadata, self._truth)
         self._class_ids = {number: class_id for class_id, number in own.items()}
         self.shards.reset()
 

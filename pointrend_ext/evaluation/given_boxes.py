@@ -91,8 +91,7 @@ def add_given_boxes(
     for entry in entries:
         of_image[entry["image_id"]].append(entry)
     metadata = MetadataCatalog.get(dataset_name)
-    by_order = metadata.evaluator_type in ("lvis", _CITYSCAPES)
-    class_ids = contiguous_class_ids(metadata, truth, by_order)
+    class_ids = contiguous_class_ids(metadata, truth)
     with_boxes = []
     for record in records:
         own, size_hw = of_image[record["image_id"]], truth.sizes_hw[record["image_id"]]

@@ -17,9 +17,9 @@ from pointrend_ext.data.check_cache import (
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.annotation import check_annotation, check_area, listed_twice
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings, first_of
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = [
     "CocoFile",

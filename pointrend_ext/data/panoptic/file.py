@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
-from pointrend_ext.data.typed_json import read_typed_json
+from pointrend_ext.data.strict_json import read_typed_json
 
 __all__ = [
     "Annotation",

@@ -70,11 +70,20 @@ def test_what_is_refused(tmp_path, path, value, message):
     assert str(data.json_file) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"images": [', "PK\x03"])
-def test_what_is_no_such_file(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", " is not valid JSON: "),
+        ("[1]", ": Input should be a dictionary"),
+        ('{"images": [', " is not valid JSON: .* ends in the middle"),
+        ("PK\x03", " is not valid JSON: "),
+        ('{"images": [], "images": []}', ": the key 'images' is given twice"),
+    ],
+)
+def test_what_is_no_such_file(tmp_path, text, message):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"Panoptic annotation file '.*a\.json': "):
+    with pytest.raises(ValueError, match=rf"Panoptic annotation file '.*a\.json'{message}"):
         read_panoptic_file(path)
     with pytest.raises(FileNotFoundError):
         read_panoptic_file(tmp_path / "b.json")
