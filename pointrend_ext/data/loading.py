@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -36,6 +37,7 @@ from pointrend_ext.data.mapper import (
     build_mapper,
 )
 from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.shared_records import SharedRecords, load_once
 from pointrend_ext.data.workers import WorkerMapper
 
 logger = logging.getLogger(__name__)
@@ -60,13 +62,12 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
-    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    dataset, findings = load_once(cfg.DATASETS.TRAIN, partial(_load_training, cfg))
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if isinstance(mapper, PointRendDatasetMapper):
         mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
-    is_ordered = isinstance(dataset, list) and (has_sizes or not grouped)
+    is_ordered = isinstance(dataset, SharedRecords) and not (grouped and dataset.sizes is None)
     check_copy_paste(cfg, mapper, is_ordered=is_ordered)
     if not is_ordered:
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
@@ -84,6 +85,11 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         copy_paste=cfg.INPUT.COPY_PASTE,
     )
+
+
+def _load_training(cfg: CfgNode) -> tuple[Any, dict[str, Findings]]:
+    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    return SharedRecords(dataset) if isinstance(dataset, list) else dataset, findings
 
 
 def _batch_size_per_process(cfg: CfgNode) -> int:

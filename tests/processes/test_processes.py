@@ -20,7 +20,6 @@ from pointrend_ext.processes import (
     fresh_store,
     told_by_first,
     wait_for_all,
-    waiting,
 )
 from tests.parallel import in_processes
 
@@ -103,8 +102,7 @@ def test_who_is_lost_is_named_once(kind):
     assert text.startswith("tool.py: Error: Killed, hanging or cut off: process 1 (pid ")
 
 
-def _waits_for_a_silent_one(silence_s):
-    waiting.SILENCE_S = silence_s
+def _waits_for_a_silent_one():
     if comm.get_rank() == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     try:
@@ -115,7 +113,7 @@ def _waits_for_a_silent_one(silence_s):
 
 
 def test_waiting_ends_where_there_is_no_sign_of_life():
-    said, _ = in_processes(2, _waits_for_a_silent_one, 8.0)
+    said, _ = in_processes(2, _waits_for_a_silent_one, group_timeout=8)
     assert said.startswith("No sign of life for 8 s: process 1 (pid ")
 
 
