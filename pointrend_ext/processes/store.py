@@ -15,7 +15,8 @@ from detectron2.utils import comm
 
 __all__ = ["SharedStore", "enter_group", "fresh_store", "shared_store", "who"]
 
-_BEAT_S = 5.0
+BEAT_S = 2.0
+"""Between two signs of life of a process."""
 
 
 class SharedStore:
@@ -128,7 +129,7 @@ def _beat(store: SharedStore, rank: int) -> None:
     with contextlib.suppress(RuntimeError):  # the group has ended
         while True:
             store.add(f"beat/{rank}", 1)
-            threading.Event().wait(_BEAT_S)
+            threading.Event().wait(BEAT_S)
 
 
 def who(store: SharedStore, rank: int) -> str:
