@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
-    """Build the endless training loader of ``DATASETS.TRAIN``.
+    """Build the endless training loader of ``DATASETS.TRAIN``; all processes call it together.
 
     Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
     two weighted samplers load the data sets a second time by themselves.)
@@ -103,7 +103,11 @@ def _batch_size_per_process(cfg: CfgNode) -> int:
 
 
 def build_test_loader(
-    cfg: CfgNode, dataset_name: str, prepare: Callable[[Any], Any] | None = None
+    cfg: CfgNode,
+    dataset_name: str,
+    prepare: Callable[[Any], Any] | None = None,
+    *,
+    together: bool = False,
 ) -> torchdata.DataLoader:
     """Build the loader that goes once through one data set, in lists of one image without labels.
 
@@ -111,14 +115,20 @@ def build_test_loader(
         cfg: the configuration.
         dataset_name: a registered data set.
         prepare: changes the records, which are the model's inputs but for image and annotations.
+        together: whether all processes call this, so that one of each machine loads the records.
 
     Raises:
         ValueError: the data set or its classes are wrong.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
-    records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+
+    def load() -> Any:
+        records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+        records = prepare(records) if prepare else records
+        return SharedRecords(records) if isinstance(records, list) else records
+
     return build_detection_test_loader(
-        dataset=prepare(records) if prepare else records,
+        dataset=load_once([dataset_name], load) if together else load(),
         mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )

@@ -127,7 +127,7 @@ class Trainer(DefaultTrainer):
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
         """Build the loader of one test set, with boxes where ``TEST.GIVEN_BOXES`` asks for them."""
         prepare = partial(add_given_boxes, cfg, dataset_name) if cfg.TEST.GIVEN_BOXES else None
-        return build_test_loader(cfg, dataset_name, prepare)
+        return build_test_loader(cfg, dataset_name, prepare, together=True)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
