@@ -32,7 +32,7 @@ class Rates:
         gpus: of a machine.
         loader: images per second of one worker process (docs/benchmarks.md).
         test_images: of an evaluation.
-        scoring_s: of the first process, after the last of them.
+        scoring_s: of the first process, after the last of them (docs/benchmarks/evaluation).
     """
 
     images: int = 2
@@ -41,7 +41,7 @@ class Rates:
     gpus: int = 8
     loader: float = 45.0
     test_images: int = 5000
-    scoring_s: float = 60.0
+    scoring_s: float = 9.5
 
 
 def gradient_bytes(config_file: str) -> int:

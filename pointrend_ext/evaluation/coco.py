@@ -39,12 +39,10 @@ class _CheckedCoco(COCO):
 
     def __init__(self, json_file: str) -> None:
         super().__init__()
-        is_first = comm.is_main_process()
-        self.truth = (
-            CocoTruth.load_any(json_file, keep=True)
-            if is_first
-            else CocoTruth.classes_of(json_file)
-        )
+        if comm.is_main_process():
+            self.truth = CocoTruth.load_any(json_file, keep=True)
+        else:
+            self.truth = CocoTruth.classes_of(json_file)
         self.dataset = self.truth.dataset
         if self.dataset.get("annotations"):
             self.truth.check_objects()
