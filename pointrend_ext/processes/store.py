@@ -1,5 +1,6 @@
 """The store of the process group, and a sign of life of every process in it."""
 
+import atexit
 import contextlib
 import os
 import socket
@@ -122,14 +123,23 @@ def enter_group(timeout: timedelta) -> None:
         dist.distributed_c10d._set_pg_timeout(timeout, comm._get_global_gloo_group())
     rank = comm.get_rank()
     store.set(f"who/{rank}", f"pid {os.getpid()} on {socket.gethostname()}")
-    threading.Thread(target=_beat, args=(store, rank), daemon=True).start()
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(store, rank, ended), daemon=True)
+    beating.start()
+    atexit.register(_end_beat, beating, ended)
 
 
-def _beat(store: SharedStore, rank: int) -> None:
+def _beat(store: SharedStore, rank: int, ended: threading.Event) -> None:
     with contextlib.suppress(RuntimeError):  # the group has ended
-        while True:
+        while not ended.is_set():
             store.add(f"beat/{rank}", 1)
-            threading.Event().wait(BEAT_S)
+            ended.wait(BEAT_S)
+
+
+def _end_beat(beating: threading.Thread, ended: threading.Event) -> None:
+    """Python aborts where a thread comes back from torch while it ends."""
+    ended.set()
+    beating.join(BEAT_S)
 
 
 def who(store: SharedStore, rank: int) -> str:
