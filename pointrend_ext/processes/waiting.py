@@ -94,7 +94,9 @@ def once_per_machine(make: Callable[[], _T]) -> _T:
         store.set(f"wait/{opened}/{comm.get_rank()}", "")
         return value
     value = make()
-    with tempfile.TemporaryDirectory(prefix="pointrend_ext_") as folder:  # of this user alone
+    with tempfile.TemporaryDirectory(  # of this user alone
+        prefix="pointrend_ext_", ignore_cleanup_errors=True
+    ) as folder:
         _write(value, f"{folder}/value")
         del value
         store.set(f"made/{made}/{first}", f"{folder}/value")

@@ -3,6 +3,8 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,8 @@ from pointrend_ext.processes import (
     waiting,
 )
 from tests.parallel import in_processes
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_one_process_needs_nobody():
@@ -186,3 +190,32 @@ def test_processes_that_are_started_again_find_nothing_of_those_before():
         assert all(own.check(["together"]) for _, own in again)
     with pytest.raises(RuntimeError, match=r"of 2, processes \[1\] are missing"):
         fresh_store(torch.distributed.HashStore(), 0, 2, timedelta(seconds=0.1))
+
+
+_ENDS_WHILE_IT_BEATS = """
+import os, sys
+from datetime import timedelta
+import torch.distributed as dist
+from detectron2.utils import comm
+from pointrend_ext.processes import enter_group, store
+rank, file = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", store=dist.FileStore(file, 2), rank=rank, world_size=2)
+comm.create_local_process_group(2)
+store.BEAT_S = 1e-9
+enter_group(timedelta(seconds=60))
+comm.synchronize()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_is_not_aborted(tmp_path):
+    """Python ends while another thread is in torch: it aborted one of a few times."""
+    codes = []
+    for number in range(6):
+        words = [sys.executable, "-W", "ignore", "-c", _ENDS_WHILE_IT_BEATS]
+        pair = [
+            subprocess.Popen([*words, rank, str(tmp_path / f"{number}")], cwd=ROOT)
+            for rank in ("0", "1")
+        ]
+        codes += [process.wait(120) for process in pair]
+    assert codes == [0] * 12
