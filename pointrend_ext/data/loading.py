@@ -89,7 +89,11 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
 
 def _load_training(cfg: CfgNode) -> tuple[Any, dict[str, Findings]]:
     dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
-    return SharedRecords(dataset) if isinstance(dataset, list) else dataset, findings
+    return _shared(dataset), findings
+
+
+def _shared(records: Any) -> Any:
+    return SharedRecords(records) if isinstance(records, list) else records
 
 
 def _batch_size_per_process(cfg: CfgNode) -> int:
@@ -124,8 +128,7 @@ def build_test_loader(
 
     def load() -> Any:
         records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
-        records = prepare(records) if prepare else records
-        return SharedRecords(records) if isinstance(records, list) else records
+        return _shared(prepare(records) if prepare else records)
 
     return build_detection_test_loader(
         dataset=load_once([dataset_name], load) if together else load(),
@@ -138,14 +141,19 @@ def build_validation_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLo
     """Build the loader that goes once through one data set with its labels, for their losses.
 
     Images are resized as in an evaluation; those without annotations are left out as in training.
+    All processes call it together.
 
     Raises:
         ValueError: the data set, its classes or its labels are wrong, or it has none.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
+
+    def load() -> Any:
+        return _shared(load_dataset_dicts(cfg, [dataset_name], is_train=True))
+
     mapper = build_mapper(cfg, is_train=True, augmentations=build_augmentation(cfg, is_train=False))
     return build_detection_test_loader(
-        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=True),
+        dataset=load_once([dataset_name], load),
         mapper=WorkerMapper(mapper, comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
