@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -36,13 +37,14 @@ from pointrend_ext.data.mapper import (
     build_mapper,
 )
 from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.shared_records import SharedRecords, load_once
 from pointrend_ext.data.workers import WorkerMapper
 
 logger = logging.getLogger(__name__)
 
 
 def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
-    """Build the endless training loader of ``DATASETS.TRAIN``.
+    """Build the endless training loader of ``DATASETS.TRAIN``; all processes call it together.
 
     Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
     two weighted samplers load the data sets a second time by themselves.)
@@ -60,13 +62,12 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
-    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    dataset, findings = load_once(cfg.DATASETS.TRAIN, partial(_load_training, cfg))
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if isinstance(mapper, PointRendDatasetMapper):
         mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
-    is_ordered = isinstance(dataset, list) and (has_sizes or not grouped)
+    is_ordered = isinstance(dataset, SharedRecords) and not (grouped and dataset.sizes is None)
     check_copy_paste(cfg, mapper, is_ordered=is_ordered)
     if not is_ordered:
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
@@ -86,6 +87,15 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     )
 
 
+def _load_training(cfg: CfgNode) -> tuple[Any, dict[str, Findings]]:
+    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    return _shared(dataset), findings
+
+
+def _shared(records: Any) -> Any:
+    return SharedRecords(records) if isinstance(records, list) else records
+
+
 def _batch_size_per_process(cfg: CfgNode) -> int:
     total, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if total < processes or total % processes:
@@ -97,7 +107,11 @@ def _batch_size_per_process(cfg: CfgNode) -> int:
 
 
 def build_test_loader(
-    cfg: CfgNode, dataset_name: str, prepare: Callable[[Any], Any] | None = None
+    cfg: CfgNode,
+    dataset_name: str,
+    prepare: Callable[[Any], Any] | None = None,
+    *,
+    together: bool = False,
 ) -> torchdata.DataLoader:
     """Build the loader that goes once through one data set, in lists of one image without labels.
 
@@ -105,14 +119,19 @@ def build_test_loader(
         cfg: the configuration.
         dataset_name: a registered data set.
         prepare: changes the records, which are the model's inputs but for image and annotations.
+        together: whether all processes call this, so that one of each machine loads the records.
 
     Raises:
         ValueError: the data set or its classes are wrong.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
-    records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+
+    def load() -> Any:
+        records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+        return _shared(prepare(records) if prepare else records)
+
     return build_detection_test_loader(
-        dataset=prepare(records) if prepare else records,
+        dataset=load_once([dataset_name], load) if together else load(),
         mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
@@ -122,14 +141,19 @@ def build_validation_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLo
     """Build the loader that goes once through one data set with its labels, for their losses.
 
     Images are resized as in an evaluation; those without annotations are left out as in training.
+    All processes call it together.
 
     Raises:
         ValueError: the data set, its classes or its labels are wrong, or it has none.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
+
+    def load() -> Any:
+        return _shared(load_dataset_dicts(cfg, [dataset_name], is_train=True))
+
     mapper = build_mapper(cfg, is_train=True, augmentations=build_augmentation(cfg, is_train=False))
     return build_detection_test_loader(
-        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=True),
+        dataset=load_once([dataset_name], load),
         mapper=WorkerMapper(mapper, comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
