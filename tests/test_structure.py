@@ -31,6 +31,7 @@ LEVELS = {
     "inference": 4,
     "inspection": 5,
     "deploy": 5,
+    "serving": 6,
     "commands": 6,
 }
 # Everything but `layers`, which needs torch alone, may import these; they import no sub-package.
