@@ -26,7 +26,6 @@ from pointrend_ext.layers import (
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
 from pointrend_ext.modeling.point_head import (
     MapInputs,
-    RegionInputs,
     inference_predictors,
     map_inference_predictor,
 )
@@ -109,13 +108,9 @@ def record_object(
         # That of a PanopticFPN gives a label map as well.
         (detections,) = GeneralizedRCNN.inference(model, [model_input], do_postprocess=False)
     x = _find(detections, number, keep)
-    inputs = RegionInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        boxes_px=[x.pred_boxes.tensor],
-        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
-        classes=x.pred_classes,
-    )
+    boxes_px = [x.pred_boxes.tensor]
+    coarse_logits = head.coarse_logits(features, boxes_px)
+    inputs = head.region_inputs(features, boxes_px, coarse_logits, x.pred_classes)
     coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
     plan = head.subdivision
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
@@ -244,9 +239,17 @@ def _record(
 
 
 def _training_points(
-    coarse: Tensor, uncertainty: _Points, plan: TrainPointPlan, generator: torch.Generator | None
+    coarse: Tensor,
+    uncertainty: _Points,
+    plan: TrainPointPlan | None,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor, int]:
-    """Draw points as a training step does: (P, 2), and how many are important."""
+    """Draw points as a training step does: (P, 2), and how many are important.
+
+    A model that was trained at annotated points draws none.
+    """
+    if plan is None:
+        return torch.zeros(0, 2), 0
     share, count = plan.importance_sample_ratio, plan.num_points
     coords = get_uncertain_point_coords_with_randomness(
         coarse, uncertainty, count, plan.oversample_ratio, share, generator=generator

@@ -18,6 +18,10 @@ returns a module that maps ``(fine (R, F, P), coarse (R, K, P))`` to logits (R, 
 any R, 0 included. It may offer ``class_logits(fine, coarse, classes (R,))`` too, which returns the
 channel (R, 1, P) of each region's class without computing the others.
 
+``ImplicitPointHead`` alone is another kind: it is called with ``coarse_channels=0``, has
+``num_params`` n, and maps ``(fine, coords_box (R, P, 2), parameters (R, n), classes (R,))`` to
+(R, 1, P). ``ImplicitPointRendROIMaskHead`` needs it, and no other head takes it.
+
 It is an object of its own: Detectron2's PointRend project has a registry of the same name, which
 this one never touches.
 """
@@ -31,7 +35,7 @@ def build_point_head(
     Args:
         node: a point head's configuration node.
         fine_channels: F, channels of the fine-grained features.
-        coarse_channels: K, channels of the coarse prediction.
+        coarse_channels: K, channels of the coarse prediction; 0 without one.
         out_channels: C, channels of the point logits.
 
     Raises:

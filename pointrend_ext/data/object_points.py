@@ -1,0 +1,87 @@
+"""Annotated points of objects on their way to the model: chosen, transformed, in one tensor."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from torch import Tensor
+
+from pointrend_ext.data.coco.points import NOT_KNOWN
+from pointrend_ext.modeling.checks import check_values
+
+__all__ = [
+    "POINTREND_MASK_HEADS",
+    "check_points",
+    "drawn_points",
+    "stack_points",
+    "transform_points",
+]
+
+POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
+
+
+def check_points(cfg: CfgNode) -> None:
+    """Refuse ``INPUT.POINT_SUP`` where no mask head learns from points.
+
+    Raises:
+        ValueError: the model has another mask head, or none, or the number of points is negative.
+    """
+    number = cfg.INPUT.SAMPLE_POINTS
+    check_values("INPUT", ("SAMPLE_POINTS", number, number >= 0, "at least 0, which takes all"))
+    head = cfg.MODEL.ROI_MASK_HEAD.NAME if cfg.MODEL.MASK_ON else ""
+    fits = not cfg.INPUT.POINT_SUP or head in POINTREND_MASK_HEADS
+    heads = " or ".join(POINTREND_MASK_HEADS)
+    needed = f"False, but for MODEL.MASK_ON True and MODEL.ROI_MASK_HEAD.NAME {heads}"
+    check_values("INPUT", ("POINT_SUP", True, fits, needed))
+
+
+def drawn_points(annotation: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Take the points out of an annotation, or as many of them, drawn with NumPy's global state.
+
+    Returns:
+        (P, 2) coordinates, (x, y) in pixels of the stored image, and (P,) labels; P may be 0.
+    """
+    coords = np.array(annotation.pop("point_coords", []), dtype=np.float64).reshape(-1, 2)
+    labels = np.array(annotation.pop("point_labels", []), dtype=np.int64)
+    if not 0 < number < len(labels):
+        return coords, labels
+    chosen = np.random.permutation(len(labels))[:number]  # noqa: NPY002
+    return coords[chosen], labels[chosen]
+
+
+def transform_points(
+    coords_px: np.ndarray,
+    labels: np.ndarray,
+    transforms: T.TransformList,
+    size_hw: Sequence[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move points with the image; what leaves it is not known any more.
+
+    Args:
+        coords_px: (P, 2), (x, y) in pixels of the stored image.
+        labels: (P,).
+        transforms: what was done to the image.
+        size_hw: of the transformed image.
+
+    Returns:
+        (P, 2) coordinates in the transformed image, and (P,) labels.
+    """
+    if not len(labels):
+        return coords_px, labels
+    moved = transforms.apply_coords(coords_px)
+    inside = ((moved >= 0) & (moved <= size_hw[::-1])).all(axis=1)
+    return moved, np.where(inside, labels, NOT_KNOWN)
+
+
+def stack_points(points: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """Return the points of R objects, (R, P, 2) float32 and (R, P) float32, P of that with most."""
+    most = max((len(labels) for _, labels in points), default=0)
+    coords = torch.zeros(len(points), most, 2)
+    all_labels = torch.full((len(points), most), float(NOT_KNOWN))
+    for row, (own, labels) in enumerate(points):
+        coords[row, : len(labels)] = torch.from_numpy(own)
+        all_labels[row, : len(labels)] = torch.from_numpy(labels)
+    return coords, all_labels
