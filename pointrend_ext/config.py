@@ -175,10 +175,13 @@ def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     _default(node, "COARSE_PRED_EACH_LAYER", True)
     # Weight of loss_mask_point.
     _default(node, "LOSS_WEIGHT", 1.0)
-    # ImplicitPointHead: whether its MLPs read the fine-grained features, and the position of the
-    # point in its box; weight of loss_l2, the mean square of their predicted parameters.
+    # ImplicitPointHead, under the names of Detectron2's PointRend project: whether its MLPs read
+    # the fine-grained features, and the position of the point in its box;
+    _default(cfg.MODEL, "IMPLICIT_POINTREND", CfgNode())
+    node = cfg.MODEL.IMPLICIT_POINTREND
     _default(node, "IMAGE_FEATURE_ENABLED", True)
     _default(node, "POS_ENC_ENABLED", True)
+    # weight of loss_l2, the mean square of their predicted parameters.
     _default(node, "PARAMS_L2_REGULARIZER", 1e-5)
 
 

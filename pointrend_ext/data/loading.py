@@ -34,7 +34,7 @@ from pointrend_ext.data.mapper import (
     PointRendDatasetMapper,
     build_mapper,
 )
-from pointrend_ext.data.object_points import POINTREND_MASK_HEADS
+from pointrend_ext.data.mask_truth import POINTREND_MASK_HEADS
 from pointrend_ext.data.ordered_loader import OrderedLoader
 from pointrend_ext.data.workers import WorkerMapper
 

@@ -21,10 +21,11 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
-from pointrend_ext.data.object_points import (
-    POINTREND_MASK_HEADS,
+from pointrend_ext.data.mask_truth import (
     check_points,
     drawn_points,
+    drop_points,
+    mask_format,
     stack_points,
     transform_points,
 )
@@ -60,9 +61,7 @@ class PointRendDatasetMapper(DatasetMapper):
         sem_seg_num_classes: classes that a label map may hold; None means that it is not checked.
         sem_seg_ignore_value: the other value that it may hold.
         image_rules: how image files are read.
-        use_points: whether points of objects are read: ``gt_point_coords`` (R, P, 2), (x, y) in
-            pixels, and ``gt_point_labels`` (R, P), 1, 0 or -1 for what is not known, left the
-            image, or fills up.
+        use_points: whether points of objects are read, see ``stack_points``.
         sample_points: points of an object that are drawn each time; 0 for all of them.
         kwargs: as for ``DatasetMapper``.
     """
@@ -107,7 +106,7 @@ class PointRendDatasetMapper(DatasetMapper):
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
             return arguments
-        arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        arguments["instance_mask_format"] = mask_format(cfg, is_train=is_train)
         if is_train and cfg.INPUT.LSJ.ENABLED:
             arguments["augmentations"] = [*build_scale_jitter(cfg), *build_flips(cfg)]
             arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
@@ -238,8 +237,7 @@ class PointRendDatasetMapper(DatasetMapper):
         if not self.use_instance_mask:
             annotation.pop("segmentation", None)
         if not self.use_points:
-            annotation.pop("point_coords", None)
-            annotation.pop("point_labels", None)
+            drop_points(annotation)
         cleaned = check_record_annotation(annotation, size_hw, found)
         if cleaned is None:
             return None
@@ -302,13 +300,3 @@ def build_mapper(cfg: CfgNode, *, is_train: bool, **changes: Any) -> PointRendDa
         changes: arguments of the mapper that take the place of those of the config.
     """
     return PointRendDatasetMapper(cfg, is_train, **changes)
-
-
-def _mask_format(cfg: CfgNode, is_train: bool) -> str:
-    head = cfg.MODEL.ROI_MASK_HEAD.NAME
-    if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
-        return cfg.INPUT.MASK_FORMAT
-    if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
-        text = "%s is trained on bitmasks: INPUT.MASK_FORMAT %r is read as 'bitmask'."
-        logger.info(text, head, cfg.INPUT.MASK_FORMAT)
-    return "bitmask"

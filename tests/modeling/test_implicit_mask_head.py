@@ -164,12 +164,12 @@ def test_positions_are_encoded_in_32_bits_under_autocast():
         ({"ROI_MASK_HEAD__NAME": "PointRendROIMaskHead"}, "ROI_MASK_HEAD.NAME Implicit"),
         ({"MASK_POINT_HEAD__SUBDIVISION_NUM_POINTS": 700}, "is 700; .* such as 676 or 729"),
         ({"MASK_POINT_HEAD__TRAIN_NUM_POINTS": 0}, "TRAIN_NUM_POINTS is 0; it must be at least 1"),
-        ({"MASK_POINT_HEAD__PARAMS_L2_REGULARIZER": -1.0}, "REGULARIZER is -1.0.* at least 0"),
+        ({"IMPLICIT_POINTREND__PARAMS_L2_REGULARIZER": -1.0}, "REGULARIZER is -1.0.* at least 0"),
         ({"MASK_POINT_HEAD__NUM_FC": 0}, "NUM_FC is 0"),
         (
             {
-                "MASK_POINT_HEAD__POS_ENC_ENABLED": False,
-                "MASK_POINT_HEAD__IMAGE_FEATURE_ENABLED": False,
+                "IMPLICIT_POINTREND__POS_ENC_ENABLED": False,
+                "IMPLICIT_POINTREND__IMAGE_FEATURE_ENABLED": False,
             },
             "POS_ENC_ENABLED is False; it must be True without IMAGE_FEATURE_ENABLED",
         ),

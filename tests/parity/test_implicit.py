@@ -66,12 +66,13 @@ def make_pair(changes):
     shared = {**COMMON, **{key: value for key, value in changes.items() if "." in key}}
     points = {**POINTS, **{k: v for k, v in changes.items() if "." not in k and k != "agnostic"}}
     agnostic = changes.get("agnostic", False)
-    ours = {**shared, **OURS, **{f"MASK_POINT_HEAD.{k}": v for k, v in points.items()}}
+    ours = {**shared, **OURS}
     ours["ROI_MASK_HEAD.CLS_AGNOSTIC_MASK"] = agnostic
     theirs = {**shared, **THEIRS, "POINT_HEAD.CLS_AGNOSTIC_MASK": agnostic}
     theirs["POINT_HEAD.NUM_CLASSES"] = shared["ROI_HEADS.NUM_CLASSES"]
     for key, value in points.items():
-        theirs[f"{'IMPLICIT_POINTREND' if key in IMPLICIT else 'POINT_HEAD'}.{key}"] = value
+        for keys, node in ((ours, "MASK_POINT_HEAD"), (theirs, "POINT_HEAD")):
+            keys[f"{'IMPLICIT_POINTREND' if key in IMPLICIT else node}.{key}"] = value
     cfg = get_cfg()
     point_rend.add_pointrend_config(cfg)
     cfg.merge_from_list(below_model(theirs))

@@ -65,6 +65,9 @@ class ImplicitPointHead(nn.Module):
             "ImplicitPointHead",
             ("NUM_FC", num_fc, num_fc >= 1, "at least 1"),
             ("FC_DIM", fc_dim, fc_dim >= 1, "at least 1"),
+        )
+        check_values(
+            "MODEL.IMPLICIT_POINTREND",
             ("POS_ENC_ENABLED", reads_position, has_input, "True without IMAGE_FEATURE_ENABLED"),
         )
         self.reads_features, self.reads_position = reads_features, reads_position
@@ -96,8 +99,6 @@ class ImplicitPointHead(nn.Module):
             "out_channels": out_channels,
             "fc_dim": cfg.FC_DIM,
             "num_fc": cfg.NUM_FC,
-            "reads_features": cfg.IMAGE_FEATURE_ENABLED,
-            "reads_position": cfg.POS_ENC_ENABLED,
         }
 
     @property

@@ -1,5 +1,7 @@
 """The registry of point heads."""
 
+from typing import Any
+
 from detectron2.config import CfgNode
 from detectron2.utils.registry import Registry
 from torch import nn
@@ -28,7 +30,7 @@ this one never touches.
 
 
 def build_point_head(
-    node: CfgNode, *, fine_channels: int, coarse_channels: int, out_channels: int
+    node: CfgNode, *, fine_channels: int, coarse_channels: int, out_channels: int, **options: Any
 ) -> nn.Module:
     """Build the point head that ``node.NAME`` names.
 
@@ -37,6 +39,7 @@ def build_point_head(
         fine_channels: F, channels of the fine-grained features.
         coarse_channels: K, channels of the coarse prediction; 0 without one.
         out_channels: C, channels of the point logits.
+        options: more arguments of its constructor.
 
     Raises:
         ValueError: no such name; the message lists the known ones.
@@ -46,4 +49,5 @@ def build_point_head(
         fine_channels=fine_channels,
         coarse_channels=coarse_channels,
         out_channels=out_channels,
+        **options,
     )

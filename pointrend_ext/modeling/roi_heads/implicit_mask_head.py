@@ -85,7 +85,7 @@ class ImplicitPointRendROIMaskHead(RefinedMaskHead):
     def from_config(
         cls, cfg: CfgNode, input_shape: ShapeSpec | Mapping[str, ShapeSpec]
     ) -> dict[str, Any]:
-        """Read ``MODEL.ROI_MASK_HEAD``, ``MODEL.MASK_POINT_HEAD`` and the number of classes.
+        """Read ``MODEL``'s ``ROI_MASK_HEAD``, ``MASK_POINT_HEAD``, ``IMPLICIT_POINTREND``, classes.
 
         Raises:
             ValueError: a feature map that does not exist, a value out of its range, or another
@@ -93,7 +93,7 @@ class ImplicitPointRendROIMaskHead(RefinedMaskHead):
         """
         parameter_levels, point_levels = mask_levels(cfg, input_shape, cls.__name__)
         region, point = cfg.MODEL.ROI_MASK_HEAD, cfg.MODEL.MASK_POINT_HEAD
-        node_name = "MODEL.MASK_POINT_HEAD"
+        implicit, node_name = cfg.MODEL.IMPLICIT_POINTREND, "MODEL.MASK_POINT_HEAD"
         is_implicit = point.NAME == "ImplicitPointHead"
         needed = f"'ImplicitPointHead', which {cls.__name__} predicts the weights of"
         check_values(node_name, ("NAME", point.NAME, is_implicit, needed))
@@ -102,13 +102,18 @@ class ImplicitPointRendROIMaskHead(RefinedMaskHead):
             fine_channels=point_levels.channels,
             coarse_channels=0,
             out_channels=1 if region.CLS_AGNOSTIC_MASK else cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            reads_features=implicit.IMAGE_FEATURE_ENABLED,
+            reads_position=implicit.POS_ENC_ENABLED,
         )
         number = None if cfg.INPUT.POINT_SUP else point.TRAIN_NUM_POINTS
         is_number = number is None or number >= 1
-        weight = point.PARAMS_L2_REGULARIZER
+        weight = implicit.PARAMS_L2_REGULARIZER
         check_values(
             node_name,
             ("TRAIN_NUM_POINTS", number, is_number, "at least 1"),
+        )
+        check_values(
+            "MODEL.IMPLICIT_POINTREND",
             ("PARAMS_L2_REGULARIZER", weight, weight >= 0, "at least 0"),
         )
         return {

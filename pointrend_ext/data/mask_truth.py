@@ -1,5 +1,6 @@
-"""Annotated points of objects on their way to the model: chosen, transformed, in one tensor."""
+"""What masks are learnt from: bits, polygons, or points, from annotations to tensors."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +17,26 @@ __all__ = [
     "POINTREND_MASK_HEADS",
     "check_points",
     "drawn_points",
+    "drop_points",
+    "mask_format",
     "stack_points",
     "transform_points",
 ]
 
+logger = logging.getLogger(__name__)
+
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
+
+
+def mask_format(cfg: CfgNode, *, is_train: bool) -> str:
+    """Return the format of ground-truth masks: bits for the heads that read them at points."""
+    head = cfg.MODEL.ROI_MASK_HEAD.NAME
+    if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
+        return cfg.INPUT.MASK_FORMAT
+    if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
+        text = "%s is trained on bitmasks: INPUT.MASK_FORMAT %r is read as 'bitmask'."
+        logger.info(text, head, cfg.INPUT.MASK_FORMAT)
+    return "bitmask"
 
 
 def check_points(cfg: CfgNode) -> None:
@@ -52,6 +68,12 @@ def drawn_points(annotation: dict[str, Any], number: int) -> tuple[np.ndarray, n
     return coords[chosen], labels[chosen]
 
 
+def drop_points(annotation: dict[str, Any]) -> None:
+    """Take the points out of an annotation whose mask is read."""
+    for key in ("point_coords", "point_labels"):
+        annotation.pop(key, None)
+
+
 def transform_points(
     coords_px: np.ndarray,
     labels: np.ndarray,
@@ -77,7 +99,15 @@ def transform_points(
 
 
 def stack_points(points: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
-    """Return the points of R objects, (R, P, 2) float32 and (R, P) float32, P of that with most."""
+    """Return the points of R objects in two tensors, P that of the object with most.
+
+    Args:
+        points: of each object (P_n, 2) coordinates and (P_n,) labels.
+
+    Returns:
+        (R, P, 2) float32, (x, y) in pixels, and (R, P) float32: 1, 0 or -1 for what is not known,
+        has left the image, or fills up.
+    """
     most = max((len(labels) for _, labels in points), default=0)
     coords = torch.zeros(len(points), most, 2)
     all_labels = torch.full((len(points), most), float(NOT_KNOWN))
