@@ -23,11 +23,10 @@ from pointrend_ext.data.label_encoding import check_label_size, check_label_valu
 from pointrend_ext.data.label_maps import read_label_map
 from pointrend_ext.data.mask_truth import (
     check_points,
-    drawn_points,
-    drop_points,
+    drop_unread,
     mask_format,
     stack_points,
-    transform_points,
+    take_points,
 )
 from pointrend_ext.data.panoptic import SegmentLabels, draw_segments
 from pointrend_ext.data.pixels import ImageRules, check_image_format
@@ -234,10 +233,7 @@ class PointRendDatasetMapper(DatasetMapper):
             elif cause.kind is not Kind.NOTED:
                 self.drops.add(cause, file_name, f"bbox {annotation.get('bbox')}")
 
-        if not self.use_instance_mask:
-            annotation.pop("segmentation", None)
-        if not self.use_points:
-            drop_points(annotation)
+        drop_unread(annotation, masks=self.use_instance_mask, points=self.use_points)
         cleaned = check_record_annotation(annotation, size_hw, found)
         if cleaned is None:
             return None
@@ -258,8 +254,9 @@ class PointRendDatasetMapper(DatasetMapper):
         if not self.use_keypoint:
             annotation.pop("keypoints", None)
         if self.use_points:
-            points = drawn_points(annotation, self.sample_points)
-            annotation["points"] = transform_points(*points, transforms, image_shape)
+            annotation["points"] = take_points(
+                annotation, self.sample_points, transforms, image_shape
+            )
         polygons = None
         if self._draws_masks and isinstance(annotation["segmentation"], list):
             # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.

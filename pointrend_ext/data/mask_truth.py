@@ -16,11 +16,10 @@ from pointrend_ext.modeling.checks import check_values
 __all__ = [
     "POINTREND_MASK_HEADS",
     "check_points",
-    "drawn_points",
-    "drop_points",
+    "drop_unread",
     "mask_format",
     "stack_points",
-    "transform_points",
+    "take_points",
 ]
 
 logger = logging.getLogger(__name__)
@@ -54,46 +53,36 @@ def check_points(cfg: CfgNode) -> None:
     check_values("INPUT", ("POINT_SUP", True, fits, needed))
 
 
-def drawn_points(annotation: dict[str, Any], number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Take the points out of an annotation, or as many of them, drawn with NumPy's global state.
-
-    Returns:
-        (P, 2) coordinates, (x, y) in pixels of the stored image, and (P,) labels; P may be 0.
-    """
-    coords = np.array(annotation.pop("point_coords", []), dtype=np.float64).reshape(-1, 2)
-    labels = np.array(annotation.pop("point_labels", []), dtype=np.int64)
-    if not 0 < number < len(labels):
-        return coords, labels
-    chosen = np.random.permutation(len(labels))[:number]  # noqa: NPY002
-    return coords[chosen], labels[chosen]
-
-
-def drop_points(annotation: dict[str, Any]) -> None:
-    """Take the points out of an annotation whose mask is read."""
-    for key in ("point_coords", "point_labels"):
+def drop_unread(annotation: dict[str, Any], *, masks: bool, points: bool) -> None:
+    """Take out of an annotation what is not read, so that it is not checked either."""
+    unread = () if masks else ("segmentation",)
+    for key in unread if points else (*unread, "point_coords", "point_labels"):
         annotation.pop(key, None)
 
 
-def transform_points(
-    coords_px: np.ndarray,
-    labels: np.ndarray,
-    transforms: T.TransformList,
-    size_hw: Sequence[int],
+def take_points(
+    annotation: dict[str, Any], number: int, transforms: T.TransformList, size_hw: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move points with the image; what leaves it is not known any more.
+    """Take the points out of an annotation and move them with the image.
 
     Args:
-        coords_px: (P, 2), (x, y) in pixels of the stored image.
-        labels: (P,).
+        annotation: checked; its points are removed.
+        number: of points to draw, with NumPy's global state; 0 for all of them.
         transforms: what was done to the image.
         size_hw: of the transformed image.
 
     Returns:
-        (P, 2) coordinates in the transformed image, and (P,) labels.
+        (P, 2) coordinates, (x, y) in pixels of the transformed image, and (P,) labels, of what has
+        left the image ``NOT_KNOWN``; P may be 0.
     """
+    coords = np.array(annotation.pop("point_coords", []), dtype=np.float64).reshape(-1, 2)
+    labels = np.array(annotation.pop("point_labels", []), dtype=np.int64)
+    if 0 < number < len(labels):
+        chosen = np.random.permutation(len(labels))[:number]  # noqa: NPY002
+        coords, labels = coords[chosen], labels[chosen]
     if not len(labels):
-        return coords_px, labels
-    moved = transforms.apply_coords(coords_px)
+        return coords, labels
+    moved = transforms.apply_coords(coords)
     inside = ((moved >= 0) & (moved <= size_hw[::-1])).all(axis=1)
     return moved, np.where(inside, labels, NOT_KNOWN)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -53,7 +53,9 @@ class Regions:
         chosen = [images[region] for region in regions]
         boxes_px = torch.cat(list(self.boxes_px))[index]
         counts = [chosen.count(image) for image in range(len(self.boxes_px))]
-        per_region = {name: x[index] for name, x in vars(self).items() if isinstance(x, Tensor)}
+        per_region: dict[str, Any] = {
+            name: x[index] for name, x in vars(self).items() if isinstance(x, Tensor)
+        }
         return replace(self, boxes_px=boxes_px.split(counts), **per_region)
 
 

@@ -134,10 +134,10 @@ class ImplicitPointRendROIMaskHead(RefinedMaskHead):
         }
 
     def _losses(self, inputs: ImplicitInputs, proposals: list[Instances]) -> dict[str, Tensor]:
-        number, like = self.num_train_points, inputs.features[0]
+        like = inputs.features[0]
 
         def draw() -> Tensor:
-            size = (len(inputs), number, 2)
+            size = (len(inputs), self.num_train_points or 0, 2)
             return torch.rand(size, dtype=wide_dtype(like), device=like.device)
 
         squares = at_least_float32(inputs.parameters).square()

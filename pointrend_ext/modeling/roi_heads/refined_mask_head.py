@@ -124,7 +124,7 @@ class RefinedMaskHead(OwnExport, nn.Module):
         """
         raise NotImplementedError
 
-    def _losses(self, inputs: Any, proposals: Sequence[Instances]) -> dict[str, Tensor]:
+    def _losses(self, inputs: Any, proposals: list[Instances]) -> dict[str, Tensor]:
         raise NotImplementedError
 
     def _training_points(
