@@ -88,18 +88,19 @@ class ImplicitPointHead(nn.Module):
         Raises:
             ValueError: the head that asks has a coarse prediction.
         """
+        values = {
+            "fine_channels": fine_channels,
+            "out_channels": out_channels,
+            "fc_dim": cfg.FC_DIM,
+            "num_fc": cfg.NUM_FC,
+        }
         if coarse_channels:
             raise ValueError(
                 "The point head's NAME is 'ImplicitPointHead', which refines no coarse prediction: "
                 "choose 'StandardPointHead', or for instances "
                 "MODEL.ROI_MASK_HEAD.NAME ImplicitPointRendROIMaskHead."
             )
-        return {
-            "fine_channels": fine_channels,
-            "out_channels": out_channels,
-            "fc_dim": cfg.FC_DIM,
-            "num_fc": cfg.NUM_FC,
-        }
+        return values
 
     @property
     def num_params(self) -> int:
