@@ -18,7 +18,7 @@ from pointrend_ext.data.image_files import check_image_files, is_missing
 from pointrend_ext.data.jpeg_damage import find_damaged_jpegs
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
-from pointrend_ext.data.loading import load_dataset_dicts
+from pointrend_ext.data.loading import load_dataset_dicts, unread_causes
 from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.seeding import seeded
@@ -98,9 +98,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     audit = audit_dataset(name)
     if audit is not None:
         audit.findings.unsaid()  # by a loader; the summary says it
-        findings = audit.findings.without(causes.OF_SCORES)
-        if not cfg.MODEL.MASK_ON:
-            findings = findings.without(causes.OF_MASKS)
+        findings = audit.findings.without(causes.OF_SCORES | unread_causes(cfg))
         summary.problems += findings.serious().lines()
     summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
     if "annotations" in records[0]:

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
-_CHECK = "annotations-1"  # name and version of what the cache keeps
+_CHECK = "annotations-2"  # name and version of what the cache keeps
 
 
 @dataclass(frozen=True)
