@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from pointrend_ext.layers import (
     at_least_float32,
     class_uncertainty,
-    exclude_padding,
     foreground_uncertainty,
     get_uncertain_point_coords_with_randomness,
     select_class,
@@ -25,7 +24,6 @@ from pointrend_ext.layers import (
 )
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
 from pointrend_ext.modeling.point_head import (
-    MapInputs,
     RegionInputs,
     inference_predictors,
     map_inference_predictor,
@@ -150,18 +148,9 @@ def record_map(
     head = _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
     with _backbone_output(model) as features:
         model.eval()([model_input])
-    inputs = MapInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        coarse_logits=head.coarse_sem_seg_head.layers(features),
-        coarse_stride=head.common_stride,
-    )
+    inputs = head.map_inputs(features, head.coarse_sem_seg_head.layers(features))
     size_px = tuple(model_input["image"].shape[1:])
-
-    def uncertainty(logits: Tensor) -> Tensor:
-        stride = inputs.extent_px[0] / logits.shape[-2]
-        return exclude_padding(class_uncertainty(logits), [size_px], stride)
-
+    uncertainty = head.uncertainty(inputs, [size_px])
     coarse = at_least_float32(inputs.coarse_logits)
     predict_points = map_inference_predictor(head.point_head, inputs)
     plan = head.subdivision

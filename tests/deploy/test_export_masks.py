@@ -54,7 +54,7 @@ def test_onnx_file(exported):
     for node in rules:  # what runtimes know: opset 16 to 18, bilinear, zeros, pixel centres
         attributes = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}
         assert attributes == {"align_corners": 0, "mode": b"bilinear", "padding_mode": b"zeros"}
-    assert len(rules) == 9
+    assert len(rules) == 5  # coarse cells are read by products
     assert not any(node.op_type in ("NonZero", "Loop", "If") for node in proto.graph.node)
 
 
@@ -83,6 +83,9 @@ def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, suffi
 class Spoiled(Runner):
     def __init__(self, model, names, masks_of, spoil):
         self.model, self.names, self.masks_of, self.spoil = model, names, masks_of, spoil
+
+    def with_choices(self, *arrays):
+        raise NotImplementedError
 
     def __call__(self, *arrays):
         *maps, boxes, classes = map(torch.from_numpy, arrays)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from pointrend_ext.deploy.graphs.graph import Graph
 from pointrend_ext.deploy.graphs.image import ImageInput, example_image
-from pointrend_ext.layers import at_least_float32, class_uncertainty, subdivide
+from pointrend_ext.layers import at_least_float32, class_uncertainty, padding_scores, subdivide
 from pointrend_ext.modeling.point_head import MapPointPredictor
 from pointrend_ext.modeling.sem_seg import PointRendSemanticHead
 from pointrend_ext.modeling.sem_seg.label_map import label_map
@@ -76,7 +76,7 @@ class SemanticGraph(Graph):
             scores = class_uncertainty(logits)
             rows, columns = logits.shape[-2:]
             inside = _inside(rows, rows_px, height)[:, None] & _inside(columns, columns_px, width)
-            return torch.where(inside, scores, -torch.inf)
+            return torch.where(inside, scores, padding_scores((rows, columns), scores))
 
         return subdivide(
             at_least_float32(inputs.coarse_logits),
