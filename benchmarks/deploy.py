@@ -38,10 +38,13 @@ def _forms(graph: Graph, arrays: Sequence[Tensor], eager: Callable[[], Sequence[
 
 
 def _compare(results: Mapping[str, Any]) -> str:
-    """Compare the last outputs, masks or logits; labels by their share."""
-    ours, theirs = results["ours"][-1], np.asarray(results["eager"][-1])
-    if ours.shape != theirs.shape:
-        return f"{len(ours)} and {len(theirs)} detections"
+    """Compare boxes of whole models, in any order; else the one output."""
+    ours, theirs = results["ours"][0], np.asarray(results["eager"][0])
+    if len(results["ours"]) > 1:
+        gaps = np.abs(ours[:, None] - theirs[None]).max(axis=2).min(axis=0)  # (R,) pixels
+        found = int((gaps < 0.01).sum())
+        assert found >= 0.98 * len(theirs), f"{found} of {len(theirs)} boxes are found"
+        return f"{found} of {len(theirs)} boxes are found to 0.01 pixels"
     if np.issubdtype(ours.dtype, np.integer):
         share = (ours != theirs).mean()
         assert share < 1e-3, f"{share:.1e} of the labels differ"
