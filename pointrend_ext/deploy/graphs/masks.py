@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.deploy.graphs.graph import Graph
-from pointrend_ext.deploy.graphs.region_points import RegionRowPredictor
 from pointrend_ext.layers import at_least_float32
-from pointrend_ext.modeling.point_head import RegionPointPredictor, can_project
+from pointrend_ext.modeling.point_head import RegionPointPredictor
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
 __all__ = ["MaskGraph", "refined_masks"]
@@ -94,6 +93,5 @@ def refined_masks(
     """
     coarse = mask_head.coarse_logits(features, [boxes])
     inputs = mask_head.region_inputs(features, [boxes], coarse, classes)
-    head = mask_head.point_head
-    predictor = (RegionRowPredictor if can_project(head) else RegionPointPredictor)(head, inputs)
+    predictor = RegionPointPredictor(mask_head.point_head, inputs)
     return mask_head.refine(predictor, boxes.shape[0], at_least_float32(coarse))

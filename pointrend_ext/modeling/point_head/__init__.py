@@ -7,7 +7,6 @@ from pointrend_ext.modeling.point_head.map_predictor import (
     extent_px,
 )
 from pointrend_ext.modeling.point_head.predictors import (
-    can_project,
     inference_predictors,
     map_inference_predictor,
     training_predictor,
@@ -25,7 +24,6 @@ __all__ = [
     "RegionPointPredictor",
     "StandardPointHead",
     "build_point_head",
-    "can_project",
     "extent_px",
     "inference_predictors",
     "map_inference_predictor",

@@ -22,7 +22,6 @@ from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = [
     "PointPredictor",
-    "can_project",
     "inference_predictors",
     "map_inference_predictor",
     "training_predictor",
@@ -47,7 +46,7 @@ per region hardly outnumber 49 cells, so the gain has to come from the number of
 def training_predictor(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
     """Build the differentiable predictor of all regions."""
     channels = inputs.coarse_logits.shape[1]
-    if not can_project(point_head) or channels < PROJECT_TRAINING_CLASSES:
+    if not _can_project(point_head) or channels < PROJECT_TRAINING_CLASSES:
         return RegionPointPredictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
 
@@ -77,7 +76,7 @@ def inference_predictors(
     """
     size = max(_points_per_chunk(inputs) // points_per_step, 1)
     regions: Sequence[int]
-    if not can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
+    if not _can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
         for first in range(0, len(inputs), size):
             regions = range(first, min(first + size, len(inputs)))
             chunk = inputs if len(regions) == len(inputs) else inputs.select(regions)
@@ -96,7 +95,7 @@ def inference_predictors(
 
 
 def _predictor_of_planes(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
-    if not can_project(point_head):
+    if not _can_project(point_head):
         return RegionPointPredictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     return PlaneRegionPredictor(layers, inputs)
@@ -119,12 +118,12 @@ def _points_per_chunk(inputs: RegionInputs) -> int:
 
 def map_inference_predictor(point_head: nn.Module, inputs: MapInputs) -> PointPredictor:
     """Build the predictor of whole images, without gradient: (N, P, 2) -> (N, C, P)."""
-    if not can_project(point_head):
+    if not _can_project(point_head):
         return MapPointPredictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     return MapRowPredictor(layers, inputs)
 
 
-def can_project(point_head: nn.Module) -> TypeGuard[StandardPointHead]:
-    """Whether layers of a head may be applied to maps; a subclass may compute something else."""
+def _can_project(point_head: nn.Module) -> TypeGuard[StandardPointHead]:
+    # A subclass may compute something else.
     return type(point_head) is StandardPointHead
