@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import label_map
 from tests.tiny_models import TINY
 
+SMALL_HW = ((65, 80), (97, 131))
 CERTAINTY = "certainty of corrected points beyond that of others (logits)"
 BY_CHOICE = "labels that differ by the choice of points: share"
 CLASSES = Classes(stuff=tuple("abcdefghij"), stuff_colors=((1, 2, 3),) * 10)
@@ -156,7 +158,7 @@ class Spoiled(ProgramRunner):
 
 def compared(built, spoil):
     graph = SemanticGraph(built.model, output="logits", num_classes=10).eval()
-    images = CheckImages.of(built.cfg, [])
+    images = replace(CheckImages.of(built.cfg, []), sizes_hw=SMALL_HW)
     figures = compare_semantic(
         Spoiled(graph, spoil), model=built.model, images=images, output="logits", batch_size=1
     )
