@@ -1,5 +1,6 @@
 """A semantic model as ONNX: its numbers at other sizes, its names, its check, its metadata."""
 
+import copy
 import hashlib
 import json
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from detectron2.modeling import build_model
+from detectron2.modeling import SemanticSegmentor, build_model
 
 from pointrend_ext.deploy.checks import CheckImages, compare_semantic
 from pointrend_ext.deploy.checks.replay import Replay
@@ -144,6 +145,19 @@ def test_points_are_not_spent_on_the_padding(exported, built, make_picture):
         for x in (expected[0]["sem_seg"], everywhere[0, :, :97, :97])
     ]
     assert off[0] <= 5 < 50 < off[1]
+
+
+@torch.no_grad()
+def test_a_segmentor_of_detectron2_corrects_the_padding_and_so_does_its_file(built, make_picture):
+    model = copy.copy(built.model)
+    model.__class__ = SemanticSegmentor  # it tells its head no sizes
+    image = torch.from_numpy(make_picture(97, 97).transpose(2, 0, 1).astype(np.float32))
+    (expected,) = model([{"image": image}])
+    logits = SemanticGraph(model, output="logits", num_classes=10).eval()(image)
+    scale = logits.abs().max()
+    torch.testing.assert_close(logits, expected["sem_seg"], rtol=0, atol=float(scale) * 1e-5)
+    ours = built.model.predict([{"image": image}], "logits")[0]["sem_seg"]
+    assert ((ours - logits).abs().amax(0) > 1e-3 * scale).sum() > 50
 
 
 class Spoiled(ProgramRunner):
