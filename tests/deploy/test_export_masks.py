@@ -74,6 +74,20 @@ def test_those_of_a_program_too(program, graph, detector, masks_of, number):
     compare_with_model(run, graph, detector, masks_of, number)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.6)])
+def test_a_smaller_file_and_its_loss(exported, detector, make_picture, tmp_path, precision, share):
+    built, path = detector(), tmp_path / "small.onnx"
+    pictures = [make_picture(200, 300)]
+    options = {"part": "mask_head", "precision": precision, "check_images": pictures}
+    report = export_onnx(built.model, built.cfg, path, **options)
+    assert report.megabytes < share * exported[1].megabytes
+    assert 0 <= report.by_name()["their mean loss of Boundary IoU"] < 0.1
+    (entry,) = [x for x in onnx.load(path).metadata_props if x.key == "pointrend_ext"]
+    told = json.loads(entry.value)
+    assert (told["precision"], told["check"]) == (precision, report.by_name())
+
+
 def compare_with_model(run, graph, detector, masks_of, number):
     for size_px in SIZES_PX:
         example = graph.example_of(number, size_px, seed=number)

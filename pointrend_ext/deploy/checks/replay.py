@@ -58,8 +58,8 @@ def replaying(head: PointRendSemanticHead, choices: Sequence[np.ndarray]) -> Ite
         scores = own(*args)
         return lambda logits: replay.scores_of(scores, logits)
 
-    head.uncertainty = uncertainty  # type: ignore[method-assign]
+    head.__dict__["uncertainty"] = uncertainty  # before that of its class
     try:
         yield replay
     finally:
-        del head.uncertainty
+        del head.__dict__["uncertainty"]
