@@ -15,6 +15,7 @@ from pointrend_ext.data.descriptions.values import (
     validate,
 )
 from pointrend_ext.data.strict_yaml import load_json, load_yaml
+from pointrend_ext.data.text_files import read_text
 
 __all__ = [
     "InstanceDescription",
@@ -107,12 +108,8 @@ def read_description(path: str | os.PathLike[str]) -> Description:
     """
     path = Path(path)
     source = f"Data set description {str(path)!r}"
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        load = load_json if path.suffix == ".json" else load_yaml
-        content = load(text, source)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is no text in UTF-8 ({error}). Save it as UTF-8.") from None
+    load = load_json if path.suffix == ".json" else load_yaml
+    content = load(read_text(path, source), source)
     content = content if isinstance(content, dict) else {}
     try:
         task = content.get("task")

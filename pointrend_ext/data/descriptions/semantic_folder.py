@@ -14,6 +14,7 @@ from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import check_label_size
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
@@ -133,8 +134,7 @@ def load_semantic_folder(
 
 def _listed_names(names: str, images: dict[str, str], image_dir: str) -> set[str]:
     """Read a list of pictures; ValueError where one is not there, or there is none."""
-    lines = Path(names).read_text(encoding="utf-8-sig").splitlines()
-    listed = {unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()}
+    listed = {unicodedata.normalize("NFC", line) for line in read_lines(names)}
     absent = sorted(listed - images.keys())
     if absent or not listed:
         found = f"{len(absent)} of {len(listed)} pictures that are not" if absent else "no picture"

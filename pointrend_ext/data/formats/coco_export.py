@@ -90,7 +90,7 @@ def _is_coco(content: Any) -> bool:
     annotations = content.get("annotations")
     if not isinstance(annotations, list) or not isinstance(content["images"], list):
         return False
-    return not annotations or "category_id" in annotations[0]
+    return all(isinstance(x, dict) and "category_id" in x for x in annotations[:1])
 
 
 def _image_folder(

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,9 +76,25 @@ class Tree:
         return samples
 
     def nearest(self, found: Iterable[str], file: str) -> str:
-        """Return the path with most leading folders in common with those of ``file``."""
-        parts = PurePosixPath(file).parts
-        return max(found, key=lambda path: _num_common(PurePosixPath(path).parts, parts))
+        """Return the path with most leading folders in common with those of ``file``.
+
+        Of several, the one with most of the last parts in common.
+
+        Raises:
+            ValueError: there are several.
+        """
+        parts, by_key = PurePosixPath(file).parts, defaultdict(list)
+        for path in found:
+            own = PurePosixPath(path).parts
+            key = _num_common(own, parts), _num_common(own[::-1], parts[::-1])
+            by_key[key].append(path)
+        best = by_key[max(by_key)]
+        if len(best) > 1:
+            raise ValueError(
+                f"{self.root}: it is not clear which of {first_of([*map(repr, best)])} belongs to "
+                f"{file!r}. Take the others out of the folder."
+            )
+        return best[0]
 
     def __str__(self) -> str:
         kinds = sorted({PurePosixPath(file).suffix.lower() or "no ending" for file in self.files})
