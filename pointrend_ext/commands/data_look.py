@@ -35,9 +35,9 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     """Summarise, then draw; return 1 if problems were found."""
+    args.output.mkdir(parents=True, exist_ok=True)
     cfg, found = summarize(args, "SEED", args.seed, "DATALOADER.NUM_WORKERS", 0)
     text = "\n".join(summary.text() for summary in found)
-    args.output.mkdir(parents=True, exist_ok=True)
     Path(args.output, "summary.txt").write_text(text + "\n", encoding="utf-8")
     classes = find_classes(cfg)
     generator = torch.Generator().manual_seed(args.seed)

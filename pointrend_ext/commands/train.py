@@ -37,7 +37,13 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or evaluate with --eval-only."""
+    """Train, or evaluate with --eval-only.
+
+    Raises:
+        ValueError: nothing says what to train on.
+    """
+    if not (args.data or args.config_file or args.opts):
+        raise ValueError("Pass --config-file FILE, or --data EXPORT.")
     if args.data:
         with result_alone(args):
             args.config_file = str(_config_of_data(args))

@@ -6,9 +6,11 @@ what was printed into docs/command_line.md; ``test_journey`` compares it.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,11 +54,10 @@ EXPORTS = {
     "rgb_maps": Export(colored_maps, has_instances=False, is_exported=True),
 }
 TRAINING = [
-    *("MODEL.WEIGHTS", "''"),
     *("SOLVER.MAX_ITER", 4),
     *("TEST.EVAL_PERIOD", 0),
     *("DATALOADER.NUM_WORKERS", 0),
-    *("INPUT.MIN_SIZE_TRAIN", "'(64,)'"),
+    *("INPUT.MIN_SIZE_TRAIN", "(64,)"),
     *("INPUT.MIN_SIZE_TEST", 64),
 ]
 
@@ -73,7 +74,7 @@ def commands(name: str, export: Export) -> Iterator[str]:
     model = f"--config-file {out}/config.yaml --weights {out}/model_final.pth"
     found = "coco_instances_results" if export.has_instances else "sem_seg_predictions"
     pictures = f'"exports/{name}/**/*.*g"'
-    yield f"pointrend train --data exports/{name} $SMALL"
+    yield f"pointrend train --data exports/{name} MODEL.WEIGHTS '' $SMALL"
     yield f"pointrend predict {model} --input {pictures} --output {out}/seen --no-progress"
     yield (
         f"pointrend score --description {out}/data/data.yaml --dataset {name}_val "
@@ -84,7 +85,7 @@ def commands(name: str, export: Export) -> Iterator[str]:
         f"{out}/scores/evaluation.json --run ours={out} --output {out}/report.html"
     )
     if export.is_exported:
-        yield f"pointrend export {model} --output {out}/model.onnx"
+        yield f"pointrend export {model} --output {out}/model.pt2"
 
 
 def install(wheel: Path, folder: Path) -> Path:
@@ -96,12 +97,19 @@ def install(wheel: Path, folder: Path) -> Path:
     venv.create(folder)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "--python"]
-    subprocess.run([*pip, str(folder), "install", "--no-deps", str(wheel)], check=True)
+    install = [*pip, str(folder), "install", "--no-deps", str(wheel)]
+    subprocess.run(install, env=environment(scripts), check=True)
     ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
     done = subprocess.run([scripts / "python", "-c", ask], capture_output=True, text=True)
     # Lines in files of this kind that lie there are not read: of an editable install nothing is.
     Path(done.stdout.strip(), "others.pth").write_text(sysconfig.get_path("purelib"))
     return scripts
+
+
+def environment(scripts: Path) -> dict[str, str]:
+    """Return the variables of a shell that knows nothing of the checkout, or of data sets."""
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DETECTRON2_DATASETS")}
+    return {**env, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(line: str, folder: Path, scripts: Path, **variables: str) -> str:
@@ -110,11 +118,8 @@ def run(line: str, folder: Path, scripts: Path, **variables: str) -> str:
     Raises:
         AssertionError: the exit code is not 0.
     """
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "DETECTRON2_DATASETS")}
-    env |= {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", **variables}
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=600
-    )
+    env, command = {**environment(scripts), **variables}, ["bash", "-c", line]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     printed = re.sub(r"\x1b\[[\d;]*m", "", done.stdout).replace(f"{folder.resolve()}/", "")
     return re.split(r"^\[\d\d/\d\d |^\| ", printed, maxsplit=1, flags=re.MULTILINE)[0]
@@ -127,4 +132,39 @@ def journey(name: str, folder: Path, scripts: Path) -> str:
     for line in commands(name, export):
         printed = run(line, folder, scripts, SMALL=small(export.has_instances))
         shown.append(f"$ {line}\n{printed.rstrip()}\n")
-    return "".join(shown)
+    if not export.is_exported:  # of the others, the page shows what was found
+        shown = [shown[0].split("\nDescription:")[0] + "\n"]
+    return f"### {name}\n\n```console\n{''.join(shown)}```\n"
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel from a copy of the checkout, in which nothing is left behind."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "output", "build", "*.egg-info")
+    shutil.copytree(ROOT, folder / "sources", ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", "wheel"]
+    options = ["--no-deps", "--no-build-isolation", "-w", str(folder)]
+    subprocess.run([*pip, *options, str(folder / "sources")], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def prepare(folder: Path) -> Path:
+    """Make the environment below a folder, and let ``doctor`` look at it; return its commands."""
+    scripts = install(build_wheel(folder / "wheel"), folder / "env")
+    printed = run("pointrend doctor", folder, scripts)
+    assert "pointrend_ext in env/" in printed
+    assert printed.rstrip().endswith("Training is possible.")
+    return scripts
+
+
+def main() -> None:
+    """Write the page."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scripts = prepare(folder)
+        shown = "\n".join(journey(name, folder, scripts) for name in EXPORTS)
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}{shown}{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

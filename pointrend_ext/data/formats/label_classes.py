@@ -20,7 +20,7 @@ from pointrend_ext.data.threads import in_threads
 __all__ = ["class_keys"]
 
 _IGNORED = 255
-_MOST_COLORS = 256
+_MOST_COLORS, _MOST_NUMBERS = 256, 255  # that nothing names
 _LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 _AS_COLORS = LabelEncoding((0,), None, _IGNORED, colors=())
 
@@ -103,6 +103,12 @@ def _found_keys(seen: _Seen) -> tuple[dict[str, Any], str]:
         return {"classes": ["object"], "values": [0, _IGNORED]}, "black and white"
     numbers = [code for code in codes if code != _IGNORED]
     largest = max(numbers, default=0)
+    if largest > _MOST_NUMBERS:
+        raise ValueError(
+            f"The label maps hold numbers up to {largest}: depths, instances, or classes times a "
+            "factor? Name the classes in a file '_classes.csv', with lines NUMBER,NAME below "
+            "'Pixel Value, Class'."
+        )
     if largest <= 1:
         return {"classes": ["object"]}, "0 and 1"
     return {"classes": [f"class {n}" for n in range(largest + 1)]}, f"the numbers 0 to {largest}"

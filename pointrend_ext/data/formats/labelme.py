@@ -121,7 +121,7 @@ def _objects(
         if part is None or not name:
             found.findings.add(NOT_AN_AREA if part is None else WITHOUT_CLASS, where)
             continue
-        key = (name, "alone", number) if group is None else (name, "group", group)
+        key = (name, "alone", number) if group is None else (name, "group", str(group))
         groups.setdefault(key, []).append(part)
     for (name, *_), parts in groups.items():
         yield Object(name, _joined(parts, size_hw), place)

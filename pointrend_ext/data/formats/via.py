@@ -104,9 +104,17 @@ def _entries(content: Any) -> list[dict[str, Any]] | None:
 
 
 def _regions(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the regions, a list since version 2 and a dict before."""
-    regions = entry["regions"]
-    return list(regions.values()) if isinstance(regions, dict) else list(regions)
+    """Return the regions, a list since version 2 and a dict before, and their attributes dicts."""
+    regions = entry["regions"] or []
+    regions = [*regions.values()] if isinstance(regions, dict) else regions
+    if not isinstance(regions, list) or not all(
+        isinstance(region, dict) and isinstance(_attributes(region), dict) for region in regions
+    ):
+        raise ValueError(
+            f"The regions of {entry['filename']!r} are no list of dicts with 'region_attributes'. "
+            "Export them again."
+        )
+    return regions
 
 
 def _attributes(region: dict[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class YoloExport:
         """
         found = Labelled(self.classes)
         if self.has_lost_test:
+            found.findings.others["splits"] = len(self.splits) + 1
             found.findings.add(_NO_TEST, repr(str(self.file)))
         named = [(split, file) for split, files in self.splits.items() for file in files]
         there = [(split, file) for split, file in named if file.is_file()]
