@@ -20,6 +20,7 @@ from pointrend_ext.data.pillow_files import RefusedImage, number_of_pictures, op
 from pointrend_ext.data.reading import open_file
 
 __all__ = [
+    "IMAGE_ENDINGS",
     "LABEL_ENDINGS",
     "NOTES",
     "ONE_BIT",
@@ -28,6 +29,7 @@ __all__ = [
     "read_label_map",
 ]
 
+IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""
 

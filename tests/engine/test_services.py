@@ -58,6 +58,7 @@ def test_mlflow(train, monkeypatch, tmp_path):
 def test_wandb(train, monkeypatch, tmp_path):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")
     runs, init = [], wandb.init
     monkeypatch.setattr(wandb, "init", lambda **options: runs.append(init(**options)) or runs[-1])
     run_id = train("wandb", 0, 3)

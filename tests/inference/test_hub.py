@@ -16,7 +16,7 @@ COMMIT = "a" * 40
 @pytest.fixture
 def hub(predictors, tmp_path, monkeypatch):
     """A server with one model, owner/name; returns what it was asked for."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     folder, asked = tmp_path / "served", []
     predictors("instance").save_pretrained(folder)
     (folder / "run_me.py").write_text("raise SystemExit")
@@ -59,7 +59,7 @@ def hub(predictors, tmp_path, monkeypatch):
 
 
 def test_a_model_is_downloaded_once_and_read_without_a_network(hub, predictors, monkeypatch):
-    import huggingface_hub
+    from huggingface_hub import constants
 
     read = Predictor.from_pretrained("owner/name", device="cpu")
     assert read.classes == predictors("instance").classes
@@ -67,7 +67,7 @@ def test_a_model_is_downloaded_once_and_read_without_a_network(hub, predictors, 
     assert {"config.yaml", "model.safetensors", "pointrend.json"} <= fetched
     assert "run_me.py" not in fetched
     hub.clear()
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert find_folder("owner/name").name == COMMIT
     assert hub == []
     with pytest.raises(FileNotFoundError, match="'owner/other', and a model of that name could"):

@@ -12,14 +12,12 @@ from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import check_label_size
-from pointrend_ext.data.label_maps import LABEL_ENDINGS
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS, LABEL_ENDINGS
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
-
-_IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def register_semantic_folder(
@@ -111,7 +109,7 @@ def load_semantic_folder(
         ValueError: there are no images, images and label maps do not match one to one, or a file is
             no image.
     """
-    images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
+    images = _files_by_stem("image", image_dir, image_suffix, IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
     if names is not None:
         listed = _listed_names(names, images, image_dir)

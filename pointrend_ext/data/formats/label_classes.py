@@ -190,8 +190,8 @@ def _of_csv(file: Path) -> _Stated | None:
             return _Stated(file.name, [row[0] for row in rows], None, colors)
     except ValueError:
         raise ValueError(
-            f"{str(file)!r} has a line that is not {','.join(title)!r} with numbers from 0 to 255. "
-            "Correct it."
+            f"{str(file)!r} has a line that is not {','.join(title)!r} with whole numbers (colours "
+            "from 0 to 255). Correct it."
         ) from None
     return None
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import first_of
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS
 
-__all__ = ["PICTURE_ENDINGS", "Tree", "split_name"]
-
-PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+__all__ = ["Tree", "split_name"]
 
 _MOST_SAMPLES = 20  # of the JSON files of a folder, which labelme writes one a picture
 _SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -50,7 +49,7 @@ class Tree:
     @cached_property
     def pictures(self) -> list[str]:
         """All files with the ending of a picture."""
-        return self.ending(*PICTURE_ENDINGS)
+        return self.ending(*IMAGE_ENDINGS)
 
     @cached_property
     def pictures_by_name(self) -> dict[str, list[str]]:
@@ -91,7 +90,7 @@ class Tree:
         best = by_key[max(by_key)]
         if len(best) > 1:
             raise ValueError(
-                f"{self.root}: it is not clear which of {first_of([*map(repr, best)])} belongs to "
+                f"{self.root}: it is not clear which of {first_of([*map(repr, sorted(best))])} belongs to "
                 f"{file!r}. Take the others out of the folder."
             )
         return best[0]

@@ -13,7 +13,8 @@ from typing import Any
 
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import GONE, NOT_AN_AREA, Labelled, Object, Picture
-from pointrend_ext.data.formats.tree import PICTURE_ENDINGS, Tree, split_name
+from pointrend_ext.data.formats.tree import Tree, split_name
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.data.text_files import read_lines, read_text
@@ -206,7 +207,7 @@ def _of_list(folder: Path, line: str) -> Path:
 def _listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"The folder of the pictures, {str(folder)!r}, is not there.")
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
 
 
 def _label_file(picture: Path) -> Path:
