@@ -85,7 +85,8 @@ def table(summaries: Mapping[str, Summary]) -> str:
     results = [summary["results"] for summary in summaries.values()]
     common = [m for m in results[0] if all(m in run for run in results)]
     if "panoptic_seg/PQ" in common:
-        return _run_table(summaries, [m for m in common if m.startswith("panoptic_seg/")])
+        names = [f"panoptic_seg/{m}" for m in PANOPTIC_METRICS]
+        return _run_table(summaries, [m for m in names if m in common])
     if "sem_seg/mIoU" not in common:
         return _run_table(summaries, common)
     means = [f"sem_seg/m{m}" for m in CLASS_METRICS if f"sem_seg/m{m}" in common]
