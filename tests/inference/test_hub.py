@@ -28,6 +28,13 @@ def hub(predictors, tmp_path, monkeypatch):
             if self.path.startswith("/api/models/owner/name/revision/main"):
                 siblings = [{"rfilename": path.name} for path in folder.iterdir()]
                 self.answer(json.dumps({"id": "owner/name", "sha": COMMIT, "siblings": siblings}))
+            elif self.path.startswith(f"/api/models/owner/name/tree/{COMMIT}"):
+                files = [(path.name, path.stat().st_size) for path in folder.iterdir()]
+                entries = [
+                    {"type": "file", "path": name, "size": size, "oid": "b" * 40}
+                    for name, size in files
+                ]
+                self.answer(json.dumps(entries))
             elif self.path.startswith(place) and (folder / self.path[len(place) :]).is_file():
                 self.answer((folder / self.path[len(place) :]).read_bytes())
             else:

@@ -73,12 +73,14 @@ def commands(name: str, export: Export) -> Iterator[str]:
     out = f"output/{name}"
     model = f"--config-file {out}/config.yaml --weights {out}/model_final.pth"
     found = "coco_instances_results" if export.has_instances else "sem_seg_predictions"
+    metrics = "segm" if export.has_instances else "boundary_iou"
     pictures = f'"exports/{name}/**/*.*g"'
     yield f"pointrend train --data exports/{name} MODEL.WEIGHTS '' $SMALL"
     yield f"pointrend predict {model} --input {pictures} --output {out}/seen --no-progress"
     yield (
         f"pointrend score --description {out}/data/data.yaml --dataset {name}_val "
-        f"--predictions ours={out}/inference/{found}.json --output {out}/scores"
+        f"--predictions ours={out}/inference/{found}.json --metrics {metrics} --draws 0 "
+        f"--output {out}/scores"
     )
     yield (
         f"pointrend report --description {out}/data/data.yaml --evaluation "
@@ -122,6 +124,7 @@ def run(line: str, folder: Path, scripts: Path, **variables: str) -> str:
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     printed = re.sub(r"\x1b\[[\d;]*m", "", done.stdout).replace(f"{folder.resolve()}/", "")
+    printed = re.sub(r"^Notice: .*\n", "", printed, flags=re.MULTILINE)
     return re.split(r"^\[\d\d/\d\d |^\| ", printed, maxsplit=1, flags=re.MULTILINE)[0]
 
 

@@ -89,8 +89,9 @@ class Tree:
             by_key[key].append(path)
         best = by_key[max(by_key)]
         if len(best) > 1:
+            names = sorted(map(repr, best))
             raise ValueError(
-                f"{self.root}: it is not clear which of {first_of([*map(repr, sorted(best))])} belongs to "
+                f"{self.root}: it is not clear which of {first_of(names)} belongs to "
                 f"{file!r}. Take the others out of the folder."
             )
         return best[0]

@@ -1,6 +1,7 @@
 """Files of predictions read back to masks, by our readers where there is one, else by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -106,8 +107,9 @@ def label_studio(prediction, asked, folder):
 
 
 def coco(prediction, asked, folder):
-    results = json.loads(json.dumps(prediction.to_coco(1)))
     names = dict(enumerate(prediction.class_info.things, start=1))
+    numbered = replace(prediction.class_info, thing_ids=tuple(names))
+    results = json.loads(json.dumps(replace(prediction, class_info=numbered).to_coco(1)))
     found = [(names[r["category_id"]], mask_util.decode(r["segmentation"])) for r in results]
     return [(name, mask.astype(bool)) for name, mask in found if mask.any()]
 
