@@ -66,7 +66,7 @@ def build(
 
 def build_scaled(
     inputs: list[dict[str, Any]], *, device: str = "cpu", num_objects: int = 100
-) -> tuple[CfgNode, nn.Module, nn.Module]:
+) -> tuple[CfgNode, Any, Any]:
     """Build R50-FPN of equal weights, random but scaled on ``inputs``: cfg, ours, upstream's."""
     options = _options(device, num_objects)
     cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)

@@ -30,11 +30,7 @@ from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.copy_paste import check_copy_paste
 from pointrend_ext.data.findings import Cause, Findings
-from pointrend_ext.data.mapper import (
-    SEMANTIC_ARCHITECTURES,
-    PointRendDatasetMapper,
-    build_mapper,
-)
+from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES, PointRendDatasetMapper, build_mapper
 from pointrend_ext.data.mask_truth import POINTREND_MASK_HEADS
 from pointrend_ext.data.ordered_loader import OrderedLoader
 from pointrend_ext.data.shared_records import SharedRecords, load_once
@@ -243,9 +239,9 @@ def _keep_targets(
 
 def unread_causes(cfg: CfgNode) -> frozenset[Cause]:
     """Return the causes of no interest to a training: of masks or points that it never reads."""
-    of_points = causes.OF_POINTS if not cfg.INPUT.POINT_SUP else frozenset()
-    on_masks = cfg.MODEL.MASK_ON and not cfg.INPUT.POINT_SUP
-    return of_points if on_masks else of_points | causes.OF_MASKS
+    if cfg.INPUT.POINT_SUP:
+        return causes.OF_MASKS
+    return causes.OF_POINTS if cfg.MODEL.MASK_ON else causes.OF_POINTS | causes.OF_MASKS
 
 
 def _with_masks(record: dict[str, Any]) -> dict[str, Any]:

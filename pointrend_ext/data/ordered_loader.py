@@ -64,10 +64,11 @@ class OrderedLoader:
         self.num_workers = num_workers
         self._make_sampler = make_sampler
         records = records if isinstance(records, SharedRecords) else SharedRecords(records)
-        if group_by_shape and records.sizes is None:
-            raise ValueError("group_by_shape needs the width and height of every record.")
-        self._records = records
-        self._sizes = records.sizes.numpy() if group_by_shape else None
+        self._records, self._sizes = records, None
+        if group_by_shape:
+            if records.sizes is None:
+                raise ValueError("group_by_shape needs the width and height of every record.")
+            self._sizes = records.sizes.numpy()
         if copy_paste:
             mapper = CopyPasteMapper(mapper, records, copy_paste)
         self._dataset = MapDataset(records, WorkerMapper(mapper, comm.get_local_size()))
