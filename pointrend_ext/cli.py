@@ -27,6 +27,7 @@ COMMANDS = {
         "data_describe",
         "describe an export of an annotation tool, choose a training",
     ),
+    "data points": ("data_points", "draw points of objects from masks, to train on them instead"),
     "data look": ("data_look", "draw what a training reads"),
     "zoo": ("zoo", "list configurations with released weights, and where to get them"),
     "doctor": ("doctor", "say what this machine has, what is missing and how to install it"),

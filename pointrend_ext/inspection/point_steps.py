@@ -18,13 +18,11 @@ from pointrend_ext.inspection.recording import (
 from pointrend_ext.layers import (
     at_least_float32,
     class_uncertainty,
-    exclude_padding,
     foreground_uncertainty,
     select_class,
 )
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
 from pointrend_ext.modeling.point_head import (
-    MapInputs,
     inference_predictors,
     map_inference_predictor,
     region_index,
@@ -151,17 +149,8 @@ def refinement_of_map(
         ValueError: another head than ``PointRendSemanticHead``.
     """
     head = _map_head(model)
-    inputs = MapInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        coarse_logits=head.coarse_sem_seg_head.layers(features),
-        coarse_stride=head.common_stride,
-    )
-
-    def uncertainty(logits: Tensor) -> Tensor:
-        stride = inputs.extent_px[0] / logits.shape[-2]
-        return exclude_padding(class_uncertainty(logits), [size_hw], stride)
-
+    inputs = head.map_inputs(features, head.coarse_sem_seg_head.layers(features))
+    uncertainty = head.uncertainty(inputs, [size_hw])
     coarse = at_least_float32(inputs.coarse_logits)
     predict_points = map_inference_predictor(head.point_head, inputs)
     plan = head.subdivision

@@ -118,9 +118,17 @@ def record_subdivision(
 
 
 def training_points(
-    coarse: Tensor, uncertainty: Points, plan: TrainPointPlan, generator: torch.Generator | None
+    coarse: Tensor,
+    uncertainty: Points,
+    plan: TrainPointPlan | None,
+    generator: torch.Generator | None,
 ) -> tuple[Tensor, int]:
-    """Draw points as a training step does: (N, P, 2), and how many are important."""
+    """Draw points as a training step does: (N, P, 2), and how many are important.
+
+    A model that was trained at annotated points draws none.
+    """
+    if plan is None:
+        return torch.zeros(len(coarse), 0, 2), 0
     share, count = plan.importance_sample_ratio, plan.num_points
     coords = get_uncertain_point_coords_with_randomness(
         coarse, uncertainty, count, plan.oversample_ratio, share, generator=generator

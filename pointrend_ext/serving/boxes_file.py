@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pointrend_ext.data.findings import first_of
-from pointrend_ext.data.typed_json import read_typed_json
+from pointrend_ext.data.strict_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_file import check_results
 from pointrend_ext.inference.given_boxes import GivenBoxes
