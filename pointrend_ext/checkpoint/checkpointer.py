@@ -30,8 +30,6 @@ from pointrend_ext.checkpoint.requirements import (
 from pointrend_ext.checkpoint.surgery import adapt_classes
 from pointrend_ext.checkpoint.weights_format import TORCHVISION_INPUT
 
-__all__ = ["PointRendCheckpointer"]
-
 logger = logging.getLogger(__name__)
 
 

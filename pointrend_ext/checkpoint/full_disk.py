@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["FullDiskError", "is_full_disk", "naming_full_disk", "system_error"]
-
 
 def is_full_disk(error: BaseException) -> bool:
     """Tell errors for want of space, also where a library has put one of its own in its place."""

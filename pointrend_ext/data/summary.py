@@ -18,7 +18,7 @@ from pointrend_ext.data.image_files import check_image_files, is_missing
 from pointrend_ext.data.jpeg_damage import find_damaged_jpegs
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
-from pointrend_ext.data.loading import load_dataset_dicts
+from pointrend_ext.data.loading import load_dataset_dicts, unread_causes
 from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.seeding import seeded
@@ -40,7 +40,8 @@ class DatasetSummary:
         objects: objects per class, crowds left out.
         labels: what all label maps hold.
         sizes_hw: (num_images, 2) rows and columns.
-        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger.
+        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger; those of
+            panoptic segments, whose boxes are in their pictures alone, are not counted.
         num_read: images that were read and mapped as in training.
         problems: messages that name files.
     """
@@ -65,11 +66,13 @@ class DatasetSummary:
                 f"width {low[1]} to {high[1]} (median {middle[1]:.0f})"
             )
         if self.objects:
-            small, medium, large = self.object_sizes
-            lines.append(
-                f"  {sum(self.objects.values())} objects: {small} small, {medium} medium, {large} "
-                "large (boxes below 32 x 32 pixels, below 96 x 96, others)"
-            )
+            lines.append(f"  {sum(self.objects.values())} objects")
+            if any(self.object_sizes):
+                small, medium, large = self.object_sizes
+                lines[-1] += (
+                    f": {small} small, {medium} medium, {large} large (boxes below 32 x 32 pixels, "
+                    "below 96 x 96, others)"
+                )
             lines += _table(self.objects, "objects")
         if self.labels:
             lines += [f"  {line}" for line in self.labels.text().splitlines()]
@@ -95,9 +98,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     audit = audit_dataset(name)
     if audit is not None:
         audit.findings.unsaid()  # by a loader; the summary says it
-        findings = audit.findings.without(causes.OF_SCORES)
-        if not cfg.MODEL.MASK_ON:
-            findings = findings.without(causes.OF_MASKS)
+        findings = audit.findings.without(causes.OF_SCORES | unread_causes(cfg))
         summary.problems += findings.serious().lines()
     summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
     if "annotations" in records[0]:
@@ -137,7 +138,7 @@ def _count_objects(
     boxes = [
         BoxMode.convert(list(a["bbox"]), a.get("bbox_mode", to_mode), to_mode)
         for a in objects
-        if "bbox" in a
+        if a.get("bbox") is not None  # those of panoptic segments are in their picture
     ]
     areas = np.array([abs(width * height) for _, _, width, height in boxes])
     small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())

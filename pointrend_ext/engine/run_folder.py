@@ -16,8 +16,6 @@ from pointrend_ext.checkpoint.full_disk import is_full_disk
 from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.processes import told_by_first
 
-__all__ = ["check_no_other_training", "holding", "release", "take"]
-
 logger = logging.getLogger(__name__)
 
 _LOCK_FILE = "run.lock"

@@ -18,8 +18,6 @@ from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
 
-__all__ = ["SafeEnd", "Stopped"]
-
 logger = logging.getLogger(__name__)
 
 _NOTICE = (

@@ -22,14 +22,6 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import GIVEN_IDS
 from pointrend_ext.evaluation.results_file import contiguous_class_ids, load_results
 
-__all__ = [
-    "GROUND_TRUTH",
-    "add_given_boxes",
-    "check_given_boxes",
-    "instance_truth",
-    "load_detections",
-]
-
 GROUND_TRUTH = "ground_truth"
 _ARCHITECTURE = "GeneralizedRCNN"
 _CITYSCAPES = "cityscapes_instance"

@@ -141,9 +141,10 @@ def find_folder(path_or_repo: str | os.PathLike[str], revision: str | None = Non
         patterns = [CONFIG, WEIGHTS, RECORD]
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except Exception as error:  # of the network, of the Hub, of its cache
+        said = " ".join(str(error).split())
         raise FileNotFoundError(
             f"There is no folder {name!r}, and a model of that name could not be had from the "
-            f"Hugging Face Hub ({type(error).__name__}: {error})."
+            f"Hugging Face Hub ({type(error).__name__}: {said})."
         ) from error
 
 

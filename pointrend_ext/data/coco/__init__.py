@@ -7,6 +7,7 @@ from pointrend_ext.data.coco.file import (
     CocoSummary,
     read_coco_file,
     release_coco_files,
+    share_summaries,
     summarize_coco_file,
 )
 from pointrend_ext.data.coco.lvis import lvis_class_ids, to_lvis_records
@@ -25,6 +26,7 @@ __all__ = [
     "picture_paths",
     "read_coco_file",
     "release_coco_files",
+    "share_summaries",
     "summarize_coco_file",
     "to_lvis_records",
     "to_records",

@@ -21,7 +21,7 @@ __all__ = [
     "to_records",
 ]
 
-_COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
+_COPIED = ("iscrowd", "bbox", "category_id", "keypoints", "point_coords", "point_labels")
 
 
 def _file_name(image: Mapping[str, Any]) -> Any:
@@ -193,8 +193,9 @@ def check_record_annotation(
             f"has bbox_mode {mode!r}, which is neither XYXY_ABS nor XYWH_ABS: convert the boxes"
         )
     clean = {**annotation, "bbox": _plain(annotation.get("bbox"))}
-    if "segmentation" in clean:
-        clean["segmentation"] = _plain(clean["segmentation"])
+    for key in ("segmentation", "point_coords", "point_labels"):
+        if key in clean:
+            clean[key] = _plain(clean[key])
     is_kept = check_annotation(clean, size_hw, found, corners=mode == BoxMode.XYXY_ABS)
     return clean if is_kept else None
 

@@ -16,6 +16,7 @@ from pointrend_ext.data.descriptions.values import (
 )
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.data.strict_yaml import load_yaml
+from pointrend_ext.data.text_files import read_text
 
 __all__ = [
     "InstanceDescription",
@@ -108,13 +109,10 @@ def read_description(path: str | os.PathLike[str]) -> Description:
     """
     path = Path(path)
     source = f"Data set description {str(path)!r}"
-    try:
-        if path.suffix == ".json":
-            content = parse_json(path.read_bytes(), source)
-        else:
-            content = load_yaml(path.read_text(encoding="utf-8-sig"), source)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is no text in UTF-8 ({error}). Save it as UTF-8.") from None
+    if path.suffix == ".json":
+        content = parse_json(path.read_bytes(), source)
+    else:
+        content = load_yaml(read_text(path, source), source)
     content = content if isinstance(content, dict) else {}
     try:
         task = content.get("task")

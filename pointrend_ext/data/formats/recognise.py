@@ -69,6 +69,8 @@ def _refuse_broken(tree: Tree) -> None:
 
 def _hint(tree: Tree) -> str:
     """Name the exports that are not read, and what to ask the tool for instead."""
+    if tree.ending(".zip"):
+        return "ZIP files are not read: unpack them. "
     if tree.ending(".xml"):
         return "XML files are not read: ask CVAT for 'COCO 1.0' (Pascal VOC's hold boxes alone). "
     lists = (content for content in tree.json_samples.values() if isinstance(content, list))
@@ -92,8 +94,8 @@ def _without_others(file: Path, folder: Path) -> Tree:
 
 def _has_pictures(tree: Tree, file: str) -> bool:
     images = tree.json_samples[file]["images"]
-    names = (Path(str(image.get("file_name", ""))).name for image in images)
-    return all(name in tree.pictures_by_name for name in names)
+    stated = (str(image.get("file_name", "")) for image in images if isinstance(image, dict))
+    return all(Path(name).name in tree.pictures_by_name for name in stated)
 
 
 def _refuse_description(file: Path) -> None:

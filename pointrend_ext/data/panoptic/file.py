@@ -156,6 +156,7 @@ def _check_annotations(
     """Check that annotations are about images and classes that there are, and about each once."""
     annotations = tuple(annotations)
     _check_once(path, "annotations have the image_id", (a.image_id for a in annotations))
+    _check_once(path, "annotations have the file_name", (a.file_name for a in annotations))
     for a in annotations:
         where: Callable[[str], str] = (
             f"File {path!r}, annotation of the image {a.image_id!r}: {{}}".format

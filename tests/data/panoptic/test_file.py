@@ -53,6 +53,7 @@ SEGMENT = ("annotations", 1, "segments_info", 0)
         (("images", 1, "id"), 1, "two images have the id 1"),
         (("annotations", 0, "image_id"), 1, "two annotations have the image_id 1"),
         (("annotations", 0, "image_id"), 3, "of the image 3: there is no image of this id"),
+        (("annotations", 0, "file_name"), "1.png", "two annotations have the file_name '1.png'"),
         (("annotations", 0, "file_name"), 3, r"annotations\.0\.file_name: .* valid string"),
         ((*SEGMENT, "id"), 0, r"segments_info\.0\.id: .* greater than or equal to 1"),
         ((*SEGMENT, "id"), 2**24, r"segments_info\.0\.id: .* less than 16777216"),
