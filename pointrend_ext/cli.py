@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("train", "train a model, and evaluate it at the end"),
     "eval": ("evaluate", "evaluate a trained model on the test sets of its configuration"),
     "predict": ("predict", "run a model on pictures, folders, videos or a camera"),
+    "serve": ("serve", "show a model on a page in the browser"),
     "score": ("score", "score saved predictions of any model, with intervals"),
     "report": ("report", "write scores as one HTML page"),
     "export": ("export", "write a trained model as ONNX or for torch.export, and check it"),

@@ -20,8 +20,6 @@ from pointrend_ext.checkpoint.class_axes import (
 from pointrend_ext.checkpoint.class_names import ClassMap
 from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
-__all__ = ["adapt_classes"]
-
 _IMPLICIT_ROWS = re.compile(r"roi_heads\.mask_head\.parameter_head\.prediction\.(weight|bias)")
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["upgrade_config"]
-
 THEIRS = "MODEL.POINT_HEAD"
 MASK_HEAD = "MODEL.ROI_MASK_HEAD"
 IS_ON = f"{MASK_HEAD}.POINT_HEAD_ON"

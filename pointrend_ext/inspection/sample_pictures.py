@@ -18,8 +18,6 @@ from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 from pointrend_ext.structures import CroppedMasks
 from pointrend_ext.visualization import draw_instances, draw_points, stack_rows, titled_columns
 
-__all__ = ["draw_sample", "seen_image"]
-
 _INSIDE, _OUTSIDE = np.array([60, 220, 90]), np.array([235, 60, 50])
 
 

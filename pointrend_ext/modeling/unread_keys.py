@@ -17,8 +17,6 @@ from pointrend_ext.modeling.recording import Reads, RecordingNode, default_value
 from pointrend_ext.modeling.roi_heads.mask_score import choose_mask_score
 from pointrend_ext.modeling.roi_heads.suppression import choose_suppression
 
-__all__ = ["build_checked_model"]
-
 _PARTS = {
     "ROI_HEADS": "ROI_HEADS",
     "ROI_MASK_HEAD": "MASK_POINT_HEAD",
