@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.modeling import build_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.case import Case, Forms
 from benchmarks.command import main
@@ -100,7 +100,7 @@ def _semantic(output: str, image_file: str) -> Model:
 
 
 @torch.no_grad()
-def _scale(model: nn.Module, image: Tensor) -> None:
+def _scale(model: Any, image: Tensor) -> None:
     """Scale random weights to logits of a few units."""
     for block in (module for module in model.modules() if hasattr(module, "conv3")):
         block.conv3.norm.weight.fill_(0.3)

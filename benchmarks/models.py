@@ -57,7 +57,7 @@ def build(
     plain.load_state_dict(theirs.state_dict(), strict=False)  # all but its mask head
 
     @torch.inference_mode()
-    def run(model: nn.Module) -> Any:
+    def run(model: Any) -> Any:
         return model.inference(inputs, do_postprocess=False)[0]
 
     models = {"ours": ours, "upstream": theirs, "Mask R-CNN": plain}
@@ -66,7 +66,7 @@ def build(
 
 def build_scaled(
     inputs: list[dict[str, Any]], *, device: str = "cpu", num_objects: int = 100
-) -> tuple[CfgNode, nn.Module, nn.Module]:
+) -> tuple[CfgNode, Any, Any]:
     """Build R50-FPN of equal weights, random but scaled on ``inputs``: cfg, ours, upstream's."""
     options = _options(device, num_objects)
     cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
@@ -86,7 +86,7 @@ def _options(device: str, num_objects: int) -> list[Any]:
 
 
 @torch.no_grad()
-def _scale(model: nn.Module, inputs: list[dict[str, Any]]) -> None:
+def _scale(model: Any, inputs: list[dict[str, Any]]) -> None:
     """Scale random weights to activations and mask logits of the size a trained model has."""
     for block in (module for module in model.modules() if hasattr(module, "conv3")):
         block.conv3.norm.weight.fill_(0.3)

@@ -9,6 +9,7 @@ from pointrend_ext.layers.coordinates import (
     cell_centers,
     cells_to_coords,
     map_to_map,
+    px_to_box,
     px_to_map,
 )
 from pointrend_ext.layers.device_rule import forms_for, runs_cpu_form
@@ -61,6 +62,7 @@ __all__ = [
     "padding_scores",
     "point_sample",
     "point_sample_each",
+    "px_to_box",
     "px_to_map",
     "refine",
     "resize_bilinear",

@@ -10,8 +10,6 @@ from pointrend_ext.layers.coordinates import box_to_px, px_to_map
 from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["point_sample", "point_sample_each", "sample_region_features"]
-
 _GROUP = 16
 """Channels sampled at a time on a CPU. ``grid_sample`` walks through all channels of a point before
 the next point, and shares out nothing but images among threads: with 16 groups of 16 channels as
