@@ -59,7 +59,8 @@ def _truth_of(image: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def write_lvis_file(path: Path, images: int) -> None:
     """Write annotations in LVIS's format."""
-    masks, annotations, listed = _masks(), [], []
+    masks, listed = _masks(), []
+    annotations: list[dict[str, Any]] = []
     for image in range(images):
         classes, shapes, negative = _truth_of(image)
         for k, shape in zip(classes.tolist(), shapes.tolist(), strict=True):

@@ -67,7 +67,8 @@ def efficiencies(rates: Rates, sending: float) -> tuple[float, float]:
     At best all is sent during the backward pass, two thirds of an iteration.
     """
     longer = max(0.0, sending - 2 / 3 * rates.iteration_s)
-    return tuple(rates.iteration_s / (rates.iteration_s + more) for more in (sending, longer))
+    alone = rates.iteration_s
+    return alone / (alone + sending), alone / (alone + longer)
 
 
 def table(gradients: int, rates: Rates, processes: Sequence[int], gbits: Sequence[float]) -> str:

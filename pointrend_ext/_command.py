@@ -5,12 +5,23 @@ The command ``pointrend`` starts before anything heavy is imported: ``--help`` t
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["end_well", "escaped", "is_command", "is_sentence", "new_parser", "run_tool"]
+__all__ = [
+    "add_json_argument",
+    "at_least",
+    "end_well",
+    "escaped",
+    "is_command",
+    "is_sentence",
+    "new_parser",
+    "result_alone",
+    "run_tool",
+]
 
 
 def is_command() -> bool:
@@ -46,6 +57,28 @@ def new_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``; see ``result_alone``."""
+    text = "print the result as JSON, and everything else on stderr"
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+def result_alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[Any]:
+    """With ``--json``, send to stderr what is printed meanwhile: stdout is for the result."""
+    return contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a type of ``argparse``: whole numbers from ``least`` on."""
+
+    def whole_number(word: str) -> int:
+        if int(word) < least:
+            raise argparse.ArgumentTypeError(f"{word} is below {least}")
+        return int(word)
+
+    return whole_number
 
 
 def escaped(text: str) -> str:

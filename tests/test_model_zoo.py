@@ -12,6 +12,7 @@ from pointrend_ext.engine import load_cfg
 from pointrend_ext.model_zoo import get_checkpoint_url, get_config_file, released_models
 
 NAME = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml"
+X101 = "COCO-InstanceSegmentation/pointrend_rcnn_X_101_32x8d_FPN_3x_coco.yaml"
 URL = (
     "detectron2://PointRend/InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco/164955410/"
     "model_final_edd263.pkl"
@@ -50,6 +51,17 @@ def test_zoo_stands_for_the_weights_of_the_configuration(tmp_path):
     own.write_text(f"_BASE_: {get_config_file(NAME)}\nMODEL: {{WEIGHTS: zoo}}\n")
     assert load_cfg(own).MODEL.WEIGHTS == URL
     assert load_cfg(NAME).MODEL.WEIGHTS != URL
+
+
+def test_a_file_that_changes_every_value_of_its_base_is_still_based_on_it(tmp_path):
+    """Then no value is the base's; a base of the base, which has some, is not meant."""
+    far, near, own = (tmp_path / f"{name}.yaml" for name in ("far", "near", "own"))
+    far.write_text(f"_BASE_: {get_config_file(X101)}\n")
+    near.write_text(f"_BASE_: [{far}, {get_config_file(NAME)}]\n")
+    own.write_text(f"_BASE_: {near}\n{load_cfg(NAME).dump()}")
+    assert load_cfg(own, ["MODEL.WEIGHTS", "zoo"]).MODEL.WEIGHTS == URL
+    near.write_text(f"_BASE_: [{get_config_file(NAME)}, {far}]\n")  # of several the last one wins
+    assert get_checkpoint_url(X101) == load_cfg(own, ["MODEL.WEIGHTS", "zoo"]).MODEL.WEIGHTS
 
 
 def test_without_released_weights_the_message_lists_those_that_there_are():

@@ -8,7 +8,7 @@ import numpy as np
 from detectron2.config import CfgNode
 from pydantic_core import to_json
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
 from pointrend_ext.data import class_names_of, fit_ignore_value, register_description
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.summary import DatasetSummary, summarize_dataset
@@ -24,28 +24,40 @@ _LABELS = "Toy/pointrend_semantic_toy.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which data sets are meant; the ``KEY VALUE`` pairs take all words left."""
+    """Add what data sets are meant, and ``--json``; ``KEY VALUE`` pairs take all words left."""
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--config-file", metavar="FILE", help="configuration: its DATASETS.TRAIN")
     data.add_argument("--description", metavar="FILE", help="a description: all its splits")
+    add_json_argument(parser)
     add = parser.add_argument
-    add("--max-read", type=int, default=200, help="images read per data set (%(default)s)")
+    add("--max-read", type=at_least(0), default=200, help="images read per data set (%(default)s)")
     add("opts", nargs="*", metavar="KEY VALUE", help="pairs that change the configuration")
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = new_parser(__doc__, prog, *EXAMPLES)
-    parser.add_argument("--json", action="store_true", help="print JSON")
     add_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Summarise; return 1 if problems were found."""
+    _, found = summarize(args)
+    return tell(found, args)
+
+
+def summarize(args: argparse.Namespace, *opts: Any) -> tuple[CfgNode, list[DatasetSummary]]:
+    """Read the configuration, with more ``KEY VALUE`` pairs, and summarise what it trains on."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    cfg = read_cfg_of_data(args)
-    found = [summarize_dataset(cfg, n, max_read=args.max_read) for n in cfg.DATASETS.TRAIN]
+    with result_alone(args):
+        cfg = read_cfg_of_data(args, *opts)
+        names = cfg.DATASETS.TRAIN
+        return cfg, [summarize_dataset(cfg, name, max_read=args.max_read) for name in names]
+
+
+def tell(found: list[DatasetSummary], args: argparse.Namespace) -> int:
+    """Print summaries; return 1 if problems were found."""
     if args.json:
         print(to_json([as_record(summary) for summary in found], indent=1).decode())
     else:

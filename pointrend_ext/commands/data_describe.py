@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import NamedTuple
 
-from pointrend_ext._command import new_parser
-from pointrend_ext.data.formats import Split, describe, recognise
-from pointrend_ext.engine.recipe import Machine, choose_recipe
+from pydantic_core import to_json
+
+from pointrend_ext._command import add_json_argument, new_parser, result_alone
+from pointrend_ext.data.formats import Described, Split, describe, recognise
+from pointrend_ext.engine.recipe import Machine, Recipe, choose_recipe
 
 EXAMPLES = ("my_export --output my_data", "my_export/data.yaml --output my_data --val-share 0.1")
 
@@ -13,6 +16,7 @@ EXAMPLES = ("my_export --output my_data", "my_export/data.yaml --output my_data 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = new_parser(__doc__, prog, *EXAMPLES)
+    add_json_argument(parser)
     add = parser.add_argument
     add("data", metavar="EXPORT", help="a folder, or the main file of an export")
     add("--output", required=True, type=Path, help="folder for the description")
@@ -26,18 +30,30 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Write the description and the configuration, and say what was found and chosen."""
-    config = describe_and_choose(
-        args.data,
-        args.output,
-        args.name,
-        split=Split(args.val_share, args.seed),
-        weights=args.weights,
-        class_attribute=args.class_attribute,
-    )
-    print(
-        f"\nTrain with: pointrend train --config-file {config}\n"
-        "Choose otherwise in that file, or by KEY VALUE pairs behind it."
-    )
+    with result_alone(args):
+        chosen = describe_and_choose(
+            args.data,
+            args.output,
+            args.name,
+            split=Split(args.val_share, args.seed),
+            weights=args.weights,
+            class_attribute=args.class_attribute,
+        )
+        print(
+            f"\nTrain with: pointrend train --config-file {chosen.config}\n"
+            "Choose otherwise in that file, or by KEY VALUE pairs behind it."
+        )
+    if args.json:
+        print(to_json(chosen, indent=1).decode())
+
+
+class Chosen(NamedTuple):
+    """What an export is, its description, and the configuration that was chosen and written."""
+
+    export: str
+    described: Described
+    recipe: Recipe
+    config: Path
 
 
 def describe_and_choose(
@@ -48,8 +64,8 @@ def describe_and_choose(
     split: Split | None = None,
     weights: str | None = None,
     class_attribute: str = "",
-) -> Path:
-    """Describe an export, choose a configuration, print both, and return the configuration.
+) -> Chosen:
+    """Describe an export, choose a configuration, and print both.
 
     Raises:
         FileNotFoundError: no such export.
@@ -64,4 +80,4 @@ def describe_and_choose(
     config = described.file.with_name("train.yaml")
     recipe.write(config)
     print(f"\nChosen, on top of {recipe.base}:", *recipe.lines(), sep="\n  ")
-    return config
+    return Chosen(export.kind, described, recipe, config)

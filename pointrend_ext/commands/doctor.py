@@ -7,14 +7,14 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, new_parser
 from pointrend_ext.commands.machine import Machine, Package, examine
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = new_parser(__doc__, prog, "", "--json")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_argument(parser)
     return parser
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, at_least, new_parser
 from pointrend_ext.deploy.runtime import OnnxPredictor
 from pointrend_ext.deploy.runtime.sessions import RUNTIMES
 from pointrend_ext.engine.command_line import add_model_arguments
@@ -51,13 +51,14 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--image-ids", type=Path, help="COCO annotations with the ids for json and --boxes")
     add("--color-by-class", action="store_true", help="one colour per class of instances")
     add("--show-boxes", action="store_true", help="draw boxes, too")
-    add("--batch-size", type=int, default=1, help="images at a time (%(default)s)")
-    add("--tile", type=int, metavar="PX", help="cut larger pictures into tiles of this side")
-    add("--max-frames", type=int, help="frames of a video or camera, at most")
+    add("--batch-size", type=at_least(1), default=1, help="images at a time (%(default)s)")
+    add("--tile", type=at_least(1), metavar="PX", help="cut larger pictures into tiles this wide")
+    add("--max-frames", type=at_least(1), help="frames of a video or camera, at most")
     add("--no-progress", action="store_true", help="show no progress bar")
     text = "torch, or a runtime for an exported file in --weights, without a configuration"
     add("--runtime", default="torch", choices=("torch", *RUNTIMES), help=f"{text} (%(default)s)")
     add("--opts", dest="more_opts", nargs=argparse.REMAINDER, default=[], help="KEY VALUE pairs")
+    add_json_argument(parser)
     add_model_arguments(parser, config_file_required=False)
     return parser
 
@@ -138,4 +139,4 @@ def run(args: argparse.Namespace) -> int:
         progress=not args.no_progress,
         detections=detections,
     )
-    return run_and_tell(found, options)
+    return run_and_tell(found, options, as_json=args.json)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import at_least, new_parser
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.metrics_file import loss_curves
@@ -56,7 +56,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "points that it refines; repeat for every model",
     )
     add("--device", help="for --model: such as cpu or cuda:1 (default: a GPU if there is one)")
-    add("--pictures", type=int, default=16, help="examples shown; 0 for none (%(default)s)")
+    add("--pictures", type=at_least(0), default=16, help="examples shown; 0 for none (%(default)s)")
     add("--description", action="append", default=[], help="a data set description (YAML or JSON)")
     return parser
 

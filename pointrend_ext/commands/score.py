@@ -1,12 +1,10 @@
 """Score saved predictions of any model, several side by side with intervals."""
 
 import argparse
-import contextlib
-import sys
 from pathlib import Path
 from typing import Any
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.evaluation.offline import (
     EvaluationOptions,
@@ -64,14 +62,19 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add("--ap-star-file", default="", help="LVIS annotations for AP*")
     add(
         "--max-detections",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="how many predictions count: of each image and class by COCO's rules (default: 100), "
         "of each image by LVIS's (default: 300)",
     )
-    add("--json", action="store_true", help="print evaluation.json alone")
+    add_json_argument(parser)
     add("--output", type=Path, help="folder for evaluation.json and .csv")
-    add("--draws", type=int, default=300, help="draws of the images; 0 for none (%(default)s)")
+    add(
+        "--draws",
+        type=at_least(0),
+        default=300,
+        help="of the images; 0 for none (%(default)s)",
+    )
     add("--seed", type=int, default=0, help="of the draws (%(default)s)")
     add("--level", type=float, default=0.95, help="of the intervals (%(default)s)")
     return parser
@@ -99,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
         args.level,
         args.max_detections,
     )
-    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+    with result_alone(args):
         evaluation = evaluate_files(data, name_predictions(args.predictions), options)
     print(evaluation_json(evaluation) if args.json else written_tables(evaluation))
     if args.output:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+from pydantic_core import to_json
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, new_parser, result_alone
 from pointrend_ext.commands.data_describe import describe_and_choose
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
 from pointrend_ext.engine.command_line import add_load_arguments, load_options
@@ -28,15 +30,23 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(__doc__, prog, *EXAMPLES, parents=[theirs], add_help=False)
     text = "an export of an annotation tool, described in output/NAME/data, in place of a "
     parser.add_argument("--data", metavar="EXPORT", help=f"{text}configuration")
+    add_json_argument(parser)
     add_load_arguments(parser)
     add_process_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or evaluate with --eval-only."""
+    """Train, or evaluate with --eval-only.
+
+    Raises:
+        ValueError: nothing says what to train on.
+    """
+    if not (args.data or args.config_file or args.opts):
+        raise ValueError("Pass --config-file FILE, or --data EXPORT.")
     if args.data:
-        args.config_file = str(_config_of_data(args))
+        with result_alone(args):
+            args.config_file = str(_config_of_data(args))
     return run_processes(Path(sys.argv[0]).name, run_process, args)
 
 
@@ -44,7 +54,9 @@ def _config_of_data(args: argparse.Namespace) -> Path:
     """Describe an export and choose a configuration, or take those of an earlier command.
 
     Raises:
-        FileNotFoundError, ValueError: see ``describe_and_choose``; a configuration is given, too.
+        FileNotFoundError: see ``describe_and_choose``.
+        ValueError: likewise; or a configuration is given, too; or the earlier command had an export
+            of the same name at another place.
     """
     if args.config_file:
         raise ValueError(
@@ -55,15 +67,28 @@ def _config_of_data(args: argparse.Namespace) -> Path:
     stem = (place.parent if place.is_file() else place).name
     name = re.sub(r"[^\w.-]+", "_", stem) or "data"
     output = Path("output", name, "data")
-    if Path(output, "train.yaml").is_file():
-        print(f"{output} is used as it is; remove it to describe {args.data} anew.")
-        return output / "train.yaml"
-    return describe_and_choose(args.data, output, name)
+    config, source = output / "train.yaml", output / "export.txt"
+    if not config.is_file():
+        chosen = describe_and_choose(args.data, output, name)
+        source.write_text(str(place), encoding="utf-8")
+        return chosen.config
+    earlier = source.read_text(encoding="utf-8") if source.is_file() else "something else"
+    if earlier != str(place):
+        raise ValueError(
+            f"{output} describes {earlier}, not {place}: remove or rename that folder, or one of "
+            "the exports."
+        )
+    print(f"{output} is used as it is; remove it to describe {args.data} anew.")
+    return config
 
 
 def run_process(args: argparse.Namespace) -> dict[str, Any]:
-    """Run one process; return its results."""
-    cfg, options = setup_cfg(args), load_options(args)
-    return train_or_evaluate(
-        cfg, eval_only=args.eval_only, resume=args.resume, load_options=options
-    )
+    """Run one process; return its results, which the first prints with --json."""
+    with result_alone(args):
+        cfg, options = setup_cfg(args), load_options(args)
+        results = train_or_evaluate(
+            cfg, eval_only=args.eval_only, resume=args.resume, load_options=options
+        )
+    if args.json and comm.is_main_process():
+        print(to_json(results, inf_nan_mode="null", fallback=float).decode())
+    return results

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import Any
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, new_parser
 from pointrend_ext.model_zoo import (
     ReleasedModel,
     download_address,
@@ -18,7 +18,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     example = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml"
     parser = new_parser(__doc__, prog, "", example, "--json")
     parser.add_argument("name", nargs="?", metavar="NAME", help="a configuration, or part of one")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json_argument(parser)
     return parser
 
 

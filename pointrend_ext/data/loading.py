@@ -29,13 +29,9 @@ from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, clas
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.copy_paste import check_copy_paste
-from pointrend_ext.data.findings import Findings
-from pointrend_ext.data.mapper import (
-    POINTREND_MASK_HEADS,
-    SEMANTIC_ARCHITECTURES,
-    PointRendDatasetMapper,
-    build_mapper,
-)
+from pointrend_ext.data.findings import Cause, Findings
+from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES, PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.mask_truth import POINTREND_MASK_HEADS
 from pointrend_ext.data.ordered_loader import OrderedLoader
 from pointrend_ext.data.shared_records import SharedRecords, load_once
 from pointrend_ext.data.workers import WorkerMapper
@@ -226,19 +222,26 @@ def _keep_targets(
     findings = findings.without(causes.OF_SCORES)
     if cfg.MODEL.META_ARCHITECTURE not in ROI_ARCHITECTURES:
         return records, findings
-    if cfg.MODEL.MASK_ON:
+    on_masks = cfg.MODEL.MASK_ON and not cfg.INPUT.POINT_SUP
+    if on_masks:
         records = [_with_masks(record) for record in records]
-    else:
-        findings = findings.without(causes.OF_MASKS)
+    findings = findings.without(unread_causes(cfg))
     findings.unsaid().log(logger, f"Data set {name!r}")
     objects = (a for r in records for a in r.get("annotations", ()) if not a.get("iscrowd", 0))
     if findings.num_checked and next(objects, None) is None:
-        for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""
+        for_masks = ", which are masks with MODEL.MASK_ON True" if on_masks else ""
         raise ValueError(
             f"The data set {name!r} has {findings.num_checked} annotations and no object to train "
             f"on{for_masks}: " + "\n  ".join(findings.lines())
         )
     return records, findings
+
+
+def unread_causes(cfg: CfgNode) -> frozenset[Cause]:
+    """Return the causes of no interest to a training: of masks or points that it never reads."""
+    if cfg.INPUT.POINT_SUP:
+        return causes.OF_MASKS
+    return causes.OF_POINTS if cfg.MODEL.MASK_ON else causes.OF_POINTS | causes.OF_MASKS
 
 
 def _with_masks(record: dict[str, Any]) -> dict[str, Any]:
@@ -271,6 +274,11 @@ def _problem(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> str
     if architecture not in ROI_ARCHITECTURES:
         return None
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    if cfg.INPUT.POINT_SUP and targets and not any(a.get("point_labels") for a in targets):
+        return (
+            "has no points ('point_coords' and 'point_labels' of its annotations), which "
+            "INPUT.POINT_SUP True asks for: draw some by `pointrend data points`, or set it False"
+        )
     segmentations = [a["segmentation"] for a in targets if a.get("segmentation")]
     runs = sum(isinstance(segmentation, dict) for segmentation in segmentations)
     as_bitmask = cfg.MODEL.ROI_MASK_HEAD.NAME in POINTREND_MASK_HEADS

@@ -64,9 +64,11 @@ class OrderedLoader:
         self.num_workers = num_workers
         self._make_sampler = make_sampler
         records = records if isinstance(records, SharedRecords) else SharedRecords(records)
-        self._records, self._sizes = records, records.sizes if group_by_shape else None
-        if group_by_shape and records.sizes is None:
-            raise ValueError("group_by_shape needs the width and height of every record.")
+        self._records, self._sizes = records, None
+        if group_by_shape:
+            if records.sizes is None:
+                raise ValueError("group_by_shape needs the width and height of every record.")
+            self._sizes = records.sizes.numpy()
         if copy_paste:
             mapper = CopyPasteMapper(mapper, records, copy_paste)
         self._dataset = MapDataset(records, WorkerMapper(mapper, comm.get_local_size()))
@@ -116,9 +118,8 @@ class OrderedLoader:
             batches = iter(lambda: list(itertools.islice(order, self.batch_size)), [])
         else:
             # Wide and other images, as Detectron2 groups images that it has read.
-            widths, heights = sizes.numpy().T
             shapes = (
-                {"width": widths[index], "height": heights[index], "item": (position, index)}
+                {"width": sizes[index][0], "height": sizes[index][1], "item": (position, index)}
                 for position, index in order
             )
             groups = AspectRatioGroupedDataset(shapes, self.batch_size)

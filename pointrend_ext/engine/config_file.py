@@ -57,11 +57,10 @@ def read_cfg(config_file: str | Path = "", opts: Sequence[Any] = ()) -> tuple[Cf
     sources: list[str] = []  # the file and its bases
     if config_file:
         path = str(find_config_file(config_file))
-        content, files = read_yaml(path)
+        content, files, sources = read_yaml(path)
         content, note = upgrade_config(content, path)
         notes += [note] if note else []
         stated = [(name, value, files.get(name, path)) for name, value in leaves(content)]
-        sources = [path, *dict.fromkeys(file for _, _, file in stated)]
         for file in dict.fromkeys(sources):
             _check_keys((name for name, _, at in stated if at == file), defaults, source=file)
         for name, value, file in stated:

@@ -17,13 +17,14 @@ BASE_KEY = "_BASE_"
 
 def read_yaml(
     path: str | os.PathLike[str], chain: Sequence[str] = ()
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Read a file (or address) and what it inherits from the files of ``_BASE_``.
 
     ``chain`` are the files that inherit from it, the first one first.
 
     Returns:
-        The content as one nested mapping, and for each dotted name of a value the file it is from.
+        The content as one nested mapping; for each dotted name of a value the file it is from; and
+        all files, each before its bases, of which later ones win and come first.
 
     Raises:
         FileNotFoundError: a base does not exist.
@@ -45,13 +46,15 @@ def read_yaml(
         )
     merged: dict[str, Any] = {}
     files: dict[str, str] = {}
+    sources = [source]
     for base in _bases(content.pop(BASE_KEY, []), source):
-        inherited, their_files = read_yaml(base, (*chain, source))
+        inherited, their_files, their_sources = read_yaml(base, (*chain, source))
         _merge(inherited, merged, source)
         files.update(their_files)
+        sources[1:1] = their_sources
     files.update((name, source) for name, _ in leaves(content, source=source))
     _merge(content, merged, source)
-    return merged, files
+    return merged, files, sources
 
 
 def _read_text(source: str) -> str:

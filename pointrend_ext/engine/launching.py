@@ -20,8 +20,6 @@ from pointrend_ext._command import end_well
 from pointrend_ext.engine.config_file import read_cfg
 from pointrend_ext.processes import enter_group, fresh_store, say_once
 
-__all__ = ["add_process_arguments", "check_num_gpus", "run_processes"]
-
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MARKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # the others may be set for something else
 _COUNTS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun"}
@@ -215,8 +213,9 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
         signal.signal(number, signal.SIG_DFL)
 
     if hasattr(signal, "SIGUSR1"):  # not on Windows
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGUSR1, pass_on)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, pass_on)
     timeout = timedelta(seconds=args.timeout)
     is_default = args.num_machines == 1 and args.dist_url.startswith("tcp://127.0.0.1:")
     try:

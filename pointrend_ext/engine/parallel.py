@@ -9,8 +9,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads
 
-__all__ = ["share_model"]
-
 
 def share_model(model: nn.Module, **options: Any) -> nn.Module:
     """Wrap a model for several processes, as Detectron2's ``create_ddp_model`` does on GPUs alone.

@@ -25,7 +25,9 @@ _CPU_SIDE = 320
 _CPU_SHARE = 0.1
 _PASSES, _ENOUGH_IMAGES, _FEWEST_PASSES, _FEWEST_IMAGES = 50, 50_000, 12, 2_000
 _IMAGENET = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
-_DOWNLOADED = "downloaded at the start; without a network, get the file elsewhere: --weights FILE"
+_DOWNLOADED = (
+    "downloaded at the start; without a network, get the file elsewhere: MODEL.WEIGHTS FILE"
+)
 _BASES = {
     # task, whether there is a GPU -> base, whether its weights are those of a whole model
     ("instance", True): ("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml", True),

@@ -208,9 +208,10 @@ class Trainer(DefaultTrainer):
         """Train one iteration; a process that is lost ends the training."""
         with self.safe_end.stopping():
             super().run_step()
+        self.safe_end.end_training_step()
 
     def after_step(self) -> None:
-        """Run the hooks; images that cannot be loaded and a full disk end the training."""
+        """Run the hooks; images that cannot be loaded, and what the system refuses, end it."""
         with self.safe_end.stopping():
             super().after_step()
 

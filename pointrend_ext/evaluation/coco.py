@@ -24,8 +24,6 @@ from pointrend_ext.evaluation.results_file import check_results, contiguous_clas
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 from pointrend_ext.evaluation.shards import Shards
 
-__all__ = ["InstanceEvaluator"]
-
 _LOGGER = logging.getLogger(__name__)
 _IMAGES_AT_ONCE = 500  # of LVIS, with up to 300 predictions each
 _logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times
@@ -140,7 +138,7 @@ class InstanceEvaluator(COCOEvaluator):
         """Forget all images; needed before the first one as well."""
         super().reset()
         # Detectron2 registers LVIS without a table of the classes, and knows others once loaded.
-        own = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        own = contiguous_class_ids(self._metadata, self._truth)
         self._class_ids = {number: class_id for class_id, number in own.items()}
         self.shards.reset()
 

@@ -15,8 +15,6 @@ from pointrend_ext.data.coco import (
 )
 from pointrend_ext.data.findings import Findings
 
-__all__ = ["CocoTruth"]
-
 
 @dataclass(frozen=True)
 class CocoTruth:

@@ -22,7 +22,7 @@ def test_nearer_files_win_and_each_value_knows_its_file(write):
     far = write("far.yaml", "A: {X: 1, Y: 1, Z: 1}\n")
     near = write("sub/near.yaml", "_BASE_: ../far.yaml\nA: {Y: 2, Z: 2}\nB: 2\n")
     own = write("own.yaml", "_BASE_: sub/near.yaml\nA: {Z: 3}\n")
-    content, files = read_yaml(own)
+    content, files, sources = read_yaml(own)
     assert content == {"A": {"X": 1, "Y": 2, "Z": 3}, "B": 2}
     place = lambda path: path.rsplit("/", 1)[1]  # noqa: E731
     assert {name: place(file) for name, file in files.items()} == {
@@ -31,12 +31,13 @@ def test_nearer_files_win_and_each_value_knows_its_file(write):
         "A.Z": place(own),
         "B": place(near),
     }
+    assert [place(file) for file in sources] == ["own.yaml", "near.yaml", "far.yaml"]
 
 
 def test_of_several_bases_the_later_one_wins(write):
     write("a.yaml", "A: {X: 1, Y: 1}\n")
     write("b.yaml", "A: {Y: 2}\n")
-    content, _ = read_yaml(write("own.yaml", "_BASE_: [a.yaml, b.yaml]\n"))
+    content, *_ = read_yaml(write("own.yaml", "_BASE_: [a.yaml, b.yaml]\n"))
     assert content == {"A": {"X": 1, "Y": 2}}
 
 
@@ -44,12 +45,15 @@ def test_one_base_of_two_others_is_no_circle(write):
     write("root.yaml", "A: 1\n")
     for name in ("a", "b"):
         write(f"{name}.yaml", "_BASE_: root.yaml\n")
-    assert read_yaml(write("own.yaml", "_BASE_: [a.yaml, b.yaml]\n"))[0] == {"A": 1}
+    content, _, sources = read_yaml(write("own.yaml", "_BASE_: [a.yaml, b.yaml]\n"))
+    assert content == {"A": 1}
+    names = [path.rsplit("/", 1)[1] for path in sources]
+    assert names == ["own.yaml", "b.yaml", "root.yaml", "a.yaml", "root.yaml"]
 
 
 def test_an_anchor_of_a_base_is_not_changed_with_its_copy(write):
     write("base.yaml", "A: &a {X: {Z: 1}}\nB: *a\n")
-    content, _ = read_yaml(write("own.yaml", "_BASE_: base.yaml\nB: {X: {Z: 2}}\n"))
+    content, *_ = read_yaml(write("own.yaml", "_BASE_: base.yaml\nB: {X: {Z: 2}}\n"))
     assert content == {"A": {"X": {"Z": 1}}, "B": {"X": {"Z": 2}}}
 
 

@@ -17,9 +17,9 @@ from pointrend_ext.data.check_cache import (
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.annotation import check_annotation, check_area, listed_twice
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings, first_of
+from pointrend_ext.data.strict_json import read_json
 from pointrend_ext.processes import once_per_machine
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
-_CHECK = "annotations-1"  # name and version of what the cache keeps
+_CHECK = "annotations-2"  # name and version of what the cache keeps
 
 
 @dataclass(frozen=True)

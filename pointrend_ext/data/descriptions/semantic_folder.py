@@ -12,13 +12,12 @@ from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.descriptions.values import LabelValues, validate
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import check_label_size
-from pointrend_ext.data.label_maps import LABEL_ENDINGS
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS, LABEL_ENDINGS
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
 __all__ = ["load_semantic_folder", "register_semantic_folder"]
-
-_IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def register_semantic_folder(
@@ -110,7 +109,7 @@ def load_semantic_folder(
         ValueError: there are no images, images and label maps do not match one to one, or a file is
             no image.
     """
-    images = _files_by_stem("image", image_dir, image_suffix, _IMAGE_ENDINGS)
+    images = _files_by_stem("image", image_dir, image_suffix, IMAGE_ENDINGS)
     labels = _files_by_stem("label map", label_dir, label_suffix, LABEL_ENDINGS)
     if names is not None:
         listed = _listed_names(names, images, image_dir)
@@ -133,8 +132,7 @@ def load_semantic_folder(
 
 def _listed_names(names: str, images: dict[str, str], image_dir: str) -> set[str]:
     """Read a list of pictures; ValueError where one is not there, or there is none."""
-    lines = Path(names).read_text(encoding="utf-8-sig").splitlines()
-    listed = {unicodedata.normalize("NFC", line.strip()) for line in lines if line.strip()}
+    listed = {unicodedata.normalize("NFC", line) for line in read_lines(names)}
     absent = sorted(listed - images.keys())
     if absent or not listed:
         found = f"{len(absent)} of {len(listed)} pictures that are not" if absent else "no picture"

@@ -40,6 +40,12 @@ class CocoExport:
     files: dict[str, str]
     kind: str = "COCO"
 
+    def has_empty_test(self) -> bool:
+        """Tell whether there is a test split without annotations: there is nothing to score."""
+        return (
+            "test" in self.files and not self.tree.json_samples[self.files["test"]]["annotations"]
+        )
+
     def parts(self) -> dict[str, CocoPart]:
         """Check each file, and find its pictures.
 
@@ -47,7 +53,10 @@ class CocoExport:
             ValueError: a file is not valid, or pictures are not there, or it is not clear which are
                 meant.
         """
-        for file in self.files.values():
+        files = dict(self.files)
+        if self.has_empty_test():
+            del files["test"]
+        for file in files.values():
             summarize_coco_file(str(self.tree.root / file))
         return {
             split: CocoPart(
@@ -55,7 +64,7 @@ class CocoExport:
                 self.tree.json_samples[file],
                 *_image_folder(self.tree, file, self.tree.json_samples[file]["images"]),
             )
-            for split, file in self.files.items()
+            for split, file in files.items()
         }
 
 
@@ -90,7 +99,7 @@ def _is_coco(content: Any) -> bool:
     annotations = content.get("annotations")
     if not isinstance(annotations, list) or not isinstance(content["images"], list):
         return False
-    return not annotations or "category_id" in annotations[0]
+    return all(isinstance(x, dict) and "category_id" in x for x in annotations[:1])
 
 
 def _image_folder(

@@ -14,12 +14,13 @@ from pointrend_ext.data.formats.tree import Tree
 from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.data.label_maps import StoredLabels, decode_label_map
 from pointrend_ext.data.pillow_files import opened
+from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
 __all__ = ["class_keys"]
 
 _IGNORED = 255
-_MOST_COLORS = 256
+_MOST_COLORS, _MOST_NUMBERS = 256, 255  # that nothing names
 _LISTS = ("classes.txt", "class_names.txt", "labels.txt")
 _AS_COLORS = LabelEncoding((0,), None, _IGNORED, colors=())
 
@@ -102,6 +103,12 @@ def _found_keys(seen: _Seen) -> tuple[dict[str, Any], str]:
         return {"classes": ["object"], "values": [0, _IGNORED]}, "black and white"
     numbers = [code for code in codes if code != _IGNORED]
     largest = max(numbers, default=0)
+    if largest > _MOST_NUMBERS:
+        raise ValueError(
+            f"The label maps hold numbers up to {largest}: depths, instances, or classes times a "
+            "factor? Name the classes in a file '_classes.csv', with lines NUMBER,NAME below "
+            "'Pixel Value, Class'."
+        )
     if largest <= 1:
         return {"classes": ["object"]}, "0 and 1"
     return {"classes": [f"class {n}" for n in range(largest + 1)]}, f"the numbers 0 to {largest}"
@@ -149,41 +156,43 @@ def _stated(tree: Tree) -> _Stated | None:
         if stated is not None:
             return stated
     for file in (f for f in files if Path(f).name in _LISTS):
-        lines = (tree.root / file).read_text(encoding="utf-8").splitlines()
-        names = [line.strip() for line in lines if line.strip()]
-        return _Stated(Path(file).name, [name for name in names if name != "__ignore__"])
+        names = [name for name in read_lines(tree.root / file) if name != "__ignore__"]
+        return _Stated(Path(file).name, names)
     return None
 
 
 def _labelmap(file: Path) -> _Stated:
     """Read CVAT's and Datumaro's lines ``name:red,green,blue:parts:actions``."""
     names, colors = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+    for line in read_lines(file):
+        if line.startswith("#"):
             continue
         name, _, rest = line.partition(":")
         try:
-            color = [int(value) for value in rest.split(":")[0].split(",")]
-            _packed(color)
+            colors.append(_color(rest.split(":")[0].split(",")))
         except ValueError:
             raise ValueError(
-                f"Line {number} of {str(file)!r} is {line!r:.60}, not NAME:RED,GREEN,BLUE::."
+                f"A line of {str(file)!r} is {line!r:.60}, not NAME:RED,GREEN,BLUE::."
             ) from None
         names.append(name.strip())
-        colors.append(color)
     return _Stated(file.name, names, None, colors)
 
 
 def _of_csv(file: Path) -> _Stated | None:
     """Read Roboflow's ``Pixel Value, Class`` or a table of ``name, r, g, b``."""
-    text = file.read_text(encoding="utf-8-sig")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines()) if row]
-    title = [cell.lower() for cell in rows[0]] if rows else []
-    if title == ["pixel value", "class"]:
-        return _Stated(file.name, [row[1] for row in rows[1:]], [int(row[0]) for row in rows[1:]])
-    if title == ["name", "r", "g", "b"]:
-        colors = [[int(value) for value in row[1:4]] for row in rows[1:]]
-        return _Stated(file.name, [row[0] for row in rows[1:]], None, colors)
+    rows = [[cell.strip() for cell in row] for row in csv.reader(read_lines(file))]
+    title = [cell.lower() for cell in rows.pop(0)] if rows else []
+    try:
+        if title == ["pixel value", "class"]:
+            return _Stated(file.name, [name for _, name in rows], [int(value) for value, _ in rows])
+        if title == ["name", "r", "g", "b"]:
+            colors = [_color(row[1:]) for row in rows]
+            return _Stated(file.name, [row[0] for row in rows], None, colors)
+    except ValueError:
+        raise ValueError(
+            f"{str(file)!r} has a line that is not {','.join(title)!r} with whole numbers (colours "
+            "from 0 to 255). Correct it."
+        ) from None
     return None
 
 
@@ -200,6 +209,12 @@ def _places(stated: _Stated, palette: np.ndarray) -> list[int]:
             "not have. Correct the list, or leave the colours out."
         )
     return [places[_packed(color)] for color in stated.colors or ()]
+
+
+def _color(words: Sequence[str]) -> list[int]:
+    color = [int(word) for word in words]
+    _packed(color)
+    return color
 
 
 def _packed(color: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
+from pointrend_ext.data.text_files import read_lines
 
 __all__ = ["LabelFolder", "LabelSplit", "find_label_folder"]
 
@@ -127,7 +128,7 @@ def _beside(
     if 2 * most <= len(files):
         return None
     best = [pair for pair, count in scores.items() if count == most]
-    images = tree.nearest([other for other, _ in best], folder)
+    images = tree.nearest({other for other, _ in best}, folder)
     suffix = next(s for other, s in best if other == images)
     label_suffix = f"{suffix}{next(iter(files.values()))}" if suffix else None
     image, label = PurePosixPath(images), PurePosixPath(folder)
@@ -145,6 +146,5 @@ def _voc_lists(tree: Tree) -> dict[str, tuple[str, ...]]:
         if path.parent.as_posix().endswith("ImageSets/Segmentation") and split_name(path.stem):
             if path.stem.lower() == "trainval":
                 continue
-            lines = (tree.root / file).read_text(encoding="utf-8").splitlines()
-            lists[split_name(path.stem)] = tuple(line.strip() for line in lines if line.strip())
+            lists[split_name(path.stem)] = tuple(read_lines(tree.root / file))
     return lists

@@ -1,6 +1,7 @@
 """What an export with outlines or masks holds, whatever tool wrote it, and COCO's form of it."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,8 +61,15 @@ class Labelled:
         """Count what was looked at.
 
         Raises:
-            ValueError: there is no picture, or no object.
+            ValueError: there is no picture, or no object, or a picture is labelled twice.
         """
+        counts = Counter((picture.path, picture.split) for picture in self.pictures)
+        twice = [str(path) for (path, _), number in counts.items() if number > 1]
+        if twice:
+            raise ValueError(
+                f"{what} labels {len(twice)} pictures twice, such as {twice[0]!r}. Take one of the "
+                "files with the labels out, or one of the entries."
+            )
         number = sum(len(picture.objects) for picture in self.pictures)
         left_out = [c for c in self.findings.counts if c.kind is Kind.LEFT_OUT and not c.of]
         self.findings.num_checked = number + sum(self.findings.counts[c] for c in left_out)

@@ -11,7 +11,6 @@ import numpy as np
 import pycocotools.mask as mask_util
 from PIL import Image
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import (
     GONE,
@@ -25,6 +24,7 @@ from pointrend_ext.data.formats.labelled import (
 from pointrend_ext.data.formats.shapes import box_polygon, ellipse_polygon, flat
 from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = ["LabelmeExport", "find_labelme"]
 
@@ -62,7 +62,8 @@ class LabelmeExport:
                     f"{size_hw}. Take the picture that was labelled."
                 )
             objects = list(_objects(content["shapes"], size_hw, name, found))
-            found.pictures.append(Picture(picture, size_hw, split_name(name), objects))
+            split = split_name(str(Path(name).parent))  # not of trains.json
+            found.pictures.append(Picture(picture, size_hw, split, objects))
         for name in self.tree.pictures:
             if Path(self.tree.root, name) not in labelled:
                 found.findings.add(UNLABELLED, name)
@@ -113,12 +114,14 @@ def _objects(
             continue
         try:
             part = _area(shape, size_hw)
-        except (TypeError, ValueError, OSError) as error:
-            raise ValueError(f"{where} cannot be read ({error}). Correct it.") from error
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{where} cannot be read ({type(error).__name__}: {error}). Correct it."
+            ) from error
         if part is None or not name:
             found.findings.add(NOT_AN_AREA if part is None else WITHOUT_CLASS, where)
             continue
-        key = (name, "alone", number) if group is None else (name, "group", group)
+        key = (name, "alone", number) if group is None else (name, "group", str(group))
         groups.setdefault(key, []).append(part)
     for (name, *_), parts in groups.items():
         yield Object(name, _joined(parts, size_hw), place)
@@ -129,7 +132,8 @@ def _area(shape: dict[str, Any], size_hw: tuple[int, int]) -> list[float] | np.n
     kind, points = shape.get("shape_type") or "polygon", shape.get("points") or []
     if not all(len(point) == 2 and np.isfinite(point).all() for point in points):
         raise ValueError("points must be pairs of finite numbers")
-    if kind == "polygon" and len(points) > 2:
+    # X-AnyLabeling writes boxes with four corners, also turned ones.
+    if kind in ("polygon", "rectangle", "rotation") and len(points) > 2:
         return flat(points)
     if kind not in ("rectangle", "circle", "mask") or len(points) != 2:
         return None

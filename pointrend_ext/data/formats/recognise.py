@@ -45,9 +45,12 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
     found += find_via(tree, class_attribute)
     found = found or [*find_label_folder(tree)]  # where nothing says more
     if not found:
+        broken = "".join(f" {text}" for text in [*tree.broken_json.values()][:1])
         raise ValueError(
-            f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}."
+            f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}.{broken}"
         )
+    if isinstance(found[0], CocoExport | ViaExport):
+        _refuse_broken(tree)
     if len(found) > 1:
         kinds = " and ".join(sorted(export.kind for export in found))
         raise ValueError(
@@ -56,8 +59,18 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
     return found[0]
 
 
+def _refuse_broken(tree: Tree) -> None:
+    """Raise ValueError for JSON that cannot be read beside some that can: it may be a part."""
+    folders = {Path(file).parent for file in tree.json_samples}
+    for file, text in tree.broken_json.items():
+        if Path(file).parent in folders:
+            raise ValueError(text)
+
+
 def _hint(tree: Tree) -> str:
     """Name the exports that are not read, and what to ask the tool for instead."""
+    if tree.ending(".zip"):
+        return "ZIP files are not read: unpack them. "
     if tree.ending(".xml"):
         return "XML files are not read: ask CVAT for 'COCO 1.0' (Pascal VOC's hold boxes alone). "
     lists = (content for content in tree.json_samples.values() if isinstance(content, list))
@@ -81,8 +94,8 @@ def _without_others(file: Path, folder: Path) -> Tree:
 
 def _has_pictures(tree: Tree, file: str) -> bool:
     images = tree.json_samples[file]["images"]
-    names = (Path(str(image.get("file_name", ""))).name for image in images)
-    return all(name in tree.pictures_by_name for name in names)
+    stated = (str(image.get("file_name", "")) for image in images if isinstance(image, dict))
+    return all(Path(name).name in tree.pictures_by_name for name in stated)
 
 
 def _refuse_description(file: Path) -> None:

@@ -2,18 +2,18 @@
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import first_of
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS
+from pointrend_ext.data.strict_json import read_json
 
-__all__ = ["PICTURE_ENDINGS", "Tree", "split_name"]
-
-PICTURE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+__all__ = ["Tree", "split_name"]
 
 _MOST_SAMPLES = 20  # of the JSON files of a folder, which labelme writes one a picture
 _SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
@@ -49,7 +49,7 @@ class Tree:
     @cached_property
     def pictures(self) -> list[str]:
         """All files with the ending of a picture."""
-        return self.ending(*PICTURE_ENDINGS)
+        return self.ending(*IMAGE_ENDINGS)
 
     @cached_property
     def pictures_by_name(self) -> dict[str, list[str]]:
@@ -59,25 +59,51 @@ class Tree:
             found.setdefault(PurePosixPath(picture).name, []).append(picture)
         return found
 
-    @cached_property
+    @property
     def json_samples(self) -> dict[str, Any]:
         """The content of JSON files that can be read: of many in one folder, of some."""
+        return self._read_samples[0]
+
+    @property
+    def broken_json(self) -> dict[str, str]:
+        """Why others of them cannot be read, in a sentence."""
+        return self._read_samples[1]
+
+    @cached_property
+    def _read_samples(self) -> tuple[dict[str, Any], dict[str, str]]:
         by_folder: dict[str, list[str]] = {}
         for file in self.ending(".json"):
             by_folder.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
-        samples = {}
+        samples, broken = {}, {}
         for files in by_folder.values():
             for file in files[:: max(len(files) // _MOST_SAMPLES, 1)]:
                 try:
                     samples[file] = read_json(str(self.root / file))
-                except (ValueError, OSError):  # said by the reader of the format, if it is one
-                    continue
-        return samples
+                except (ValueError, OSError) as error:
+                    broken[file] = str(error)
+        return samples, broken
 
     def nearest(self, found: Iterable[str], file: str) -> str:
-        """Return the path with most leading folders in common with those of ``file``."""
-        parts = PurePosixPath(file).parts
-        return max(found, key=lambda path: _num_common(PurePosixPath(path).parts, parts))
+        """Return the path with most leading folders in common with those of ``file``.
+
+        Of several, the one with most of the last parts in common.
+
+        Raises:
+            ValueError: there are several.
+        """
+        parts, by_key = PurePosixPath(file).parts, defaultdict(list)
+        for path in found:
+            own = PurePosixPath(path).parts
+            key = _num_common(own, parts), _num_common(own[::-1], parts[::-1])
+            by_key[key].append(path)
+        best = by_key[max(by_key)]
+        if len(best) > 1:
+            names = sorted(map(repr, best))
+            raise ValueError(
+                f"{self.root}: it is not clear which of {first_of(names)} belongs to "
+                f"{file!r}. Take the others out of the folder."
+            )
+        return best[0]
 
     def __str__(self) -> str:
         kinds = sorted({PurePosixPath(file).suffix.lower() or "no ending" for file in self.files})

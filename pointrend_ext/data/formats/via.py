@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import (
     GONE,
@@ -20,6 +19,7 @@ from pointrend_ext.data.formats.labelled import (
 from pointrend_ext.data.formats.shapes import box_polygon, ellipse_polygon, flat
 from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = ["ViaExport", "find_via"]
 
@@ -51,17 +51,19 @@ class ViaExport:
         ]
         attribute = self._attribute([entry for _, entry in entries])
         for name, entry in entries:
-            place = Path(str(entry["filename"]).replace("\\", "/"))
-            known = self.tree.pictures_by_name.get(place.name, [])
+            place = str(entry["filename"]).replace("\\", "/")
+            known = self.tree.pictures_by_name.get(Path(place).name, [])
+            known = [path for path in known if f"/{path}".endswith(f"/{place}")] or known
             if not known:
-                found.findings.add(GONE, str(place))
+                found.findings.add(GONE, place)
                 continue
-            picture = self.tree.root / self.tree.nearest(known, name)
+            nearest = self.tree.nearest(known, name)
+            picture = self.tree.root / nearest
             size_hw = read_image_size(str(picture))
             objects = list(_objects(entry, attribute, found))
             if not objects:
-                found.findings.add(_NO_REGION, str(place))
-            split = split_name(name) or split_name(str(picture.relative_to(self.tree.root)))
+                found.findings.add(_NO_REGION, place)
+            split = split_name(name) or split_name(str(Path(nearest).parent))
             found.pictures.append(Picture(picture, size_hw, split, objects))
         found.add_named_classes()
         found.check(f"The VIA export {self.files[0]!r}")
@@ -102,9 +104,17 @@ def _entries(content: Any) -> list[dict[str, Any]] | None:
 
 
 def _regions(entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the regions, a list since version 2 and a dict before."""
-    regions = entry["regions"]
-    return list(regions.values()) if isinstance(regions, dict) else list(regions)
+    """Return the regions, a list since version 2 and a dict before, and their attributes dicts."""
+    regions = entry["regions"] or []
+    regions = [*regions.values()] if isinstance(regions, dict) else regions
+    if not isinstance(regions, list) or not all(
+        isinstance(region, dict) and isinstance(_attributes(region), dict) for region in regions
+    ):
+        raise ValueError(
+            f"The regions of {entry['filename']!r} are no list of dicts with 'region_attributes'. "
+            "Export them again."
+        )
+    return regions
 
 
 def _attributes(region: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from pointrend_ext.data.pixels import ImageRules
 
 __all__ = ["Described", "Writer"]
 
+_EMPTY_TEST = "The split 'test' has no object, and is left out."
+
 
 @dataclass
 class Described:
@@ -80,6 +82,9 @@ class Writer:
         named = {}
         for split in dict.fromkeys(splits):
             own = [p for p, s in zip(pictures, splits, strict=True) if s == split]
+            if split == "test" and not any(picture.objects for picture in own):
+                self.described.notes.append(_EMPTY_TEST)
+                continue
             file = self._write_json(split or "rest", coco_content(labelled, own, root))
             named[split or "rest"] = (root, file)
         return self._instances(named)
@@ -87,6 +92,8 @@ class Writer:
     def coco(self, export: CocoExport) -> dict[str, Any]:
         """Take annotation files as they are; write others where pictures are split or renamed."""
         parts, named = export.parts(), {}
+        if export.has_empty_test():
+            self.described.notes.append(_EMPTY_TEST)
         if len(parts) == 1:
             (part,) = parts.values()
             names = [str(image.get("file_name")) for image in part.content["images"]]

@@ -13,9 +13,11 @@ from typing import Any
 
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import GONE, NOT_AN_AREA, Labelled, Object, Picture
-from pointrend_ext.data.formats.tree import PICTURE_ENDINGS, Tree, split_name
+from pointrend_ext.data.formats.tree import Tree, split_name
+from pointrend_ext.data.label_maps import IMAGE_ENDINGS
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_yaml import load_yaml
+from pointrend_ext.data.text_files import read_lines, read_text
 from pointrend_ext.data.threads import in_threads
 
 __all__ = ["YoloExport", "find_yolo"]
@@ -23,16 +25,26 @@ __all__ = ["YoloExport", "find_yolo"]
 _NO_OBJECT = Cause(
     Kind.NOTED, "pictures without a label file, or an empty one: background", True, "pictures"
 )
+# Roboflow names one in every data.yaml.
+_NO_TEST = Cause(Kind.NOTED, "test splits that are named and not there", True, "splits")
 _DIGITS = 2  # of a pixel; shares are written with 5 or 6, and no mask changes by less than 0.1
 
 
 @dataclass(frozen=True)
 class YoloExport:
-    """An export: the file that names the classes, and the pictures (or lists of them) by split."""
+    """An export.
+
+    Attributes:
+        file: that names the classes.
+        classes: in the order of their numbers.
+        splits: the pictures by split.
+        has_lost_test: whether ``file`` names a test split that is not there.
+    """
 
     file: Path
     classes: list[str]
     splits: dict[str, list[Path]]
+    has_lost_test: bool = False
     kind: str = "YOLO segmentation"
 
     def read(self) -> Labelled:
@@ -42,6 +54,9 @@ class YoloExport:
             ValueError: a line is no outline of a known class, or there is no outline at all.
         """
         found = Labelled(self.classes)
+        if self.has_lost_test:
+            found.findings.others["splits"] = len(self.splits) + 1
+            found.findings.add(_NO_TEST, repr(str(self.file)))
         named = [(split, file) for split, files in self.splits.items() for file in files]
         there = [(split, file) for split, file in named if file.is_file()]
         for _, file in named:
@@ -58,7 +73,7 @@ class YoloExport:
 
     def _objects(self, file: Path, size_hw: tuple[int, int], found: Labelled) -> Iterator[Object]:
         labels = _label_file(file)
-        text = labels.read_text(encoding="utf-8") if labels.is_file() else ""
+        text = read_text(labels) if labels.is_file() else ""
         for number, line in enumerate(text.splitlines(), start=1):
             words, place = line.split(), f"line {number} of {str(labels)!r}"
             if not words:
@@ -108,15 +123,14 @@ def find_yolo(tree: Tree) -> list[YoloExport]:
     for name in tree.files if not found else ():
         file = tree.root / name
         if file.name == "classes.txt" and any(Path(file.parent, "labels").rglob("*.txt")):
-            lines = file.read_text(encoding="utf-8").splitlines()
-            classes = _class_names([line for line in lines if line.strip()], file)
+            classes = _class_names(read_lines(file), file)
             found.append(YoloExport(file, classes, {"": _listed(file.parent / "images")}))
     return found
 
 
 def _of_yaml(file: Path) -> YoloExport | None:
     try:
-        content = load_yaml(file.read_text(encoding="utf-8-sig"), f"{str(file)!r}")
+        content = load_yaml(read_text(file), f"{str(file)!r}")
     except (ValueError, OSError):
         return None
     if not isinstance(content, dict) or not content.get("names") or "task" in content:
@@ -124,16 +138,27 @@ def _of_yaml(file: Path) -> YoloExport | None:
     stated = {key: content[key] for key in content if split_name(str(key)) and content[key]}
     if not stated:
         return None
+    if "kpt_shape" in content:
+        raise ValueError(
+            f"{str(file)!r} has 'kpt_shape': its labels are key points, whose lines are no "
+            "outlines. Export segmentation."
+        )
     splits: dict[str, list[Path]] = {}
+    has_lost_test = False
     for key, values in stated.items():
-        values = values if isinstance(values, list) else [values]
-        splits[split_name(key)] = [p for v in values for p in _pictures(file, content, str(v))]
-    return YoloExport(file, _class_names(content["names"], file), splits)
+        named = [str(value) for value in (values if isinstance(values, list) else [values])]
+        split = split_name(str(key))
+        if split == "test" and not any(_place(file, content, value) for value in named):
+            has_lost_test = True
+            continue
+        pictures = (p for value in named for p in _pictures(file, content, value))
+        splits[split] = [*dict.fromkeys(pictures)]
+    return YoloExport(file, _class_names(content["names"], file), splits, has_lost_test)
 
 
 def _class_names(names: Any, file: Path) -> list[str]:
     if isinstance(names, dict):
-        if sorted(names) != [*range(len(names))]:
+        if {*names} != {*range(len(names))}:
             raise ValueError(
                 f"{str(file)!r}: the numbers of 'names' are {[*names]!r:.80}, not 0 to "
                 f"{len(names) - 1}. Number the classes without gaps."
@@ -153,19 +178,23 @@ def _class_names(names: Any, file: Path) -> list[str]:
 
 def _pictures(file: Path, content: dict[str, Any], stated: str) -> list[Path]:
     """Return the pictures of a folder or of a list, which exports state in several ways."""
-    base = Path(str(content.get("path", "") or ""))
-    plain = Path(*(part for part in Path(stated).parts if part != ".."))
-    tried = [file.parent / base / stated, file.parent / stated, file.parent / plain, base / stated]
-    place = next((path for path in tried if path.exists()), None)
+    place = _place(file, content, stated)
     if place is None:
         raise ValueError(
-            f"{str(file)!r} names {stated!r}, which is not there; looked for "
-            f"{str(tried[0])!r} and {str(tried[2])!r}. Correct it, or its 'path'."
+            f"{str(file)!r} names {stated!r}, which is not there; looked for it below "
+            f"{str(file.parent)!r}, with and without its 'path'. Correct it."
         )
     if place.is_dir():
         return _listed(place)
-    lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
-    return [_of_list(place.parent, line) for line in lines if line]
+    return [_of_list(place.parent, line) for line in read_lines(place)]
+
+
+def _place(file: Path, content: dict[str, Any], stated: str) -> Path | None:
+    base = Path(str(content.get("path") or ""))
+    plain = Path(*(part for part in Path(stated).parts if part != ".."))
+    tried = [file.parent / base / stated, file.parent / stated, file.parent / plain]
+    tried += [base / stated] if base.parts else []
+    return next((path for path in tried if path.exists()), None)
 
 
 def _of_list(folder: Path, line: str) -> Path:
@@ -178,7 +207,7 @@ def _of_list(folder: Path, line: str) -> Path:
 def _listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"The folder of the pictures, {str(folder)!r}, is not there.")
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS)
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
 
 
 def _label_file(picture: Path) -> Path:

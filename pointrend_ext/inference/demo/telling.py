@@ -1,5 +1,6 @@
 """A run of the demo, and the lines that it ends with."""
 
+import json
 import sys
 import time
 
@@ -9,7 +10,7 @@ from pointrend_ext.inference.demo.run import DemoOptions, run_demo
 __all__ = ["run_and_tell"]
 
 
-def run_and_tell(found: Found, options: DemoOptions) -> int:
+def run_and_tell(found: Found, options: DemoOptions, *, as_json: bool = False) -> int:
     """Run models on what was found, and print how much was done and what failed.
 
     Returns:
@@ -22,13 +23,19 @@ def run_and_tell(found: Found, options: DemoOptions) -> int:
     report = run_demo(found.inputs, options)
     seconds = time.perf_counter() - start
     done = report.num_images + report.num_frames
-    print(  # noqa: T201  (the command line)
+    failures = [*found.problems, *report.failures]
+    if as_json:
+        numbers = {"images": report.num_images, "frames": report.num_frames, "seconds": seconds}
+        output = str(options.writer.folder)
+        record = {**numbers, "output": output, "notes": found.notes, "failures": failures}
+        print(json.dumps(record, indent=1))  # noqa: T201  (the command line)
+        return int(bool(failures))
+    print(  # noqa: T201
         f"{report.num_images} images and {report.num_frames} frames in {seconds:.1f} s "
         f"({done / seconds:.2f} per second), results in {options.writer.folder}",
         *found.notes,
         sep="\n",
     )
-    failures = [*found.problems, *report.failures]
     if failures:
         print(f"{len(failures)} failed:", *failures, sep="\n  ", file=sys.stderr)  # noqa: T201
     return int(bool(failures))

@@ -13,6 +13,7 @@ import numpy as np
 
 from pointrend_ext.inference.exports.outlines import Outlined, joined_ring
 from pointrend_ext.visualization import encode_png
+from pointrend_ext.visualization.mask_crop import window_of
 
 __all__ = ["cvat_image", "geojson", "label_studio_task", "labelme_file", "yolo_lines"]
 
@@ -156,9 +157,8 @@ def _closed(ring: np.ndarray) -> list[list[int]]:
 def _tight(crop: tuple[np.ndarray, int, int]) -> tuple[np.ndarray, int, int]:
     """Cut a crop to the pixels that are set."""
     mask, top, left = crop
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    tight = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return tight, top + int(rows[0]), left + int(columns[0])
+    y0, x0, y1, x1 = window_of(mask)
+    return mask[y0:y1, x0:x1], top + y0, left + x0
 
 
 def _row_runs(mask: np.ndarray) -> list[int]:
