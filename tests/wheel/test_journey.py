@@ -1,10 +1,13 @@
 """What docs/command_line.md shows of every kind of export is what a wheel does."""
 
+import json
 import re
+import shlex
 
 import pytest
 
-from tests.wheel.journey import BEGIN, END, EXPORTS, PAGE, journey, prepare
+from pointrend_ext import cli
+from tests.wheel.journey import BEGIN, END, EXPORTS, PAGE, commands, journey, prepare, small
 
 WRITTEN = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
 SHOWN = re.findall(r"^### (\w+)$", WRITTEN, re.MULTILINE)
@@ -24,6 +27,26 @@ def place(tmp_path_factory):
 
 def test_every_export_is_shown():
     assert [*EXPORTS] == SHOWN
+
+
+def test_one_export_in_this_process(tmp_path, monkeypatch, own_catalogs, capsys):
+    """The same lines without a wheel, and without the export; as JSON where there is such."""
+    monkeypatch.chdir(tmp_path)
+    name, export = "labelme", EXPORTS["labelme"]
+    export.write(tmp_path / "exports" / name)
+    printed = {}
+    for line in commands(name, export._replace(is_exported=False)):
+        words = shlex.split(line.replace("$SMALL", small(export.has_instances)))[1:]
+        as_json = ["--json"] if words[0] != "report" else []
+        assert cli.main([words[0], *as_json, *words[1:]]) == 0, line
+        printed[words[0]] = capsys.readouterr().out
+    assert json.loads(printed["train"]).keys() >= {"bbox", "segm"}
+    assert json.loads(printed["predict"])["images"] == 4
+    out = tmp_path / "output" / name
+    assert len([*(out / "seen").glob("*.png")]) == 4
+    (model,) = json.loads((out / "scores/evaluation.json").read_text())["models"]
+    assert model["scores"].keys() == {"segm"}
+    assert (out / "report.html").stat().st_size > 1000
 
 
 @pytest.mark.slow
