@@ -166,7 +166,7 @@ def main() -> None:
         scripts = prepare(folder)
         shown = "\n".join(journey(name, folder, scripts) for name in EXPORTS)
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}{shown}{END}{rest.split(END)[1]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n{shown}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
