@@ -83,6 +83,7 @@ setup(
             "evaluation/report/templates/*",
             "model_zoo/*.json",
             "model_zoo/weights/*",
+            "serving/templates/*",
         ]
     },
     # Detectron2 is required too, but is not on the registry under its own name:
@@ -111,6 +112,8 @@ setup(
         "report": ["jinja2>=3", "matplotlib"],
         "hub": ["huggingface-hub>=0.20", "safetensors>=0.4"],
         "loggers": ["mlflow>=2.9", "wandb>=0.16"],
+        # Its page is made of parts that change between versions; tested with 6.31.
+        "serve": ["gradio>=6.31,<7"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
         "vit": ["timm>=1.0"],  # Detectron2's ViT and Swin read it

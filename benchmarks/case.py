@@ -38,6 +38,7 @@ class Case:
         min_ratio, max_mib: how many times faster ours has to be, and how much extra memory it may
             take, if anything is demanded.
         warm_memory: whether memory is that of a second run, or of the first.
+        has_memory: whether the memory of each form is measured.
         own_process: whether each run is timed in a process of its own, as runs of one process would
             feel the earlier ones; ``Forms.check`` is given no results then.
     """
@@ -48,6 +49,7 @@ class Case:
     min_ratio: float | None = None
     max_mib: float | None = None
     warm_memory: bool = True
+    has_memory: bool = True
     own_process: bool = False
 
     @property

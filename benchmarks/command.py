@@ -53,7 +53,7 @@ def _measure(case: Case, threads: int, arguments: argparse.Namespace, job: Any) 
         timings, equality = _time(forms, arguments)
     parameters = dict(forms.parameters)
     del forms
-    peaks = {name: _peak_mib(job(form=name)) for name in timings}
+    peaks = {name: _peak_mib(job(form=name)) for name in timings if case.has_memory}
     row = Row(case.group, case.name, threads, timings, peaks, equality, parameters)
     return replace(row, min_ratio=case.min_ratio, max_mib=case.max_mib)
 

@@ -2,7 +2,7 @@
 
 import argparse
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,12 @@ def compare(ours: Predictor, theirs: DefaultPredictor, pictures: Sequence[Path])
     for picture in pictures:
         prediction = ours(read_image_rgb(picture))
         instances = theirs(read_image(str(picture), format="BGR"))["instances"].to("cpu")
+        assert prediction.boxes is not None
         np.testing.assert_allclose(prediction.boxes, instances.pred_boxes.tensor.numpy(), atol=1e-3)
         masks = instances.pred_masks.numpy()
         objects += len(masks)
-        pixels += np.count_nonzero(masks)
-        differing += np.count_nonzero(np.asarray(prediction.masks) != masks)
+        pixels += int(np.count_nonzero(masks))
+        differing += int(np.count_nonzero(np.asarray(prediction.masks) != masks))
     assert differing <= 1e-6 * pixels, f"{differing} of {pixels} pixels differ"
     return f"{objects} objects, {differing} of {pixels} mask pixels differ"
 
@@ -106,7 +107,7 @@ def _build(
     folder = tempfile.TemporaryDirectory()  # goes with the forms
     pictures, output = [x.path for x in inputs], Path(folder.name)
     options = DemoOptions({"ours": ours}, OutputWriter(output, ["overlay"]), progress=False)
-    run = {
+    run: dict[str, Callable[[], Any]] = {
         "upstream": partial(run_detectron2, theirs, pictures, output / "drawn.jpg"),
         "ours": partial(run_demo, inputs, options),
     }
@@ -151,7 +152,8 @@ def _objects(rng: np.random.Generator, size_hw: tuple[int, int], count: int) -> 
     angle, radius = np.arctan2(y, x), np.hypot(y, x)
     edges = [0.38 + 0.08 * np.sin(angle * lobes) for lobes in rng.integers(2, 12, count)]
     maps = np.stack([1 / (1 + np.exp(MASK_SIDE / 2 * (radius - edge))) for edge in edges])
-    sides = min(size_hw) * np.exp(rng.uniform(*np.log(BOX_SIDES), (count, 1)))
+    low, high = np.log(BOX_SIDES)
+    sides = min(size_hw) * np.exp(rng.uniform(low, high, (count, 1)))
     corner = rng.random((count, 2)) * (np.array(size_hw[::-1]) - sides)
     boxes = np.concatenate([corner, corner + sides], axis=1)
     return Instances(

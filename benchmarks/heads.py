@@ -1,5 +1,7 @@
 """Our mask head and upstream's with equal weights, and what they are given."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from detectron2.config import CfgNode, get_cfg
@@ -7,7 +9,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads.mask_head import build_mask_head
 from detectron2.projects import point_rend
 from detectron2.structures import Boxes, Instances
-from torch import Tensor, nn
+from torch import Tensor
 
 from pointrend_ext.config import add_pointrend_config
 
@@ -45,7 +47,7 @@ def _copy_known(source: CfgNode, target: CfgNode) -> None:
             target[key] = source[key]
 
 
-def build_heads(num_classes: int, device: str, steps: int = 5) -> tuple[nn.Module, nn.Module]:
+def build_heads(num_classes: int, device: str, steps: int = 5) -> tuple[Any, Any]:
     """Build our mask head and upstream's with equal weights, and logits of a few units."""
     cfg = get_cfg()
     add_pointrend_config(cfg)
@@ -62,7 +64,7 @@ def build_heads(num_classes: int, device: str, steps: int = 5) -> tuple[nn.Modul
 
 
 @torch.no_grad()
-def _scale_logits(head: nn.Module, num_classes: int, device: str) -> None:
+def _scale_logits(head: Any, num_classes: int, device: str) -> None:
     """Scale the last layers to logits of standard deviation 3, as a trained model has.
 
     No unit reads the mean of its inputs: it is far larger than their variation in a random network,

@@ -10,7 +10,14 @@ from typing import Any
 
 import torch
 
-__all__ = ["MEMORY_ENVIRONMENT", "Timing", "peak_extra_mib", "time_interleaved", "timed"]
+__all__ = [
+    "MEMORY_ENVIRONMENT",
+    "Timing",
+    "peak_extra_mib",
+    "status_kib",
+    "time_interleaved",
+    "timed",
+]
 
 MEMORY_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(2**18)}
 """For glibc, from the start of a process whose memory is measured."""
@@ -76,10 +83,10 @@ def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
     """
     gc.collect()
     if device == "cpu":
-        before = _status_kib("VmRSS")
+        before = status_kib("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
         result = form()
-        peak = _status_kib("VmHWM")
+        peak = status_kib("VmHWM")
         del result
         return (peak - before) / 1024
     torch.cuda.synchronize()
@@ -90,6 +97,7 @@ def peak_extra_mib(form: Callable[[], Any], device: str) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def _status_kib(key: str) -> int:
+def status_kib(key: str) -> int:
+    """Return a size of this process, such as "VmHWM"."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))

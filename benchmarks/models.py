@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from detectron2.data.detection_utils import read_image
 from detectron2.modeling import build_model
@@ -21,7 +22,7 @@ from benchmarks.command import main
 from benchmarks.heads import upstream_cfg
 from pointrend_ext.engine import load_cfg
 
-__all__ = ["add_arguments", "build", "cases", "model_input"]
+__all__ = ["add_arguments", "build", "build_scaled", "cases", "model_input"]
 
 FOLDER = "COCO-InstanceSegmentation"
 
@@ -49,29 +50,43 @@ def build(
     num_objects: int = 100,
 ) -> Forms:
     """Build three models, and a batch of one image (short and longest edge in pixels)."""
-    options = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
-    options += ["TEST.DETECTIONS_PER_IMAGE", num_objects]
-    options += ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]  # a random box head is sure of nothing
-    cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
+    options = _options(device, num_objects)
     inputs = [model_input(image_file, *edges_px, "BGR")] * num_images
-    torch.manual_seed(0)
-    theirs = build_model(upstream_cfg(cfg)).eval()
-    _scale(theirs, inputs)
-    ours = build_model(cfg).eval()
-    ours.load_state_dict(theirs.state_dict(), strict=True)
+    _, ours, theirs = build_scaled(inputs, device=device, num_objects=num_objects)
     plain = build_model(load_cfg(f"{FOLDER}/mask_rcnn_R_50_FPN_1x_coco.yaml", options)).eval()
     plain.load_state_dict(theirs.state_dict(), strict=False)  # all but its mask head
 
     @torch.inference_mode()
-    def run(model: nn.Module) -> Any:
+    def run(model: Any) -> Any:
         return model.inference(inputs, do_postprocess=False)[0]
 
     models = {"ours": ours, "upstream": theirs, "Mask R-CNN": plain}
     return Forms({name: partial(run, model) for name, model in models.items()}, _check)
 
 
+def build_scaled(
+    inputs: list[dict[str, Any]], *, device: str = "cpu", num_objects: int = 100
+) -> tuple[CfgNode, Any, Any]:
+    """Build R50-FPN of equal weights, random but scaled on ``inputs``: cfg, ours, upstream's."""
+    options = _options(device, num_objects)
+    cfg = load_cfg(f"{FOLDER}/pointrend_rcnn_R_50_FPN_1x_coco.yaml", options)
+    torch.manual_seed(0)
+    theirs = build_model(upstream_cfg(cfg)).eval()
+    _scale(theirs, inputs)
+    ours = build_model(cfg).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return cfg, ours, theirs
+
+
+def _options(device: str, num_objects: int) -> list[Any]:
+    options: list[Any] = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", ""]
+    options += ["TEST.DETECTIONS_PER_IMAGE", num_objects]
+    # a random box head is sure of nothing
+    return [*options, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.0]
+
+
 @torch.no_grad()
-def _scale(model: nn.Module, inputs: list[dict[str, Any]]) -> None:
+def _scale(model: Any, inputs: list[dict[str, Any]]) -> None:
     """Scale random weights to activations and mask logits of the size a trained model has."""
     for block in (module for module in model.modules() if hasattr(module, "conv3")):
         block.conv3.norm.weight.fill_(0.3)

@@ -51,13 +51,14 @@ def write_descriptions(data: Path, output: Path) -> None:
         "DAVIS": dict.fromkeys(splits, data / "davis/images"),
     }
     for title, files in {"COCO": coco, "DAVIS": davis}.items():
-        description = {"name": SETS[title], "task": "instance", "root": ".", "splits": {}}
+        splits_of: dict[str, Any] = {}
         for split, annotations in files.items():
             path = annotation_file(output, SETS[title], split)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(with_one_class(annotations)))
             images = str(folders[title][split].resolve())
-            description["splits"][split] = {"images": images, "annotations": path.name}
+            splits_of[split] = {"images": images, "annotations": path.name}
+        description = {"name": SETS[title], "task": "instance", "root": ".", "splits": splits_of}
         description_file(output, SETS[title]).write_text(json.dumps(description, indent=1))
 
 

@@ -76,7 +76,7 @@ def _estimates(seeds: Sequence[_Samples], bounds: tuple[float, float]) -> dict[s
         mean = np.mean([seed[name] for seed in seeds], axis=0)
         score = estimate(float(mean[0]), mean[1:], bounds=bounds)
         own = [float(seed[name][0]) for seed in seeds]
-        values = {"value": score.value, "low": score.low, "high": score.high}
+        values: dict[str, Any] = {"value": score.value, "low": score.low, "high": score.high}
         found[name] = {k: v if v is None else round(v, _DIGITS) for k, v in values.items()}
         has_objects = score.value is not None
         found[name]["seeds"] = [round(v, _DIGITS) for v in own] if has_objects else []
@@ -110,7 +110,8 @@ def table(summary: Mapping[str, Any]) -> str:
 
 def overview(summaries: Mapping[str, Any], metric: str = "BoundaryIoU-large") -> str:
     """Return one Markdown table of one metric: a row per model, two columns per data set."""
-    titles, rows = ["boundary IoU of large objects"], {}
+    titles = ["boundary IoU of large objects"]
+    rows: dict[str, list[str]] = {}
     for title, summary in summaries.items():
         titles += [title, "ahead"]
         for model, values in summary["models"].items():

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detectron2.engine import default_argument_parser
 
@@ -69,7 +70,7 @@ _HEAD = "MODEL.MASK_POINT_HEAD"
 _STEPS = f"{_HEAD}.SUBDIVISION_STEPS"
 _POINTS = f"{_HEAD}.SUBDIVISION_NUM_POINTS"
 SHIPPED = "224x224, N = 784"
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     SHIPPED: {},
     **{f"{7 * 2**n}x{7 * 2**n}, N = 784": {_STEPS: n} for n in (4, 3, 2)},
     "7x7, the coarse mask": {_STEPS: 0},
@@ -83,7 +84,7 @@ def _drawn(k: int, beta: float) -> dict[str, float]:
 
 
 USUAL = "N = 196, k = 3, beta = 0.75"
-TRAININGS = {
+TRAININGS: dict[str, dict[str, Any]] = {
     USUAL: {},
     "uniform: k = 1, beta = 0": _drawn(1, 0.0),
     "heavily biased: k = 10, beta = 1": _drawn(10, 1.0),

@@ -56,7 +56,7 @@ class Row:
     @property
     def baseline(self) -> str:
         """Form that ours is measured against."""
-        return "before" if "before" in self.seconds else "upstream"
+        return next((name for name in ("before", "eager") if name in self.seconds), "upstream")
 
     @property
     def ratio(self) -> float | None:
@@ -80,7 +80,7 @@ class Row:
             for name, time in self.seconds.items()
             if name not in both
         ]
-        digits = 2 if self.baseline == "before" else 1
+        digits = 1 if self.baseline == "upstream" else 2
         ratio = "-" if self.ratio is None else f"**{self.ratio:.{digits}f}**"
         memory = " / ".join(mib.get(name, "-") for name in both)
         cells = [

@@ -103,7 +103,7 @@ def _build_trained(device: str, *, arguments: argparse.Namespace, as_labels: boo
     return _forms(head, features["p2"], cfg, as_labels=as_labels)
 
 
-def _forms(head: nn.Module, feature: Tensor, cfg: CfgNode, *, as_labels: bool) -> Forms:
+def _forms(head: Any, feature: Tensor, cfg: CfgNode, *, as_labels: bool) -> Forms:
     """Refine given coarse logits by given weights, both ways, on (1, 256, H, W) of stride 4."""
     num_points = cfg.MODEL.SEM_SEG_POINT_HEAD.SUBDIVISION_NUM_POINTS
     ours, theirs, features = head.eval(), _UpstreamHead(head, num_points).eval(), {"p2": feature}

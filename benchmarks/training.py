@@ -86,7 +86,7 @@ def _step(
     torch.manual_seed(0)
     with EventStorage():
         losses = compute()
-    sum(losses.values()).backward()
+    torch.stack([*losses.values()]).sum().backward()
     return {name: loss.detach() for name, loss in losses.items()}
 
 

@@ -49,8 +49,8 @@ def worker(
     words = [sys.executable, "-W", "ignore", "-m", "benchmarks.worker", json.dumps(asdict(job))]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     variables = {**os.environ, "PYTHONPATH": path, **(environment or {})}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen(words, env=variables, text=True, **pipes)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, env=variables, text=True, stdin=pipe, stdout=pipe)
 
     def ask(what: str) -> float:
         print(what, file=process.stdin, flush=True)

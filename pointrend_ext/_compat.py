@@ -17,9 +17,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["install"]
-
-
 _IF_NEEDED: Any = None if int(np.__version__.split(".")[0]) >= 2 else False
 
 

@@ -5,8 +5,6 @@ It cannot be an ordinary dependency: the registry does not have it under its own
 
 import sysconfig
 
-__all__ = ["install_lines", "require_detectron2"]
-
 _WHEEL = "sal-detectron2==0.7.2"  # as in requirements/detectron2.txt
 
 

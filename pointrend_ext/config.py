@@ -63,6 +63,11 @@ def _add_data_keys(cfg: CfgNode) -> None:
     # Probability that a training image has objects of another one pasted onto it (Copy-Paste,
     # Ghiasi et al., CVPR 2021), each of them with probability 1/2.
     _default(cfg.INPUT, "COPY_PASTE", 0.0)
+    # Whether masks are learnt from points of each object (point_coords, point_labels of COCO's
+    # annotations) instead of its mask; evaluations are by masks as ever.
+    _default(cfg.INPUT, "POINT_SUP", False)
+    # Points of an object that are drawn anew each time its image is read; 0 takes all of them.
+    _default(cfg.INPUT, "SAMPLE_POINTS", 0)
     # Photometric augmentation of SSD (Liu et al., ECCV 2016, section 2.2) when a semantic model is
     # trained.
     _default(cfg.INPUT, "COLOR_AUG_SSD", False)
@@ -145,7 +150,8 @@ def _add_coarse_mask_head_keys(cfg: CfgNode) -> None:
 def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     _default(cfg.MODEL, "MASK_POINT_HEAD", CfgNode())
     node = cfg.MODEL.MASK_POINT_HEAD
-    # Name in the POINT_HEAD registry: StandardPointHead.
+    # Name in the POINT_HEAD registry: StandardPointHead, or ImplicitPointHead of
+    # ROI_MASK_HEAD.NAME ImplicitPointRendROIMaskHead.
     _default(node, "NAME", "StandardPointHead")
     # Feature maps the points read fine-grained features from; several are concatenated along the
     # channels.
@@ -157,7 +163,8 @@ def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     # Share of the training points taken from the most uncertain candidates (beta in the paper), in
     # [0, 1]; the others are drawn uniformly.
     _default(node, "IMPORTANCE_SAMPLE_RATIO", 0.75)
-    # Doublings from the coarse side to the side of the predicted mask: 5 takes 7 to 224.
+    # Doublings from the coarse side to the side of the predicted mask: 5 takes 7 to 224. An
+    # ImplicitPointHead starts from a grid of as many cells as the next key says, a square.
     _default(node, "SUBDIVISION_STEPS", 5)
     # Points evaluated per region and doubling (N in section 3.1, inference).
     _default(node, "SUBDIVISION_NUM_POINTS", 28 * 28)
@@ -168,6 +175,14 @@ def _add_mask_point_head_keys(cfg: CfgNode) -> None:
     _default(node, "COARSE_PRED_EACH_LAYER", True)
     # Weight of loss_mask_point.
     _default(node, "LOSS_WEIGHT", 1.0)
+    # ImplicitPointHead, under the names of Detectron2's PointRend project: whether its MLPs read
+    # the fine-grained features, and the position of the point in its box;
+    _default(cfg.MODEL, "IMPLICIT_POINTREND", CfgNode())
+    node = cfg.MODEL.IMPLICIT_POINTREND
+    _default(node, "IMAGE_FEATURE_ENABLED", True)
+    _default(node, "POS_ENC_ENABLED", True)
+    # weight of loss_l2, the mean square of their predicted parameters.
+    _default(node, "PARAMS_L2_REGULARIZER", 1e-5)
 
 
 def _add_deeplab_keys(cfg: CfgNode) -> None:

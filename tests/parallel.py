@@ -53,10 +53,12 @@ def _run(rank, setting, function, args):
     os.environ.update(environ)
     os.chdir(cwd)
     torch.set_num_threads(1)
-    timeout = timedelta(seconds=group_timeout)
-    store = dist.FileStore(f"{folder}/store", number)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=number, timeout=timeout)
+    store, start = dist.FileStore(f"{folder}/store", number), timedelta(seconds=90)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=number, timeout=start)
     comm.create_local_process_group(local)
+    comm.synchronize()  # starting takes as long as it takes
+    timeout = timedelta(seconds=group_timeout)
+    dist.distributed_c10d._set_pg_timeout(timeout)
     enter_group(timeout)
     try:
         result = function(*args)

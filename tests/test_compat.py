@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from pointrend_ext import _compat
+from tests.fresh_python import run_fresh
 
 ROOT = Path(__file__).parents[1]
 NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
@@ -26,10 +26,8 @@ CALLS = {
 MENDED = [(module, name) for module, names in _compat._NUMPY.items() for name in names]
 
 
-def run_python(code: str, *paths: Path) -> subprocess.CompletedProcess:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*paths, ROOT]))}
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    return subprocess.run(command, env=env, capture_output=True, text=True)
+def run_python(code: str, *paths: Path, **options) -> subprocess.CompletedProcess:
+    return run_fresh(code, PYTHONPATH=os.pathsep.join(map(str, [*paths, ROOT])), **options)
 
 
 def imported(module: str):
@@ -84,7 +82,7 @@ finders = len(__import__("sys").meta_path)
 pointrend_ext._compat.install()
 assert finders == len(__import__("sys").meta_path)
 """
-    done = run_python(code)
+    done = run_python(code, preload=("torch",))
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -103,9 +101,9 @@ from detectron2 import model_zoo
 assert pathlib.Path(model_zoo.get_config_file({name!r})).is_file()
 assert "pkg_resources" not in sys.modules
 """
-    alone = run_python(code, tmp_path)
+    alone = run_python(code, tmp_path, preload=("torch",))
     assert "pkg_resources" in alone.stderr, "Detectron2 no longer asks for it: delete the mend"
-    done = run_python("import pointrend_ext\n" + code, tmp_path)
+    done = run_python("import pointrend_ext\n" + code, tmp_path, preload=("torch",))
     assert done.returncode == 0, done.stderr[-2000:]
 
 

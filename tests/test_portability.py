@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import pointrend_ext
 from pointrend_ext.data.toy import generate_toy_data
+from tests.fresh_python import run_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
@@ -32,9 +31,8 @@ for module, names in GONE.items():
 
 
 def run(code, *words, cwd=ROOT):
-    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tools")))}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tools")))
+    done = run_fresh(code, *map(str, words), cwd=cwd, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -98,29 +96,29 @@ if __name__ == "__main__":
     workers = int(sys.argv[2])
     opts = ["DATALOADER.NUM_WORKERS", workers, "SOLVER.IMS_PER_BATCH", 2, "SEED", 3]
     opts += ["DATALOADER.ASPECT_RATIO_GROUPING", False]  # label maps have no size yet
-    cfg = load_cfg(sys.argv[3], opts)
-    register_datasets((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
-    batches = iter(build_train_loader(cfg))
-    print(checksum([next(batches), next(batches)]))
-    print(checksum(list(build_test_loader(cfg, cfg.DATASETS.TEST[0]))))
+    for config in sys.argv[3:]:
+        cfg = load_cfg(config, opts)
+        register_datasets((*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+        batches = iter(build_train_loader(cfg))
+        print(checksum([next(batches), next(batches)]))
+        print(checksum(list(build_test_loader(cfg, cfg.DATASETS.TEST[0]))))
 """
 
 
-@pytest.mark.parametrize("config", ["pointrend_rcnn_toy", "pointrend_semantic_toy"])
-def test_loaders_that_start_their_workers_anew(tmp_path, config):
+def test_loaders_that_start_their_workers_anew(tmp_path):
     """Windows and macOS spawn: mapper, records and sampler are pickled. The images are the same."""
     generate_toy_data(tmp_path, num_train=5, num_val=2)
     script = tmp_path / "load.py"
     script.write_text(LOADERS)
+    configs = [f"Toy/pointrend_{model}_toy.yaml" for model in ("rcnn", "semantic")]
+    env = {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore", str(script), "spawn", "1", *configs]
     outputs = []
-    for method, workers in (("fork", 0), ("spawn", 2)):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", script, method, str(workers), f"Toy/{config}.yaml"],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
+    for done in (
+        run_fresh(LOADERS, "fork", "0", *configs, **env),
+        subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True),
+    ):
         assert done.returncode == 0, done.stderr[-3000:]
         outputs.append([line for line in done.stdout.splitlines() if line.startswith("([")])
-    assert len(outputs[0]) == 2
+    assert len(outputs[0]) == 2 * len(configs)
     assert outputs[0] == outputs[1]

@@ -9,6 +9,7 @@ import pytest
 
 from pointrend_ext.data.toy import generate_toy_data
 from pointrend_ext.model_zoo import get_config_file
+from tests.fresh_python import run_fresh
 
 ROOT = Path(__file__).resolve().parents[1]
 TOY = get_config_file("Toy/pointrend_rcnn_toy.yaml")
@@ -32,20 +33,24 @@ def data_root(tmp_path_factory):
 def run(tmp_path, data_root):
     """Run a script with this text, or this word; return exit code, output, last line of errors."""
 
-    def run_script(text, *words, before=()):
+    def run_script(text, *words, before=(), is_own_process=False):
         script = text
         if "\n" in text:
             script = str(tmp_path / "made" / "script.py")
             Path(script).parent.mkdir(exist_ok=True)
             Path(script).write_text(f"import sys\n{text}")
-        command = [sys.executable, "-W", "ignore", "-m", "pointrend_ext.run", *before, script]
-        done = subprocess.run(
-            [*command, *map(str, words)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(data_root)},
-            capture_output=True,
-            text=True,
-        )
+        command = ["pointrend_ext.run", *before, script, *map(str, words)]
+        env = {"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(data_root)}
+        if not is_own_process:
+            done = run_fresh(None, *command, cwd=tmp_path, **env)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", "-m", *command],
+                cwd=tmp_path,
+                env={**os.environ, **env},
+                capture_output=True,
+                text=True,
+            )
         return done.returncode, done.stdout, done.stderr
 
     return run_script
@@ -81,7 +86,7 @@ def test_a_module(run, tmp_path):
         "import sys\nfrom detectron2.config import get_cfg\n"
         "print(__name__, sys.argv[1], 'ALIGNMENT' in get_cfg().MODEL.FPN)"
     )
-    assert run("some.part", "x")[:2] == (0, "__main__ x True\n")
+    assert run("some.part", "x", is_own_process=True)[:2] == (0, "__main__ x True\n")
 
 
 def test_described_data_of_an_option_and_of_a_configuration(run, tmp_path):
@@ -117,7 +122,7 @@ if __name__ == "__main__":
     process.join()
     launch(main, 1, args=("here",))
 """
-    code, output, errors = run(text)
+    code, output, errors = run(text, is_own_process=True)
     assert (code, output) == (0, "anew True True\nhere True True\n"), errors
 
 

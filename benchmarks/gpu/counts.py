@@ -62,8 +62,10 @@ def _profiled(run: Callable[[], Any]) -> dict[str, Any]:
 def steps(*, tiny: bool) -> Iterator[Step]:
     """Return part (c): the instance head at few and many regions, the semantic head both ways."""
     for regions, classes in [(2, 3)] if tiny else [(10, 80), (100, 80)]:
-        options = {"num_regions": regions, "num_classes": classes, "steps": 2 if tiny else 5}
-        yield from _both(f"head_R{regions}_C{classes}", partial(instances.build, **options))
+        build = partial(
+            instances.build, num_regions=regions, num_classes=classes, steps=2 if tiny else 5
+        )
+        yield from _both(f"head_R{regions}_C{classes}", build)
     for as_labels in (True, False):
         name = f"{'labels' if as_labels else 'logits'}_19_classes"
         size_px = (64, 96) if tiny else (1024, 2048)

@@ -26,7 +26,8 @@ def measured(build: Build, settings: Settings) -> dict[str, Any]:
         Medians in milliseconds, ``ratio`` (original by ours, if both ran), extra MiB on a GPU
         (resident memory of one process tells nothing), and how the results compare.
     """
-    forms, results = build(settings.device), {}
+    forms = build(settings.device)
+    results: dict[str, Any] = {}
 
     def clock(name: str) -> float:
         results[name] = None  # not two results of one form at a time
@@ -95,8 +96,13 @@ def steps(*, tiny: bool) -> Iterator[Step]:
     yield _step("speed", "training_step_of_head", 12, build)
     for batch in (1, 2) if tiny else (1, 8):
         edges = (64, 107) if tiny else (800, 1333)
-        size = {"num_images": batch, "edges_px": edges, "num_objects": 3 if tiny else 100}
-        build = partial(models.build, image_file="", **size)
+        build = partial(
+            models.build,
+            image_file="",
+            num_images=batch,
+            edges_px=edges,
+            num_objects=3 if tiny else 100,
+        )
         yield _step("speed", f"model_batch_{batch}", 30, build)
 
 

@@ -94,7 +94,7 @@ def _kept(path: Path, settings: Settings) -> dict[str, Any] | None:
 def _attempt(
     step: Step, settings: Settings, left_s: float, clock: Callable[[], float]
 ) -> dict[str, Any]:
-    about = {"part": step.part, "name": step.name}
+    about: dict[str, Any] = {"part": step.part, "name": step.name}
     about |= {"device": settings.device, "tiny": settings.tiny}
     if step.needs_cuda and settings.device == "cpu":
         return {**about, "status": "skipped", "why": "needs CUDA"}

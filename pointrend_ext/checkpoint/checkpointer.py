@@ -30,8 +30,6 @@ from pointrend_ext.checkpoint.requirements import (
 from pointrend_ext.checkpoint.surgery import adapt_classes
 from pointrend_ext.checkpoint.weights_format import TORCHVISION_INPUT
 
-__all__ = ["PointRendCheckpointer"]
-
 logger = logging.getLogger(__name__)
 
 
@@ -122,6 +120,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         """Write a checkpoint; the previous one is intact until the new one is complete."""
         if self.class_names:
             kwargs.setdefault("class_names", self.class_names)
+        if self.save_dir and self.save_to_disk:
+            Path(self.save_dir).mkdir(exist_ok=True)  # somebody may have removed it meanwhile
         super().save(name, **kwargs)
         if self.keep and self.save_dir and self.save_to_disk:
             numbered = sorted(Path(self.save_dir).glob(f"model_{'[0-9]' * 7}.pth"))

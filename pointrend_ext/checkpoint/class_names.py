@@ -16,8 +16,6 @@ from torch import Tensor
 from pointrend_ext.checkpoint.class_axes import INSTANCE, SEMANTIC, count_classes
 from pointrend_ext.checkpoint.errors import shown
 
-__all__ = ["ClassMap", "find_class_maps", "known_class_names", "map_by_name"]
-
 logger = logging.getLogger(__name__)
 
 

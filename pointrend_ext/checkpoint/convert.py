@@ -13,8 +13,6 @@ from pointrend_ext.checkpoint.checkpointer import PointRendCheckpointer
 from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.checkpoint.report import TAKEN, LoadReport
 
-__all__ = ["convert_weights"]
-
 ENDINGS = (".pth", ".safetensors")
 
 

@@ -18,8 +18,6 @@ from pointrend_ext.checkpoint.weights_format import (
     counted,
 )
 
-__all__ = ["ALIGNSEG", "SFNET", "SFNET_LITE"]
-
 _ABN_EPS = 1e-5
 _BACKBONE: Rename = (r"^(stem|res\d)\.", r"backbone.\1.")
 _HEAD = "sem_seg_head."

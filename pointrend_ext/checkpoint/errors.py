@@ -5,8 +5,6 @@ from itertools import islice
 
 from pointrend_ext._command import escaped
 
-__all__ = ["IncompleteWeightsError", "UnsafeWeightsError", "WeightsFileError", "printable", "shown"]
-
 SHOWN, LONGEST = 5, 100
 
 

@@ -14,8 +14,6 @@ from torch import Tensor
 from pointrend_ext.checkpoint.errors import WeightsFileError
 from pointrend_ext.checkpoint.name_tables import FORMATS, PLAIN
 
-__all__ = ["Conversion", "to_detectron2_names"]
-
 COARSE_PREFIX = "sem_seg_head.coarse_sem_seg_head."
 # Class frequencies of the training set (federated loss): a model has those of its own data.
 OF_THE_DATA = (r".*\.fed_loss_cls_weights$",)

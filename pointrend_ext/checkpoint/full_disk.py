@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["FullDiskError", "is_full_disk", "naming_full_disk"]
-
 
 def is_full_disk(error: BaseException) -> bool:
     """Tell errors for want of space, also where a library has put one of its own in its place."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if getattr(chain, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        chain = chain.__cause__ or chain.__context__
-    return False
+    return any(getattr(e, "errno", None) in (errno.ENOSPC, errno.EDQUOT) for e in _chain(error))
+
+
+def system_error(error: BaseException) -> OSError | None:
+    """Return what the system has refused, likewise; None where it has not."""
+    return next((e for e in _chain(error) if isinstance(e, OSError) and e.errno), None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 class FullDiskError(OSError):

@@ -4,8 +4,6 @@ import os
 import shlex
 from pathlib import Path
 
-__all__ = ["last_checkpoint", "named_last"]
-
 _LONGEST = 1000  # bytes of a name
 
 

@@ -116,7 +116,7 @@ def find_weights(
     Raises:
         WeightsFileError: there are none, none under ``key``, or it is not clear which are meant.
     """
-    mappings = _list_mappings(data)
+    mappings = _list_mappings(data, key)
     if not mappings:
         keys = shown(repr(key) for key in data) if isinstance(data, Mapping) else ""
         found = (keys or "no keys") if isinstance(data, Mapping) else f"a {type(data).__name__}"
@@ -140,9 +140,12 @@ def find_weights(
     )
 
 
-def _list_mappings(data: Any) -> dict[tuple[str, ...], dict[str, Tensor]]:
-    """Return the tensors of each dictionary that has any, by its path; each dictionary once."""
-    queue: list[tuple[tuple[str, ...], Any]] = [((), data)]
+def _list_mappings(data: Any, key: str) -> dict[tuple[str, ...], dict[str, Tensor]]:
+    """Return the tensors of each dictionary that has any, by its path; each dictionary once.
+
+    One that several entries share is listed under that of ``key``, if it is there.
+    """
+    queue: list[tuple[tuple[str, ...], Any]] = [_follow(data, key), ((), data)]
     found: dict[tuple[str, ...], dict[str, Tensor]] = {}
     seen = set()
     for path, mapping in queue:
@@ -162,6 +165,18 @@ def _list_mappings(data: Any) -> dict[tuple[str, ...], dict[str, Tensor]]:
         if tensors:
             found[path] = tensors
     return found
+
+
+def _follow(data: Any, key: str) -> tuple[tuple[str, ...], Any]:
+    """Return the path that a weights key begins with, as far as there are dictionaries."""
+    path: tuple[str, ...] = ()
+    while key and isinstance(data, Mapping):
+        names = (n for n in data if isinstance(n, str) and n and f"{key}.".startswith(f"{n}."))
+        name = next((n for n in names if isinstance(data[n], Mapping)), None)
+        if name is None:
+            break
+        path, key, data = (*path, name), key[len(name) + 1 :], data[name]
+    return path, data
 
 
 def _ends(name: str) -> Iterator[str]:
@@ -214,7 +229,7 @@ def _choose(
 ) -> Place:
     """Return the place that is meant."""
     if not places:
-        held = shown(repr(str(Place(path))) for path in mappings)
+        held = shown(sorted(repr(str(Place(path))) for path in mappings))
         raise WeightsFileError(
             f"{source} holds no weights of a known kind under {key!r}, the weights key; it has "
             f"tensors under {held}. Correct the key, or leave it out."

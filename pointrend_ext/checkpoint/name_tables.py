@@ -13,8 +13,6 @@ from pointrend_ext.checkpoint.weights_format import (
     counted,
 )
 
-__all__ = ["FORMATS", "PLAIN"]
-
 
 def _background_last(state: State) -> State:
     """Torchvision's class 0 is the background: Detectron2 has it last, or not at all.

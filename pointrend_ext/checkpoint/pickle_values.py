@@ -22,8 +22,6 @@ from pointrend_ext.checkpoint.pickle_names import (
     TORCH_TYPES,
 )
 
-__all__ = ["ValueBuilder", "checked", "sizes_of"]
-
 
 def checked(value: Any, kinds: type | tuple[type, ...]) -> Any:
     """Return a value of one of the types that its place in the pickle allows.

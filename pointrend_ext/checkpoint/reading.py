@@ -21,8 +21,6 @@ from pointrend_ext.checkpoint.torch_files import (
 )
 from pointrend_ext.checkpoint.unpickler import restricted_load
 
-__all__ = ["read_weights_file"]
-
 Reader = Callable[[Path, bool], Any]
 
 

@@ -19,8 +19,6 @@ from pointrend_ext.checkpoint.report import (
     component_of,
 )
 
-__all__ = ["check_any_loaded", "check_loaded", "check_values", "compare_input", "note_frozen"]
-
 # Heads that a checkpoint may bring and a model may replace. Anything else in a file's region heads
 # beside a new mask head is that head under names that nobody knows, not another head.
 OTHER_HEADS = re.compile(

@@ -4,16 +4,23 @@ What belongs to a class moves with it or is new; all else stays. Detectron2 drop
 when its shape differs, and so all that a point head has learned about fine features.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from pointrend_ext.checkpoint.class_axes import ClassTensor, State, find_class_tensor
+from pointrend_ext.checkpoint.class_axes import (
+    INSTANCE,
+    ClassTensor,
+    State,
+    count_classes,
+    find_class_tensor,
+)
 from pointrend_ext.checkpoint.class_names import ClassMap
 from pointrend_ext.checkpoint.report import MAPPED, PARTLY_NEW, Entry
 
-__all__ = ["adapt_classes"]
+_IMPLICIT_ROWS = re.compile(r"roi_heads\.mask_head\.parameter_head\.prediction\.(weight|bias)")
 
 
 def adapt_classes(
@@ -46,7 +53,27 @@ def adapt_classes(
         if change is not None and adapted is not None:
             result[name] = adapted
             entries.append(_entry(tensor, change))
+    for name in _implicit_tensors(state_dict, model_state, (class_map or {}).get(INSTANCE)):
+        result[name] = model_state[name].detach().clone()
+        entries.append(Entry(name, PARTLY_NEW, "all new: it predicts what all classes share"))
     return result, entries
+
+
+def _implicit_tensors(old: State, new: State, class_map: ClassMap | None) -> Iterator[str]:
+    """Yield the last layers of Implicit PointRend where classes change.
+
+    Their rows are the parameters of the MLPs, in an order that depends on sizes which no tensor
+    tells. As many rows with another number of classes are those of a class-agnostic head.
+    """
+    old_count, new_count = count_classes(old, INSTANCE), count_classes(new, INSTANCE)
+    if old_count is None or new_count is None:
+        return
+    is_same, same = old_count == new_count, ClassMap(tuple(range(new_count)), new_count)
+    if is_same and class_map in (None, same):
+        return
+    for name in (name for name in old if name in new):
+        if _IMPLICIT_ROWS.fullmatch(name) and (is_same or old[name].shape != new[name].shape):
+            yield name
 
 
 def _change(

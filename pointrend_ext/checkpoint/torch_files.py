@@ -19,8 +19,6 @@ import torch
 from pointrend_ext.checkpoint.pickle_values import ValueBuilder, checked, sizes_of
 from pointrend_ext.checkpoint.unpickler import restricted_load
 
-__all__ = ["read_archive", "read_legacy", "read_legacy_file", "read_packed_storage"]
-
 CHUNK = 1 << 24
 ABOVE_FILE = 1 << 30  # bytes that a compressed archive may hold above its own size
 LEGACY_VERSION = 1001

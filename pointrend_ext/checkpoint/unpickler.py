@@ -18,8 +18,6 @@ from typing import Any, BinaryIO, ClassVar
 
 from pointrend_ext.checkpoint.pickle_values import ValueBuilder, checked
 
-__all__ = ["restricted_load"]
-
 # No weights need these: registered extensions, keyword arguments, buffers beside the file.
 UNUSED = (pickle.EXT1 + pickle.EXT2 + pickle.EXT4) + (
     pickle.NEWOBJ_EX + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
 from pointrend_ext.deploy.export import export_onnx, export_program
+from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.engine.command_line import add_model_arguments
 from pointrend_ext.inference.predictor import build_predictor
 
@@ -30,6 +31,13 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "--confidence",
         type=float,
         help="least score of instances in the file (default: as in an evaluation)",
+    )
+    add(
+        "--precision",
+        default="fp32",
+        choices=PRECISIONS,
+        help="weights of 16 bits, or products of 8, in a smaller .onnx; the report tells what is "
+        "lost on the pictures of --check-images (default: %(default)s)",
     )
     add(
         "--check-images",
@@ -58,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
             batch_size=args.batch_size,
             check_images=[predictor.read_image(name) for name in args.check_images],
             classes=predictor.classes,
+            precision=args.precision,
         )
     if args.json:
         print(to_json(report, indent=1).decode())

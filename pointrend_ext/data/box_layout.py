@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_util
 
-__all__ = ["likely_layout", "likely_mistake"]
-
 _NEEDED, _MARGIN = 0.9, 0.25  # share of objects explained; how far ahead of any other layout
 _TOLERANCE_PX, _TOLERANCE = 2.0, 0.05  # of a side, or this share of the mask's
 _MOST_OBJECTS, _MOST_RUNS = 2000, 200  # looked at

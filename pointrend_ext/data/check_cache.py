@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_version", "load_checked", "remembered", "store_checked", "versions_key"]
-
 logger = logging.getLogger(__name__)
 
 _MOST = 500  # results; one takes some kB

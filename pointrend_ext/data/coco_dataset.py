@@ -10,9 +10,11 @@ from detectron2.data.datasets import (
     load_sem_seg,
     register_coco_instances,
     register_coco_panoptic_separated,
+    register_lvis_instances,
 )
 from detectron2.data.datasets.cityscapes import _get_cityscapes_files
 from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
+from detectron2.data.datasets.lvis import get_lvis_instances_meta
 
 from pointrend_ext.data.coco import (
     CocoSummary,
@@ -20,6 +22,7 @@ from pointrend_ext.data.coco import (
     picture_paths,
     read_coco_file,
     summarize_coco_file,
+    to_lvis_records,
     to_records,
 )
 from pointrend_ext.data.findings import Findings, first_of
@@ -27,6 +30,7 @@ from pointrend_ext.data.image_files import ImageEntry
 from pointrend_ext.data.panoptic import PanopticLoader, load_panoptic, with_segment_labels
 
 __all__ = [
+    "CocoLoader",
     "audit_dataset",
     "class_list",
     "has_classes_in_file",
@@ -39,7 +43,23 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")
+_REGISTERS = (register_coco_instances, register_coco_panoptic_separated, register_lvis_instances)
 _FUNCTION_ERRORS = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+
+
+class CocoLoader:
+    """A function in the catalogue that leaves its records to ``load_registered``.
+
+    The data set has the metadata that Detectron2's functions for COCO's format give theirs.
+    """
+
+    def __init__(self, name: str, check: Callable[[], None]) -> None:
+        """``check`` raises an error where the data set ``name`` is not there."""
+        self.name, self.check = name, check
+
+    def __call__(self) -> Any:
+        """Return the records; see ``load_registered``."""
+        return load_registered(self.name)[0]
 
 
 def audit_dataset(name: str, *, keep: bool = False) -> CocoSummary | None:
@@ -90,16 +110,19 @@ def has_label_folder(name: str) -> bool:
 def load_registered(name: str) -> tuple[Any, Findings]:
     """Return what the registered function of a data set returns, and what was found in it.
 
-    Functions of Detectron2 that read a local COCO file are not called: the records are made from
-    the file that was checked. As ``load_coco_json`` does, class names and contiguous ids are
+    Functions of Detectron2 that read a local COCO or LVIS file are not called: the records are made
+    from the file that was checked. As ``load_coco_json`` does, class names and contiguous ids are
     written to the metadata. Records of other functions pass the same check.
 
     Raises:
         FileNotFoundError: a file or folder of the data set does not exist.
         ValueError: its function fails, or see ``audit_dataset``.
     """
-    if isinstance(DatasetCatalog[name], PanopticLoader):
+    function = DatasetCatalog[name]
+    if isinstance(function, PanopticLoader):
         return load_panoptic(name)
+    if isinstance(function, CocoLoader):
+        function.check()
     register = _read_by_us(name)
     if register is None:
         try:
@@ -118,10 +141,15 @@ def load_registered(name: str) -> tuple[Any, Findings]:
     metadata = MetadataCatalog.get(name)
     json_file, image_root = os.fspath(metadata.json_file), os.fspath(metadata.image_root)
     file = read_coco_file(json_file)
+    if register is register_lvis_instances:
+        if metadata.get("thing_classes", None) is None:
+            metadata.set(**get_lvis_instances_meta(name))
+        stated = metadata.get("thing_dataset_id_to_contiguous_id", None)
+        return to_lvis_records(file, image_root, stated), file.summary.findings
     metadata.thing_classes = list(file.summary.class_names)
     metadata.thing_dataset_id_to_contiguous_id = file.summary.contiguous_ids
     records = to_records(file, image_root)
-    if register is not register_coco_instances:
+    if register is register_coco_panoptic_separated:
         if has_label_folder(name):
             records = merge_to_panoptic(records, load_sem_seg(metadata.sem_seg_root, image_root))
         else:
@@ -138,7 +166,8 @@ def listed_images(name: str) -> list[ImageEntry]:
         FileNotFoundError, ValueError: see ``load_registered``.
     """
     metadata = MetadataCatalog.get(name)
-    audit = audit_dataset(name) if _read_by_us(name) else None
+    has_names = _read_by_us(name) not in (None, register_lvis_instances)
+    audit = audit_dataset(name) if has_names else None
     if audit is not None:
         root = os.fspath(metadata.image_root)
         paths = picture_paths(root, [file for file, _ in audit.images])
@@ -161,10 +190,12 @@ def listed_images(name: str) -> list[ImageEntry]:
 
 
 def _read_by_us(name: str) -> Callable[..., None] | None:
-    """Return what of Detectron2 registered a data set with a local COCO file, if that did."""
+    """Return what of Detectron2 registered a data set with a local file, if that or ours did."""
     function = DatasetCatalog[name]
+    if isinstance(function, CocoLoader):
+        return register_coco_panoptic_separated if is_separated(name) else register_coco_instances
     names = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
-    for register in (register_coco_instances, register_coco_panoptic_separated):
+    for register in _REGISTERS:
         if names == (register.__module__, f"{register.__qualname__}.<locals>.<lambda>"):
             return register if os.path.isfile(MetadataCatalog.get(name).json_file) else None
     return None

@@ -42,6 +42,8 @@ def check_copy_paste(
         reason = "no keypoints or proposals. Set MODEL.KEYPOINT_ON and LOAD_PROPOSALS False"
     elif not isinstance(mapper, PointRendDatasetMapper) or not is_ordered:
         reason = "this mapper, or data set without a list of records, is not served. Leave it out"
+    elif mapper.use_points:
+        reason = "this training is on points. Set INPUT.POINT_SUP False, or COPY_PASTE 0"
     elif mapper.instance_mask_format != "bitmask":
         reason = "they are polygons here. Set INPUT.MASK_FORMAT bitmask"
     else:

@@ -8,8 +8,6 @@ from typing import Any
 
 from pointrend_ext._command import escaped
 
-__all__ = ["Cause", "Findings", "Kind", "first_of"]
-
 _WARN_SHARE = 0.05
 
 

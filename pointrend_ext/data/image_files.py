@@ -17,8 +17,6 @@ from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import ImageHeader, check_megapixels, read_header, read_image
 from pointrend_ext.data.threads import in_threads
 
-__all__ = ["ImageEntry", "check_image_files", "check_size", "is_missing"]
-
 logger = logging.getLogger(__name__)
 
 SEVERAL = Cause(Kind.NOTED, "files of several pictures (animations, pages): the first is read")

@@ -14,8 +14,6 @@ from pointrend_ext.data.label_maps import NOTES, StoredLabels, decode_label_map
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.threads import in_threads
 
-__all__ = ["Occurrence", "Tally", "audit_label_maps"]
-
 _CHECK = "label_maps-2"  # to be raised when a row changes its meaning
 _IN_PARALLEL = 4, 8  # most of the work holds Python's lock; they hide the time of a slow disk
 

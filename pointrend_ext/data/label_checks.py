@@ -15,8 +15,6 @@ from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_report import LabelReport, judge_label_maps
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
 
-__all__ = ["check_label_maps", "fit_ignore_value", "report_label_maps", "report_named"]
-
 logger = logging.getLogger(__name__)
 
 _SHOWN_CLASSES = 40

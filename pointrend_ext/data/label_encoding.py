@@ -7,17 +7,6 @@ import numpy as np
 
 from pointrend_ext.data.findings import first_of
 
-__all__ = [
-    "UNKNOWN",
-    "LabelEncoding",
-    "LabelReader",
-    "check_label_size",
-    "check_label_values",
-    "pack_colors",
-    "unknown_colors",
-    "unknown_values",
-]
-
 UNKNOWN = -1
 """The label of what is neither a class nor ignored."""
 
@@ -98,6 +87,8 @@ def pack_colors(rgb: np.ndarray) -> np.ndarray:
 
 
 def _translate(stored: np.ndarray, codes: list[int], labels: list[int]) -> np.ndarray:
+    if not codes:
+        return np.full(stored.shape, UNKNOWN, np.int32)
     if stored.dtype == np.uint8 and stored.size > 256:
         return _translate(np.arange(256), codes, labels)[stored]
     order = np.argsort(codes)

@@ -19,16 +19,6 @@ from pointrend_ext.data.label_encoding import (
 from pointrend_ext.data.pillow_files import RefusedImage, number_of_pictures, opened, upright
 from pointrend_ext.data.reading import open_file
 
-__all__ = [
-    "IMAGE_ENDINGS",
-    "LABEL_ENDINGS",
-    "NOTES",
-    "ONE_BIT",
-    "StoredLabels",
-    "decode_label_map",
-    "read_label_map",
-]
-
 IMAGE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LABEL_ENDINGS = (".bmp", ".pgm", ".png", ".tif", ".tiff")
 """Endings of files that can hold a label map; no JPEG: it changes the ids."""

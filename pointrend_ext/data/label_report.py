@@ -12,8 +12,6 @@ from pointrend_ext.data.label_audit import Occurrence, Tally
 from pointrend_ext.data.label_encoding import UNKNOWN, LabelEncoding, unknown_colors
 from pointrend_ext.data.label_maps import ONE_BIT
 
-__all__ = ["LabelReport", "LabelRow", "judge_label_maps"]
-
 _MUCH_IGNORED = 0.5
 
 

@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch.utils.data as torchdata
@@ -28,21 +29,18 @@ from pointrend_ext.data.checks import ROI_ARCHITECTURES, check_num_classes, clas
 from pointrend_ext.data.coco import causes, release_coco_files
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.copy_paste import check_copy_paste
-from pointrend_ext.data.findings import Findings
-from pointrend_ext.data.mapper import (
-    POINTREND_MASK_HEADS,
-    SEMANTIC_ARCHITECTURES,
-    PointRendDatasetMapper,
-    build_mapper,
-)
+from pointrend_ext.data.findings import Cause, Findings
+from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES, PointRendDatasetMapper, build_mapper
+from pointrend_ext.data.mask_truth import POINTREND_MASK_HEADS
 from pointrend_ext.data.ordered_loader import OrderedLoader
+from pointrend_ext.data.shared_records import SharedRecords, load_once
 from pointrend_ext.data.workers import WorkerMapper
 
 logger = logging.getLogger(__name__)
 
 
 def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = None) -> Any:
-    """Build the endless training loader of ``DATASETS.TRAIN``.
+    """Build the endless training loader of ``DATASETS.TRAIN``; all processes call it together.
 
     Sampler, aspect ratio grouping, workers and batch size follow the config as in Detectron2. (Its
     two weighted samplers load the data sets a second time by themselves.)
@@ -60,13 +58,12 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     """
     if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty. Name at least one data set to train on.")
-    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    dataset, findings = load_once(cfg.DATASETS.TRAIN, partial(_load_training, cfg))
     mapper = build_mapper(cfg, is_train=True) if mapper is None else mapper
     if isinstance(mapper, PointRendDatasetMapper):
         mapper.drops.at_start = findings
     grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
-    has_sizes = isinstance(dataset, list) and all("width" in r and "height" in r for r in dataset)
-    is_ordered = isinstance(dataset, list) and (has_sizes or not grouped)
+    is_ordered = isinstance(dataset, SharedRecords) and not (grouped and dataset.sizes is None)
     check_copy_paste(cfg, mapper, is_ordered=is_ordered)
     if not is_ordered:
         logger.info("A training on these data cannot be resumed exactly: their order is not known.")
@@ -86,6 +83,15 @@ def build_train_loader(cfg: CfgNode, mapper: PointRendDatasetMapper | None = Non
     )
 
 
+def _load_training(cfg: CfgNode) -> tuple[Any, dict[str, Findings]]:
+    dataset, findings = _load_all(cfg, cfg.DATASETS.TRAIN, is_train=True)
+    return _shared(dataset), findings
+
+
+def _shared(records: Any) -> Any:
+    return SharedRecords(records) if isinstance(records, list) else records
+
+
 def _batch_size_per_process(cfg: CfgNode) -> int:
     total, processes = cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size()
     if total < processes or total % processes:
@@ -97,7 +103,11 @@ def _batch_size_per_process(cfg: CfgNode) -> int:
 
 
 def build_test_loader(
-    cfg: CfgNode, dataset_name: str, prepare: Callable[[Any], Any] | None = None
+    cfg: CfgNode,
+    dataset_name: str,
+    prepare: Callable[[Any], Any] | None = None,
+    *,
+    together: bool = False,
 ) -> torchdata.DataLoader:
     """Build the loader that goes once through one data set, in lists of one image without labels.
 
@@ -105,14 +115,19 @@ def build_test_loader(
         cfg: the configuration.
         dataset_name: a registered data set.
         prepare: changes the records, which are the model's inputs but for image and annotations.
+        together: whether all processes call this, so that one of each machine loads the records.
 
     Raises:
         ValueError: the data set or its classes are wrong.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
-    records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+
+    def load() -> Any:
+        records = load_dataset_dicts(cfg, [dataset_name], is_train=False)
+        return _shared(prepare(records) if prepare else records)
+
     return build_detection_test_loader(
-        dataset=prepare(records) if prepare else records,
+        dataset=load_once([dataset_name], load) if together else load(),
         mapper=WorkerMapper(build_mapper(cfg, is_train=False), comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
@@ -122,14 +137,19 @@ def build_validation_loader(cfg: CfgNode, dataset_name: str) -> torchdata.DataLo
     """Build the loader that goes once through one data set with its labels, for their losses.
 
     Images are resized as in an evaluation; those without annotations are left out as in training.
+    All processes call it together.
 
     Raises:
         ValueError: the data set, its classes or its labels are wrong, or it has none.
         FileNotFoundError: a file or folder of the data set does not exist.
     """
+
+    def load() -> Any:
+        return _shared(load_dataset_dicts(cfg, [dataset_name], is_train=True))
+
     mapper = build_mapper(cfg, is_train=True, augmentations=build_augmentation(cfg, is_train=False))
     return build_detection_test_loader(
-        dataset=load_dataset_dicts(cfg, [dataset_name], is_train=True),
+        dataset=load_once([dataset_name], load),
         mapper=WorkerMapper(mapper, comm.get_local_size()),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
@@ -202,19 +222,26 @@ def _keep_targets(
     findings = findings.without(causes.OF_SCORES)
     if cfg.MODEL.META_ARCHITECTURE not in ROI_ARCHITECTURES:
         return records, findings
-    if cfg.MODEL.MASK_ON:
+    on_masks = cfg.MODEL.MASK_ON and not cfg.INPUT.POINT_SUP
+    if on_masks:
         records = [_with_masks(record) for record in records]
-    else:
-        findings = findings.without(causes.OF_MASKS)
+    findings = findings.without(unread_causes(cfg))
     findings.unsaid().log(logger, f"Data set {name!r}")
     objects = (a for r in records for a in r.get("annotations", ()) if not a.get("iscrowd", 0))
     if findings.num_checked and next(objects, None) is None:
-        for_masks = ", which are masks with MODEL.MASK_ON True" if cfg.MODEL.MASK_ON else ""
+        for_masks = ", which are masks with MODEL.MASK_ON True" if on_masks else ""
         raise ValueError(
             f"The data set {name!r} has {findings.num_checked} annotations and no object to train "
             f"on{for_masks}: " + "\n  ".join(findings.lines())
         )
     return records, findings
+
+
+def unread_causes(cfg: CfgNode) -> frozenset[Cause]:
+    """Return the causes of no interest to a training: of masks or points that it never reads."""
+    if cfg.INPUT.POINT_SUP:
+        return causes.OF_MASKS
+    return causes.OF_POINTS if cfg.MODEL.MASK_ON else causes.OF_POINTS | causes.OF_MASKS
 
 
 def _with_masks(record: dict[str, Any]) -> dict[str, Any]:
@@ -247,6 +274,11 @@ def _problem(cfg: CfgNode, records: list[dict[str, Any]], is_train: bool) -> str
     if architecture not in ROI_ARCHITECTURES:
         return None
     targets = [a for r in records for a in r["annotations"] if not a.get("iscrowd", 0)]
+    if cfg.INPUT.POINT_SUP and targets and not any(a.get("point_labels") for a in targets):
+        return (
+            "has no points ('point_coords' and 'point_labels' of its annotations), which "
+            "INPUT.POINT_SUP True asks for: draw some by `pointrend data points`, or set it False"
+        )
     segmentations = [a["segmentation"] for a in targets if a.get("segmentation")]
     runs = sum(isinstance(segmentation, dict) for segmentation in segmentations)
     as_bitmask = cfg.MODEL.ROI_MASK_HEAD.NAME in POINTREND_MASK_HEADS

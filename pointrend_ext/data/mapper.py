@@ -21,6 +21,13 @@ from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.image_files import ImageEntry, check_size
 from pointrend_ext.data.label_encoding import check_label_size, check_label_values
 from pointrend_ext.data.label_maps import read_label_map
+from pointrend_ext.data.mask_truth import (
+    check_points,
+    drop_unread,
+    mask_format,
+    stack_points,
+    take_points,
+)
 from pointrend_ext.data.panoptic import SegmentLabels, draw_segments
 from pointrend_ext.data.pixels import ImageRules, check_image_format
 from pointrend_ext.data.polygon_drawing import draw_polygons
@@ -32,7 +39,6 @@ from pointrend_ext.structures import CroppedMasks, crop_mask
 
 logger = logging.getLogger(__name__)
 
-POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")
 _SEMANTIC_ONLY = ("SemanticSegmentor", "PointRendSemanticSegmentor")
 PANOPTIC_ARCHITECTURES = ("PanopticFPN", "PointRendPanopticFPN")
 SEMANTIC_ARCHITECTURES = (*_SEMANTIC_ONLY, *PANOPTIC_ARCHITECTURES)
@@ -54,6 +60,8 @@ class PointRendDatasetMapper(DatasetMapper):
         sem_seg_num_classes: classes that a label map may hold; None means that it is not checked.
         sem_seg_ignore_value: the other value that it may hold.
         image_rules: how image files are read.
+        use_points: whether points of objects are read, see ``stack_points``.
+        sample_points: points of an object that are drawn each time; 0 for all of them.
         kwargs: as for ``DatasetMapper``.
     """
 
@@ -66,6 +74,8 @@ class PointRendDatasetMapper(DatasetMapper):
         sem_seg_num_classes: int | None = None,
         sem_seg_ignore_value: int = 255,
         image_rules: ImageRules = ImageRules(),  # noqa: B008  (frozen)
+        use_points: bool = False,
+        sample_points: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(is_train, **kwargs)
@@ -73,6 +83,7 @@ class PointRendDatasetMapper(DatasetMapper):
         self.sem_seg_num_classes = sem_seg_num_classes
         self.sem_seg_ignore_value = sem_seg_ignore_value
         self.image_rules = image_rules
+        self.use_points, self.sample_points = use_points, sample_points
         self.drops = DropCounter()
         self._draws_masks = self.use_instance_mask and self.instance_mask_format == "bitmask"
 
@@ -85,6 +96,7 @@ class PointRendDatasetMapper(DatasetMapper):
         check_image_format(cfg.INPUT.FORMAT)
         arguments = super().from_config(cfg, is_train)
         arguments["image_rules"] = ImageRules.from_cfg(cfg)
+        check_points(cfg)
         architecture = cfg.MODEL.META_ARCHITECTURE
         if architecture in SEMANTIC_ARCHITECTURES:
             arguments["sem_seg_num_classes"] = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES
@@ -93,10 +105,13 @@ class PointRendDatasetMapper(DatasetMapper):
             arguments["augmentations"] = build_semantic_augmentation(cfg, is_train=is_train)
             arguments.update(use_annotations=False, recompute_boxes=False)
             return arguments
-        arguments["instance_mask_format"] = _mask_format(cfg, is_train)
+        arguments["instance_mask_format"] = mask_format(cfg, is_train=is_train)
         if is_train and cfg.INPUT.LSJ.ENABLED:
             arguments["augmentations"] = [*build_scale_jitter(cfg), *build_flips(cfg)]
             arguments["recompute_boxes"] = cfg.MODEL.MASK_ON
+        if cfg.INPUT.POINT_SUP:
+            arguments.update(use_instance_mask=False, recompute_boxes=False, use_points=True)
+            arguments["sample_points"] = cfg.INPUT.SAMPLE_POINTS
         return arguments
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
@@ -186,10 +201,13 @@ class PointRendDatasetMapper(DatasetMapper):
                     f"image {file_name!r} cannot be used: {type(error).__name__}: {error}. Correct "
                     "the annotation file."
                 ) from error
+        points = [a.pop("points") for a in prepared] if self.use_points else []
         crops = [a.pop("segmentation") for a in prepared] if self._draws_masks else []
         instances = utils.annotations_to_instances(
             prepared, image_shape, mask_format=self.instance_mask_format
         )
+        if self.use_points:
+            instances.gt_point_coords, instances.gt_point_labels = stack_points(points)
         if self._draws_masks:
             instances.gt_masks = CroppedMasks.from_crops(crops, image_shape)
         elif self.use_instance_mask and not instances.has("gt_masks"):
@@ -215,8 +233,7 @@ class PointRendDatasetMapper(DatasetMapper):
             elif cause.kind is not Kind.NOTED:
                 self.drops.add(cause, file_name, f"bbox {annotation.get('bbox')}")
 
-        if not self.use_instance_mask:
-            annotation.pop("segmentation", None)
+        drop_unread(annotation, masks=self.use_instance_mask, points=self.use_points)
         cleaned = check_record_annotation(annotation, size_hw, found)
         if cleaned is None:
             return None
@@ -236,6 +253,10 @@ class PointRendDatasetMapper(DatasetMapper):
     ) -> dict[str, Any]:
         if not self.use_keypoint:
             annotation.pop("keypoints", None)
+        if self.use_points:
+            annotation["points"] = take_points(
+                annotation, self.sample_points, transforms, image_shape
+            )
         polygons = None
         if self._draws_masks and isinstance(annotation["segmentation"], list):
             # Drawing them clips them to the crop: no need of fvcore's clipping with shapely.
@@ -276,13 +297,3 @@ def build_mapper(cfg: CfgNode, *, is_train: bool, **changes: Any) -> PointRendDa
         changes: arguments of the mapper that take the place of those of the config.
     """
     return PointRendDatasetMapper(cfg, is_train, **changes)
-
-
-def _mask_format(cfg: CfgNode, is_train: bool) -> str:
-    head = cfg.MODEL.ROI_MASK_HEAD.NAME
-    if not cfg.MODEL.MASK_ON or head not in POINTREND_MASK_HEADS:
-        return cfg.INPUT.MASK_FORMAT
-    if is_train and cfg.INPUT.MASK_FORMAT != "bitmask":
-        text = "%s is trained on bitmasks: INPUT.MASK_FORMAT %r is read as 'bitmask'."
-        logger.info(text, head, cfg.INPUT.MASK_FORMAT)
-    return "bitmask"

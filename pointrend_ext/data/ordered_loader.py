@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from detectron2.data import DatasetFromList, MapDataset
+from detectron2.data import MapDataset
 from detectron2.data.build import trivial_batch_collator
 from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.utils import comm
@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pointrend_ext.data.copy_paste import CopyPasteMapper
 from pointrend_ext.data.seeding import seeded
+from pointrend_ext.data.shared_records import SharedRecords
 from pointrend_ext.data.workers import TIMEOUT_S, DeathWatch, WorkerMapper, worker_failure
 
 __all__ = ["OrderedLoader"]
@@ -34,9 +35,9 @@ class OrderedLoader:
 
     def __init__(
         self,
-        records: Sequence[dict[str, Any]],
+        records: Sequence[dict[str, Any]] | SharedRecords,
         mapper: Callable[[dict[str, Any]], Any],
-        make_sampler: Callable[[Sequence[dict[str, Any]]], Sampler],
+        make_sampler: Callable[[SharedRecords], Sampler],
         *,
         batch_size: int,
         seed: int,
@@ -62,11 +63,15 @@ class OrderedLoader:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._make_sampler = make_sampler
-        self._sizes = [(r["width"], r["height"]) for r in records] if group_by_shape else None
-        self._records = DatasetFromList(list(records), copy=False)  # shared with the workers
+        records = records if isinstance(records, SharedRecords) else SharedRecords(records)
+        self._records, self._sizes = records, None
+        if group_by_shape:
+            if records.sizes is None:
+                raise ValueError("group_by_shape needs the width and height of every record.")
+            self._sizes = records.sizes.numpy()
         if copy_paste:
-            mapper = CopyPasteMapper(mapper, self._records, copy_paste)
-        self._dataset = MapDataset(self._records, WorkerMapper(mapper, comm.get_local_size()))
+            mapper = CopyPasteMapper(mapper, records, copy_paste)
+        self._dataset = MapDataset(records, WorkerMapper(mapper, comm.get_local_size()))
         self._sampler = self._seed_sampler(seed)
         self.seed, self.start = seed, 0
 

@@ -13,18 +13,6 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-__all__ = [
-    "MOST_PAGES",
-    "RefusedImage",
-    "check_scans",
-    "exif_orientation",
-    "has_late_exif",
-    "number_of_pictures",
-    "opened",
-    "stored_size",
-    "upright",
-]
-
 logger = logging.getLogger(__name__)
 
 _ORIENTATION = 274  # EXIF tag

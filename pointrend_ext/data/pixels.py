@@ -19,15 +19,16 @@ __all__ = [
     "to_rgb",
 ]
 
-_FORMATS = ("RGB", "BGR", "L", "YUV-BT.601", "HSV", "YCbCr", "LAB")
+CHANNELS = {"RGB": 3, "BGR": 3, "L": 1, "YUV-BT.601": 3, "HSV": 3, "YCbCr": 3, "LAB": 3}
+"""Channels by ``INPUT.FORMAT``, of all that images can be read as."""
 
 
 def check_image_format(image_format: str) -> None:
     """Raise ValueError where ``to_format`` does not know a format."""
-    if image_format not in _FORMATS:
+    if image_format not in CHANNELS:
         raise ValueError(
             f"INPUT.FORMAT is {image_format!r}, which images cannot be read as. Set one of "
-            f"{', '.join(_FORMATS)}."
+            f"{', '.join(CHANNELS)}."
         )
 
 

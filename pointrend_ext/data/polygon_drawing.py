@@ -7,8 +7,6 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.rle import run_lengths
 
-__all__ = ["draw_polygons"]
-
 
 def draw_polygons(
     polygons: Sequence[np.ndarray], size_hw: tuple[int, int]

@@ -8,8 +8,6 @@ from itertools import permutations
 
 import numpy as np
 
-__all__ = ["has_polygon_inside"]
-
 
 def has_polygon_inside(polygons: Sequence[Sequence[float]]) -> bool:
     """Tell whether a polygon of one object lies within another one, with all its corners.

@@ -7,8 +7,6 @@ from pathlib import Path
 from pointrend_ext.data.descriptions import register_description
 from pointrend_ext.data.toy import ensure_toy_data, register_toy_datasets
 
-__all__ = ["register_datasets"]
-
 
 def register_datasets(
     names: Iterable[str], descriptions: Iterable[str] = (), *, generate: bool = False

@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["ANY_SIZE", "ImageRules", "to_rgb"]
-
 logger = logging.getLogger(__name__)
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF tags

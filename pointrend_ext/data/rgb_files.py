@@ -20,8 +20,6 @@ from pointrend_ext.data.pillow_files import (
 )
 from pointrend_ext.data.rgb import ImageRules, to_rgb
 
-__all__ = ["check_megapixels", "pillow_to_rgb", "read_rgb"]
-
 logger = logging.getLogger(__name__)
 
 _BYTES_PER_PIXEL = 10  # in memory, while a picture is read

@@ -4,8 +4,6 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 
-__all__ = ["ResizeScale", "build_flips", "build_scale_jitter", "check_scale_jitter"]
-
 
 class ResizeScale(T.ResizeScale):
     """Detectron2's, but that no side of a very long image becomes nothing."""

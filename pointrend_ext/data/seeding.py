@@ -7,8 +7,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["seed_process", "seeded"]
-
 
 def seed_process(*words: int) -> None:
     """Seed ``random``, NumPy and torch, GPUs included, by a tuple of non-negative numbers.

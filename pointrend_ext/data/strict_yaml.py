@@ -1,14 +1,10 @@
-"""Reading YAML and JSON that refuses what the usual loaders pass over: a key that is given twice.
+"""Reading YAML that refuses what ``yaml.safe_load`` passes over: a key that is given twice."""
 
-``yaml.safe_load`` and ``json.loads`` take the last of two equal keys and say nothing.
-"""
-
-import json
 from typing import Any
 
 import yaml
 
-__all__ = ["RepeatedKeyError", "load_json", "load_yaml", "without_repeats"]
+__all__ = ["load_yaml"]
 
 _MOST_VALUES = 1_000_000
 _MOST_MERGED = 100_000  # pairs of one mapping; PyYAML repeats those that are merged twice
@@ -37,14 +33,6 @@ def load_yaml(text: str, source: str) -> Any:
     if _num_values(content, {}) > _MOST_VALUES:
         raise ValueError(f"{source}: its aliases (*name) repeat too many values. Write them out.")
     return content
-
-
-def load_json(text: str, source: str) -> Any:
-    """Read JSON; see ``load_yaml``."""
-    try:
-        return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{source}: {error}") from None
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -96,19 +84,3 @@ def _sentence(error: yaml.YAMLError) -> str:
         return f"{where} holds a tab, but YAML is indented with spaces alone. Replace the tab."
     context = getattr(error, "context", None)
     return f"{where}: {problem}{f' ({context})' if context else ''}. Is it valid YAML?"
-
-
-class RepeatedKeyError(ValueError):
-    """A mapping with a key that is given twice."""
-
-
-def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of what JSON has between braces; RepeatedKeyError for a key given twice."""
-    result: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in result:
-            raise RepeatedKeyError(
-                f"the key {key!r} is given twice; only one could count. Take one out."
-            )
-        result[key] = value
-    return result

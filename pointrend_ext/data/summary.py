@@ -15,9 +15,10 @@ from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco_dataset import audit_dataset, listed_images
 from pointrend_ext.data.findings import Cause
 from pointrend_ext.data.image_files import check_image_files, is_missing
+from pointrend_ext.data.jpeg_damage import find_damaged_jpegs
 from pointrend_ext.data.label_checks import report_label_maps
 from pointrend_ext.data.label_report import LabelReport
-from pointrend_ext.data.loading import load_dataset_dicts
+from pointrend_ext.data.loading import load_dataset_dicts, unread_causes
 from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.seeding import seeded
@@ -39,7 +40,8 @@ class DatasetSummary:
         objects: objects per class, crowds left out.
         labels: what all label maps hold.
         sizes_hw: (num_images, 2) rows and columns.
-        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger.
+        object_sizes: objects of boxes below 32 x 32 pixels, below 96 x 96, and larger; those of
+            panoptic segments, whose boxes are in their pictures alone, are not counted.
         num_read: images that were read and mapped as in training.
         problems: messages that name files.
     """
@@ -64,11 +66,13 @@ class DatasetSummary:
                 f"width {low[1]} to {high[1]} (median {middle[1]:.0f})"
             )
         if self.objects:
-            small, medium, large = self.object_sizes
-            lines.append(
-                f"  {sum(self.objects.values())} objects: {small} small, {medium} medium, {large} "
-                "large (boxes below 32 x 32 pixels, below 96 x 96, others)"
-            )
+            lines.append(f"  {sum(self.objects.values())} objects")
+            if any(self.object_sizes):
+                small, medium, large = self.object_sizes
+                lines[-1] += (
+                    f": {small} small, {medium} medium, {large} large (boxes below 32 x 32 pixels, "
+                    "below 96 x 96, others)"
+                )
             lines += _table(self.objects, "objects")
         if self.labels:
             lines += [f"  {line}" for line in self.labels.text().splitlines()]
@@ -82,6 +86,8 @@ class DatasetSummary:
 def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> DatasetSummary:
     """Count what a data set holds, and read at most ``max_read`` images as a training would.
 
+    All JPEG files are decoded, to find those that are damaged inside.
+
     Raises:
         ValueError: the data set cannot be loaded at all, or does not fit the model.
         FileNotFoundError: a file or folder of it does not exist.
@@ -92,9 +98,7 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
     audit = audit_dataset(name)
     if audit is not None:
         audit.findings.unsaid()  # by a loader; the summary says it
-        findings = audit.findings.without(causes.OF_SCORES)
-        if not cfg.MODEL.MASK_ON:
-            findings = findings.without(causes.OF_MASKS)
+        findings = audit.findings.without(causes.OF_SCORES | unread_causes(cfg))
         summary.problems += findings.serious().lines()
     summary.sizes_hw = np.array([(r["height"], r["width"]) for r in records if "height" in r])
     if "annotations" in records[0]:
@@ -104,13 +108,21 @@ def summarize_dataset(cfg: CfgNode, name: str, *, max_read: int = 200) -> Datase
         summary.problems += [*summary.labels.errors, *summary.labels.warnings]
     chosen = np.unique(np.linspace(0, len(records) - 1, min(max_read, len(records))).astype(int))
     there = [records[i] for i in chosen if not is_missing(records[i]["file_name"])]
-    _read(cfg, summary, there)
+    refused = _read(cfg, summary, there)
     read = {os.fspath(record["file_name"]) for record in there}
-    others = [entry for entry in listed_images(name) if entry.file_name not in read]
+    entries, rules = listed_images(name), ImageRules.from_cfg(cfg)
     try:
-        check_image_files(others, name, ImageRules.from_cfg(cfg))
+        others = [entry for entry in entries if entry.file_name not in read]
+        check_image_files(others, name, rules)
     except (ValueError, OSError) as error:
         summary.problems.append(str(error))
+    files = [entry.file_name for entry in entries if entry.file_name not in refused]
+    damaged = find_damaged_jpegs(files, rules)
+    summary.problems += [
+        f"{file}: it seems damaged ({text}): part of the picture may be grey or moved. Look at it; "
+        "copy or download it again, or take it out."
+        for file, text in damaged.items()
+    ]
     return summary
 
 
@@ -126,7 +138,7 @@ def _count_objects(
     boxes = [
         BoxMode.convert(list(a["bbox"]), a.get("bbox_mode", to_mode), to_mode)
         for a in objects
-        if "bbox" in a
+        if a.get("bbox") is not None  # those of panoptic segments are in their picture
     ]
     areas = np.array([abs(width * height) for _, _, width, height in boxes])
     small, medium = int((areas < _SMALL_PX).sum()), int((areas < _LARGE_PX).sum())
@@ -136,7 +148,9 @@ def _count_objects(
         summary.problems.append(f"no object of the classes {', '.join(absent)}")
 
 
-def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> None:
+def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any]]) -> set[str]:
+    """Read images as a training does; return the files of those that cannot be."""
+    refused = set()
     mapper, seen = build_mapper(cfg, is_train=True), Counter[Cause]()
     mapper.drops.is_silent = True  # what is dropped is reported here, with every file
     for number, record in enumerate(records):
@@ -145,6 +159,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
                 mapper(record)
         except (ValueError, OSError) as error:
             summary.problems.append(str(error))
+            refused.add(os.fspath(record["file_name"]))
         new = Counter(mapper.drops.counts()) - seen
         seen += new
         summary.problems += [
@@ -153,6 +168,7 @@ def _read(cfg: CfgNode, summary: DatasetSummary, records: Sequence[dict[str, Any
             if cause not in _NO_PROBLEM
         ]
     summary.num_read = len(records)
+    return refused
 
 
 def _table(counts: dict[str, int], what: str) -> list[str]:

@@ -6,8 +6,6 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["in_threads"]
-
 _SECONDS_WITHOUT_BAR = 2
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

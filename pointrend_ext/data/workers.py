@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch.utils.data import get_worker_info
 
-__all__ = ["TIMEOUT_S", "DeathWatch", "LoadingError", "WorkerMapper", "worker_failure"]
-
 TIMEOUT_S = 900
 """Seconds after which a worker that hands over nothing is given up: it would be waited for for
 ever where what it sent is lost."""

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
+from pointrend_ext.deploy.checks.boundary_loss import boundary_loss
 from pointrend_ext.deploy.metadata import KEY
 from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch
 from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
+from pointrend_ext.deploy.precision import reduced
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.report import ExportReport
-from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, RecordingRunner, Runner
 from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["export_onnx", "export_program"]
@@ -55,7 +58,12 @@ def export_onnx(
     plan = _plan(model, cfg, ExportOptions(**options))
     proto = to_onnx(record_program(plan.graph), plan.graph, opset)
     onnx().checker.check_model(proto, full_check=True)
-    report = _checked(target, plan, OnnxRunner(proto))
+    run = RecordingRunner(OnnxRunner(proto))
+    report = _checked(target, plan, run)
+    if plan.metadata["precision"] != "fp32":
+        proto = reduced(proto, plan.metadata["precision"])
+        loss = boundary_loss(OnnxRunner(proto), run.calls, plan.metadata["task"])
+        report = replace(report, figures=[*report.figures, *loss])
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, _written(plan, report)
     with naming_full_disk(target.parent), open_atomically(target) as file:
@@ -73,6 +81,9 @@ def export_program(
     """
     target = _target(path, ".pt2")
     plan = _plan(model, cfg, ExportOptions(**options))
+    precision = plan.metadata["precision"]
+    is_full = precision == "fp32"
+    check_values("export", ("precision", precision, is_full, "'fp32' for .pt2: .onnx has others"))
     program = record_program(plan.graph)
     report = _checked(target, plan, ProgramRunner(program))
     with naming_full_disk(target.parent), open_atomically(target) as file:
@@ -107,4 +118,4 @@ def _written(plan: ExportPlan, report: ExportReport) -> str:
 
 
 def _with_size(report: ExportReport) -> ExportReport:
-    return ExportReport(report.path, report.figures, report.path.stat().st_size / 1e6)
+    return replace(report, megabytes=report.path.stat().st_size / 1e6)

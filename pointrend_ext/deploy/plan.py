@@ -21,8 +21,10 @@ from pointrend_ext.deploy.checks import (
 from pointrend_ext.deploy.exportable import check_exportable
 from pointrend_ext.deploy.graphs import Graph, InstanceGraph, MaskGraph, SemanticGraph
 from pointrend_ext.deploy.metadata import describe
+from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.deploy.running import Runner
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
 
@@ -41,6 +43,7 @@ class ExportOptions:
         check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
             photographs of the kind it was trained on; by default scenes of the toy data.
         classes: what the classes are called, for those who use the file.
+        precision: of an ONNX file, one of ``PRECISIONS``.
     """
 
     part: str = "model"
@@ -48,6 +51,7 @@ class ExportOptions:
     batch_size: int = 1
     check_images: Sequence[np.ndarray] = ()
     classes: Classes | None = None
+    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,14 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
         ValueError: it has none, or a value is out of its range.
     """
     check_exportable(model, cfg, options.part, options.output, options.batch_size)
+    precision, known = options.precision, options.precision in PRECISIONS
+    is_measured = precision == "fp32" or len(options.check_images) > 0
+    pictures = "'fp32' without pictures on which its loss is measured (--check-images)"
+    check_values(
+        "export",
+        ("precision", precision, known, " or ".join(PRECISIONS)),
+        ("precision", precision, is_measured, pictures),
+    )
     images = CheckImages.of(cfg, options.check_images)
     if isinstance(model, SemanticSegmentor):
         task, output = "semantic", options.output
@@ -95,7 +107,7 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
         batch_size=options.batch_size,
         classes=options.classes or Classes(),
     )
-    return ExportPlan(graph, compare, described)
+    return ExportPlan(graph, compare, {**described, "precision": precision})
 
 
 _Parts = tuple[Graph, Callable[[Runner], list[Figure]]]

@@ -6,19 +6,26 @@ from typing import Any
 import numpy as np
 import torch
 from torch.export import ExportedProgram
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointrend_ext.deploy.nms import LOWEST_SCORE
 from pointrend_ext.deploy.packages import onnx, onnxruntime
 
-__all__ = ["OnnxRunner", "ProgramRunner", "Runner"]
+__all__ = ["OnnxRunner", "ProgramRunner", "RecordingRunner", "Runner"]
+
+_Arrays = list[np.ndarray]
 
 
 class Runner(ABC):
     """A recorded graph: arrays in the order of its inputs -> arrays in the order of its outputs."""
 
     @abstractmethod
-    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, *arrays: np.ndarray) -> _Arrays:
         """Run it."""
+
+    @abstractmethod
+    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
+        """Run it, and return what each of its ``TopK`` has chosen, too: numbers of cells."""
 
     def limited_to(self, number: int) -> "Runner | None":
         """Return a copy that finds so many objects, however bad; None if it has no such numbers."""
@@ -35,19 +42,32 @@ class OnnxRunner(Runner):
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = torch.get_num_threads()
         self._proto = proto
+        self._telling: OnnxRunner | None = None
         self._session = ort.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
-    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, *arrays: np.ndarray) -> _Arrays:
         """Run it."""
         names = [x.name for x in self._session.get_inputs()]
         return self._session.run(None, dict(zip(names, arrays, strict=True)))
 
+    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
+        """Run a copy of it that puts them out."""
+        if self._telling is None:
+            proto = _copy(self._proto)
+            chosen = [node.output[1] for node in proto.graph.node if node.op_type == "TopK"]
+            make = onnx().helper.make_tensor_value_info
+            kind = onnx().TensorProto.INT64
+            proto.graph.output.extend(make(name, kind, None) for name in chosen)
+            self._telling = OnnxRunner(proto)
+        found = self._telling(*arrays)
+        number = len(self._proto.graph.output)
+        return found[:number], found[number:]
+
     def limited_to(self, number: int) -> Runner:
         """Change the constants of its last suppression: see ``deploy.nms`` and its translation."""
-        proto = onnx().ModelProto()
-        proto.CopyFrom(self._proto)
+        proto = _copy(self._proto)
         nodes = list(proto.graph.node)
         last = max(i for i, node in enumerate(nodes) if node.op_type == "NonMaxSuppression")
         smallest = next(node for node in nodes[last:] if node.op_type == "Min")
@@ -60,6 +80,12 @@ class OnnxRunner(Runner):
         return OnnxRunner(proto)
 
 
+def _copy(proto: Any) -> Any:
+    copied = onnx().ModelProto()
+    copied.CopyFrom(proto)
+    return copied
+
+
 class ProgramRunner(Runner):
     """Runs a program of ``torch.export``."""
 
@@ -68,7 +94,54 @@ class ProgramRunner(Runner):
         self._module = program.module(check_guards=False)
 
     @torch.no_grad()
-    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, *arrays: np.ndarray) -> _Arrays:
         """Run it."""
         results = self._module(*map(torch.from_numpy, arrays))
         return [x.numpy() for x in ((results,) if isinstance(results, torch.Tensor) else results)]
+
+    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
+        """Run it."""
+        with _Listener() as listener:
+            found = self(*arrays)
+        return found, listener.chosen
+
+
+class _Listener(TorchDispatchMode):
+    """Keeps what ``topk`` chooses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chosen: list[np.ndarray] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **kwargs or {})
+        if func is torch.ops.aten.topk.default:
+            self.chosen.append(result[1].numpy())
+        return result
+
+
+class RecordingRunner(Runner):
+    """Runs another one, and keeps its arrays and results.
+
+    Attributes:
+        calls: of each call both, but those of a limited copy.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self.calls: list[tuple[tuple[np.ndarray, ...], _Arrays]] = []
+
+    def __call__(self, *arrays: np.ndarray) -> _Arrays:
+        """Run it."""
+        self.calls.append((arrays, self._runner(*arrays)))
+        return self.calls[-1][1]
+
+    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
+        """Run it."""
+        found, chosen = self._runner.with_choices(*arrays)
+        self.calls.append((arrays, found))
+        return found, chosen
+
+    def limited_to(self, number: int) -> Runner | None:
+        """Limit the other one."""
+        return self._runner.limited_to(number)

@@ -8,8 +8,6 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
 
-__all__ = ["BestWeights"]
-
 _NAME = "model_best"
 VALIDATION = "validation/"
 """What the names of metrics begin with of which less is better."""

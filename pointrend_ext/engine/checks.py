@@ -9,11 +9,10 @@ from detectron2.utils import comm
 
 from pointrend_ext.data.checks import ROI_ARCHITECTURES
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.data.pixels import CHANNELS
 from pointrend_ext.data.semantic_augmentation import check_crop
-from pointrend_ext.engine.value_ranges import ALWAYS, CHANNELS, TRAINING
+from pointrend_ext.engine.value_ranges import ALWAYS, TRAINING
 from pointrend_ext.modeling.recording import leaves
-
-__all__ = ["check_processes", "check_values", "warn_of_schedule"]
 
 logger = logging.getLogger(__name__)
 

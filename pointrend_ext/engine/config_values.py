@@ -5,8 +5,6 @@ from ast import literal_eval
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["fitting_value"]
-
 _SHOWN = 200  # characters of a value in a message
 _YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MAY_BE_INFINITE = ("SOLVER.CLIP_GRADIENTS.NORM_TYPE",)

@@ -11,8 +11,6 @@ from pointrend_ext.engine.average import WeightAverage
 from pointrend_ext.engine.best_weights import BestWeights
 from pointrend_ext.engine.validation_loss import validation_losses
 
-__all__ = ["evaluation_hooks"]
-
 
 def evaluation_hooks(trainer: DefaultTrainer, average: WeightAverage | None) -> list[HookBase]:
     """Build the hooks that come after the evaluation of a trainer's weights.

@@ -17,8 +17,6 @@ from pointrend_ext.config import add_pointrend_config
 from pointrend_ext.data import register_datasets
 from pointrend_ext.data.toy import register_toy_datasets
 
-__all__ = ["prepare", "run_script", "users_mistake"]
-
 # Where an error comes from that says by itself what is wrong: keys, names and files of the user.
 _SPEAKING = (
     "pointrend_ext",

@@ -20,8 +20,6 @@ from pointrend_ext._command import end_well
 from pointrend_ext.engine.config_file import read_cfg
 from pointrend_ext.processes import enter_group, fresh_store, say_once
 
-__all__ = ["add_process_arguments", "check_num_gpus", "run_processes"]
-
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _MARKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")  # the others may be set for something else
 _COUNTS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun"}
@@ -59,6 +57,7 @@ def run_processes(name: str, work: _Work, args: argparse.Namespace) -> int:
         if int(os.environ["WORLD_SIZE"]) == 1:
             return _restarting(work, args)
         _join(args)
+        _note_lost_machines(name, os.environ)
         code = end_well(name, partial(_restarting, work, args))
         if code == 0:
             dist.destroy_process_group()
@@ -170,6 +169,21 @@ def _join(args: argparse.Namespace) -> None:
     comm.synchronize()
 
 
+def _note_lost_machines(name: str, torchrun: Mapping[str, str]) -> None:
+    """Say where torchrun would start the processes again, but not with a machine that comes back.
+
+    A new torchrun is never told where the first process is, since its address is written once:
+    https://github.com/pytorch/pytorch/issues/135712.
+    """
+    is_one_machine = torchrun["WORLD_SIZE"] == torchrun["LOCAL_WORLD_SIZE"]
+    is_shared = torchrun.get("TORCHELASTIC_USE_AGENT_STORE", "") == "True"
+    if is_shared and not is_one_machine and torchrun.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        say_once(
+            f"{name}: Note: a machine that is lost cannot come back to this run: set "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun on each (docs/distributed.md)."
+        )
+
+
 def _restarting(work: _Work, args: argparse.Namespace) -> int:
     """Do the work; a training that torchrun has restarted goes on from its last checkpoint."""
     count = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -199,8 +213,9 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
         signal.signal(number, signal.SIG_DFL)
 
     if hasattr(signal, "SIGUSR1"):  # not on Windows
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGUSR1, pass_on)
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, pass_on)
     timeout = timedelta(seconds=args.timeout)
     is_default = args.num_machines == 1 and args.dist_url.startswith("tcp://127.0.0.1:")
     try:

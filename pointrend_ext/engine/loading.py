@@ -9,8 +9,6 @@ from torch import nn
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.engine.classes import find_class_names
 
-__all__ = ["LoadOptions", "build_checkpointer"]
-
 
 @dataclass(frozen=True)
 class LoadOptions:

@@ -12,8 +12,6 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
-__all__ = ["LOGGERS", "ServiceWriter", "build_service_writers", "check_loggers"]
-
 logger = logging.getLogger(__name__)
 
 LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}

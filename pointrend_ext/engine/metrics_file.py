@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LOSSES", "last_results", "loss_curves", "read_metrics"]
-
 LOSSES = (
     "total_loss",
     "loss_mask",

@@ -9,14 +9,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads
 
-__all__ = ["share_model"]
-
 
 def share_model(model: nn.Module, **options: Any) -> nn.Module:
     """Wrap a model for several processes, as Detectron2's ``create_ddp_model`` does on GPUs alone.
 
     Gradients are then the mean over the processes. Without RPN and box head nothing reads some
-    outputs of the FPN, so that their gradients have to be looked for.
+    outputs of the FPN, so that their gradients have to be looked for. On processors they are looked
+    for in any case: else the second iteration after each start sums in another order than the
+    first, and a training that is resumed in three processes or more is not exactly the same.
 
     Args:
         model: on its device.
@@ -31,6 +31,6 @@ def share_model(model: nn.Module, **options: Any) -> nn.Module:
         return DistributedDataParallel(
             model,
             device_ids=[comm.get_local_rank()] if is_on_gpu else None,
-            find_unused_parameters=is_partly_used,
+            find_unused_parameters=is_partly_used or not is_on_gpu,
             **options,
         )

@@ -10,8 +10,6 @@ from detectron2.utils.events import EventStorage
 
 from pointrend_ext.data import OrderedLoader, seed_process
 
-__all__ = ["ExactResume"]
-
 logger = logging.getLogger(__name__)
 
 _MODEL = 2  # what random numbers are for, beside those of the loader

@@ -10,8 +10,6 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["Settings", "changes", "training_settings"]
-
 # What does not change the numbers of a training.
 _OTHER = (
     "DATALOADER.NUM_WORKERS",

@@ -13,8 +13,6 @@ import torch
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-__all__ = ["check_state"]
-
 _MOST = 2**31 - 1  # the scaler counts in int32
 _FLOAT32 = torch.finfo(torch.float32)
 # What a scaler of losses holds: how each value must be, and in words. Of a scale beyond float32 it

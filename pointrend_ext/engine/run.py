@@ -16,8 +16,6 @@ from pointrend_ext.engine.run_folder import holding
 from pointrend_ext.engine.trainer import Trainer
 from pointrend_ext.evaluation import check_evaluation
 
-__all__ = ["train_or_evaluate"]
-
 
 def train_or_evaluate(
     cfg: CfgNode,

@@ -12,10 +12,9 @@ import portalocker
 from detectron2.utils import comm
 
 from pointrend_ext.checkpoint.errors import printable
+from pointrend_ext.checkpoint.full_disk import is_full_disk
 from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.processes import told_by_first
-
-__all__ = ["check_no_other_training", "holding", "release", "take"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +77,19 @@ def _check_shared(output_dir: str, owner: str) -> None:
 
 def _lock(output_dir: str) -> None:
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    key = folder.resolve()
-    if key in _held:
-        return
-    file = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        key = folder.resolve()
+        if key in _held:
+            return
+        file = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if is_full_disk(error):
+            raise
+        raise OSError(
+            f"OUTPUT_DIR {output_dir} is no folder that can be written to ({error.strerror}). "
+            "Change its permissions, or add OUTPUT_DIR and another folder."
+        ) from error
     try:
         portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
     except portalocker.AlreadyLocked as error:

@@ -1,22 +1,22 @@
-"""Ending a training early, with what is done saved: at signals, broken data, a full disk."""
+"""Ending a training early, with what is done saved: at signals, broken data, failing disks."""
 
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
+from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk, system_error
+from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
-
-__all__ = ["SafeEnd", "Stopped"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ _NOTICE = (
 # The warning of schedulers such as SLURM, and how `launch` passes a signal on to its processes.
 # It may come several times. Windows has none.
 _WARNING: int | None = getattr(signal, "SIGUSR1", None)
+_HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # the terminal, or the connection, is closed
 
 
 class Stopped(KeyboardInterrupt):
@@ -54,6 +55,7 @@ class SafeEnd(HookBase):
         self._number = 0  # of the signal that came
         self._error: Exception | None = None
         self._done = -1  # the last complete iteration
+        self._stepped = -1  # that whose step the weights have behind them
         self._waits = False  # whether a signal has to wait
         self._is_agreed = False
         self._pid, self._ending, self._reason = os.getpid(), "", ""
@@ -63,6 +65,10 @@ class SafeEnd(HookBase):
         self._done = self.trainer.start_iter - 1
         batches = self._batches(self.trainer.data_loader)
         self.trainer._trainer._data_loader_iter_obj = batches
+
+    def end_training_step(self) -> None:
+        """Note that the weights have changed; its checkpoint and the other hooks come after it."""
+        self._stepped = self.trainer.iter
 
     def end_step(self) -> None:
         """Note that an iteration is complete; call it after that has its checkpoint."""
@@ -95,11 +101,12 @@ class SafeEnd(HookBase):
         Raises:
             Stopped: by a signal.
             LoadingError: an image cannot be loaded.
-            OSError: the disk is full.
+            OSError: the disk is full, or the system refuses something else.
             LostProcess: another process has ended, or does not answer.
         """
         is_main = threading.current_thread() is threading.main_thread()
-        numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *([_WARNING] if _WARNING else [])]
+        others = [number for number in (_WARNING, _HANG_UP) if number]
+        numbers: list[int] = [signal.SIGINT, signal.SIGTERM, *others]
         before = {n: signal.getsignal(n) for n in numbers if is_main}
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:
@@ -117,7 +124,10 @@ class SafeEnd(HookBase):
             if self._number:
                 is_break = self._number == signal.SIGINT
                 name = "Ctrl-C" if is_break else signal.Signals(self._number).name
-                raise Stopped(f"The training was ended by {name}. {ending}", self._number) from None
+                text = f"The training was ended by {name}. {ending}"
+                if self._number == _HANG_UP:  # nobody looks at the terminal
+                    logger.info(text)
+                raise Stopped(text, self._number) from None
             raise type(self._error)(f"{self._error} {ending}") from cause  # type: ignore[misc]
         finally:
             for number, handler in before.items():
@@ -125,7 +135,7 @@ class SafeEnd(HookBase):
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Let images that cannot be loaded, and a full disk, end the training early."""
+        """Let images that cannot be loaded, and what the system refuses, end it early."""
         try:
             yield
         except LoadingError as error:
@@ -133,10 +143,12 @@ class SafeEnd(HookBase):
         except (OSError, RuntimeError) as error:
             if is_full_disk(error):
                 self._stop(FullDiskError.of(self.trainer.cfg.OUTPUT_DIR), error)
-            lost = explain(error)
-            if lost is None:
+            lost, refused = explain(error), system_error(error)
+            if lost is not None:
+                self._stop(lost, error)
+            if refused is None:
                 raise
-            self._stop(lost, error)
+            self._stop(OSError(_said(refused)), error)
 
     def _stop(self, error: Exception, cause: Exception) -> NoReturn:
         self._error = self._error or error
@@ -147,12 +159,13 @@ class SafeEnd(HookBase):
             if number == _WARNING:  # to all processes of a job
                 return
             raise KeyboardInterrupt
-        if self._number and number == _WARNING:
+        if self._number and number in (_WARNING, _HANG_UP):
             return
         if not self._number:
             self._number = number
-            if comm.is_main_process():
-                os.write(2, _NOTICE)
+            if comm.is_main_process() and sys.stderr is not None:
+                with suppress(OSError):  # nobody listens any more
+                    os.write(2, _NOTICE)
         for again in (signal.SIGINT, signal.SIGTERM):
             signal.signal(again, signal.SIG_DFL)
         if not (self._waits or self._error):
@@ -187,17 +200,23 @@ class SafeEnd(HookBase):
     def _save(self) -> str:
         """Write the checkpoint of the last complete iteration; return what to tell the user."""
         trainer, done = self.trainer, self._done
-        is_saved = self._is_complete() or self._last_name() == f"model_{done:07d}.pth"
-        is_full = isinstance(self._error, FullDiskError)
+        folder, name = Path(trainer.cfg.OUTPUT_DIR), f"model_{done:07d}.pth"
+        is_last = named_last(folder) == name and (folder / name).is_file()
+        is_saved = self._is_complete() or is_last
+        # Full, or the writing of the checkpoint has failed: the weights are those of the next one.
+        is_full = isinstance(self._error, FullDiskError) or self._stepped > done
         if done >= trainer.start_iter and not (is_saved or is_full) and comm.is_main_process():
             trainer.iter = trainer.storage.iter = done
             try:
                 trainer.checkpointer.save(f"model_{done:07d}", iteration=done)
             except (OSError, RuntimeError) as error:
-                if not is_full_disk(error):
+                refused = system_error(error)
+                if refused is None:
                     raise
-                full = FullDiskError.of(trainer.cfg.OUTPUT_DIR)
-                return f"{full} {self._where_to_go_on()}"
+                full = is_full_disk(error)
+                why = str(FullDiskError.of(folder)) if full else _said(refused)
+                repeated = why == str(self._error)
+                return self._where_to_go_on() if repeated else f"{why} {self._where_to_go_on()}"
         if self._is_agreed:
             comm.synchronize()  # the first process that ends takes the others with it
         return self._where_to_go_on()
@@ -205,11 +224,12 @@ class SafeEnd(HookBase):
     def _is_complete(self) -> bool:
         return self._done == self.trainer.max_iter - 1  # and model_final.pth was written before
 
-    def _last_name(self) -> str:
-        return Path(self.trainer.checkpointer.get_checkpoint_file()).name
-
     def _where_to_go_on(self) -> str:
-        last, folder = self._last_name(), self.trainer.cfg.OUTPUT_DIR
+        folder = self.trainer.cfg.OUTPUT_DIR
+        try:
+            last = Path(self.trainer.checkpointer.get_checkpoint_file()).name
+        except (OSError, ValueError) as error:  # in a folder that was disturbed
+            return str(error)
         if not last:
             return f"There is no checkpoint in {folder} yet: start anew."
         if self._is_complete():
@@ -221,3 +241,8 @@ class SafeEnd(HookBase):
             f"{self._done + 1} iterations were done; the last checkpoint is {folder}/{last}. Go on "
             "with the same command and --resume, before its KEY VALUE pairs."
         )
+
+
+def _said(error: OSError) -> str:
+    place = f" ({str(error.filename)!r})" if error.filename else ""
+    return f"The system says: {error.strerror}{place}."

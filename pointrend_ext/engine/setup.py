@@ -20,6 +20,7 @@ from pointrend_ext.data import (
     fit_ignore_value,
     register_datasets,
 )
+from pointrend_ext.data.coco import share_summaries
 from pointrend_ext.engine.checks import check_processes, check_values, warn_of_schedule
 from pointrend_ext.engine.config_file import find_config_file, read_cfg
 from pointrend_ext.engine.launching import check_num_gpus
@@ -76,9 +77,12 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode
     if not args.eval_only:
         warn_of_schedule(cfg)
     names = (*(() if args.eval_only else cfg.DATASETS.TRAIN), *cfg.DATASETS.TEST)
-    with first_on_machine():  # it generates and checks files, the others read what it found
+    with first_on_machine():  # it generates and checks files
         register_datasets(names, cfg.DATASETS.DESCRIPTIONS, generate=True)
-        check_datasets(cfg, names)
+        if comm.get_local_rank() == 0:
+            check_datasets(cfg, names)
+    share_summaries()
+    with first_on_machine():  # the others read what it found
         cfg.defrost()
         for note in fit_ignore_value(cfg, names):
             logger.info(note)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from pointrend_ext.engine.metrics_file import read_metrics
 
-__all__ = ["Job", "train_side_by_side"]
-
 
 @dataclass(frozen=True)
 class Job:

@@ -5,8 +5,6 @@ from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_detectron2_optimizer
 from torch import nn
 
-__all__ = ["build_optimizer"]
-
 _SEMANTIC_HEAD = "sem_seg_head."
 
 

@@ -11,8 +11,6 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["PRECISIONS", "PartwiseTrainer", "choose_steps"]
-
 PRECISIONS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

@@ -22,6 +22,7 @@ from torch.optim import lr_scheduler
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.data import build_test_loader, build_train_loader
 from pointrend_ext.engine.average import WeightAverage
+from pointrend_ext.engine.checkpoint_space import note_space
 from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
@@ -95,7 +96,7 @@ class Trainer(DefaultTrainer):
         return [
             # First, so that a failing evaluation or writer keeps neither from its work.
             self.safe_end,
-            CallbackHook(after_train=_log_dropped),
+            CallbackHook(before_train=note_space, after_train=_log_dropped),
             ExactResume(self.data_loader, self.cfg.SEED),
             _averaging(average) if average else None,
             *hooks[:evaluation],  # with the checkpointer
@@ -126,7 +127,7 @@ class Trainer(DefaultTrainer):
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict[str, Any]]]:
         """Build the loader of one test set, with boxes where ``TEST.GIVEN_BOXES`` asks for them."""
         prepare = partial(add_given_boxes, cfg, dataset_name) if cfg.TEST.GIVEN_BOXES else None
-        return build_test_loader(cfg, dataset_name, prepare)
+        return build_test_loader(cfg, dataset_name, prepare, together=True)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -207,9 +208,10 @@ class Trainer(DefaultTrainer):
         """Train one iteration; a process that is lost ends the training."""
         with self.safe_end.stopping():
             super().run_step()
+        self.safe_end.end_training_step()
 
     def after_step(self) -> None:
-        """Run the hooks; images that cannot be loaded and a full disk end the training."""
+        """Run the hooks; images that cannot be loaded, and what the system refuses, end it."""
         with self.safe_end.stopping():
             super().after_step()
 

@@ -15,8 +15,6 @@ from detectron2.config import CfgNode
 
 from pointrend_ext.modeling.recording import Reads, RecordingNode, default_values, leaves
 
-__all__ = ["check_reads", "never_read", "record_reads"]
-
 logger = logging.getLogger(__name__)
 
 _NO_AUGMENTATION = "there is no test-time augmentation"

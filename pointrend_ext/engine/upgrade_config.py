@@ -10,17 +10,18 @@ from typing import Any
 
 from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["upgrade_config"]
-
 THEIRS = "MODEL.POINT_HEAD"
 MASK_HEAD = "MODEL.ROI_MASK_HEAD"
 IS_ON = f"{MASK_HEAD}.POINT_HEAD_ON"
 COARSE_NAME = f"{THEIRS}.COARSE_SEM_SEG_HEAD_NAME"
+IMPLICIT, IMPLICIT_POINTS = "ImplicitPointRendMaskHead", "ImplicitPointRendPointSupHead"
 # Values that name something of theirs, and the equivalent of ours. The region heads and the coarse
 # mask head are those of files from before November 2020.
 VALUES = {
     (f"{MASK_HEAD}.NAME", "PointRendMaskHead"): "PointRendROIMaskHead",
     (f"{MASK_HEAD}.NAME", "CoarseMaskHead"): "PointRendROIMaskHead",
+    (f"{MASK_HEAD}.NAME", IMPLICIT): "ImplicitPointRendROIMaskHead",
+    (f"{MASK_HEAD}.NAME", IMPLICIT_POINTS): "ImplicitPointRendROIMaskHead",
     ("MODEL.SEM_SEG_HEAD.NAME", "PointRendSemSegHead"): "PointRendSemanticHead",
     ("MODEL.ROI_HEADS.NAME", "PointRendROIHeads"): "StandardROIHeads",
 }
@@ -88,6 +89,8 @@ def upgrade_config(config: Mapping[str, Any], source: str) -> tuple[dict[str, An
     # What the file states under our names wins over what it leaves to their defaults.
     new.update((key, value) for key, value in old.items() if key not in gone)
     new.update(renamed)
+    if old.get(f"{MASK_HEAD}.NAME") == IMPLICIT_POINTS:
+        new["INPUT.POINT_SUP"] = True  # that head reads nothing else
     if old.get(f"{MASK_HEAD}.NAME") == "CoarseMaskHead":
         new[f"{MASK_HEAD}.POOLER_TYPE"] = ""  # their region heads did so by themselves
     changes = [f"{old[key]} -> {value}" for key, value in renamed.items()]
@@ -111,17 +114,22 @@ def _moved_keys(old: Mapping[str, Any], task: Task) -> dict[str, Any]:
     return moved
 
 
+def _is_implicit(old: Mapping[str, Any]) -> bool:
+    return old.get(f"{MASK_HEAD}.NAME") in (IMPLICIT, IMPLICIT_POINTS)
+
+
 def _problems(
     old: Mapping[str, Any], tasks: list[Task], moved: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
     """Yield what has no counterpart, and what contradicts itself."""
-    if old.get(f"{MASK_HEAD}.NAME") == "ImplicitPointRendMaskHead":
+    if _is_implicit(old) and old.get(f"{THEIRS}.NAME") != "ImplicitPointHead":
         yield (
-            f"Implicit PointRend ({MASK_HEAD}.NAME ImplicitPointRendMaskHead) cannot be read from "
-            "Detectron2's files. Use PointRendROIMaskHead"
+            f"Implicit PointRend ({MASK_HEAD}.NAME {old[f'{MASK_HEAD}.NAME']}) needs {THEIRS}.NAME "
+            "ImplicitPointHead: set it, or use PointRendROIMaskHead"
         )
     for task in tasks:
-        if task.head == f"{MASK_HEAD}.NAME" and old.get(IS_ON, False) is not True:
+        has_switch = task.head == f"{MASK_HEAD}.NAME" and not _is_implicit(old)
+        if has_switch and old.get(IS_ON, False) is not True:
             yield (
                 f"{IS_ON} is {old.get(IS_ON, 'not set, which means False')}: only the coarse mask "
                 "would be trained, and Detectron2 could not predict with it. Set it True, or train "

@@ -13,8 +13,6 @@ from torch import nn
 from pointrend_ext.data import build_validation_loader, seed_process
 from pointrend_ext.data.seeding import seeded
 
-__all__ = ["measure_losses", "validation_losses"]
-
 _SEED = 7  # of what losses draw: proposals and points, the same ones in each evaluation
 
 

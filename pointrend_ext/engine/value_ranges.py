@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
+from pointrend_ext.data.pixels import CHANNELS
 from pointrend_ext.engine.loggers import LOGGERS
-
-__all__ = ["ALWAYS", "CHANNELS", "TRAINING"]
 
 _Rule = tuple[str, Callable[[Any], bool], str]
 _SCHEDULERS = ("WarmupMultiStepLR", "WarmupCosineLR", "WarmupStepWithFixedGammaLR", "WarmupPolyLR")
@@ -25,10 +24,6 @@ def _one_of(*names: str) -> tuple[Callable[[Any], bool], str]:
 _ABOVE_0 = (lambda value: value > 0, "above 0")
 _SHARE = (lambda value: 0 <= value <= 1, "from 0 to 1")
 _SIZES = (lambda value: len(value) > 0 and min(value) >= 1, "one size in pixels or more")
-CHANNELS = {"1": 1, "CMYK": 4, "F": 1, "I": 1, "L": 1, "LA": 2, "P": 1, "RGBA": 4} | dict.fromkeys(
-    ("BGR", "RGB", "HSV", "LAB", "YCbCr", "YUV-BT.601"), 3
-)
-"""Channels by ``INPUT.FORMAT``."""
 
 
 def _is_device(name: str) -> bool:
@@ -51,7 +46,7 @@ def _is_expectation(item: Any) -> bool:
 ALWAYS: tuple[_Rule, ...] = (
     ("OUTPUT_DIR", *(lambda value: bool(value.strip()), "a folder")),
     ("DATALOADER.NUM_WORKERS", *_at_least(0)),
-    ("INPUT.FORMAT", *_one_of(*sorted(CHANNELS))),
+    ("INPUT.FORMAT", *_one_of(*CHANNELS)),
     ("INPUT.MASK_FORMAT", *_one_of("polygon", "bitmask")),
     ("INPUT.MIN_SIZE_TEST", *(lambda value: value >= 0, "at least 1, or 0 to leave images be")),
     ("INPUT.MAX_SIZE_TEST", *_at_least(1)),

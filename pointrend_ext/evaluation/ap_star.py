@@ -25,8 +25,6 @@ from pointrend_ext.evaluation.lvis_package import (
 from pointrend_ext.evaluation.matches import MatchTable
 from pointrend_ext.evaluation.precision_table import PrecisionTable
 
-__all__ = ["ApStar"]
-
 _LOGGER = logging.getLogger(__name__)
 _NOT_IN_FILE = -1  # a class id on which lvis ignores predictions
 _FREQUENCIES = ("r", "c", "f")

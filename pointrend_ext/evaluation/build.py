@@ -22,8 +22,6 @@ from pointrend_ext.evaluation.panoptic_quality import BOUNDARY_PQ
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.semantic_metrics import BOUNDARY_METRICS
 
-__all__ = ["build_evaluator", "check_evaluation", "results_folder"]
-
 _INSTANCE_BOUNDARY_METRIC = "boundary_ap"
 _AP_STAR = "ap_star"
 _SEGMENTS = "panoptic segments"

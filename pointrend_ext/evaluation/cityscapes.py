@@ -28,8 +28,6 @@ from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.shards import Shards
 
-__all__ = ["CityscapesInstances", "CityscapesSemantics", "cityscapes_truth"]
-
 _LOGGER = logging.getLogger(__name__)
 
 

@@ -9,6 +9,7 @@ from unittest import mock
 
 from detectron2.evaluation import COCOEvaluator, coco_evaluation
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
 from detectron2.utils.logger import create_small_table
 from pycocotools.coco import COCO
 
@@ -23,19 +24,23 @@ from pointrend_ext.evaluation.results_file import check_results, contiguous_clas
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
 from pointrend_ext.evaluation.shards import Shards
 
-__all__ = ["InstanceEvaluator"]
-
 _LOGGER = logging.getLogger(__name__)
 _IMAGES_AT_ONCE = 500  # of LVIS, with up to 300 predictions each
 _logged: set[tuple[str, ...]] = set()  # a training builds its evaluators many times
 
 
 class _CheckedCoco(COCO):
-    """What Detectron2's evaluator reads, from the file that was checked, not parsed again."""
+    """What Detectron2's evaluator reads, from the file that was checked, not parsed again.
+
+    Processes that do not score know the classes alone.
+    """
 
     def __init__(self, json_file: str) -> None:
         super().__init__()
-        self.truth = CocoTruth.load_any(json_file, keep=True)
+        if comm.is_main_process():
+            self.truth = CocoTruth.load_any(json_file, keep=True)
+        else:
+            self.truth = CocoTruth.classes_of(json_file)
         self.dataset = self.truth.dataset
         if self.dataset.get("annotations"):
             self.truth.check_objects()
@@ -115,7 +120,7 @@ class InstanceEvaluator(COCOEvaluator):
         if lvis_rules:
             self._do_evaluation = bool(truth.dataset.get("annotations"))
             self._lvis = ApStar(truth.source, truth, for_lvis) if self._do_evaluation else None
-        elif ap_star_file:
+        elif ap_star_file and comm.is_main_process():
             self._ap_star = ApStar(ap_star_file, truth, for_lvis)
             _log_once(self._ap_star.findings, f"Annotation file {ap_star_file!r}")
         unfindable = find_unfindable(truth.dataset.get("annotations", ()), self._limit)
@@ -133,7 +138,7 @@ class InstanceEvaluator(COCOEvaluator):
         """Forget all images; needed before the first one as well."""
         super().reset()
         # Detectron2 registers LVIS without a table of the classes, and knows others once loaded.
-        own = contiguous_class_ids(self._metadata, self._truth, self._has_lvis_rules)
+        own = contiguous_class_ids(self._metadata, self._truth)
         self._class_ids = {number: class_id for class_id, number in own.items()}
         self.shards.reset()
 

@@ -9,8 +9,6 @@ from faster_coco_eval import COCOeval_faster
 from pointrend_ext.evaluation.coco_ap import is_crowd, objects_of
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable
 
-__all__ = ["ImageMatches", "coco_matches", "image_matches", "match"]
-
 
 class ImageMatches(NamedTuple):
     """The D predictions (by falling score) and G objects of one class in one image.

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from pointrend_ext.data.coco import CocoFile, fill_areas, in_order, read_coco_file
+from pointrend_ext.data.coco import (
+    CocoFile,
+    fill_areas,
+    in_order,
+    read_coco_file,
+    summarize_coco_file,
+)
 from pointrend_ext.data.findings import Findings
-
-__all__ = ["CocoTruth"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,14 @@ class CocoTruth:
         file = read_coco_file(path, keep=keep)
         fill_areas(file.annotations or [], file.sizes_hw)
         return cls(file.dataset, path, file.summary.findings, file)
+
+    @classmethod
+    def classes_of(cls, path: str) -> "CocoTruth":
+        """Return the classes of a file alone, without its images and objects."""
+        summary = summarize_coco_file(path)
+        named = zip(summary.contiguous_ids, summary.class_names, strict=True)
+        categories = [{"id": own, "name": name} for own, name in named]
+        return cls({"images": [], "categories": categories, "annotations": []}, path)
 
     def check_objects(self) -> None:
         """Raise ValueError where nothing is to be found."""

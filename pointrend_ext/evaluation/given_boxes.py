@@ -22,14 +22,6 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import GIVEN_IDS
 from pointrend_ext.evaluation.results_file import contiguous_class_ids, load_results
 
-__all__ = [
-    "GROUND_TRUTH",
-    "add_given_boxes",
-    "check_given_boxes",
-    "instance_truth",
-    "load_detections",
-]
-
 GROUND_TRUTH = "ground_truth"
 _ARCHITECTURE = "GeneralizedRCNN"
 _CITYSCAPES = "cityscapes_instance"
@@ -99,8 +91,7 @@ def add_given_boxes(
     for entry in entries:
         of_image[entry["image_id"]].append(entry)
     metadata = MetadataCatalog.get(dataset_name)
-    by_order = metadata.evaluator_type in ("lvis", _CITYSCAPES)
-    class_ids = contiguous_class_ids(metadata, truth, by_order)
+    class_ids = contiguous_class_ids(metadata, truth)
     with_boxes = []
     for record in records:
         own, size_hw = of_image[record["image_id"]], truth.sizes_hw[record["image_id"]]

@@ -99,3 +99,9 @@ def class_iou(counts: np.ndarray) -> np.ndarray:
 def ratio_or_nan(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Divide arrays of one shape, float64; NaN where ``whole`` is not positive."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+
+
+def mean_percent(values: np.ndarray) -> float:
+    """Return the mean of what is not NaN, in per cent; NaN where there is nothing."""
+    known = values[~np.isnan(values)]
+    return 100 * float(known.mean()) if known.size else float("nan")

@@ -9,8 +9,6 @@ from pointrend_ext.evaluation.ap_star import ApStar
 from pointrend_ext.evaluation.matches import ClassMatches, MatchTable, average_precisions
 from pointrend_ext.evaluation.precision_table import ap_metrics
 
-__all__ = ["LvisBatches"]
-
 
 class LvisBatches:
     """Keeps which predictions were right, a hundred bytes of each, and makes AP of that.

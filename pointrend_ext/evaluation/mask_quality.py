@@ -18,8 +18,6 @@ from pointrend_ext.evaluation.masks import encoded
 from pointrend_ext.evaluation.precision_table import SIZES
 from pointrend_ext.evaluation.results_findings import place_of
 
-__all__ = ["GIVEN_IDS", "OF_OBJECT", "MaskQuality", "mask_quality", "name_objects"]
-
 OF_OBJECT = "annotation_id"
 """Key of a prediction in COCO's results format that names the object whose box was given."""
 GIVEN_IDS = "given_ids"

@@ -7,8 +7,6 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.rle import compress_rle
 
-__all__ = ["decode_mask", "encoded", "mask_iou"]
-
 
 def encoded(segmentation: Any, size_hw: tuple[int, int]) -> dict[str, Any]:
     """Return a ``segmentation`` of COCO's formats as compressed run lengths.

@@ -9,8 +9,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-__all__ = ["ClassMatches", "MatchTable", "average_precisions"]
-
 _RECALL_LEVELS = np.linspace(0, 1, 101)  # as in COCO's and LVIS's evaluators
 _CHUNK_ELEMENTS = 4_000_000
 

@@ -27,8 +27,6 @@ from pointrend_ext.data.panoptic import (
 )
 from pointrend_ext.evaluation.panoptic_quality import PanopticMetrics, SegmentMap
 
-__all__ = ["PREDICTIONS", "PanopticEvaluator", "read_segments"]
-
 _LOGGER = logging.getLogger(__name__)
 
 PREDICTIONS = "panoptic_predictions"

@@ -16,9 +16,7 @@ import numpy as np
 
 from pointrend_ext.data.panoptic import Category
 from pointrend_ext.evaluation.boundary import boundary_width, label_boundary
-from pointrend_ext.evaluation.label_pair import ratio_or_nan
-
-__all__ = ["BOUNDARY_PQ", "PanopticMetrics", "SegmentMap"]
+from pointrend_ext.evaluation.label_pair import mean_percent, ratio_or_nan
 
 BOUNDARY_PQ = "boundary_pq"
 _MATCH = 0.5
@@ -115,7 +113,7 @@ class PanopticMetrics:
             values = _quality(array)
             things = np.array([c.isthing for c in self.categories], bool)
             for suffix, chosen in (("", np.ones_like(things)), ("_th", things), ("_st", ~things)):
-                means = [_mean_percent(v[chosen]) for v in values]
+                means = [mean_percent(v[chosen]) for v in values]
                 scores |= {f"{prefix}{n}{suffix}": m for n, m in zip(_NAMES, means, strict=True)}
             for n, per_class in zip(_NAMES, values, strict=True):
                 for c, value in zip(self.categories, per_class, strict=True):
@@ -177,8 +175,3 @@ def _quality(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rq = ratio_or_nan(matches, whole)
     sq = np.where(np.isnan(rq), np.nan, np.nan_to_num(ratio_or_nan(ious, matches)))
     return ratio_or_nan(ious, whole), sq, rq
-
-
-def _mean_percent(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return 100 * float(known.mean()) if known.size else float("nan")

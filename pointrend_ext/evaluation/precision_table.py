@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HIGH_IOUS", "SIZES", "PrecisionTable", "ap_metrics"]
-
 HIGH_IOUS = (0.85, 0.90, 0.95)
 """IoU thresholds that a mask with a blurred outline does not reach."""
 

@@ -5,17 +5,18 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import pycocotools.mask as mask_util
 
+from pointrend_ext.data.coco import lvis_class_ids
 from pointrend_ext.data.coco.masks import is_finite
 from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
-from pointrend_ext.data.typed_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
-from pointrend_ext.evaluation.shards import read_shards, shard_files
+from pointrend_ext.evaluation.shards import parse_entries, read_shards, shard_files
 
 __all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
 
@@ -48,12 +49,9 @@ def load_results(
         FileNotFoundError: no such file.
         ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    if shards:
-        results = read_shards(shards)
-    else:
-        results = read_typed_json(json_file, list[dict[str, Any]], "Results file")
     source = f"Results file {os.fspath(json_file)!r}"
+    shards = shard_files(json_file) if os.path.isdir(json_file) else []
+    results = read_shards(shards) if shards else parse_entries(Path(json_file).read_bytes(), source)
     findings = Findings() if found is None else found
     results = check_results(results, truth, source, tasks, findings)
     if found is None:
@@ -61,21 +59,25 @@ def load_results(
     return results
 
 
-def contiguous_class_ids(
-    metadata: Any, truth: CocoTruth, by_order: bool = False
-) -> Mapping[Any, int]:
+def contiguous_class_ids(metadata: Any, truth: CocoTruth) -> Mapping[Any, int]:
     """Return the class numbers of models by the ids that annotations and results have.
+
+    Where the metadata does not say, Cityscapes' classes are numbered in the order of their ids,
+    LVIS's as ``to_lvis_records`` does, also where a file lacks some; of others the ids are the
+    numbers.
 
     Args:
         metadata: of the data set, Detectron2's.
         truth: its annotations.
-        by_order: whether, where the metadata does not say, classes are numbered in the order of
-            their ids; otherwise the ids are the numbers.
     """
     stated = metadata.get("thing_dataset_id_to_contiguous_id", None)
     if stated is not None:
         return stated
-    return {own: i if by_order else own for i, own in enumerate(truth.class_names)}
+    kind = metadata.get("evaluator_type", None)
+    if kind == "lvis":
+        return lvis_class_ids(truth.class_names)
+    in_order = kind == "cityscapes_instance"
+    return {own: i if in_order else own for i, own in enumerate(truth.class_names)}
 
 
 def tasks_of(results: Sequence[dict[str, Any]], source: str = "Predictions") -> tuple[str, ...]:

@@ -11,8 +11,6 @@ import pycocotools.mask as mask_util
 from pointrend_ext.data.box_layout import likely_mistake
 from pointrend_ext.data.findings import Cause, Findings, Kind
 
-__all__ = ["Limit", "find_oddities", "find_uncounted", "find_unfindable", "place_of"]
-
 _REPEATED = Cause(Kind.NOTED, "predictions equal to an earlier one (image, class, score, shape)")
 _EMPTY_MASK = Cause(Kind.NOTED, "predictions with an empty mask, which match nothing", True)
 _EMPTY_BOX = Cause(Kind.NOTED, "predictions whose box has no area, which match nothing", True)

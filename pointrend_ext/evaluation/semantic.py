@@ -16,8 +16,6 @@ from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
 from pointrend_ext.evaluation.semantic_output import named_labels, predicted_labels, result_entries
 from pointrend_ext.evaluation.shards import Shards
 
-__all__ = ["SemanticEvaluator"]
-
 _LOGGER = logging.getLogger(__name__)
 
 

@@ -15,10 +15,9 @@ from pointrend_ext.evaluation.label_pair import (
     class_counts,
     class_iou,
     label_pair,
+    mean_percent,
     ratio_or_nan,
 )
-
-__all__ = ["BOUNDARY_METRICS", "TRIMAP_WIDTHS", "SemanticMetrics"]
 
 TRIMAP_WIDTHS = (1, 3, 5)
 """Widths of the trimaps in pixels."""
@@ -136,19 +135,14 @@ class SemanticMetrics:
             "mIoU": iou_scores.pop("mIoU"),
             "fwIoU": 100 * float(weighted),
             **iou_scores,
-            "mACC": _mean_percent(accuracy),
+            "mACC": mean_percent(accuracy),
             "pACC": 100 * float(both.sum() / total if total else np.nan),
             **self._by_class("ACC", accuracy),
         }
 
     def _with_mean(self, name: str, values: np.ndarray) -> dict[str, float]:
-        return {f"m{name}": _mean_percent(values), **self._by_class(name, values)}
+        return {f"m{name}": mean_percent(values), **self._by_class(name, values)}
 
     def _by_class(self, name: str, values: np.ndarray) -> dict[str, float]:
         pairs = zip(self.class_names, values, strict=True)
         return {f"{name}-{class_name}": 100 * float(value) for class_name, value in pairs}
-
-
-def _mean_percent(values: np.ndarray) -> float:
-    known = values[~np.isnan(values)]
-    return 100 * float(known.mean()) if known.size else float("nan")

@@ -10,8 +10,6 @@ from detectron2.data import Metadata
 
 from pointrend_ext.modeling.sem_seg import label_map
 
-__all__ = ["named_labels", "predicted_labels", "result_entries"]
-
 
 def named_labels(metadata: Metadata) -> tuple[list[str], dict[int, int]]:
     """Return the names of the labels 0, 1, ..., and the labels by category id of a results file.

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 from detectron2.utils import comm
 
+from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.processes import wait_for_all
 
-__all__ = ["Shards", "read_shards", "shard_files"]
+__all__ = ["Shards", "parse_entries", "read_shards", "shard_files"]
 
 _SEEN_S = 60.0  # after which a file that another machine has written must be there
 
@@ -145,18 +146,25 @@ def read_shards(files: list[Path]) -> list[dict[str, Any]]:
     """Read the predictions in files of ``shard_files``.
 
     Raises:
-        ValueError: a line is not a JSON list of dicts.
+        ValueError: see ``parse_entries``; the message names the line.
     """
     results: list[dict[str, Any]] = []
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                entries = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"Results file {str(path)!r}: line {number}: {error}.") from error
-            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-                raise ValueError(
-                    f"Results file {str(path)!r}: line {number} is not a list of predictions."
-                )
-            results += entries
+        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+            results += parse_entries(line, f"Results file {str(path)!r}: line {number}")
     return results
+
+
+def parse_entries(data: bytes, source: str) -> list[dict[str, Any]]:
+    """Read a JSON list of predictions; ``source`` begins messages.
+
+    Raises:
+        ValueError: it is not a list of dicts, or see ``parse_json``.
+    """
+    entries = parse_json(data, source)
+    if not isinstance(entries, list):
+        raise ValueError(f"{source} is not a list of predictions, but {str(entries)!r:.60}.")
+    wrong = next((i for i, entry in enumerate(entries) if not isinstance(entry, dict)), None)
+    if wrong is not None:
+        raise ValueError(f"{source}: entry {wrong} is no prediction, but {entries[wrong]!r:.60}.")
+    return entries

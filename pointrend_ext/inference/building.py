@@ -19,8 +19,6 @@ from pointrend_ext.inference.pretrained import find_folder, load_exactly, read_p
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
-__all__ = ["Built", "check_model", "model_of_config", "model_of_folder"]
-
 
 class Built(TypedDict):
     """What the constructor of a ``Predictor`` takes."""

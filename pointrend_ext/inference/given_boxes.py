@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from pointrend_ext.inference.prediction import class_filter
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["GivenBoxes", "check_takes_boxes", "given_to_each"]
-
 # How far a box may reach beyond its image, by which detectors differ: it is clipped.
 _SLACK_PX, _SLACK_SHARE = 2.0, 0.1  # pixels, or this share of its side
 

@@ -11,8 +11,6 @@ from pointrend_ext.data.rgb import ImageRules
 from pointrend_ext.data.rgb_files import pillow_to_rgb, read_rgb
 from pointrend_ext.visualization.canvas import check_image
 
-__all__ = ["ImageLike", "is_one_image", "load_image"]
-
 ImageLike = str | os.PathLike[str] | np.ndarray | Image.Image
 """A file, (H, W, 3) uint8 RGB, or a Pillow image."""
 

@@ -11,8 +11,6 @@ from pointrend_ext.inference.image_input import ImageLike
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["ImagePredictor"]
-
 
 class ImagePredictor(Protocol):
     """A ``Predictor`` or an ``OnnxPredictor``; see the former."""

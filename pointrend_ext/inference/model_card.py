@@ -8,8 +8,6 @@ from detectron2.config import CfgNode
 
 from pointrend_ext.engine.classes import Classes
 
-__all__ = ["model_card"]
-
 _USE = """## Use
 
 ```python

@@ -59,6 +59,11 @@ class PastedMasks(Sequence[np.ndarray]):
             masks[number] = self[number]
         return masks if dtype is None else masks.astype(dtype)
 
+    def resized(self, size_hw: tuple[int, int]) -> "PastedMasks":
+        """Return the masks as they lie in the same image of another size."""
+        scale = np.tile(np.divide(size_hw, self.size_hw)[::-1], 2)
+        return PastedMasks(self._probabilities, self._boxes_px * scale, size_hw)
+
     def crop(self, index: int) -> MaskCrop:
         """Paste one mask around its box alone: bool, and where it begins."""
         window = self._window(index)

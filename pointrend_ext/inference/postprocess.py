@@ -18,14 +18,6 @@ from pointrend_ext.inference.prediction import Panoptic, Prediction
 from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
-__all__ = [
-    "resized_labels",
-    "with_given_instances",
-    "with_instances",
-    "with_labels",
-    "with_segments",
-]
-
 
 def with_instances(base: Prediction, raw: Instances) -> Prediction:
     """Add instances, by descending scores, from a model's raw ones: ``pred_masks`` (R, 1, S, S)."""

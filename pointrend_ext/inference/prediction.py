@@ -16,8 +16,6 @@ from pointrend_ext.structures.classes import Classes
 from pointrend_ext.visualization.drawing_package import needs_opencv
 from pointrend_ext.visualization.io import encode_png
 
-__all__ = ["Objects", "Panoptic", "Prediction", "class_filter"]
-
 
 @dataclass(frozen=True)
 class Panoptic:

@@ -19,7 +19,8 @@ from torch import nn
 from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.data.descriptions.values import StrictModel, validate
 from pointrend_ext.data.findings import first_of
-from pointrend_ext.data.strict_yaml import load_json, load_yaml
+from pointrend_ext.data.strict_json import parse_json
+from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.model_card import model_card
 from pointrend_ext.modeling.recording import default_values
@@ -161,10 +162,7 @@ def read_pretrained(folder: Path) -> tuple[Path, Path, Classes]:
             "Predictor.save_pretrained, or download all of it."
         )
     source = str(folder / RECORD)
-    try:
-        content = load_json((folder / RECORD).read_text(encoding="utf-8"), source)
-    except UnicodeDecodeError:
-        raise ValueError(f"{source} is no text in UTF-8.") from None
+    content = parse_json((folder / RECORD).read_bytes(), source)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise ValueError(

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["encode_mask"]
-
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """Return ``size`` and ``counts`` of a mask (H, W) bool, what COCO calls compressed RLE.

@@ -19,8 +19,6 @@ from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.sem_seg import PointRendSemanticSegmentor
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["run_model"]
-
 
 def run_model(
     model: GeneralizedRCNN | SemanticSegmentor,

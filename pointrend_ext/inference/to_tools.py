@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from pointrend_ext.inference.exports import Outlined
 
-__all__ = ["ToTools", "check_boundary_iou"]
-
 
 class _Prediction(Protocol):
     @property

@@ -30,8 +30,6 @@ from pointrend_ext.visualization import (
     zoom_panel,
 )
 
-__all__ = ["write_comparisons"]
-
 _ZOOM_PX = 72
 _MIN_OBJECT_AREA_PX = 64 * 64
 _MIN_IOU = 0.5

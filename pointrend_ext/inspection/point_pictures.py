@@ -28,8 +28,6 @@ from pointrend_ext.visualization import (
     write_image,
 )
 
-__all__ = ["write_refinement"]
-
 _CELL_PX = 280  # of a picture in the strip, for an object: the mean of its sides,
 _LONGEST = 2.0  # of which a side is at most so many times as long
 _MAP_CELL_PX = 420  # and for a whole image

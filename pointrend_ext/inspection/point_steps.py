@@ -1,12 +1,6 @@
-"""Watching a model refine: what each step of the subdivision saw, asked and wrote.
+"""Watching a model refine an object, or its class map."""
 
-``subdivide`` asks its two callables in every step, so recording wraps these; the code that runs
-without a recording is untouched.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -14,69 +8,29 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Instances
 from torch import Tensor, nn
 
+from pointrend_ext.inspection.recording import (
+    Recording,
+    Step,
+    backbone_output,
+    record_subdivision,
+    training_points,
+)
 from pointrend_ext.layers import (
     at_least_float32,
     class_uncertainty,
-    exclude_padding,
     foreground_uncertainty,
-    get_uncertain_point_coords_with_randomness,
     select_class,
-    subdivide,
 )
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
 from pointrend_ext.modeling.point_head import (
-    MapInputs,
-    RegionInputs,
     inference_predictors,
     map_inference_predictor,
+    region_index,
 )
-from pointrend_ext.modeling.point_head.plans import TrainPointPlan
 
-__all__ = ["Recording", "Step", "record_map", "record_object"]
+__all__ = ["Recording", "Step", "record_map", "record_object", "refinement_of_map", "refinements"]
 
-_Points = Callable[[Tensor], Tensor]
 _Head = TypeVar("_Head", bound=nn.Module)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One doubling, of one map.
-
-    Attributes:
-        before: (K, H, W) logits, interpolated.
-        coords: (P, 2) centres of the corrected cells, (x, y) in (0, 1) of the map.
-        scores: (P,) their uncertainty before the correction, larger is more uncertain.
-        after: (K, H, W) logits, corrected.
-    """
-
-    before: Tensor
-    coords: Tensor
-    scores: Tensor
-    after: Tensor
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How the mask of an object, or a class map, came about.
-
-    Attributes:
-        coarse: (K, H, W) logits, where K is 1 for an object, of its class alone.
-        steps: from the coarse map to the final one.
-        training_coords: (P, 2) in [0, 1] of the map: points that a training step would draw,
-        num_important: of which these come first, chosen by uncertainty; the others cover the map.
-        box_px: left, top, right, bottom of what the map covers, in pixels of the image that the
-            model sees: an object's box; for a class map the whole image, padding included.
-        class_id: of an object, as predicted.
-        score: of an object.
-    """
-
-    coarse: Tensor
-    steps: list[Step]
-    training_coords: Tensor
-    num_important: int
-    box_px: tuple[float, float, float, float]
-    class_id: int | None = None
-    score: float | None = None
 
 
 @torch.no_grad()
@@ -103,38 +57,60 @@ def record_object(
     Raises:
         ValueError: another mask head, or no such detection.
     """
-    head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    head = _checked(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
-    with _backbone_output(model) as features:
+    _mask_head(model)
+    with backbone_output(model) as features:
         # That of a PanopticFPN gives a label map as well.
         (detections,) = GeneralizedRCNN.inference(model, [model_input], do_postprocess=False)
-    x = _find(detections, number, keep)
-    inputs = RegionInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        boxes_px=[x.pred_boxes.tensor],
-        coarse_logits=head.coarse_logits(features, [x.pred_boxes.tensor]),
-        classes=x.pred_classes,
+    found = _find(detections, number, keep)
+    return refinements(model, features, found, generator=generator)[0]
+
+
+@torch.no_grad()
+def refinements(
+    model: GeneralizedRCNN,
+    features: Mapping[str, Tensor],
+    objects: Instances,
+    *,
+    generator: torch.Generator | None = None,
+) -> list[Recording]:
+    """Record the refinement of R objects that are known already; see ``record_object``.
+
+    Args:
+        model: as of ``record_object``.
+        features: of ``backbone_output``, of one image.
+        objects: with ``pred_boxes`` in pixels of the image that the model sees, ``pred_classes``
+            and ``scores``.
+        generator: as of ``record_object``.
+
+    Raises:
+        ValueError: another mask head.
+    """
+    head = _mask_head(model)
+    boxes = objects.pred_boxes.tensor
+    inputs = head.region_inputs(
+        features, [boxes], head.coarse_logits(features, [boxes]), objects.pred_classes
     )
-    coarse = at_least_float32(select_class(inputs.coarse_logits, x.pred_classes))
-    plan = head.subdivision
+    coarse = at_least_float32(select_class(inputs.coarse_logits, objects.pred_classes))
+    plan, uncertainty = head.subdivision, foreground_uncertainty
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
-    ((_, predict_points),) = inference_predictors(
+    steps: dict[int, list[Step]] = {}
+    for regions, predict_points in inference_predictors(
         head.point_head,
         inputs,
         points_per_step=plan.num_points,
         points_per_region=doublings * plan.num_points,
-    )
-    uncertainty = foreground_uncertainty
-    x0, y0, x1, y1 = x.pred_boxes.tensor[0].tolist()
-    return Recording(
-        coarse[0].cpu(),
-        _record(coarse, predict_points, uncertainty, doublings, plan.num_points),
-        *_training_points(coarse, uncertainty, head.train_points, generator),
-        box_px=(x0, y0, x1, y1),
-        class_id=int(x.pred_classes),
-        score=float(x.scores),
-    )
+    ):
+        start = coarse[region_index(regions, coarse.device)]
+        taken = record_subdivision(start, predict_points, uncertainty, doublings, plan.num_points)
+        steps |= zip(regions, taken, strict=True)
+    points, num_important = training_points(coarse, uncertainty, head.train_points, generator)
+    values = [x.tolist() for x in (boxes, objects.pred_classes, objects.scores)]
+    return [
+        Recording(map_, steps[number], coords, num_important, tuple(box), class_id, score)
+        for number, (map_, coords, box, class_id, score) in enumerate(
+            zip(coarse.cpu(), points, *values, strict=True)
+        )
+    ]
 
 
 @torch.no_grad()
@@ -146,32 +122,52 @@ def record_map(
     Raises:
         ValueError: another head than ``PointRendSemanticHead``.
     """
-    head = getattr(model, "sem_seg_head", None)
-    head = _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
-    with _backbone_output(model) as features:
+    _map_head(model)
+    with backbone_output(model) as features:
         model.eval()([model_input])
-    inputs = MapInputs(
-        features=head.point_levels.gather(features),
-        strides=head.point_levels.strides,
-        coarse_logits=head.coarse_sem_seg_head.layers(features),
-        coarse_stride=head.common_stride,
-    )
-    size_px = tuple(model_input["image"].shape[1:])
+    size_hw = tuple(model_input["image"].shape[1:])
+    return refinement_of_map(model, features, size_hw, generator=generator)
 
-    def uncertainty(logits: Tensor) -> Tensor:
-        stride = inputs.extent_px[0] / logits.shape[-2]
-        return exclude_padding(class_uncertainty(logits), [size_px], stride)
 
+@torch.no_grad()
+def refinement_of_map(
+    model: nn.Module,
+    features: Mapping[str, Tensor],
+    size_hw: tuple[int, int],
+    *,
+    generator: torch.Generator | None = None,
+) -> Recording:
+    """Record the refinement of a class map from features that are known already.
+
+    Args:
+        model: as of ``record_map``.
+        features: of ``backbone_output``, of one image.
+        size_hw: of the image that the model sees, without padding.
+        generator: as of ``record_map``.
+
+    Raises:
+        ValueError: another head than ``PointRendSemanticHead``.
+    """
+    head = _map_head(model)
+    inputs = head.map_inputs(features, head.coarse_sem_seg_head.layers(features))
+    uncertainty = head.uncertainty(inputs, [size_hw])
     coarse = at_least_float32(inputs.coarse_logits)
     predict_points = map_inference_predictor(head.point_head, inputs)
     plan = head.subdivision
     rows, columns = inputs.extent_px
-    return Recording(
-        coarse[0].cpu(),
-        _record(coarse, predict_points, uncertainty, plan.steps, plan.num_points),
-        *_training_points(coarse, class_uncertainty, head.train_points, generator),
-        box_px=(0, 0, columns, rows),
-    )
+    (steps,) = record_subdivision(coarse, predict_points, uncertainty, plan.steps, plan.num_points)
+    points, num_important = training_points(coarse, class_uncertainty, head.train_points, generator)
+    return Recording(coarse[0].cpu(), steps, points[0], num_important, (0, 0, columns, rows))
+
+
+def _mask_head(model: nn.Module) -> PointRendROIMaskHead:
+    head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
+    return _checked(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+
+
+def _map_head(model: nn.Module) -> PointRendSemanticHead:
+    head = getattr(model, "sem_seg_head", None)
+    return _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
 
 
 def _checked(head: nn.Module | None, wanted: type[_Head], what: str, key: str) -> _Head:
@@ -181,17 +177,6 @@ def _checked(head: nn.Module | None, wanted: type[_Head], what: str, key: str) -
             f"({key} {wanted.__name__})."
         )
     return head
-
-
-@contextmanager
-def _backbone_output(model: Any) -> Iterator[dict[str, Tensor]]:
-    """Fill a dict with the features that a model computes."""
-    features: dict[str, Tensor] = {}
-    hook = model.backbone.register_forward_hook(lambda *call: features.update(call[-1]))
-    try:
-        yield features
-    finally:
-        hook.remove()
 
 
 def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None) -> Instances:
@@ -206,49 +191,3 @@ def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None
             "Choose another, or a lower confidence."
         )
     return detections[order[number]]
-
-
-def _record(
-    coarse: Tensor, predict_points: _Points, uncertainty: _Points, steps: int, num_points: int
-) -> list[Step]:
-    """Subdivide one map (1, K, H, W), keeping what each step saw and got."""
-    seen: list[tuple[Tensor, Tensor]] = []
-    answered: list[tuple[Tensor, Tensor]] = []
-
-    def watched_uncertainty(logits: Tensor) -> Tensor:
-        scores = uncertainty(logits)
-        seen.append((logits[0].clone(), scores[0, 0].clone()))
-        return scores
-
-    def watched_points(coords_map: Tensor) -> Tensor:
-        point_logits = predict_points(coords_map)
-        answered.append((coords_map[0], point_logits[0]))
-        return point_logits
-
-    subdivide(
-        coarse,
-        watched_points,
-        steps=steps,
-        num_points=num_points,
-        uncertainty=watched_uncertainty,
-    )
-    recorded = []
-    for (before, scores), (coords, point_logits) in zip(seen, answered, strict=True):
-        rows, columns = before.shape[-2:]
-        x, y = (coords * coords.new_tensor([columns, rows])).long().unbind(1)
-        after = before.clone()
-        after[:, y, x] = point_logits.to(after.dtype)
-        parts = (before, coords, scores[y, x], after)
-        recorded.append(Step(*(part.cpu() for part in parts)))
-    return recorded
-
-
-def _training_points(
-    coarse: Tensor, uncertainty: _Points, plan: TrainPointPlan, generator: torch.Generator | None
-) -> tuple[Tensor, int]:
-    """Draw points as a training step does: (P, 2), and how many are important."""
-    share, count = plan.importance_sample_ratio, plan.num_points
-    coords = get_uncertain_point_coords_with_randomness(
-        coarse, uncertainty, count, plan.oversample_ratio, share, generator=generator
-    )
-    return coords[0].cpu(), int(share * count)

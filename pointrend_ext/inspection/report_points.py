@@ -15,8 +15,6 @@ from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.point_steps import Recording, record_object
 from pointrend_ext.modeling import PointRendROIMaskHead
 
-__all__ = ["record_shown_points"]
-
 
 def record_shown_points(
     predictor: Predictor, name: str, objects: Iterable[ShownObject], class_names: Sequence[str]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Instances, PolygonMasks
+from torch import Tensor
 
 from pointrend_ext.data.pixels import from_format
 from pointrend_ext.engine.classes import Classes
@@ -16,8 +17,6 @@ from pointrend_ext.layers import box_to_px
 from pointrend_ext.modeling.roi_heads.mask_labels import sample_mask_labels
 from pointrend_ext.structures import CroppedMasks
 from pointrend_ext.visualization import draw_instances, draw_points, stack_rows, titled_columns
-
-__all__ = ["draw_sample", "seen_image"]
 
 _INSIDE, _OUTSIDE = np.array([60, 220, 90]), np.array([235, 60, 50])
 
@@ -33,8 +32,8 @@ def draw_sample(
 
     Columns: the image; its objects with boxes and classes; points in their boxes with the labels
     that the loss at points gets, green inside the mask, red outside, mixed on the outline; the
-    label map. Points are drawn uniformly here: a training takes most of them where its model is
-    uncertain.
+    label map. Points are the annotated ones, or drawn uniformly: a training on masks takes most of
+    them where its model is uncertain.
 
     Args:
         sample: from the training loader.
@@ -56,9 +55,13 @@ def draw_sample(
             boxes_px=instances.gt_boxes.tensor.numpy(),
             labels=[classes.thing(int(c)) for c in instances.gt_classes],
         )
-        columns["points"] = _draw_labelled_points(
-            image, instances, cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS, generator
-        )
+        if instances.has("gt_point_coords"):
+            known = instances.gt_point_labels >= 0
+            points = instances.gt_point_coords[known], instances.gt_point_labels[known]
+        else:
+            number = cfg.MODEL.MASK_POINT_HEAD.TRAIN_NUM_POINTS
+            points = _uniform_points(instances, number, generator)
+        columns[f"{len(points[1])} points"] = _draw_labelled_points(image, *points)
     if "sem_seg" in sample:
         labels, ignored = sample["sem_seg"].numpy(), cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE
         void = np.uint16(np.iinfo(np.uint16).max)
@@ -86,14 +89,19 @@ def _with_bit_masks(instances: Instances) -> Instances:
     return Instances(size_hw, **fields)
 
 
-def _draw_labelled_points(
-    image: np.ndarray, instances: Instances, num_points: int, generator: torch.Generator | None
-) -> np.ndarray:
-    coords_box = torch.rand(len(instances), num_points, 2, generator=generator)
+def _uniform_points(
+    instances: Instances, number: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Draw points (P, 2) in pixels, as many in each box, and read their labels (P,)."""
+    coords_box = torch.rand(len(instances), number, 2, generator=generator)
     coords_px = box_to_px(coords_box, instances.gt_boxes.tensor)  # (R, P, 2)
-    labels = sample_mask_labels([instances], coords_px).flatten().numpy()[:, None]
-    colors = np.rint(labels * _INSIDE + (1 - labels) * _OUTSIDE).astype(np.uint8)
+    return coords_px.reshape(-1, 2), sample_mask_labels([instances], coords_px).flatten()
+
+
+def _draw_labelled_points(image: np.ndarray, coords_px: Tensor, labels: Tensor) -> np.ndarray:
+    shares = labels.numpy()[:, None]
+    colors = np.rint(shares * _INSIDE + (1 - shares) * _OUTSIDE).astype(np.uint8)
     height, width = image.shape[:2]
-    points = coords_px.reshape(-1, 2).numpy() / (width, height)
+    points = coords_px.numpy() / (width, height)
     radius = float(np.clip(0.004 * (height * width) ** 0.5, 1.0, 5.0))
     return draw_points(image, points, colors, radius_px=radius, rim_px=0.4)

@@ -9,6 +9,7 @@ from pointrend_ext.layers.coordinates import (
     cell_centers,
     cells_to_coords,
     map_to_map,
+    px_to_box,
     px_to_map,
 )
 from pointrend_ext.layers.device_rule import forms_for, runs_cpu_form
@@ -20,6 +21,7 @@ from pointrend_ext.layers.flow_warp import (
     flow_warp,
     resize_bilinear,
 )
+from pointrend_ext.layers.padding import exclude_padding, padding_scores
 from pointrend_ext.layers.point_sample import (
     point_sample,
     point_sample_each,
@@ -34,7 +36,6 @@ from pointrend_ext.layers.subdivision import fold_subdivision, refine, subdivide
 from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.layers.uncertainty import (
     class_uncertainty,
-    exclude_padding,
     foreground_uncertainty,
     select_class,
 )
@@ -58,8 +59,10 @@ __all__ = [
     "get_uncertain_point_coords_with_randomness",
     "is_exported",
     "map_to_map",
+    "padding_scores",
     "point_sample",
     "point_sample_each",
+    "px_to_box",
     "px_to_map",
     "refine",
     "resize_bilinear",

@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.exporting import is_exported
 
-__all__ = ["adaptive_average"]
-
 
 def adaptive_average(features: Tensor, bins: int) -> Tensor:
     """Average a map in ``bins`` x ``bins`` parts, as ``adaptive_avg_pool2d`` does.

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.exporting import is_exported
 
-__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "map_to_map", "px_to_map"]
+__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "map_to_map", "px_to_box", "px_to_map"]
 
 
 def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
@@ -34,6 +34,21 @@ def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
     """
     corner_px, opposite_px = boxes_px[:, None, :2], boxes_px[:, None, 2:]  # (R, 1, 2)
     return coords_box * (opposite_px - corner_px) + corner_px
+
+
+def px_to_box(coords_px: Tensor, boxes_px: Tensor) -> Tensor:
+    """Convert absolute pixels to box-normalised points, the reverse of ``box_to_px``.
+
+    Args:
+        coords_px: (R, P, 2), (x, y) in pixels.
+        boxes_px: (R, 4), (x0, y0, x1, y1) in pixels.
+
+    Returns:
+        (R, P, 2) ``coords_box``, below 0 or above 1 outside of the box; infinite, or not a number,
+        along an axis in which the box has no extent.
+    """
+    corner_px, opposite_px = boxes_px[:, None, :2], boxes_px[:, None, 2:]  # (R, 1, 2)
+    return (coords_px - corner_px) / (opposite_px - corner_px)
 
 
 def px_to_map(coords_px: Tensor, size_hw: Sequence[int], stride: float = 1) -> Tensor:

@@ -29,8 +29,6 @@ import torch
 
 from pointrend_ext.layers.exporting import is_exported
 
-__all__ = ["forms_for", "runs_cpu_form"]
-
 _KINDS = ("cpu", "cuda")
 
 

@@ -2,8 +2,6 @@
 
 import torch
 
-__all__ = ["is_exported"]
-
 
 def is_exported() -> bool:
     """Tell whether what runs is being traced, exported or compiled.

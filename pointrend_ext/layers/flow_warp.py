@@ -21,8 +21,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["FLOW_COORDS", "check_flow_coords", "flow_in_px", "flow_warp", "resize_bilinear"]
-
 FLOW_COORDS = ("pixel", "sfnet", "alignseg")
 
 

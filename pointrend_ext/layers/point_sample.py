@@ -10,8 +10,6 @@ from pointrend_ext.layers.coordinates import box_to_px, px_to_map
 from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["point_sample", "point_sample_each", "sample_region_features"]
-
 _GROUP = 16
 """Channels sampled at a time on a CPU. ``grid_sample`` walks through all channels of a point before
 the next point, and shares out nothing but images among threads: with 16 groups of 16 channels as
@@ -127,10 +125,13 @@ def sample_region_features(
     per_map = []
     for feature, stride in zip(features, strides, strict=True):
         per_image = []
-        for image_map, points_px in zip(feature, coords_px_per_image, strict=True):
+        # One image is not split: a graph would copy it.
+        image_maps = [feature] if len(boxes_px) == 1 else feature.split(1)
+        for image_map, points_px in zip(image_maps, coords_px_per_image, strict=True):
             # all regions of an image in one call: (1, C, H, W) at (1, R_n, P, 2) -> (R_n, C, P)
             coords_map = px_to_map(points_px, image_map.shape[-2:], stride)
-            per_image.append(point_sample(image_map[None], coords_map[None])[0].transpose(0, 1))
+            sampled = point_sample(image_map, coords_map[None])  # (1, C, R_n, P)
+            per_image.append(sampled.squeeze(0).transpose(0, 1))
         per_map.append(_cat(per_image, dim=0))
     return _cat(per_map, dim=1)
 

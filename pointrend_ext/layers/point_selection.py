@@ -11,8 +11,6 @@ from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.point_sample import point_sample
 from pointrend_ext.layers.precision import wide_dtype
 
-__all__ = ["get_uncertain_point_coords_on_grid", "get_uncertain_point_coords_with_randomness"]
-
 
 def get_uncertain_point_coords_with_randomness(
     coarse_logits: Tensor,

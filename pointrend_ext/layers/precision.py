@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-__all__ = ["at_least_float32", "has_float64", "wide_dtype"]
-
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Return 16-bit values in float32, and any other as they are.

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.point_selection import get_uncertain_point_coords_on_grid
 
-__all__ = ["RefinableGrid", "fold_subdivision", "refine", "subdivide"]
-
 
 class RefinableGrid(Protocol):
     """A prediction on a grid that can be doubled, and corrected cell by cell."""

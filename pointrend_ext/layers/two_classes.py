@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-__all__ = ["two_class_logits"]
-
 
 def two_class_logits(logits: Tensor, dim: int = 1) -> Tensor:
     """Return the logits of a binary model as those of two classes, and any other as they are.

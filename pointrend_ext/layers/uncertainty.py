@@ -1,8 +1,5 @@
 """How uncertain a prediction is at a point: scores, larger is more uncertain."""
 
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -11,7 +8,6 @@ from pointrend_ext.layers.precision import at_least_float32
 
 __all__ = [
     "class_uncertainty",
-    "exclude_padding",
     "foreground_uncertainty",
     "select_class",
 ]
@@ -66,21 +62,3 @@ def class_uncertainty(logits: Tensor) -> Tensor:
         return foreground_uncertainty(logits.detach())
     first, second = top_two(at_least_float32(logits))
     return second.sub_(first).nan_to_num_(nan=0.0, neginf=-torch.inf).unsqueeze(1)
-
-
-def exclude_padding(scores: Tensor, sizes_px: Sequence[tuple[int, int]], stride: float) -> Tensor:
-    """Make cells outside the images of a padded batch the least uncertain, in place.
-
-    Args:
-        scores: (N, 1, H, W), larger is more uncertain.
-        sizes_px: rows and columns of each image, in pixels.
-        stride: pixels per cell; below 1 for a grid finer than the image.
-
-    Returns:
-        ``scores``, minus infinity in every cell whose centre is outside its image.
-    """
-    for image_scores, size_px in zip(scores, sizes_px, strict=True):
-        rows, columns = (math.ceil(side / stride - 0.5) for side in size_px)
-        image_scores[:, rows:] = -torch.inf
-        image_scores[:, :, columns:] = -torch.inf
-    return scores

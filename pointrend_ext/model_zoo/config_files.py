@@ -3,8 +3,6 @@
 import difflib
 from pathlib import Path
 
-__all__ = ["get_config_file", "get_dataset_file", "list_config_files", "list_dataset_files"]
-
 _DATASETS = "datasets"  # the folder of configs/ with descriptions of data sets, no configurations
 # In a checkout the files lie beside the package; setup.py copies them into the built package.
 _CHECKOUT = Path(__file__).resolve().parents[2]

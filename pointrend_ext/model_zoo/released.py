@@ -9,16 +9,6 @@ from urllib.parse import urlparse
 
 from pointrend_ext.model_zoo.config_files import get_config_file
 
-__all__ = [
-    "ZOO",
-    "ReleasedModel",
-    "download_address",
-    "download_place",
-    "get_checkpoint_url",
-    "released_models",
-    "released_weights",
-]
-
 ZOO = "zoo"
 """As ``MODEL.WEIGHTS`` or ``--weights``: the released weights of the configuration."""
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["SHIPPED", "get_weights_file", "list_weights_files"]
-
 SHIPPED = "pointrend_ext://"
 """Before a file's name, as ``MODEL.WEIGHTS`` or ``--weights``: weights of this package."""
 

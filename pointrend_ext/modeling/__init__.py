@@ -2,7 +2,11 @@
 
 from pointrend_ext.modeling.alignment import CAB, FAM, FEATURE_ALIGNMENT_REGISTRY, GatedFAM
 from pointrend_ext.modeling.panoptic import PointRendPanopticFPN
-from pointrend_ext.modeling.point_head import POINT_HEAD_REGISTRY, StandardPointHead
+from pointrend_ext.modeling.point_head import (
+    POINT_HEAD_REGISTRY,
+    ImplicitPointHead,
+    StandardPointHead,
+)
 from pointrend_ext.modeling.proposal_generator import GivenBoxes
 from pointrend_ext.modeling.resnet import (
     build_resnet_alignseg_backbone,
@@ -10,6 +14,7 @@ from pointrend_ext.modeling.resnet import (
 )
 from pointrend_ext.modeling.roi_heads import (
     CoarseMaskHead,
+    ImplicitPointRendROIMaskHead,
     MaskOnlyROIHeads,
     PointRendROIMaskHead,
 )
@@ -34,6 +39,8 @@ __all__ = [
     "DeepLabV3PlusLogitsHead",
     "GatedFAM",
     "GivenBoxes",
+    "ImplicitPointHead",
+    "ImplicitPointRendROIMaskHead",
     "MaskOnlyROIHeads",
     "PointRendPanopticFPN",
     "PointRendROIMaskHead",

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from detectron2.layers import ShapeSpec
 from detectron2.utils.registry import Registry
 
-__all__ = ["check_common_stride", "check_values", "registered"]
-
 
 def check_values(node: str, *facts: tuple[str, object, bool, str]) -> None:
     """Refuse values out of their range.

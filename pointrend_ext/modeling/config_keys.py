@@ -4,8 +4,6 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-__all__ = ["reads_own_keys"]
-
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 

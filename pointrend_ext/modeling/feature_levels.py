@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from detectron2.layers import ShapeSpec
 from torch import Tensor
 
-__all__ = ["FeatureLevels"]
-
 
 @dataclass(frozen=True)
 class FeatureLevels:

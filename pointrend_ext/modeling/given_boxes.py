@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from pointrend_ext.modeling.roi_heads.mask_score import maskness
 
-__all__ = ["GivenBoxesModel"]
-
 
 class GivenBoxesModel(nn.Module):
     """Predicts masks for given boxes with the mask head of a model; its detector is not asked.

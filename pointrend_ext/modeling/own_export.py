@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["OwnExport"]
-
 
 class OwnExport:
     """Base of such heads, beside ``nn.Module``."""

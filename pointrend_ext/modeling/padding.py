@@ -5,8 +5,6 @@ from detectron2.modeling.proposal_generator import RPN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-__all__ = ["PaddingBlindRPN", "choose_anchors"]
-
 
 class PaddingBlindRPN(RPN):
     """Detectron2's, but that anchors centred in the padding of a batch are neither right nor wrong.

@@ -11,8 +11,6 @@ from torch import Tensor
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.segmentor import check_knows_padding
 
-__all__ = ["PointRendPanopticFPN"]
-
 
 @META_ARCH_REGISTRY.register()
 class PointRendPanopticFPN(PanopticFPN):

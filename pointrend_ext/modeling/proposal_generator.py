@@ -13,8 +13,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.roi_heads.mask_only import MaskOnlyROIHeads
 
-__all__ = ["GivenBoxes", "jittered"]
-
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
 class GivenBoxes(nn.Module):

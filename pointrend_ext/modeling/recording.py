@@ -8,8 +8,6 @@ from detectron2.config import CfgNode, get_cfg
 
 from pointrend_ext.config import add_pointrend_config
 
-__all__ = ["Reads", "RecordingNode", "default_values", "leaves"]
-
 _MAX_DEPTH = 20  # of sections; deeper ones are aliases of YAML that hold themselves
 
 

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.config_keys import reads_own_keys
 
-__all__ = ["CeilPoolStem", "build_resnet_alignseg_backbone", "build_resnet_sfnet_backbone"]
-
 
 class CeilPoolStem(DeepLabStem):
     """Three 3 x 3 convolutions, and a pooling that rounds the size of its result up.

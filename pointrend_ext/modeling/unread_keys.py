@@ -17,8 +17,6 @@ from pointrend_ext.modeling.recording import Reads, RecordingNode, default_value
 from pointrend_ext.modeling.roi_heads.mask_score import choose_mask_score
 from pointrend_ext.modeling.roi_heads.suppression import choose_suppression
 
-__all__ = ["build_checked_model"]
-
 _PARTS = {
     "ROI_HEADS": "ROI_HEADS",
     "ROI_MASK_HEAD": "MASK_POINT_HEAD",
@@ -42,10 +40,15 @@ _FAILURES = (
 )
 _SUSPECTS = 4
 _HEADS = "Use SFNetHead, SFNetLiteHead or AlignSegHead"
+_STANDARD = "Set MODEL.ROI_MASK_HEAD.NAME PointRendROIMaskHead, and INPUT.POINT_SUP False"
 _HINTS = {
     "FPN.ALIGNMENT": "Set MODEL.FPN.ALIGNMENT.NAME to FAM, GatedFAM or CAB",
     "FPN.ALIGNMENT.NAME": "Set MODEL.BACKBONE.NAME build_resnet_aligned_fpn_backbone",
     "FPN.ALIGNMENT.NORM": "Set MODEL.FPN.ALIGNMENT.NAME CAB, which alone has a normalisation",
+    "IMPLICIT_POINTREND": "Set MODEL.ROI_MASK_HEAD.NAME ImplicitPointRendROIMaskHead",
+    "MASK_POINT_HEAD.COARSE_PRED_EACH_LAYER": _STANDARD,
+    "MASK_POINT_HEAD.IMPORTANCE_SAMPLE_RATIO": _STANDARD,
+    "MASK_POINT_HEAD.OVERSAMPLE_RATIO": _STANDARD,
     "ROI_HEADS.NMS_CLASS_AGNOSTIC": "Set MODEL.ROI_HEADS.NAME StandardROIHeads",
     "ROI_MASK_HEAD.MASK_SCORE": "Set MODEL.MASK_ON True",
     "SEM_SEG_HEAD.ALIGNMENT_COORDS": f"{_HEADS} (a pyramid has MODEL.FPN.ALIGNMENT.COORDS)",

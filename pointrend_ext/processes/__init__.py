@@ -6,7 +6,12 @@ does, and in which nobody has to wait for anybody. With one process there is not
 
 from pointrend_ext.processes.failures import LostProcess, explain, note_failure, say_once
 from pointrend_ext.processes.store import enter_group, fresh_store
-from pointrend_ext.processes.waiting import first_on_machine, told_by_first, wait_for_all
+from pointrend_ext.processes.waiting import (
+    first_on_machine,
+    once_per_machine,
+    told_by_first,
+    wait_for_all,
+)
 
 __all__ = [
     "LostProcess",
@@ -15,6 +20,7 @@ __all__ = [
     "first_on_machine",
     "fresh_store",
     "note_failure",
+    "once_per_machine",
     "say_once",
     "told_by_first",
     "wait_for_all",

@@ -100,11 +100,14 @@ def _find_lost(store: SharedStore, reason: str) -> LostProcess:
     others = set(range(comm.get_world_size())) - {comm.get_rank()}
     store.set(f"here/{comm.get_rank()}", "")
     end = time.monotonic() + _ANSWER_S
+    beats = {rank: store.add(f"beat/{rank}", 0) for rank in others}
     while time.monotonic() < end:
         check_failures(store)
         others = {rank for rank in others if not store.has(f"here/{rank}")}
         time.sleep(0.1)
     if not others:
         return LostProcess(f"The processes lost their connections to each other ({reason}).")
-    names = ", ".join(who(store, rank) for rank in sorted(others))
+    # One that lives may only not have noticed yet; it is to blame where no other is.
+    silent = {rank for rank in others if store.add(f"beat/{rank}", 0) == beats[rank]}
+    names = ", ".join(who(store, rank) for rank in sorted(silent or others))
     return LostProcess(f"Killed, hanging or cut off: {names} ({reason}).")

@@ -1,5 +1,6 @@
 """The store of the process group, and a sign of life of every process in it."""
 
+import atexit
 import contextlib
 import os
 import socket
@@ -15,7 +16,8 @@ from detectron2.utils import comm
 
 __all__ = ["SharedStore", "enter_group", "fresh_store", "shared_store", "who"]
 
-_BEAT_S = 5.0
+BEAT_S = 2.0
+"""Between two signs of life of a process."""
 
 
 class SharedStore:
@@ -121,14 +123,23 @@ def enter_group(timeout: timedelta) -> None:
         dist.distributed_c10d._set_pg_timeout(timeout, comm._get_global_gloo_group())
     rank = comm.get_rank()
     store.set(f"who/{rank}", f"pid {os.getpid()} on {socket.gethostname()}")
-    threading.Thread(target=_beat, args=(store, rank), daemon=True).start()
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(store, rank, ended), daemon=True)
+    beating.start()
+    atexit.register(_end_beat, beating, ended)
 
 
-def _beat(store: SharedStore, rank: int) -> None:
+def _beat(store: SharedStore, rank: int, ended: threading.Event) -> None:
     with contextlib.suppress(RuntimeError):  # the group has ended
-        while True:
+        while not ended.is_set():
             store.add(f"beat/{rank}", 1)
-            threading.Event().wait(_BEAT_S)
+            ended.wait(BEAT_S)
+
+
+def _end_beat(beating: threading.Thread, ended: threading.Event) -> None:
+    """Python aborts where a thread comes back from torch while it ends."""
+    ended.set()
+    beating.join(BEAT_S)
 
 
 def who(store: SharedStore, rank: int) -> str:

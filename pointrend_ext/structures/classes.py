@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["INSTANCE", "SEMANTIC", "Classes"]
-
 INSTANCE, SEMANTIC = "instance", "semantic"
 """Kinds of classes: of objects, and of pixels."""
 

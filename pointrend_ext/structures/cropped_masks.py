@@ -9,8 +9,6 @@ from detectron2.layers import ROIAlign
 from detectron2.structures import BitMasks, Boxes
 from torch import Tensor
 
-__all__ = ["CroppedMasks", "crop_mask"]
-
 _CANVAS_PIXELS = 2**23
 """Pixels of the whole masks that ``crop_and_resize`` draws at a time: 32 MiB."""
 

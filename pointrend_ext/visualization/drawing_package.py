@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["needs_opencv"]
-
 
 @contextmanager
 def needs_opencv() -> Iterator[None]:

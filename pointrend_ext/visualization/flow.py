@@ -17,8 +17,6 @@ from torchvision.utils import flow_to_image
 from pointrend_ext.visualization.canvas import blend, check_image
 from pointrend_ext.visualization.panels import INK, stack_rows, titled_columns
 
-__all__ = ["draw_flow", "flow_colors", "flow_panel"]
-
 _OPACITY = 0.5
 _SHIFT = 4  # fractional bits of OpenCV coordinates
 

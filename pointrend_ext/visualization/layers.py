@@ -6,8 +6,6 @@ import numpy as np
 
 from pointrend_ext.visualization.canvas import blend, check_image, check_mask_size
 
-__all__ = ["Layer", "draw_label_map", "label_layer", "paint_layer", "probability_layer"]
-
 _MASK_COLOR = (40, 130, 255)
 
 

@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["MaskCrop", "binarize", "window_of"]
-
 
 class MaskCrop(NamedTuple):
     """A mask without its empty surroundings.

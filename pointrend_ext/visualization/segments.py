@@ -16,8 +16,6 @@ from pointrend_ext.visualization.canvas import (
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.labels import Plate, paint_plate, place_inside
 
-__all__ = ["draw_segments"]
-
 
 def draw_segments(
     image_rgb: np.ndarray,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import heads, instances, models, options, semantic, training
+from benchmarks import deploy, heads, instances, models, options, semantic, training
 from benchmarks.__main__ import cases
 from benchmarks.heads import upstream_cfg
 from benchmarks.instances import compare_masks
@@ -23,6 +23,15 @@ def test_all_cases_have_names_of_their_own():
         "19 x 1024x2048, smooth",
         "54 x 800x1344, smooth",
         "150 x 512x704, smooth",
+    ]
+
+
+def test_files_have_to_be_faster_than_their_models():
+    _, found = options.parse(deploy, ["--threads", "1", "2"])
+    assert [(case.name[:9], case.min_ratio) for case in found] == [
+        *[("mask head", 1.0)] * 2,
+        ("R50-FPN P", 1.11),
+        *[("Semantic ", 1.25)] * 2,
     ]
 
 

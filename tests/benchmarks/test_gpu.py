@@ -1,9 +1,6 @@
 """The script for a GPU, run on a CPU from end to end, and its single parts."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,6 +10,7 @@ from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.report import markdown
 from benchmarks.gpu.steps import Settings, Step, run_steps
 from pointrend_ext.layers import forms_for, runs_cpu_form
+from tests.fresh_python import run_fresh
 
 SETTINGS = Settings("cpu", tiny=True, rounds=1)
 WORDS = ["--device", "cpu", "--tiny", "--rounds", "1"]
@@ -115,8 +113,5 @@ def test_the_environment_chooses_a_form(chosen, said):
         "import torch; from pointrend_ext.layers.device_rule import runs_cpu_form; "
         "print(runs_cpu_form(torch.device('cpu')))"
     )
-    environment = {**os.environ, "POINTREND_FORMS": chosen}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
+    done = run_fresh(code, POINTREND_FORMS=chosen)
     assert said in (done.stdout or done.stderr.splitlines()[-1])

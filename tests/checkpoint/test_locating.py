@@ -43,6 +43,30 @@ def test_whatever_stands_before_all_names_is_removed(wrapper, container):
     assert (got.beside, got.others) == ((), ())
 
 
+SHARED = {"model": STATE, "ema": STATE, "teacher": {"module": under("m.")}}
+SHARED["student"] = {"module": SHARED["teacher"]["module"]}
+
+
+@pytest.mark.parametrize(
+    ("key", "place"),
+    [
+        ("ema", "ema"),
+        ("model", "model"),
+        ("student", "student.module.m"),
+        ("teacher.module", "teacher.module.m"),
+        ("student.module.m", "student.module.m"),
+        ("", "model"),
+    ],
+)
+def test_one_dictionary_under_several_names(key, place):
+    """As before the first step of averaging, where both are one."""
+    got = find_weights(SHARED, "file", MODEL, key=key)
+    assert got.place == place
+    assert_same(got.state, STATE)
+    with pytest.raises(WeightsFileError, match="no weights of a known kind under 'emas'"):
+        find_weights(SHARED, "file", MODEL, key="emas")
+
+
 @pytest.mark.parametrize(
     ("data", "place"),
     [
@@ -168,7 +192,7 @@ def test_words_that_contain_ema_are_no_averages():
 
 @pytest.mark.parametrize("key", ["em", "ema.x", "optimizer"])
 def test_a_wrong_key_is_refused_with_those_that_there_are(key):
-    text = rf"file holds no weights of a known kind under '{key}'.* under 'model', 'ema'"
+    text = rf"file holds no weights of a known kind under '{key}'.* under 'ema', 'model'"
     with pytest.raises(WeightsFileError, match=text):
         find_weights({"model": STATE, "ema": AVERAGE}, "file", MODEL, key=key)
 
@@ -217,9 +241,9 @@ def test_a_dictionary_that_holds_itself():
     ],
 )
 def test_many_names_take_linear_time(names):
-    start = time.perf_counter()
+    start = time.process_time()
     state = dict.fromkeys(names, torch.ones(1))
     with suppress(WeightsFileError):  # several places, or one parameter twice
         got = find_weights({"model": state}, "file", MODEL)
         to_detectron2_names(got.state, MODEL)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

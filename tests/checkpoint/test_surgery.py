@@ -209,3 +209,39 @@ def test_known_names(kind, count, at):
     assert len(names) == count
     assert {i: names[i] for i in at} == at
     assert known_class_names(kind, 5) is None
+
+
+@pytest.mark.parametrize(
+    ("sources", "old_count", "lengths", "is_new"),
+    [
+        ((0, 1, 2), 3, (9, 9), False),  # the same classes
+        (None, 3, (9, 9), False),
+        ((2, 0, 1), 3, (9, 9), True),  # of as many rows, which classes share
+        ((0, None, 2), 3, (9, 9), True),
+        (None, 2, (7, 9), True),
+        (None, 2, (9, 9), False),  # class-agnostic
+    ],
+)
+def test_parameters_of_implicit_pointrend_are_kept_or_new_as_a_whole(
+    sources, old_count, lengths, is_new
+):
+    """Never the parameters of one class for those of another."""
+    layer = f"{MASK}parameter_head.prediction"
+    fc = f"{MASK}parameter_head.fc1.weight"
+    states = []
+    for length, count, start in zip(lengths, (old_count, 3), (0.0, 100.0), strict=True):
+        states.append(
+            {
+                f"{layer}.weight": torch.arange(length * 2.0).view(-1, 2) + start,
+                f"{layer}.bias": torch.arange(float(length)) + start,
+                fc: torch.full((2, 2), start),
+                f"{BOX}cls_score.weight": torch.zeros(count + 1, 2),
+            }
+        )
+    class_map = {INSTANCE: ClassMap(sources, old_count)} if sources else None
+    got, entries = adapt_classes(*states, class_map=class_map)
+    for kind in ("weight", "bias"):
+        assert torch.equal(got[f"{layer}.{kind}"], states[is_new][f"{layer}.{kind}"])
+    assert torch.equal(got[fc], states[0][fc])  # which knows no classes
+    said = [entry.name for entry in entries if entry.name.startswith(layer)]
+    assert said == ([f"{layer}.weight", f"{layer}.bias"] if is_new else [])

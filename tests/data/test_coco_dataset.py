@@ -7,7 +7,11 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import register_coco_instances, register_coco_panoptic_separated
+from detectron2.data.datasets import (
+    register_coco_instances,
+    register_coco_panoptic_separated,
+    register_lvis_instances,
+)
 from PIL import Image
 
 from pointrend_ext.data import build_train_loader, check_datasets
@@ -15,6 +19,7 @@ from pointrend_ext.data.coco import file as coco_file
 from pointrend_ext.data.coco import picture_paths
 from pointrend_ext.data.coco_dataset import listed_images
 from pointrend_ext.data.coco_dataset import load_registered as load_with_findings
+from pointrend_ext.evaluation.lvis_package import imported_lvis
 from tests.data.builders import square
 
 
@@ -67,6 +72,40 @@ def test_without_annotations(coco):
     del data.content["annotations"]
     data.json_file.write_text(json.dumps(data.content))
     assert [record["annotations"] for record in load_registered(data.name)] == [[], []]
+
+
+def test_lvis_records(coco):
+    lists = {"neg_category_ids": [5], "not_exhaustive_category_ids": [3]}
+    base = {"category_id": 3, "bbox": [10, 5, 20, 20], "segmentation": [square()]}
+    data = coco(
+        [{**base, "image_id": 2}, {**base, "image_id": 1, "category_id": 1203}],
+        categories=[{"id": n, "name": f"c{n}"} for n in (3, 5, 1203)],
+        register=False,
+    )
+    images = data.content["images"]
+    images[0].update(lists, coco_url=f"http://x.test/images/{images[0]['file_name']}")
+    images[1].update(coco_url=f"http://x.test/images/{images[1]['file_name']}", file_name="other")
+    data.json_file.write_text(json.dumps(data.content))
+    root = f"{data.images.parent}/"
+    for name in ("ours_v1", "theirs_v1"):
+        register_lvis_instances(name, {}, str(data.json_file), root)
+    with imported_lvis():
+        theirs = DatasetCatalog.get("theirs_v1")
+    assert load_registered("ours_v1") == theirs
+    assert [record["annotations"][0]["category_id"] for record in theirs] == [1202, 2]
+    assert [entry.file_name for entry in listed_images("ours_v1")] == [
+        str(data.images / f"{number}.jpg") for number in (1, 2)
+    ]
+    metadata = [MetadataCatalog.get(name).as_dict() for name in ("ours_v1", "theirs_v1")]
+    assert {**metadata[0], "name": ""} == {**metadata[1], "name": ""}
+    register_lvis_instances(
+        "few",
+        {"thing_classes": ["a"], "thing_dataset_id_to_contiguous_id": {3: 0}},
+        str(data.json_file),
+        root,
+    )
+    with pytest.raises(ValueError, match=r"the category id 5 is none of those .* registered with"):
+        load_registered("few")
 
 
 @pytest.mark.real_data

@@ -189,11 +189,12 @@ def test_mistakes_name_the_file_and_the_remedy(write, changes, message):
             "the key 'name' is given twice, in line 1 and in line 3",
         ),
         (b'{"name": }', "a.json", "Expecting value: line 1"),
+        (b'{"name": 1, "name": 2}', "a.json", "the key 'name' is given twice"),
     ],
 )
 def test_files_of_another_kind(tmp_path, content, name, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}': {message}"):
+    with pytest.raises(ValueError, match=rf"{name}'(:| is not valid JSON:) {message}"):
         read_description(tmp_path / name)
 
 

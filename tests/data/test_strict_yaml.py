@@ -1,9 +1,9 @@
-"""YAML and JSON with repeated keys, tabs and other slips."""
+"""YAML with repeated keys, tabs and other slips."""
 
 import pytest
 import yaml
 
-from pointrend_ext.data.strict_yaml import load_json, load_yaml
+from pointrend_ext.data.strict_yaml import load_yaml
 
 GOOD = """
 base: &base {x: 1, y: [1, 2]}
@@ -60,16 +60,6 @@ def test_aliases_that_multiply(opening, closing):
     with pytest.raises(ValueError, match=r"f: its aliases \(\*name\) repeat too many values"):
         load_yaml("\n".join(lines), "f")
     assert load_yaml("a: &a [*a]", "f")["a"][0]  # holds itself: whoever reads it looks for that
-
-
-def test_json():
-    assert load_json('\ufeff{"a": {"b": [1]}}', "f") == {"a": {"b": [1]}}
-    for text, message in (
-        ('{"a": {"b": 1, "b": 2}}', "f: the key 'b' is given twice"),
-        ('{"a": 1', r"f: Expecting ',' delimiter: line 1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            load_json(text, "f")
 
 
 def test_merges_that_multiply():

@@ -47,7 +47,9 @@ def test_counts_and_problems(coco):
     text = summary.text(max_problems=2)
     assert "height 40 to 100 (median 40), width 50 to 60 (median 60)" in text
     assert "... and 2 more" in text
-    assert summarize_dataset(cfg, data.name, max_read=2).num_read == 2
+    few = summarize_dataset(cfg, data.name, max_read=2)  # the first and the last
+    assert few.num_read == 2
+    assert [p for p in few.problems if "3.jpg: it seems damaged (Corrupt JPEG data: premature" in p]
 
 
 def sample(masks):

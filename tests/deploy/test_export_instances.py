@@ -6,13 +6,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from pointrend_ext.deploy.checks import CheckImages, compare_instances
 from pointrend_ext.deploy.export import export_onnx
+from pointrend_ext.deploy.graphs import InstanceGraph
+from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.running import OnnxRunner, Runner
 from pointrend_ext.deploy.runtime import OnnxPredictor
 from pointrend_ext.deploy.runtime.sessions import RUNTIMES
+from pointrend_ext.engine import load_cfg
 from pointrend_ext.inference.predictor import Predictor
+from tests.tiny_models import TINY
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +84,56 @@ def test_the_runtime_predicts_what_the_predictor_does(exported, detector, runtim
     assert differing <= 5e-6 * pixels
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "opts"),
+    [
+        ("pointrend_mask_head_toy", ["MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", True]),
+        ("pointrend_mask_head_toy", ["MODEL.MASK_POINT_HEAD.IN_FEATURES", ("p2", "p3")]),
+        ("pointrend_mask_head_toy", ["MODEL.MASK_POINT_HEAD.COARSE_PRED_EACH_LAYER", False]),
+        ("mask_rcnn_mask_head_toy", []),
+    ],
+)
+def test_every_kind_of_mask_head(detector, name, opts, tmp_path):
+    built = detector(name, *opts)
+    assert export_onnx(built.model, built.cfg, tmp_path / "model.onnx").holds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pointrend_rcnn_R_101_FPN_3x_coco",
+        "pointrend_rcnn_X_101_32x8d_FPN_3x_coco",
+        "pointrend_cascade_rcnn_R_50_FPN_3x_coco",
+        "pointrend_rcnn_R_50_FAM_FPN_1x_coco",
+    ],
+)
+def test_every_backbone_and_cascade(name):
+    """Of random weights, whose detections tie; masks are compared for the boxes of the file."""
+    opts = [*TINY, "MODEL.WEIGHTS", ""]
+    cfg = load_cfg(f"COCO-InstanceSegmentation/{name}.yaml", opts)
+    torch.manual_seed(3)
+    model = build_model(cfg).eval()
+    for block in (x for x in model.modules() if hasattr(x, "conv3")):  # else features explode
+        block.conv3.norm.weight.fill_(0.3)
+    graph = InstanceGraph(model, mask_side=224)
+    run = OnnxRunner(to_onnx(record_program(graph), graph, 18))
+    figures = compare_instances(run, model=model, images=CheckImages.of(cfg, []))
+    found = {x.name: x for x in figures}
+    assert found["cells compared"].value > 10 * 224 * 224
+    assert [x.name for x in figures if "cells" in x.name and not x.holds] == []
+    assert [x.name for x in figures if "probabilities" in x.name and not x.holds] == []
+
+
 class Spoiled(Runner):
     """Returns what the model finds, changed."""
 
     def __init__(self, model, spoil):
         self.model, self.spoil = model, spoil
+
+    def with_choices(self, *arrays):
+        raise NotImplementedError
 
     @torch.no_grad()
     def __call__(self, image):

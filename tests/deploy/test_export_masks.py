@@ -17,12 +17,15 @@ SIZES_PX = ((64, 64), (100, 333), (480, 320))
 
 @pytest.fixture(scope="module")
 def exported(detector, tmp_path_factory):
-    built = detector()
-    folder = tmp_path_factory.mktemp("masks")
-    options = {"part": "mask_head"}
-    report = export_onnx(built.model, built.cfg, folder / "masks.onnx", **options)
-    export_program(built.model, built.cfg, folder / "masks.pt2", **options)
-    return folder, report
+    built, path = detector(), tmp_path_factory.mktemp("masks") / "masks.onnx"
+    return path, export_onnx(built.model, built.cfg, path, part="mask_head")
+
+
+@pytest.fixture(scope="module")
+def program(detector, tmp_path_factory):
+    built, path = detector(), tmp_path_factory.mktemp("masks") / "masks.pt2"
+    export_program(built.model, built.cfg, path, part="mask_head")
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +36,8 @@ def graph(detector):
 
 
 def test_onnx_file(exported):
-    folder, report = exported
-    proto = onnx.load(folder / "masks.onnx")
+    path, report = exported
+    proto = onnx.load(path)
     shapes = {
         x.name: [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
         for x in (*proto.graph.input, *proto.graph.output)
@@ -58,14 +61,34 @@ def test_onnx_file(exported):
     assert not any(node.op_type in ("NonZero", "Loop", "If") for node in proto.graph.node)
 
 
-@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 22])
-def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, suffix, number):
-    folder, _ = exported
-    if suffix == "onnx":
-        run = OnnxRunner(onnx.load(folder / "masks.onnx"))
-    else:
-        run = ProgramRunner(torch.export.load(folder / "masks.pt2"))
+def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, number):
+    run = OnnxRunner(onnx.load(exported[0]))
+    compare_with_model(run, graph, detector, masks_of, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [0, 1, 22])
+def test_those_of_a_program_too(program, graph, detector, masks_of, number):
+    run = ProgramRunner(torch.export.load(program))
+    compare_with_model(run, graph, detector, masks_of, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.6)])
+def test_a_smaller_file_and_its_loss(exported, detector, make_picture, tmp_path, precision, share):
+    built, path = detector(), tmp_path / "small.onnx"
+    pictures = [make_picture(200, 300)]
+    options = {"part": "mask_head", "precision": precision, "check_images": pictures}
+    report = export_onnx(built.model, built.cfg, path, **options)
+    assert report.megabytes < share * exported[1].megabytes
+    assert 0 <= report.by_name()["their mean loss of Boundary IoU"] < 0.1
+    (entry,) = [x for x in onnx.load(path).metadata_props if x.key == "pointrend_ext"]
+    told = json.loads(entry.value)
+    assert (told["precision"], told["check"]) == (precision, report.by_name())
+
+
+def compare_with_model(run, graph, detector, masks_of, number):
     for size_px in SIZES_PX:
         example = graph.example_of(number, size_px, seed=number)
         (found,) = run(*(x.numpy() for x in example))
@@ -83,6 +106,9 @@ def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, suffi
 class Spoiled(Runner):
     def __init__(self, model, names, masks_of, spoil):
         self.model, self.names, self.masks_of, self.spoil = model, names, masks_of, spoil
+
+    def with_choices(self, *arrays):
+        raise NotImplementedError
 
     def __call__(self, *arrays):
         *maps, boxes, classes = map(torch.from_numpy, arrays)
@@ -102,7 +128,7 @@ class Spoiled(Runner):
 )
 def test_the_check_can_fail(detector, masks_of, spoil, holds):
     built = detector()
-    images = CheckImages.of(built.cfg, [])
+    images = list(CheckImages.of(built.cfg, []))[:3]  # of 0, 1 and 22 boxes
     run = Spoiled(built.model, ["p2"], masks_of, spoil)
     figures = compare_mask_head(run, model=built.model, images=images, names=["p2"])
     assert all(figure.holds for figure in figures) == holds

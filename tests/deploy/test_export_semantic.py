@@ -1,28 +1,35 @@
 """A semantic model as ONNX: its numbers at other sizes, its names, its check, its metadata."""
 
+import copy
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from detectron2.modeling import build_model
+from detectron2.modeling import SemanticSegmentor, build_model
 
 from pointrend_ext.deploy.checks import CheckImages, compare_semantic
+from pointrend_ext.deploy.checks.replay import Replay
 from pointrend_ext.deploy.export import export_onnx, export_program
-from pointrend_ext.deploy.graphs import SemanticGraph
+from pointrend_ext.deploy.graphs import SemanticGraph, semantic
 from pointrend_ext.deploy.recording import record_program
-from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner
 from pointrend_ext.deploy.runtime import OnnxPredictor
 from pointrend_ext.deploy.runtime.sessions import RUNTIMES
 from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.layers import class_uncertainty
 from pointrend_ext.modeling.sem_seg import label_map
 from tests.tiny_models import TINY
 
+SMALL_HW = ((65, 80), (97, 131))
+CERTAINTY = "certainty of corrected points beyond that of others (logits)"
+BY_CHOICE = "labels that differ by the choice of points: share"
 CLASSES = Classes(stuff=tuple("abcdefghij"), stuff_colors=((1, 2, 3),) * 10)
 
 
@@ -140,16 +147,36 @@ def test_points_are_not_spent_on_the_padding(exported, built, make_picture):
     assert off[0] <= 5 < 50 < off[1]
 
 
-class Spoiled(Runner):
-    """Returns the model's own logits, some of them changed."""
+@torch.no_grad()
+def test_a_segmentor_of_detectron2_corrects_the_padding_and_so_does_its_file(built, make_picture):
+    model = copy.copy(built.model)
+    model.__class__ = SemanticSegmentor  # it tells its head no sizes
+    image = torch.from_numpy(make_picture(97, 97).transpose(2, 0, 1).astype(np.float32))
+    (expected,) = model([{"image": image}])
+    logits = SemanticGraph(model, output="logits", num_classes=10).eval()(image)
+    scale = logits.abs().max()
+    torch.testing.assert_close(logits, expected["sem_seg"], rtol=0, atol=float(scale) * 1e-5)
+    ours = built.model.predict([{"image": image}], "logits")[0]["sem_seg"]
+    assert ((ours - logits).abs().amax(0) > 1e-3 * scale).sum() > 50
 
-    def __init__(self, model, spoil):
-        self.model, self.spoil = model, spoil
+
+class Spoiled(ProgramRunner):
+    """Returns the logits of a graph, some of them changed."""
+
+    def __init__(self, graph, spoil):
+        self._module, self.spoil = graph, spoil
 
     def __call__(self, image):
-        inputs = [{"image": torch.from_numpy(image)}]
-        with torch.no_grad():
-            return [self.spoil(self.model.predict(inputs, "logits")[0]["sem_seg"].numpy())]
+        return [self.spoil(x) for x in super().__call__(image)]
+
+
+def compared(built, spoil):
+    graph = SemanticGraph(built.model, output="logits", num_classes=10).eval()
+    images = replace(CheckImages.of(built.cfg, []), sizes_hw=SMALL_HW)
+    figures = compare_semantic(
+        Spoiled(graph, spoil), model=built.model, images=images, output="logits", batch_size=1
+    )
+    return {figure.name: figure for figure in figures}
 
 
 def changed_corner(logits):
@@ -169,21 +196,48 @@ def changed_corner(logits):
     ],
 )
 def test_the_check_can_fail(built, spoil, wrong):
-    images = CheckImages.of(built.cfg, [])
-    figures = compare_semantic(
-        Spoiled(built.model, spoil), model=built.model, images=images, output="logits", batch_size=1
-    )
-    names = [figure.name for figure in figures if not figure.holds]
+    names = [figure.name for figure in compared(built, spoil).values() if not figure.holds]
     assert len(names) >= len(wrong)
     assert all(any(word in name for name in names) for word in wrong)
     assert bool(names) == bool(wrong)
 
 
+def test_points_that_are_not_the_most_uncertain_ones_are_seen(built, monkeypatch):
+    everywhere = lambda cells, extent_px, side_px: torch.ones(cells, dtype=torch.bool)  # noqa: E731
+    monkeypatch.setattr(semantic, "_inside", everywhere)
+    found = compared(built, lambda logits: logits)
+    assert [name for name, x in found.items() if not x.holds] == [CERTAINTY]
+
+
+def test_other_points_of_the_same_uncertainty_are_no_mistake(built, monkeypatch):
+    """The gap of each pixel changes by less than the tolerance, and so do other ones get chosen."""
+    assert compared(built, lambda logits: logits)[BY_CHOICE].value < 1e-5
+    noise = torch.Generator().manual_seed(0)
+
+    def rounded(logits):
+        scores = class_uncertainty(logits)
+        scale = max(float(logits.abs().max()) / 32, 1.0)
+        return scores + scale * 3e-4 * (torch.rand(scores.shape, generator=noise) - 0.5)
+
+    monkeypatch.setattr(semantic, "class_uncertainty", rounded)
+    found = compared(built, lambda logits: logits)
+    assert [name for name, x in found.items() if not x.holds] == []
+    assert 1e-5 < found[CERTAINTY].value < 4e-4
+
+
+def test_scores_of_a_replay_by_hand():
+    replay = Replay([np.array([[3, 0]]), np.array([[1, 2]])])
+    scores = [torch.tensor([[[[-1.0, -2.0], [-3.0, -3.5]]]]), torch.tensor([[[[-4.0, -1, -2]]]])]
+    got = [replay.scores_of(lambda x: x, x).flatten().tolist() for x in scores[:1]]
+    assert (got, replay.slack) == ([[0, -np.inf, -np.inf, 0]], 1.5)  # 1 is surer than 3 is
+    replay.scores_of(lambda x: x, scores[1])
+    assert replay.slack == 1.5  # the second choice is the right one
+
+
 def test_a_file_that_predicts_otherwise_is_not_written(built, tmp_path, monkeypatch):
     monkeypatch.setattr(SemanticGraph, "predict", lambda self, image: image[:1].expand(10, -1, -1))
-    target = tmp_path / "model.onnx"
-    with pytest.raises(ValueError, match=r"does not predict.*labels that differ.*was not written"):
-        export_onnx(built.model, built.cfg, target, output="logits")
+    with pytest.raises(ValueError, match="corrects points 0 times, and the model 2 times"):
+        export_onnx(built.model, built.cfg, tmp_path / "model.onnx", output="logits")
     assert list(tmp_path.iterdir()) == []
 
 

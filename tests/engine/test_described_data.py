@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from detectron2.data import MetadataCatalog
+from detectron2.data.datasets import register_lvis_instances
 
 from pointrend_ext.data import build_test_loader, checks
 from pointrend_ext.data.coco import file as coco_file
@@ -87,6 +88,36 @@ def test_a_training_with_many_evaluations_parses_once(tiny_run, described, toy_r
     assert [sorted(results) for results in evaluations] == [["ap_star", "bbox", "segm"]] * 4
     files = ("instances_train.json", "instances_val.json", "lvis.json")
     assert calls == dict.fromkeys(files, 1)
+
+
+@pytest.mark.parametrize("kind", ["toy", "toy_panoptic", "lvis"])
+def test_what_detectron2_would_parse_is_parsed_once_too(
+    tiny_run, toy_root, calls, monkeypatch, kind
+):
+    def refuse(*_args, **_options):
+        raise AssertionError("parsed by Detectron2")
+
+    for place in ("coco.load_coco_json", "lvis.load_lvis_json"):
+        monkeypatch.setattr(f"detectron2.data.datasets.{place}", refuse)
+    calls = calls(coco_file, "read_json", lambda args: Path(args[0]).name)
+    names = [f"{kind}_train", f"{kind}_val"]
+    if kind == "lvis":
+        for split, name in zip(("train", "val"), names, strict=True):
+            content = json.loads((toy_root / f"toy/annotations/instances_{split}.json").read_text())
+            order = {c["id"]: i for i, c in enumerate(content["categories"], start=1)}
+            content = as_lvis(content, new_id=order.get)
+            for image in content["images"]:
+                image["coco_url"] = f"http://images.test/{split}/{image.pop('file_name')}"
+            file = toy_root / f"instances_{split}.json"
+            file.write_text(json.dumps(content))
+            classes = {"thing_classes": [f"class {i}" for i in range(1, 7)]}
+            register_lvis_instances(name, classes, str(file), str(toy_root / "toy"))
+    options = ["DATASETS.TRAIN", (names[0],), "DATASETS.TEST", (names[1],)]
+    if kind == "toy_panoptic":
+        options += ["MODEL.META_ARCHITECTURE", "PanopticFPN", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 5]
+    trainer = Trainer(setup_cfg(tiny_run(opts=options)))
+    assert Trainer.test(trainer.cfg, trainer.model)
+    assert calls == {"instances_train.json": 1, "instances_val.json": 1}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from pointrend_ext.checkpoint import files
+from pointrend_ext.checkpoint import PointRendCheckpointer, files
 from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
 from tests.engine.disturbed import last_checkpoint, weights_of
 
@@ -66,6 +67,68 @@ def test_a_full_disk_of_a_writer_is_not_hidden(run, tmp_path, monkeypatch, write
     monkeypatch.setattr(f"detectron2.utils.events.{writer}.write", write)
     with pytest.raises(FullDiskError, match=r"disk of .*cut .*MB free.*model_final\.pth"):
         run("cut")
+
+
+def test_what_the_system_refuses_ends_with_a_checkpoint(run, tmp_path):
+    """Such as an evaluation's file, when the weights have all of the iteration behind them."""
+
+    def event(trainer):
+        if trainer.iter == 2:
+            raise OSError(errno.EIO, "disk trouble", "results.json")
+
+    said = r"^The system says: disk trouble \('results.json'\)\. 3 iterations .*2\.pth.*--resume"
+    with pytest.raises(OSError, match=said):
+        run("cut", after_step=event)
+    run("cut", "--resume")
+    run("whole")
+    ours, theirs = (weights_of(tmp_path / name / "model_final.pth") for name in ("cut", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_not_written_as_an_earlier_one(
+    run, tmp_path, monkeypatch
+):
+    save = PointRendCheckpointer.save
+
+    def fail_once(self, name, **more):
+        if name == "model_0000003":
+            raise PermissionError(errno.EACCES, "no more", name)
+        return save(self, name, **more)
+
+    monkeypatch.setattr(PointRendCheckpointer, "save", fail_once)
+    with pytest.raises(OSError, match=r"no more \('model_0000003'\)\. .*is .*model_0000001\.pth\."):
+        run("cut", opts=["SOLVER.CHECKPOINT_PERIOD", 2])
+    assert [path.name for path in Path(tmp_path, "cut").glob("*.pth*")] == ["model_0000001.pth"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_the_file_that_names_the_checkpoint(run, tmp_path, monkeypatch, number):
+    """The checkpoint is there, and nothing names it: the remedy is told with the cause."""
+
+    def refuse(self, name):
+        raise OSError(number, os.strerror(number), name)
+
+    monkeypatch.setattr(PointRendCheckpointer, "tag_last_checkpoint", refuse)
+    cause = "Permission denied" if number == errno.EACCES else r"MB free"
+    with pytest.raises(OSError, match=rf"{cause}.* no file last_checkpoint.*: echo model_0000003"):
+        run("cut")
+
+
+def test_a_folder_that_was_removed_is_made_again(run, tmp_path):
+    def event(trainer):
+        if trainer.iter == 2:
+            shutil.rmtree(tmp_path / "cut")
+
+    run("cut", after_step=event)
+    names = sorted(path.name for path in Path(tmp_path, "cut").glob("*.pth"))
+    assert names == ["model_0000003.pth", "model_final.pth"]
+
+
+def test_an_output_folder_that_is_a_file(run, tmp_path):
+    (tmp_path / "cut").write_text("notes")
+    with pytest.raises(OSError, match=r"OUTPUT_DIR .*cut is no folder that can be written to \("):
+        run("cut")
+    assert (tmp_path / "cut").read_text() == "notes"
 
 
 def test_errors_for_want_of_space_are_known_behind_others():

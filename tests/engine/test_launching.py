@@ -90,6 +90,22 @@ def test_a_training_that_was_restarted_goes_on(parse, monkeypatch, count, words)
     assert got == [count != "0" and not words]
 
 
+@pytest.mark.parametrize(
+    ("environment", "is_said"),
+    [({}, True), ({"MAX_RESTARTS": "0"}, False), ({"USE_AGENT_STORE": "False"}, False)],
+)
+@pytest.mark.parametrize("size", ["2", "4"])
+def test_whether_a_lost_machine_can_come_back(environment, is_said, size, monkeypatch, capsys):
+    values = {"MAX_RESTARTS": "3", "USE_AGENT_STORE": "True"} | environment
+    elastic = {f"TORCHELASTIC_{name}": value for name, value in values.items()}
+    for name in TORCHRUN:
+        monkeypatch.delenv(name, raising=False)
+    launching._note_lost_machines("t.py", TORCHRUN | elastic | {"WORLD_SIZE": size})
+    said = capsys.readouterr().err
+    assert said.startswith("t.py: Note: a machine that is lost") == (is_said and size == "4")
+    assert said.count("\n") == (is_said and size == "4")
+
+
 def test_exit_codes_of_launch(parse, monkeypatch, capfd):
     ends = iter((2, 138, -9))
 

@@ -118,6 +118,11 @@ def _train(args, stop_at=None, signal_rank=None, number=None):
     return 0, ""
 
 
+def _train_all(cases):
+    """One training after another: starting processes takes longer."""
+    return [_train(*case) for case in cases]
+
+
 def _losses(folder):
     rows = map(json.loads, Path(folder, "metrics.json").read_text().splitlines())
     return [(row["iteration"], row["total_loss"]) for row in rows if "total_loss" in row]
@@ -135,16 +140,22 @@ def six(tiny_run, tmp_path):
     return arguments
 
 
-def test_two_processes_end_together_and_go_on_exactly(six, tmp_path):
-    """Files are written once; a signal to the second process ends both, with a checkpoint."""
-    assert in_processes(2, _train, six("whole")) == [(0, "")] * 2
+def test_processes_end_together_and_go_on_exactly(six, tmp_path):
+    """Files are written once; a signal to the second process ends all, with a checkpoint.
+
+    Sums of two numbers are the same in any order; those of three are not.
+    """
+    three = ["SOLVER.IMS_PER_BATCH", 3]
     number = signal.SIGUSR1
-    ends = in_processes(2, _train, six("cut"), 2, 1, number)
-    assert ends[0] == ends[1]
-    assert ends[0][0] == 128 + number
-    assert f"ended by {number.name}. 2 iterations were done" in ends[0][1]
+    cases = [(six("whole", opts=three),), (six("cut", opts=three), 2, 1, number)]
+    ends = in_processes(3, _train_all, cases)
+    assert ends[0] == ends[1] == ends[2]
+    assert ends[0][0] == (0, "")
+    code, text = ends[0][1]
+    assert code == 128 + number
+    assert f"ended by {number.name}. 2 iterations were done" in text
     assert (tmp_path / "cut" / "last_checkpoint").read_text() == "model_0000001.pth"
-    assert in_processes(2, _train, six("cut", "--resume")) == [(0, "")] * 2
+    assert in_processes(3, _train, six("cut", "--resume", opts=three)) == [(0, "")] * 3
     whole, cut = (tmp_path / name for name in ("whole", "cut"))
     for name, value in weights_of(whole / "model_final.pth").items():
         assert torch.equal(value, weights_of(cut / "model_final.pth")[name]), name
@@ -155,16 +166,18 @@ def test_two_processes_end_together_and_go_on_exactly(six, tmp_path):
         "model_final.pth",
     ]
 
-    cfg = setup_cfg(six("cut", "--resume", opts=["SOLVER.MAX_ITER", 7]))
+    cfg = setup_cfg(six("cut", "--resume", opts=[*three, "SOLVER.MAX_ITER", 7]))
     train_or_evaluate(cfg, resume=True)
-    assert "number of processes 2 -> 1" in (cut / "log.txt").read_text()
+    assert "number of processes 3 -> 1" in (cut / "log.txt").read_text()
 
 
 def test_what_several_processes_cannot_share(six):
-    for opts, words in (
-        (["SOLVER.IMS_PER_BATCH", 3], "IMS_PER_BATCH is 3, but 2 processes share a batch"),
-        (["MODEL.FPN.NORM", "SyncBN"], "MODEL.FPN.NORM is SyncBN.*On processors, take naiveSyncBN"),
-    ):
-        for code, text in in_processes(2, _train, six("no", opts=opts)):
+    wrong = {
+        "IMS_PER_BATCH is 3, but 2 processes share a batch": ["SOLVER.IMS_PER_BATCH", 3],
+        "FPN.NORM is SyncBN.*On processors, take naiveSyncBN": ["MODEL.FPN.NORM", "SyncBN"],
+    }
+    cases = [(six("no", opts=opts),) for opts in wrong.values()]
+    for ends in in_processes(2, _train_all, cases):
+        for (code, text), words in zip(ends, wrong, strict=True):
             assert code == 2
             assert re.search(words, text)

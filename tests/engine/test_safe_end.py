@@ -73,6 +73,34 @@ def test_a_signal_leaves_a_checkpoint_from_which_the_same_losses_follow(
     assert_equal_weights(final_weights(tmp_path / "cut"), six_losses)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_whose_notice_nobody_reads(run, tmp_path, monkeypatch, number):
+    """The terminal, or the pipe that standard error goes to, is closed."""
+    write = os.write
+
+    def closed(file, data):
+        if file == 2:
+            raise BrokenPipeError
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", closed)
+    with pytest.raises(Stopped, match=rf"ended by {number.name}\. 3 iterations") as caught:
+        run("cut", in_step=send(number, 2))
+    assert caught.value.exit_code == 128 + number
+    assert last_checkpoint(tmp_path / "cut").name == "model_0000002.pth"
+    is_logged = "ended by SIGHUP. 3" in Path(tmp_path, "cut/log.txt").read_text()
+    assert is_logged == (number == signal.SIGHUP)
+
+
+def test_nohup_is_heeded(run, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run("cut", in_step=send(signal.SIGHUP, 2))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert last_checkpoint(tmp_path / "cut").name == "model_final.pth"
+
+
 def test_a_signal_between_steps_writes_nothing_twice(run, tmp_path):
     """At iteration 3 the period ends, too."""
     saved = []

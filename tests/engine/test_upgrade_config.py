@@ -224,6 +224,37 @@ def test_one_node_for_both_tasks_becomes_two():
     assert "POINT_HEAD" not in model
 
 
+@pytest.mark.parametrize(
+    ("name", "is_on_points"),
+    [("ImplicitPointRendMaskHead", False), ("ImplicitPointRendPointSupHead", True)],
+)
+def test_implicit_pointrend(name, is_on_points):
+    """Of the projects PointRend and PointSup, whose keys of the input have the names of ours."""
+    config = {
+        "MODEL": {
+            "ROI_MASK_HEAD": {"NAME": name, "POOLER_TYPE": "", "FC_DIM": 512},
+            "POINT_HEAD": {"NAME": "ImplicitPointHead", "NUM_CLASSES": 80, "SUBDIVISION_STEPS": 3},
+            "IMPLICIT_POINTREND": {"POS_ENC_ENABLED": False, "PARAMS_L2_REGULARIZER": 0.1},
+        },
+        "INPUT": {"SAMPLE_POINTS": 5},
+    }
+    new, _ = upgrade_config(config, "a.yaml")
+    assert new["MODEL"] == {
+        "ROI_MASK_HEAD": {
+            "NAME": "ImplicitPointRendROIMaskHead",
+            "POOLER_TYPE": "",
+            "FC_DIM": 512,
+        },
+        "MASK_POINT_HEAD": {
+            "NAME": "ImplicitPointHead",
+            "SUBDIVISION_STEPS": 3,
+        },
+        "IMPLICIT_POINTREND": {"POS_ENC_ENABLED": False, "PARAMS_L2_REGULARIZER": 0.1},
+    }
+    added = {"POINT_SUP": True} if is_on_points else {}
+    assert new["INPUT"] == {"SAMPLE_POINTS": 5, **added}
+
+
 def test_other_files_are_left_alone():
     config = {"MODEL": {"POINT_HEAD": {"NUM_CLASSES": 5}, "RPN": {}}, "INPUT": None}
     assert upgrade_config(config, "a.yaml") == (config, "")

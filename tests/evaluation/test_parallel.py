@@ -16,6 +16,7 @@ from pointrend_ext.evaluation.results_file import load_results
 from pointrend_ext.evaluation.shards import Shards
 from tests.evaluation.test_build import logits, shifted_labels
 from tests.evaluation.test_given_boxes import Played
+from tests.evaluation.test_panoptic import true_output
 from tests.parallel import in_processes
 from tests.toy_cityscapes import INSTANCES, LABELS, register_toy_cityscapes
 from tests.toy_instances import as_instances, as_lvis
@@ -28,6 +29,13 @@ KINDS = {
     "semantic": ("toy_sem_seg_val", ["TEST.BOUNDARY", "('boundary_iou','trimap','boundary_f')"]),
     "cityscapes instances": (INSTANCES, ["TEST.GIVEN_BOXES", "ground_truth"]),
     "cityscapes labels": (LABELS, []),
+    "panoptic": (
+        "toy_panoptic_val",
+        [
+            *("TEST.BOUNDARY", "('boundary_pq','boundary_ap')"),
+            *("MODEL.META_ARCHITECTURE", "PointRendPanopticFPN"),
+        ],
+    ),
 }
 
 
@@ -44,6 +52,10 @@ def _output(kind, record, predictions):
     """What a model that is often right puts out."""
     if "labels" in kind:
         return {"sem_seg": logits(shifted_labels(record))}
+    if kind == "panoptic":
+        segments = true_output("toy_panoptic_val", record, move=2)
+        labels = {"sem_seg": shifted_labels(record) % 5}
+        return {**_output("coco", record, predictions), **labels, **segments}
     if kind == "semantic":
         return {"sem_seg": shifted_labels(record) % 10}
     own = [p for p in predictions if p["image_id"] == record["image_id"]]
@@ -98,7 +110,7 @@ def test_numbers_and_files_are_those_of_one_process(
     files = [{f.relative_to(folder) for f in folder.rglob("*.*")} for folder in folders]
     assert files[0] == files[1]
     written = [f for f in files[0] if "_results" in f.name or "_predictions" in f.name]
-    assert len(written) == 5
+    assert len(written) == 8
     for name in written:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 

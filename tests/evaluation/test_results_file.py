@@ -2,6 +2,7 @@
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ from pycocotools import mask as mask_util
 from pointrend_ext.data.findings import Findings
 from pointrend_ext.evaluation.coco_ap import coco_precision
 from pointrend_ext.evaluation.coco_truth import CocoTruth
-from pointrend_ext.evaluation.results_file import BOX_FROM_MASK, load_results, tasks_of
+from pointrend_ext.evaluation.results_file import (
+    BOX_FROM_MASK,
+    contiguous_class_ids,
+    load_results,
+    tasks_of,
+)
 from tests.toy_instances import ap
 
 
@@ -160,13 +166,14 @@ def test_bad_files(truth, good, tmp_path):
         load_results(tmp_path / "gone.json", truth)
     path = tmp_path / "bad.json"
     for content, message in (
-        (json.dumps(good).encode()[:-20], "Invalid JSON"),
-        (b"\xff\xfe\x00", "Invalid JSON"),
-        (b"{}", "Input should be a valid array"),
-        (b"[{}, [1, 2]]", "1: Input should be an object"),
+        (json.dumps(good).encode()[:-20], " is not valid JSON: .*ends in the middle"),
+        (b"\xff\xfe\x00", " is not valid JSON"),
+        (b"{}", " is not a list of predictions, but '{}'"),
+        (b"[{}, [1, 2]]", r": entry 1 is no prediction, but \[1, 2\]"),
+        (json.dumps(good).encode()[:-1] + b', {"score": 1, "score": 0}]', ": the key 'score' is"),
     ):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"^Results file '.*bad\.json': {message}"):
+        with pytest.raises(ValueError, match=rf"^Results file '.*bad\.json'{message}"):
             load_results(path, truth)
 
 
@@ -181,3 +188,17 @@ def test_ground_truth_files(truth, write_json, tmp_path):
     test_set = {k: v for k, v in truth.dataset.items() if k != "annotations"}
     with pytest.raises(ValueError, match=r"test\.json' has no 'annotations' \(a test set\?\)"):
         CocoTruth.load(write_json(test_set, "test.json"))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"evaluator_type": "lvis"}, {1: 0, 2: 1, 7: 6}),  # as LVIS's records have them
+        ({"evaluator_type": "cityscapes_instance"}, {1: 0, 2: 1, 7: 2}),
+        ({"evaluator_type": "coco"}, {1: 1, 2: 2, 7: 7}),
+        ({"evaluator_type": "lvis", "thing_dataset_id_to_contiguous_id": {7: 3}}, {7: 3}),
+    ],
+)
+def test_numbers_of_classes(metadata, expected):
+    with_gap = SimpleNamespace(class_names={1: "a", 2: "b", 7: "g"})
+    assert contiguous_class_ids(metadata, with_gap) == expected

@@ -1,7 +1,5 @@
 """The Python interface gives what an evaluation gives."""
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +16,7 @@ from pointrend_ext.evaluation.semantic_output import predicted_labels
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.postprocess import resized_labels
 from pointrend_ext.visualization import write_image
+from tests.fresh_python import run_fresh
 
 
 def evaluated(predictor, path, pixels):
@@ -288,4 +287,5 @@ def test_importing_the_package_does_not_import_the_predictor():
         "assert pointrend_ext.Predictor.__name__ == 'Predictor'\n"
         "assert not hasattr(pointrend_ext, 'Predictr')\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    done = run_fresh(code)
+    assert done.returncode == 0, done.stderr

@@ -173,7 +173,7 @@ def test_files_that_do_not_fit(folder, name, change, said):
         (_text('"things"', '"thing"'), "'thing' is no key. Did you mean 'things'"),
         (_text('"stuff": []', '"stuff": 3'), "'stuff' is 3, but a list is needed"),
         (_text("{", "["), "pointrend.json"),
-        (lambda path: path.write_bytes(b"\xff\xfe"), "no text in UTF-8"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not valid JSON"),
         (lambda path: path.write_text("[]"), "is of format None"),
     ],
 )

@@ -1,8 +1,5 @@
 """Whatever we register says how its configuration keys get there, when they are missing."""
 
-import subprocess
-import sys
-
 import pytest
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
@@ -19,6 +16,7 @@ from pointrend_ext import add_pointrend_config
 from pointrend_ext.data.mapper import PointRendDatasetMapper
 from pointrend_ext.modeling import FEATURE_ALIGNMENT_REGISTRY, POINT_HEAD_REGISTRY
 from pointrend_ext.modeling.config_keys import reads_own_keys
+from tests.fresh_python import run_fresh
 
 MAPS = {f"res{n}": ShapeSpec(channels=8, stride=2**n) for n in range(2, 6)}
 # registry: what an entry is called with, besides the configuration or its node
@@ -52,8 +50,7 @@ for registry in gc.get_objects():
             if entry.__module__.startswith("pointrend_ext."):
                 print(name)
 """
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True)
-    assert set(run.stdout.decode().split()) == set(OURS)
+    assert set(run_fresh(code).stdout.split()) == set(OURS)
     assert len(OURS) >= 14
 
 

@@ -93,9 +93,11 @@ def drawn_inputs() -> list[dict]:
     return inputs
 
 
-@pytest.fixture(scope="session")
-def coco_inputs(real_data: Path) -> list[dict]:
-    """Real COCO val images with their masks, one class; at full size."""
+@pytest.fixture(
+    scope="session", params=[2, pytest.param(1, marks=pytest.mark.slow)], ids=["half", "full"]
+)
+def coco_inputs(request, real_data: Path) -> list[dict]:
+    """Real COCO val images with their masks, one class; of every second pixel, or of all."""
     folder = real_data / "coco"
     coco = json.loads((folder / "annotations" / "instances_val2017.json").read_text())
     inputs = []
@@ -108,6 +110,9 @@ def coco_inputs(real_data: Path) -> list[dict]:
             for a in coco["annotations"]
             if a["image_id"] == record["id"] and not a["iscrowd"]
         ]
+        masks = [mask[:: request.param, :: request.param] for mask in masks]
+        masks = [mask for mask in masks if mask.any()]
         if masks:
-            inputs.append(_with_masks(image, masks))
+            image = image[:: request.param, :: request.param]
+            inputs.append(_with_masks(np.ascontiguousarray(image), masks))
     return inputs

@@ -14,7 +14,6 @@ pytestmark = pytest.mark.parity
 
 SEMANTICS = "Cityscapes-SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml"
 BASELINE = "Cityscapes-SemanticSegmentation/semantic_R_101_FPN_1x_cityscapes.yaml"
-IMAGES = ["drawn_inputs", pytest.param("coco_inputs", marks=pytest.mark.real_data)]
 
 
 def load_strictly(path, cfg):
@@ -26,10 +25,9 @@ def load_strictly(path, cfg):
     return model.eval()
 
 
-@pytest.mark.parametrize("images", IMAGES)
 @pytest.mark.parametrize("names", [dict, with_old_names], ids=["current", "legacy"])
-def test_r50_instances(request, tmp_path, make_pair, images, names):
-    image = request.getfixturevalue(images)[0]["image"][:, :256, :256]
+def test_r50_instances(tmp_path, make_pair, drawn_inputs, names):
+    image = drawn_inputs[0]["image"]
     inputs = [{"image": image, "height": image.shape[1], "width": image.shape[2]}]
     _, upstream = make_pair(80, inputs)
     path = tmp_path / "model_final.pkl"
@@ -44,16 +42,14 @@ def test_r50_instances(request, tmp_path, make_pair, images, names):
     assert differs.float().mean() < 1e-3  # points swapped at the cut-off: test_inference.py
 
 
-@pytest.mark.parametrize("images", IMAGES)
-def test_r101_semantics(request, tmp_path, images):
+def test_r101_semantics(tmp_path, drawn_inputs):
     torch.manual_seed(3)
     upstream = upstream_semantic_model(BASELINE, 19).eval()
     shrink_residuals(upstream)
     path = tmp_path / "model_final.pkl"
     write_zoo_file(path, upstream.state_dict())
     model = load_strictly(path, load_cfg(SEMANTICS, below_model({"DEVICE": "cpu", "WEIGHTS": ""})))
-    image = request.getfixturevalue(images)[0]["image"]
-    inputs = [{"image": image[:, :128, :192]}]
+    inputs = [{"image": drawn_inputs[0]["image"][:, :128, :192]}]
     with torch.no_grad():
         (expected,), (got,) = upstream(inputs), model(inputs)
     scale = expected["sem_seg"].abs().max()

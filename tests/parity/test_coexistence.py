@@ -1,10 +1,10 @@
 """Both packages in one process, in either order."""
 
 import itertools
-import subprocess
-import sys
 
 import pytest
+
+from tests.fresh_python import run_fresh
 
 pytestmark = pytest.mark.parity
 
@@ -21,4 +21,5 @@ def test_imports_in_any_order(order):
         "assert ours.startswith('pointrend_ext.'), ours\n"
         "assert theirs.startswith('detectron2.'), theirs\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+    done = run_fresh(code)
+    assert done.returncode == 0, done.stderr

@@ -89,10 +89,10 @@ def camvid(root, count, size_hw):
     return inputs
 
 
-def coco(root, number):
-    """A real image, and the same cut to a multiple of 32 pixels."""
+def coco(root, number, step):
+    """A real image, of every ``step``-th pixel, and the same cut to a multiple of 32 pixels."""
     file = sorted((root / "coco" / "val2017").glob("*.jpg"))[number]
-    image = read_image(str(file), format="BGR")
+    image = np.ascontiguousarray(read_image(str(file), format="BGR")[::step, ::step])
     height, width = (side // 32 * 32 for side in image.shape[:2])
     return as_input(image), as_input(image[:height, :width])
 
@@ -200,9 +200,10 @@ def test_logits_equal_upstream_on_camvid(real_data):
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("num_classes", "number"), [(2, 0), (54, 20)])
-def test_logits_equal_upstream_on_coco(real_data, num_classes, number):
-    whole, cut = coco(real_data, number)
+def test_logits_equal_upstream_on_coco(real_data, num_classes, number, step):
+    whole, cut = coco(real_data, number, step)
     pair = build_pair(num_classes, [cut], seed=1)
     check_inference(pair, [cut])
     check_inference(pair, [whole], is_padded=True)

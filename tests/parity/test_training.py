@@ -13,7 +13,7 @@ from tests.parity.upstream import check_initialisation, check_training, losses_a
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize("num_classes", [1, 8, 80])
+@pytest.mark.parametrize("num_classes", [1, pytest.param(8, marks=pytest.mark.slow), 80])
 def test_training_equals_upstream(make_pair, drawn_inputs, num_classes):
     losses, _ = check_training(make_pair(num_classes, drawn_inputs), drawn_inputs, 1e-5)
     assert losses["loss_mask_point"] > 0

@@ -19,6 +19,7 @@ MISTAKES = {
     "evaluate": (("--annotations", "gone.json", "--predictions", "a.json"), "gone.json"),
     "make_toy_data": (("--data-root", "OUT", "--num-train", "0"), "num_train"),
     "report": (("--evaluation", "gone.json", "--output", "OUT.html"), "gone.json"),
+    "sample_points": (("gone.json", "--output", "OUT.json"), "gone.json"),
     "toy_demo": (("--data-root", "OUT", *OUTPUT, "MODEL.GONE", "1"), "MODEL.GONE"),
     "train_net": ((*CONFIG, "MODEL.GONE", "1"), "MODEL.GONE"),
     "visualize_data": ((*CONFIG, *OUTPUT, "MODEL.GONE", "1"), "MODEL.GONE"),

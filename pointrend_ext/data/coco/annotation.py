@@ -6,6 +6,7 @@ from typing import Any
 
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.masks import NUMBERS, Bounds, check_mask, is_finite
+from pointrend_ext.data.coco.points import check_points
 from pointrend_ext.data.findings import Cause
 
 __all__ = ["check_annotation", "check_area", "crowd_flag", "listed_twice"]
@@ -27,7 +28,8 @@ def check_annotation(
 
     Afterwards ``iscrowd`` is absent, 0 or 1; ``bbox`` is 4 finite numbers of a positive size that
     touch the image; ``segmentation`` is a list of polygons or compressed run lengths, or None or
-    empty. Checked a second time, nothing changes and nothing is left out.
+    empty; points are as ``check_points`` says. Checked a second time, nothing changes and nothing
+    is left out.
 
     Args:
         annotation: plain values as JSON has them; changed in place.
@@ -69,6 +71,8 @@ def check_annotation(
         found(causes.NO_MASK)
     elif _is_unlike(bounds, of_mask):
         found(causes.UNLIKE_MASK)
+    if "point_coords" in annotation or "point_labels" in annotation:
+        check_points(annotation, bounds, size_hw, found)
     if _is_beyond(bounds, size_hw) or (of_mask is not None and _is_beyond(of_mask, size_hw)):
         found(causes.BEYOND)
     return True

@@ -74,16 +74,34 @@ REPEATED_NAME = Cause(
     "annotations one category_id",
     of="categories",
 )
+POINTS_OF_PIXELS = Cause(
+    Kind.CHANGED,
+    "objects whose points are all whole numbers, read as indices of pixels: their centres, 0.5 "
+    "further, are taken",
+    True,
+)
+POINT_OUTSIDE = Cause(
+    Kind.CHANGED, "objects with points outside the image, which nothing is learnt from"
+)
+POINT_OUTSIDE_BOX = Cause(
+    Kind.NOTED,
+    "objects with points more than a pixel outside their box: little is learnt from these",
+    True,
+)
+NO_POINT = Cause(Kind.NOTED, "objects whose list of points has none with a label of 0 or 1", True)
 OUT_OF_CROP = Cause(Kind.LEFT_OUT, "objects outside the crop window", True)
 EMPTY_MASK = Cause(Kind.LEFT_OUT, "objects whose mask has no pixel at the training size")
 PASTED_OVER = Cause(Kind.LEFT_OUT, "objects that pasted ones cover as a whole", True)
 
 OF_MASKS = frozenset({NO_MASK, BAD_POLYGON, FLAT, POINTS, NESTED, HOLE})
 """Of no interest to a training on boxes."""
+OF_POINTS = frozenset({POINTS_OF_PIXELS, POINT_OUTSIDE, POINT_OUTSIDE_BOX, NO_POINT})
+"""Of no interest but to a training on points."""
 OF_SCORES = frozenset({NO_AREA, ODD_AREA})
 """Of no interest to a training."""
 IN_MAPPER = (
     CROWD, BAD_BOX, BOX_OUTSIDE, SHARES, NOWHERE, BAD_POLYGON, NO_MASK, BEYOND, FLAT, POINTS,
     NESTED, BOX_FROM_MASK, CROWD_FLAG, OUT_OF_CROP, EMPTY_MASK, PASTED_OVER,
+    POINTS_OF_PIXELS, POINT_OUTSIDE, POINT_OUTSIDE_BOX, NO_POINT,
 )  # fmt: skip
 """What the mapper counts."""

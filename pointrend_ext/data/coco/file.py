@@ -17,21 +17,23 @@ from pointrend_ext.data.check_cache import (
 from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.annotation import check_annotation, check_area, listed_twice
 from pointrend_ext.data.coco.entries import check_categories, check_images, check_lists, repeated
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings, first_of
+from pointrend_ext.data.strict_json import read_json
+from pointrend_ext.processes import once_per_machine
 
 __all__ = [
     "CocoFile",
     "CocoSummary",
     "read_coco_file",
     "release_coco_files",
+    "share_summaries",
     "summarize_coco_file",
     "without_garbage_collection",
 ]
 
 _CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
-_CHECK = "annotations-1"  # name and version of what the cache keeps
+_CHECK = "annotations-2"  # name and version of what the cache keeps
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,14 @@ def release_coco_files(*, but: Collection[str] = ()) -> None:
     """Hold the content of files, but for some, no longer than others do."""
     for path in _kept.keys() - {*but}:
         del _kept[path]
+
+
+def share_summaries() -> None:
+    """Let all processes of a machine know the summaries of its first one, which has read the files.
+
+    They then need to read none for ``summarize_coco_file``.
+    """
+    _summaries.update(once_per_machine(lambda: dict(_summaries)))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Detectron2's records: those of a checked file, and the check of those that others made."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from detectron2.structures import BoxMode
@@ -21,25 +21,45 @@ __all__ = [
     "to_records",
 ]
 
-_COPIED = ("iscrowd", "bbox", "category_id", "keypoints")
+_COPIED = ("iscrowd", "bbox", "category_id", "keypoints", "point_coords", "point_labels")
 
 
-def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
+def _file_name(image: Mapping[str, Any]) -> Any:
+    return image.get("file_name")
+
+
+def to_records(
+    file: CocoFile,
+    image_root: str,
+    *,
+    contiguous_ids: Mapping[Any, int] | None = None,
+    name_of: Callable[[Mapping[str, Any]], Any] = _file_name,
+) -> list[dict[str, Any]]:
     """Return the records of a file, sorted by image id.
 
     Those of a file without findings equal those of Detectron2's ``load_coco_json``. Boxes and masks
     are those of the file, not copied.
+
+    Args:
+        file: the annotations.
+        image_root: the folder of the pictures.
+        contiguous_ids: by category id; None for the order of these.
+        name_of: tells the name of a picture below the folder.
+
+    Raises:
+        ValueError: an image has no name.
     """
-    without = next((image for image in file.images if not image.get("file_name")), None)
+    names = [name_of(image) for image in file.images]
+    without = next((i for i, name in zip(file.images, names, strict=True) if not name), None)
     if without is not None:
         raise ValueError(
             f"Annotation file {file.summary.path!r}: image {without['id']!r} has no 'file_name': "
             "add it."
         )
-    paths = picture_paths(image_root, [image["file_name"] for image in file.images])
+    paths = picture_paths(image_root, names)
     of_id = {image["id"]: path for image, path in zip(file.images, paths, strict=True)}
     with without_garbage_collection():
-        of_image = _annotations_by_image(file)
+        of_image = _annotations_by_image(file, contiguous_ids or file.summary.contiguous_ids)
         return [
             {
                 "file_name": of_id[image["id"]],
@@ -52,8 +72,9 @@ def to_records(file: CocoFile, image_root: str) -> list[dict[str, Any]]:
         ]
 
 
-def _annotations_by_image(file: CocoFile) -> dict[Any, list[dict[str, Any]]]:
-    contiguous_ids = file.summary.contiguous_ids
+def _annotations_by_image(
+    file: CocoFile, contiguous_ids: Mapping[Any, int]
+) -> dict[Any, list[dict[str, Any]]]:
     of_image: dict[Any, list[dict[str, Any]]] = {image_id: [] for image_id in file.sizes_hw}
     for annotation in file.annotations or ():
         record = {key: annotation[key] for key in _COPIED if key in annotation}
@@ -172,8 +193,9 @@ def check_record_annotation(
             f"has bbox_mode {mode!r}, which is neither XYXY_ABS nor XYWH_ABS: convert the boxes"
         )
     clean = {**annotation, "bbox": _plain(annotation.get("bbox"))}
-    if "segmentation" in clean:
-        clean["segmentation"] = _plain(clean["segmentation"])
+    for key in ("segmentation", "point_coords", "point_labels"):
+        if key in clean:
+            clean[key] = _plain(clean[key])
     is_kept = check_annotation(clean, size_hw, found, corners=mode == BoxMode.XYXY_ABS)
     return clean if is_kept else None
 

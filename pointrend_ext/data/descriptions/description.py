@@ -14,7 +14,8 @@ from pointrend_ext.data.descriptions.values import (
     Text,
     validate,
 )
-from pointrend_ext.data.strict_yaml import load_json, load_yaml
+from pointrend_ext.data.strict_json import parse_json
+from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.data.text_files import read_text
 
 __all__ = [
@@ -108,8 +109,10 @@ def read_description(path: str | os.PathLike[str]) -> Description:
     """
     path = Path(path)
     source = f"Data set description {str(path)!r}"
-    load = load_json if path.suffix == ".json" else load_yaml
-    content = load(read_text(path, source), source)
+    if path.suffix == ".json":
+        content = parse_json(path.read_bytes(), source)
+    else:
+        content = load_yaml(read_text(path, source), source)
     content = content if isinstance(content, dict) else {}
     try:
         task = content.get("task")

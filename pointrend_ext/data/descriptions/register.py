@@ -16,8 +16,6 @@ from pointrend_ext.data.descriptions.values import LabelValues
 from pointrend_ext.data.panoptic import register_panoptic
 from pointrend_ext.model_zoo import get_dataset_file
 
-__all__ = ["register_description"]
-
 
 def register_description(path: str | os.PathLike[str]) -> list[str]:
     """Register every split as ``<name>_<split>``, and return these names; no data file is opened.

@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pointrend_ext.data.label_encoding import LabelEncoding
 
-__all__ = ["ClassNames", "LabelValues", "Name", "StrictModel", "Text", "validate"]
-
 _LARGEST_ID = 65535  # label maps have at most 16 bits
 _USUAL_IGNORE = 255
 _NAME, _NOT_BLANK = r"^[\w.-]+$", r"\S"

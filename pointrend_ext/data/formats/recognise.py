@@ -45,15 +45,26 @@ def recognise(path: str | os.PathLike[str], *, class_attribute: str = "") -> Exp
     found += find_via(tree, class_attribute)
     found = found or [*find_label_folder(tree)]  # where nothing says more
     if not found:
+        broken = "".join(f" {text}" for text in [*tree.broken_json.values()][:1])
         raise ValueError(
-            f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}."
+            f"{tree} is no export that is known. {_hint(tree)}Looked for: {_LOOKED_FOR}.{broken}"
         )
+    if isinstance(found[0], CocoExport | ViaExport):
+        _refuse_broken(tree)
     if len(found) > 1:
         kinds = " and ".join(sorted(export.kind for export in found))
         raise ValueError(
             f"{tree} holds {kinds}: give the file or the folder of the one that is meant."
         )
     return found[0]
+
+
+def _refuse_broken(tree: Tree) -> None:
+    """Raise ValueError for JSON that cannot be read beside some that can: it may be a part."""
+    folders = {Path(file).parent for file in tree.json_samples}
+    for file, text in tree.broken_json.items():
+        if Path(file).parent in folders:
+            raise ValueError(text)
 
 
 def _hint(tree: Tree) -> str:

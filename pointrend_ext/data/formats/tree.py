@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_maps import IMAGE_ENDINGS
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = ["Tree", "split_name"]
 
@@ -59,20 +59,29 @@ class Tree:
             found.setdefault(PurePosixPath(picture).name, []).append(picture)
         return found
 
-    @cached_property
+    @property
     def json_samples(self) -> dict[str, Any]:
         """The content of JSON files that can be read: of many in one folder, of some."""
+        return self._read_samples[0]
+
+    @property
+    def broken_json(self) -> dict[str, str]:
+        """Why others of them cannot be read, in a sentence."""
+        return self._read_samples[1]
+
+    @cached_property
+    def _read_samples(self) -> tuple[dict[str, Any], dict[str, str]]:
         by_folder: dict[str, list[str]] = {}
         for file in self.ending(".json"):
             by_folder.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
-        samples = {}
+        samples, broken = {}, {}
         for files in by_folder.values():
             for file in files[:: max(len(files) // _MOST_SAMPLES, 1)]:
                 try:
                     samples[file] = read_json(str(self.root / file))
-                except (ValueError, OSError):  # said by the reader of the format, if it is one
-                    continue
-        return samples
+                except (ValueError, OSError) as error:
+                    broken[file] = str(error)
+        return samples, broken
 
     def nearest(self, found: Iterable[str], file: str) -> str:
         """Return the path with most leading folders in common with those of ``file``.

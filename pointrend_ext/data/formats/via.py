@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointrend_ext.data.coco.json_text import read_json
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import (
     GONE,
@@ -20,6 +19,7 @@ from pointrend_ext.data.formats.labelled import (
 from pointrend_ext.data.formats.shapes import box_polygon, ellipse_polygon, flat
 from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
+from pointrend_ext.data.strict_json import read_json
 
 __all__ = ["ViaExport", "find_via"]
 

@@ -10,7 +10,12 @@ from pointrend_ext.data.panoptic.file import (
     read_predictions,
 )
 from pointrend_ext.data.panoptic.pictures import segment_picture
-from pointrend_ext.data.panoptic.records import draw_segments, load_panoptic, with_segment_labels
+from pointrend_ext.data.panoptic.records import (
+    draw_segments,
+    image_paths,
+    load_panoptic,
+    with_segment_labels,
+)
 from pointrend_ext.data.panoptic.register import PanopticLoader, register_panoptic
 from pointrend_ext.data.panoptic.segments import (
     SegmentLabels,
@@ -26,6 +31,7 @@ __all__ = [
     "Segment",
     "SegmentLabels",
     "draw_segments",
+    "image_paths",
     "load_panoptic",
     "place_segments",
     "read_categories",

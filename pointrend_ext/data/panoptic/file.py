@@ -13,7 +13,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
-from pointrend_ext.data.typed_json import read_typed_json
+from pointrend_ext.data.strict_json import read_typed_json
 
 __all__ = [
     "Annotation",
@@ -156,6 +156,7 @@ def _check_annotations(
     """Check that annotations are about images and classes that there are, and about each once."""
     annotations = tuple(annotations)
     _check_once(path, "annotations have the image_id", (a.image_id for a in annotations))
+    _check_once(path, "annotations have the file_name", (a.file_name for a in annotations))
     for a in annotations:
         where: Callable[[str], str] = (
             f"File {path!r}, annotation of the image {a.image_id!r}: {{}}".format

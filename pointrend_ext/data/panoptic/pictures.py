@@ -2,8 +2,6 @@
 
 import numpy as np
 
-__all__ = ["segment_picture"]
-
 
 def segment_picture(ids: np.ndarray) -> np.ndarray:
     """Return the (H, W, 3) uint8 RGB picture of (H, W) ids in 0..2^24 - 1."""

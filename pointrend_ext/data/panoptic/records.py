@@ -1,6 +1,7 @@
 """Records of Panoptic FPN from panoptic annotations alone: no folder of label maps is prepared."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,6 @@ from pointrend_ext.data.coco import picture_paths
 from pointrend_ext.data.findings import Cause, Findings, Kind
 from pointrend_ext.data.panoptic.file import Annotation, read_panoptic_file
 from pointrend_ext.data.panoptic.segments import SegmentLabels
-
-__all__ = ["SEGMENT", "THINGS", "draw_segments", "load_panoptic", "with_segment_labels"]
 
 THINGS = "things"
 """Name of label 0 of Panoptic FPN, which all things have in a label map."""
@@ -43,7 +42,7 @@ def load_panoptic(name: str) -> tuple[list[dict[str, Any]], Findings]:
     things = metadata.thing_dataset_id_to_contiguous_id
     pictures = {image.id: image for image in file.images}
     images = [pictures[a.image_id] for a in file.annotations]
-    paths = _image_paths(os.fspath(metadata.image_root), [image.file_name for image in images])
+    paths = image_paths(os.fspath(metadata.image_root), [image.file_name for image in images])
     records: list[dict[str, Any]] = [
         {
             "file_name": path,
@@ -79,7 +78,8 @@ def with_segment_labels(name: str, records: list[dict[str, Any]]) -> list[dict[s
     annotations = {a.image_id: a for a in file.annotations}
     labels = {
         **dict.fromkeys(metadata.thing_dataset_id_to_contiguous_id, 0),
-        **{k: v for k, v in metadata.stuff_dataset_id_to_contiguous_id.items() if k},
+        # Label 0 is that of things, by a category 0 that there need not be.
+        **{k: v for k, v in metadata.stuff_dataset_id_to_contiguous_id.items() if v},
     }
     unknown = [c.name for c in file.categories if c.id not in labels]
     if unknown:
@@ -93,21 +93,20 @@ def with_segment_labels(name: str, records: list[dict[str, Any]]) -> list[dict[s
             f"The data set {name!r} has {len(missing)} images without panoptic annotation in "
             f"{metadata.panoptic_json!r}, such as {missing[0]['file_name']!r}. Take them out."
         )
-    return [
-        {**record, **_label_keys(annotations[record["image_id"]], labels, metadata)}
-        for record in records
-    ]
-
-
-def _label_keys(annotation: Annotation, labels: Mapping[int, int], metadata: Any) -> dict[str, Any]:
-    segments = annotation.segments_info
-    reader = SegmentLabels(
-        tuple(s.id for s in segments),
-        tuple(labels[s.category_id] for s in segments),
-        metadata.ignore_label,
+    own = [annotations[record["image_id"]] for record in records]
+    paths = picture_paths(os.fspath(metadata.panoptic_root), [a.file_name for a in own])
+    readers = (
+        SegmentLabels(
+            tuple(s.id for s in a.segments_info),
+            tuple(labels[s.category_id] for s in a.segments_info),
+            metadata.ignore_label,
+        )
+        for a in own
     )
-    [path] = picture_paths(os.fspath(metadata.panoptic_root), [annotation.file_name])
-    return {"sem_seg_file_name": path, "label_encoding": reader}
+    return [
+        {**record, "sem_seg_file_name": path, "label_encoding": reader}
+        for record, path, reader in zip(records, paths, readers, strict=True)
+    ]
 
 
 def _objects(annotation: Annotation, things: Mapping[int, int]) -> list[dict[str, Any]]:
@@ -125,17 +124,29 @@ def _objects(annotation: Annotation, things: Mapping[int, int]) -> list[dict[str
     ]
 
 
-def _image_paths(root: str, names: list[str]) -> list[str]:
+def image_paths(root: str, names: list[str]) -> list[str]:
     """Return the paths of images, which may lie in folders below the root, as Cityscapes' do.
 
     Cityscapes' tool names images after annotation files: their ``_gtFine`` is left out.
+
+    Raises:
+        ValueError: several images below the root have one name.
     """
     paths = picture_paths(root, names)
     if all(map(os.path.isfile, paths[:1])):
         return paths
-    below = {path.name: str(path) for path in Path(root).rglob("*") if path.is_file()}
+    below: dict[str, list[str]] = defaultdict(list)
+    for path in Path(root).rglob("*"):
+        if path.is_file():
+            below[path.name].append(str(path))
     own = [name.replace("_gtFine_leftImg8bit", "_leftImg8bit") for name in names]
-    return [below.get(name, path) for name, path in zip(own, paths, strict=True)]
+    several = next((below[name] for name in own if len(below.get(name, ())) > 1), None)
+    if several:
+        raise ValueError(
+            f"The image folder {root!r} holds {several[0]!r} and {several[1]!r}, and the panoptic "
+            "annotations name an image by its mere name. Write paths below the folder into them."
+        )
+    return [below.get(name, [path])[0] for name, path in zip(own, paths, strict=True)]
 
 
 def draw_segments(

@@ -9,7 +9,7 @@ from pointrend_ext.data.catalog import is_registered
 from pointrend_ext.data.panoptic.file import read_categories
 from pointrend_ext.data.panoptic.records import THINGS, load_panoptic
 
-__all__ = ["PanopticLoader", "register_panoptic"]
+_IGNORED = 255  # the label of pixels of no segment
 
 
 class PanopticLoader:
@@ -43,26 +43,30 @@ def register_panoptic(name: str, image_dir: str, panoptic_dir: str, annotations:
         "image_root": os.path.abspath(image_dir),
         "panoptic_root": os.path.abspath(panoptic_dir),
         "panoptic_json": os.path.abspath(annotations),
-        "ignore_label": 255,
+        "ignore_label": _IGNORED,
     }
-    if is_registered(name, metadata):
+    known = is_registered(name, metadata)
+    if known and "thing_classes" in MetadataCatalog.get(name).as_dict():
         return
-    DatasetCatalog.register(name, PanopticLoader(name))
-    MetadataCatalog.get(name).set(**metadata)
-    if os.path.isfile(annotations):
-        _set_classes(name, annotations)
+    classes = _classes(annotations) if os.path.isfile(annotations) else {}
+    if not known:
+        DatasetCatalog.register(name, PanopticLoader(name))
+    MetadataCatalog.get(name).set(**metadata, **classes)
 
 
-def _set_classes(name: str, annotations: str) -> None:
+def _classes(annotations: str) -> dict[str, Any]:
     ordered = sorted(read_categories(annotations), key=lambda c: c.id)
     things = [c for c in ordered if c.isthing]
     stuff = [c for c in ordered if not c.isthing]
-    MetadataCatalog.get(name).set(
-        thing_classes=[c.name for c in things],
-        stuff_classes=[THINGS, *(c.name for c in stuff)],
-        thing_dataset_id_to_contiguous_id={c.id: place for place, c in enumerate(things)},
-        stuff_dataset_id_to_contiguous_id={
-            0: 0,
-            **{c.id: label for label, c in enumerate(stuff, start=1)},
-        },
-    )
+    if len(stuff) >= _IGNORED:
+        raise ValueError(
+            f"The panoptic annotation file {annotations!r} has {len(stuff)} classes of stuff, but "
+            f"label maps hold {_IGNORED - 1} beside things and ignored pixels. Merge some."
+        )
+    labels = {c.id: label for label, c in enumerate(stuff, start=1)}
+    return {
+        "thing_classes": [c.name for c in things],
+        "stuff_classes": [THINGS, *(c.name for c in stuff)],
+        "thing_dataset_id_to_contiguous_id": {c.id: place for place, c in enumerate(things)},
+        "stuff_dataset_id_to_contiguous_id": {0: 0, **labels},
+    }

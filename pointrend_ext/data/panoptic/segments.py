@@ -14,12 +14,6 @@ from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_maps import decode_label_map
 
-__all__ = [
-    "SegmentLabels",
-    "place_segments",
-    "read_segment_ids",
-]
-
 _AS_COLORS = LabelEncoding((), None, 0, colors=())
 
 
@@ -31,6 +25,11 @@ def read_segment_ids(file_name: str) -> np.ndarray:
         ValueError: it is no picture of ids; the message names it.
     """
     stored = decode_label_map(file_name, _AS_COLORS)
+    if stored.palette is not None:
+        raise ValueError(
+            f"Picture {file_name!r} has a palette, so that it is not certain whether its numbers "
+            "or its colours are the ids of segments. Save it as RGB."
+        )
     codes = stored.codes.astype(np.int32)
     if not stored.are_colors:
         return codes

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json, load_sem_seg
-from detectron2.data.datasets.coco_panoptic import merge_to_panoptic
+from detectron2.data.datasets import load_sem_seg
 
 from pointrend_ext.data.catalog import is_registered
+from pointrend_ext.data.coco_dataset import CocoLoader
 
 from .classes import (
     IGNORE_LABEL,
@@ -42,41 +42,42 @@ def register_toy_datasets(root: str | os.PathLike[str]) -> list[str]:
     base = Path(os.path.abspath(os.path.expanduser(root))) / "toy"
     names = []
     for split in SPLITS:
-        for name, (load, metadata) in _entries(base, split).items():
+        for name, metadata in _metadata(base, split).items():
             known = MetadataCatalog.get(name).get("toy_dir") if name in DatasetCatalog else None
             if known not in (None, str(base)):
                 DatasetCatalog.remove(name)
                 MetadataCatalog.remove(name)
             if not is_registered(name, {"toy_dir": str(base)}):
-                DatasetCatalog.register(name, _checked(load, base))
+                DatasetCatalog.register(name, _loader(name, metadata, base))
                 MetadataCatalog.get(name).set(toy_dir=str(base), **metadata)
             names.append(name)
     return names
 
 
-def _checked(load: Callable[[], DatasetDicts], base: Path) -> Callable[[], DatasetDicts]:
-    """Return the loader with a clear error for a data set that was not generated."""
+def _loader(name: str, metadata: dict[str, Any], base: Path) -> Callable[[], DatasetDicts]:
+    """Return the function of a data set, with a clear error where it was not generated."""
 
-    def load_checked() -> DatasetDicts:
+    def check() -> None:
         if not (base / "toy.json").is_file():
             raise FileNotFoundError(
                 f"The toy data set is not in {base} (no toy.json). Generate it with `python "
                 f"tools/make_toy_data.py --data-root {base.parent}`, or point DETECTRON2_DATASETS "
                 "to the folder that holds `toy`."
             )
-        return load()
 
-    return load_checked
+    def load_labels() -> DatasetDicts:
+        check()
+        return load_sem_seg(metadata["sem_seg_root"], metadata["image_root"])
+
+    return CocoLoader(name, check) if "json_file" in metadata else load_labels
 
 
-def _entries(
-    base: Path, split: str
-) -> dict[str, tuple[Callable[[], DatasetDicts], dict[str, Any]]]:
-    """Return by name how a data set is loaded, and its metadata."""
+def _metadata(base: Path, split: str) -> dict[str, dict[str, Any]]:
+    """Return the metadata of each data set by its name."""
     images, instances = str(base / split), str(base / "annotations" / f"instances_{split}.json")
     semantic, stuff = str(base / f"sem_seg_{split}"), str(base / f"panoptic_stuff_{split}")
-    name, panoptic_name = f"toy_{split}", f"toy_panoptic_{split}"
     coco = {
+        "evaluator_type": "coco",
         "image_root": images,
         "json_file": instances,
         "thing_classes": list(TOY_THING_CLASSES),
@@ -106,16 +107,8 @@ def _entries(
         "stuff_dataset_id_to_contiguous_id": {0: 0, **stuff_ids},
         "ignore_label": IGNORE_LABEL,
     }
-
-    def load_panoptic() -> DatasetDicts:
-        things = load_coco_json(instances, images, panoptic_name)
-        return merge_to_panoptic(things, load_sem_seg(stuff, images))
-
     return {
-        name: (
-            lambda: load_coco_json(instances, images, name),
-            {"evaluator_type": "coco", **coco},
-        ),
-        f"toy_sem_seg_{split}": (lambda: load_sem_seg(semantic, images), sem_seg),
-        panoptic_name: (load_panoptic, panoptic),
+        f"toy_{split}": coco,
+        f"toy_sem_seg_{split}": sem_seg,
+        f"toy_panoptic_{split}": panoptic,
     }

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from pointrend_ext.deploy.graphs.graph import Graph
 from pointrend_ext.deploy.graphs.image import ImageInput, example_image
-from pointrend_ext.layers import at_least_float32, class_uncertainty, subdivide
+from pointrend_ext.layers import at_least_float32, class_uncertainty, padding_scores, subdivide
 from pointrend_ext.modeling.point_head import MapPointPredictor
-from pointrend_ext.modeling.sem_seg import PointRendSemanticHead
+from pointrend_ext.modeling.sem_seg import PointRendSemanticHead, PointRendSemanticSegmentor
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 
@@ -31,6 +31,7 @@ class SemanticGraph(Graph):
         """
         super().__init__()
         self.image_input = ImageInput(model)
+        self._knows_padding = isinstance(model, PointRendSemanticSegmentor)
         self.backbone, self.head, self.output = model.backbone, model.sem_seg_head, output
         one = "image" if batch_size == 1 else "images"
         several = () if batch_size == 1 else (batch_size,)
@@ -57,7 +58,7 @@ class SemanticGraph(Graph):
         features = self.backbone(self.image_input(batch))
         if isinstance(self.head, PointRendSemanticHead):
             logits = self._refined(features, height, width)
-        elif isinstance(self.head, LogitsHead):
+        elif isinstance(self.head, LogitsHead) and self._knows_padding:
             sizes = [(height, width)] * batch.shape[0]
             logits, _ = self.head(features, image_sizes=sizes)
         else:
@@ -74,9 +75,11 @@ class SemanticGraph(Graph):
 
         def uncertainty(logits: Tensor) -> Tensor:
             scores = class_uncertainty(logits)
+            if not self._knows_padding:
+                return scores
             rows, columns = logits.shape[-2:]
             inside = _inside(rows, rows_px, height)[:, None] & _inside(columns, columns_px, width)
-            return torch.where(inside, scores, -torch.inf)
+            return torch.where(inside, scores, padding_scores((rows, columns), scores))
 
         return subdivide(
             at_least_float32(inputs.coarse_logits),

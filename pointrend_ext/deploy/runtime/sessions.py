@@ -94,7 +94,7 @@ class _OpenVino:
         self, package: Any, path: str, threads: int | None, providers: Sequence[str] | None
     ) -> None:
         core = package.Core()
-        device = "CPU" if providers is None else providers[0]
+        device = providers[0] if providers else "CPU"
         _check_known("device of this OpenVINO", [device], core.available_devices)
         options = {"INFERENCE_PRECISION_HINT": "f32"}  # 16 bits would be a loss that nobody chose
         if threads is not None:

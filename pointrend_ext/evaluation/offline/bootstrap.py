@@ -8,15 +8,20 @@ then free of what makes an image hard for both, and is much narrower than the tw
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
-from pointrend_ext.evaluation.offline.record import Score
+from pointrend_ext.evaluation.offline.record import (
+    Difference,
+    ModelRecord,
+    Score,
+    ScoreRange,
+    TaskScores,
+)
 from pointrend_ext.evaluation.panoptic_quality import PanopticMetrics
 from pointrend_ext.evaluation.semantic_metrics import SemanticMetrics
-
-__all__ = ["CountedMetrics", "draw_images", "estimate", "metric_samples"]
 
 CountedMetrics = SemanticMetrics | PanopticMetrics
 """Metrics whose scores are those of sums of counts."""
@@ -92,3 +97,35 @@ def estimate(
         return Score(value)
     reach = NormalDist().inv_cdf((1 + level) / 2) * spread
     return Score(value, max(value - reach, bounds[0]), min(value + reach, bounds[1]))
+
+
+Samples = dict[str, np.ndarray]
+"""Metric -> its value in per cent, and behind it what it is on each draw; (1 + B,)."""
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """All scores of one model, by task; the rest as in ``ModelRecord``."""
+
+    name: str
+    file: str
+    num_predictions: int
+    tasks: Mapping[str, Samples]
+    reliability: tuple[ScoreRange, ...] = ()
+
+    def record(self, level: float) -> ModelRecord:
+        """Return the scores with intervals; ``level`` as in ``estimate``."""
+        scores: TaskScores = {
+            task: {name: estimate(v, draws, level, (0, 100)) for name, (v, *draws) in own.items()}
+            for task, own in self.tasks.items()
+        }
+        return ModelRecord(self.name, self.file, self.num_predictions, scores, self.reliability)
+
+    def minus(self, base: "ModelScores", level: float) -> Difference:
+        """Return how much better this model is than ``base`` on the same draws."""
+        gains: TaskScores = {}
+        for task, own in self.tasks.items():
+            other = base.tasks[task]
+            pairs = {name: own[name] - other[name] for name in own if name in other}
+            gains[task] = {name: estimate(v, draws, level) for name, (v, *draws) in pairs.items()}
+        return Difference(self.name, base.name, gains)

@@ -7,22 +7,14 @@ from dataclasses import dataclass
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.file_io import PathManager
 
+from pointrend_ext.data.coco import picture_paths
 from pointrend_ext.data.coco_dataset import load_registered
 from pointrend_ext.data.label_checks import report_named
 from pointrend_ext.data.label_encoding import LabelEncoding
-from pointrend_ext.data.panoptic import PanopticFile, read_panoptic_file
+from pointrend_ext.data.panoptic import PanopticFile, image_paths, read_panoptic_file
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.offline.record import DataSetRecord
 from pointrend_ext.evaluation.semantic_output import named_labels
-
-__all__ = [
-    "InstanceData",
-    "PanopticData",
-    "SemanticData",
-    "data_set_of_annotations",
-    "find_data_set",
-    "find_panoptic_data",
-]
 
 _INSTANCE_TYPES = ("coco", "coco_panoptic_seg", "lvis")
 
@@ -121,14 +113,11 @@ class PanopticData:
 
     def files(self) -> list[tuple[str, str]]:
         """Return the file of each image, and the picture of its segments."""
-        images = {image.id: image.file_name for image in self.file.images}
-        return [
-            (
-                os.path.join(self.image_root, images[a.image_id]),
-                os.path.join(self.segment_root, a.file_name),
-            )
-            for a in self.file.annotations
-        ]
+        names = {image.id: image.file_name for image in self.file.images}
+        annotations = self.file.annotations
+        images = image_paths(self.image_root, [names[a.image_id] for a in annotations])
+        segments = picture_paths(self.segment_root, [a.file_name for a in annotations])
+        return [*zip(images, segments, strict=True)]
 
 
 def find_panoptic_data(name: str) -> PanopticData:

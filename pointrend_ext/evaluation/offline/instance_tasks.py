@@ -8,8 +8,6 @@ from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.results_file import tasks_of
 
-__all__ = ["check_request", "choose_tasks", "needed_tasks"]
-
 _AP_STAR, _QUALITY = "ap_star", "mask_quality"
 _LVIS_METRICS = ("bbox", "segm", "boundary", _QUALITY)  # "boundary" is Boundary AP
 _COCO_METRICS = (*_LVIS_METRICS, _AP_STAR)  # AP* is defined for COCO's classes

@@ -13,6 +13,7 @@ from pointrend_ext.evaluation.coco_matches import coco_matches
 from pointrend_ext.evaluation.lvis_package import MAX_LVIS_DETECTIONS
 from pointrend_ext.evaluation.mask_quality import MaskQuality, mask_quality
 from pointrend_ext.evaluation.matches import MatchTable, average_precisions
+from pointrend_ext.evaluation.offline.bootstrap import ModelScores, Samples
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.instance_tasks import (
     check_request,
@@ -22,12 +23,9 @@ from pointrend_ext.evaluation.offline.instance_tasks import (
 from pointrend_ext.evaluation.offline.objects import compare_objects
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
 from pointrend_ext.evaluation.offline.record import ObjectExample, ScoreRange
-from pointrend_ext.evaluation.offline.scores import ModelScores, Samples
 from pointrend_ext.evaluation.precision_table import PrecisionTable, ap_metrics
 from pointrend_ext.evaluation.results_file import load_results
 from pointrend_ext.evaluation.results_findings import Limit, find_uncounted, find_unfindable
-
-__all__ = ["score_instance_files"]
 
 _RELIABILITY_IOUS = (0.50, 0.75, 0.90)
 _SCORE_BINS = np.linspace(0, 1, 11)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pointrend_ext.data.label_encoding import LabelEncoding
 from pointrend_ext.data.label_maps import LABEL_ENDINGS, read_label_map
-from pointrend_ext.data.typed_json import read_typed_json
+from pointrend_ext.data.strict_json import read_typed_json
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 

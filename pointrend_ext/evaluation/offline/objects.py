@@ -11,8 +11,6 @@ from pointrend_ext.evaluation.coco_matches import image_matches, match
 from pointrend_ext.evaluation.offline.data_sets import InstanceData
 from pointrend_ext.evaluation.offline.record import FoundObject, ObjectExample
 
-__all__ = ["MATCH_IOU", "compare_objects"]
-
 MATCH_IOU = 0.5
 """Mask IoU from which a model has found an object."""
 _OUTLINES, _MISSED = 60, 20  # how many objects are listed

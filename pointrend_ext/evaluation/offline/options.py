@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-__all__ = ["EvaluationOptions"]
-
 
 @dataclass(frozen=True)
 class EvaluationOptions:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pointrend_ext.data.typed_json import read_typed_json
+from pointrend_ext.data.strict_json import read_typed_json
 
 
 @dataclass(frozen=True)

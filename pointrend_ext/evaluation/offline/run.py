@@ -5,14 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pointrend_ext.evaluation.offline.bootstrap import draw_images
+from pointrend_ext.evaluation.offline.counted import score_label_files, score_segment_files
 from pointrend_ext.evaluation.offline.data_sets import InstanceData, PanopticData, SemanticData
 from pointrend_ext.evaluation.offline.instances import score_instance_files
 from pointrend_ext.evaluation.offline.options import EvaluationOptions
-from pointrend_ext.evaluation.offline.panoptics import score_segment_files
 from pointrend_ext.evaluation.offline.record import Evaluation, Examples, Intervals
-from pointrend_ext.evaluation.offline.semantics import score_label_files
-
-__all__ = ["evaluate_files", "name_predictions"]
 
 _USUAL_NAMES = (
     *(f"{rules}_instances_results" for rules in ("coco", "lvis", "cityscapes")),

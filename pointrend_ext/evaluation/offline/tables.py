@@ -8,8 +8,6 @@ from tabulate import tabulate
 
 from pointrend_ext.evaluation.offline.record import Evaluation, Score
 
-__all__ = ["TASK_TITLES", "score_rows", "write_csv", "written_tables"]
-
 TASK_TITLES = {
     "bbox": "Box AP",
     "segm": "Mask AP",

@@ -27,8 +27,6 @@ from pointrend_ext.visualization import (
     titled_columns,
 )
 
-__all__ = ["label_pictures"]
-
 _ZOOM_SHARE = 0.2  # edge of the zoom in units of the shorter side of the image
 
 

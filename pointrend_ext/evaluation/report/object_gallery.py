@@ -13,8 +13,6 @@ from pointrend_ext.evaluation.report.point_cells import PointsByModel, point_row
 from pointrend_ext.evaluation.report.shown_objects import ShownObject, shown_objects
 from pointrend_ext.visualization import mark_window, pick_zoom_window, stack_rows
 
-__all__ = ["object_pictures"]
-
 _ZOOM_SHARE = 0.45  # edge of the zoom in sizes of the object
 _SMALLEST_ZOOM_PX, _MARGIN = 20, 0.25
 

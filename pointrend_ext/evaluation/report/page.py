@@ -14,8 +14,6 @@ from pointrend_ext.evaluation.report.object_gallery import object_pictures
 from pointrend_ext.evaluation.report.pictures import Picture, jpeg_uri
 from pointrend_ext.evaluation.report.point_cells import PointsByModel
 
-__all__ = ["write_report"]
-
 Sections = dict[str, list[Picture]]
 """Pictures by the title of their section; the template knows what else to say there."""
 

@@ -10,8 +10,6 @@ from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownOb
 from pointrend_ext.visualization import draw_points, titled_columns
 from pointrend_ext.visualization.raster import paint_text
 
-__all__ = ["PointsByModel", "point_row", "points_sentence"]
-
 PointsByModel = Mapping[str, "Mapping[int | str, RefinedPoints] | None"]
 """By model the points of each object (by annotation id); None for a model that has no points."""
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pointrend_ext.data.coco.entries import id_of, repeated
-from pointrend_ext.data.coco.json_text import read_json
+from pointrend_ext.data.strict_json import read_json
 from pointrend_ext.structures.classes import Classes
 
 __all__ = ["CocoIds"]

@@ -19,8 +19,6 @@ from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inference.tiles import TiledPredictor
 
-__all__ = ["Detections"]
-
 _WITHOUT = Cause(Kind.NOTED, "inputs without a detection, which get no masks", of="inputs")
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from pointrend_ext._command import escaped
 
-__all__ = ["Found", "Input", "find_inputs"]
-
 # fmt: off
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png",

@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["OutputFolder"]
-
 _LIST = ".pointrend_files"
 
 

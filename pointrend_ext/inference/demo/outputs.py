@@ -21,8 +21,6 @@ from pointrend_ext.visualization.mask_crop import MaskCrop, window_of
 if TYPE_CHECKING:
     from pointrend_ext.inference.demo.coco_ids import CocoIds
 
-__all__ = ["OUTPUT_KINDS", "OutputWriter", "cut_out"]
-
 OUTPUT_KINDS = {
     "overlay": "the prediction drawn over the image",
     "json": "coco_results.json, and coco_images.json with the ids of images, frames and categories",

@@ -8,8 +8,6 @@ from pointrend_ext.inference.demo.same_objects import ObjectColors
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization.panels import titled_columns
 
-__all__ = ["Overlays"]
-
 
 class Overlays:
     """Draws the frames of one video, or one picture.

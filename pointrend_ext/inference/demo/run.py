@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from pointrend_ext.inference.demo.overlays import Overlays
     from pointrend_ext.inference.predictor import Predictor
 
-__all__ = ["DemoOptions", "DemoReport", "run_demo"]
-
 logger = logging.getLogger(__name__)
 
 _FAILURES = (ValueError, OSError, RuntimeError, MemoryError)

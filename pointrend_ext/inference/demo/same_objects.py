@@ -6,8 +6,6 @@ from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.visualization.colors import colors_of
 from pointrend_ext.visualization.compare import greedy_pairs
 
-__all__ = ["ObjectColors"]
-
 
 class ObjectColors:
     """Numbers objects so that one seen before, by its class and its box, keeps its number."""

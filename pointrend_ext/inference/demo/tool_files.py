@@ -14,8 +14,6 @@ from pointrend_ext.inference.demo.output_folder import OutputFolder
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.to_tools import check_boundary_iou
 
-__all__ = ["TOOL_KINDS", "ToolFiles"]
-
 TOOL_KINDS = {
     "yolo": "yolo/: segmentation labels, and classes.txt",
     "labelme": "labelme/: a file per image",

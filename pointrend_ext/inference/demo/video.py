@@ -16,8 +16,6 @@ from pointrend_ext.data.rgb import ImageRules
 from pointrend_ext.data.rgb_files import check_megapixels
 from pointrend_ext.visualization.drawing_package import needs_opencv
 
-__all__ = ["Video", "open_camera", "open_video", "write_video"]
-
 logger = logging.getLogger(__name__)
 
 _DEFAULT_FPS = 25.0

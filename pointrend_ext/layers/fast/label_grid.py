@@ -12,6 +12,7 @@ from pointrend_ext.layers.fast.rows import planes_of_rows
 from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.fast.top_two import labels_and_gaps_of_planes
 from pointrend_ext.layers.fast.upsampled_labels import labels_and_gaps, upsampled_labels_and_gaps
+from pointrend_ext.layers.padding import LEAST_PADDING, padding_scores
 from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.two_classes import two_class_logits
 
@@ -91,7 +92,7 @@ class LabelGrid:
         rows, columns = (math.ceil(side / self._stride - 0.5) for side in self._size_px)
         gaps = self._gaps
         if gaps.shape != (rows, columns):
-            gaps = torch.full_like(gaps, torch.inf)
+            gaps = -padding_scores(gaps.shape, gaps)
             gaps[:rows, :columns] = self._gaps[:rows, :columns]
         num_points = min(num_points, gaps.numel())
         candidates = self._candidates(gaps.flatten(), num_points)
@@ -122,8 +123,8 @@ class LabelGrid:
         is_exact[exact] = True
         pixels = pixels[~is_exact[pixels]]
         self._look_at(pixels)
-        inside = gaps[pixels] < torch.inf
-        gaps[pixels] = torch.where(inside, self._gaps.flatten()[pixels], torch.inf)
+        found = gaps[pixels]
+        gaps[pixels] = torch.where(found < LEAST_PADDING, self._gaps.flatten()[pixels], found)
         self._exact = torch.cat((exact, pixels))
         return self._exact
 

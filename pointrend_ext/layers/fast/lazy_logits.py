@@ -10,8 +10,6 @@ from torch.nn import functional as F
 from pointrend_ext.layers.fast.rows import rows_of_planes
 from pointrend_ext.layers.fast.taps import distinct_cells, read_taps, tap_cells, tap_weights
 
-__all__ = ["LazyLogits"]
-
 
 @dataclass
 class _Level:

@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.device_rule import runs_cpu_form
 
-__all__ = ["Linear", "linear"]
-
 _SLAB_WEIGHTS = 2**22
 """Weights multiplied with at a time: oneDNN lays them out anew, in a copy, of which 16 MiB are
 enough. Of 1203 classes and 20 regions the last layer takes 22 ms so, by MKL 48 ms."""

@@ -9,8 +9,6 @@ from pointrend_ext.layers.fast.taps import bilinear_taps, distinct_cells, read_t
 from pointrend_ext.layers.point_sample import point_sample
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["MapRows"]
-
 _MAX_COPY_BYTES = 2**25
 """Largest map that is copied into a table, once for all steps. A table of a large map takes 100 MiB
 and more: there the cells around the points are copied, which at outlines are few."""

@@ -12,8 +12,6 @@ from pointrend_ext.layers.fast.rows import copy_rows, rows_of_planes
 from pointrend_ext.layers.fast.taps import bilinear_taps, tap_cells
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = ["RegionWindows", "Window", "region_window"]
-
 
 @dataclass(frozen=True)
 class Window:

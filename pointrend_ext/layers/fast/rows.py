@@ -6,8 +6,6 @@ from torch import Tensor
 from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.precision import at_least_float32, wide_dtype
 
-__all__ = ["copy_rows", "planes_of_rows", "rows_of_planes"]
-
 _SLAB = 16
 """Channels copied at a time on a CPU, a cache line of float32. All 256 planes of a map at once are
 256 streams a large power of two apart, which fight for the same cache lines: three times slower."""

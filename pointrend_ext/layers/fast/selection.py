@@ -7,8 +7,6 @@ from torch import Tensor
 
 from pointrend_ext.layers.device_rule import runs_cpu_form
 
-__all__ = ["top_indices"]
-
 _LARGE = 2**18
 _SAMPLES = 2**14
 

@@ -13,8 +13,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.precision import has_float64
 
-__all__ = ["bilinear_taps", "distinct_cells", "read_taps", "tap_cells", "tap_weights"]
-
 
 def bilinear_taps(coords_map: Tensor, size_hw: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
     """Find the cells around points, and their weights.

@@ -10,8 +10,6 @@ from torch import Tensor
 from pointrend_ext.layers.device_rule import runs_cpu_form
 from pointrend_ext.layers.exporting import is_exported
 
-__all__ = ["RunningTopTwo", "label_dtype", "labels_and_gaps_of_planes", "top_two"]
-
 
 @torch.no_grad()
 def top_two(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,6 @@ from pointrend_ext.layers.fast.top_two import (
     labels_and_gaps_of_planes,
 )
 
-__all__ = ["labels_and_gaps", "upsampled_labels_and_gaps"]
-
 _BAND_CELLS, _BAND_LOGITS = 2**14, 2**21
 """Cells (of four pixels each) and logits that are worked on at a time: buffers that stay in the
 cache of a CPU, but planes large enough for PyTorch to share them out among two threads."""

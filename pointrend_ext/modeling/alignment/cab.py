@@ -17,8 +17,6 @@ from pointrend_ext.modeling.alignment.flow_alignment import FlowAlignment
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 from pointrend_ext.modeling.config_keys import reads_own_keys
 
-__all__ = ["CAB", "make_flow_branch"]
-
 
 def make_flow_branch(
     in_channels: int, hidden_channels: int, norm: str, *, zero_init: bool

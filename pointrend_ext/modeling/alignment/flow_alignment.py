@@ -17,8 +17,6 @@ from pointrend_ext.layers import check_flow_coords, flow_in_px, flow_warp, resiz
 from pointrend_ext.modeling.alignment.registry import FEATURE_ALIGNMENT_REGISTRY
 from pointrend_ext.modeling.config_keys import reads_own_keys
 
-__all__ = ["FAM", "FlowAlignment", "GatedFAM"]
-
 
 class FlowAlignment(nn.Module):
     """Base of the alignments: moves one map or two by predicted flows.

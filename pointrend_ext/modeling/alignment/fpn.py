@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from pointrend_ext.modeling.alignment.registry import build_feature_alignment
 from pointrend_ext.modeling.config_keys import reads_own_keys
 
-__all__ = ["AlignedFPN", "build_resnet_aligned_fpn_backbone"]
-
 
 class AlignedFPN(FPN):
     """Detectron2's ``FPN`` with one step changed: a module fuses each level with the coarser one.

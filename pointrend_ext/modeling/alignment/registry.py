@@ -12,13 +12,6 @@ from torch import Tensor, nn
 
 from pointrend_ext.modeling.checks import check_values, registered
 
-__all__ = [
-    "FEATURE_ALIGNMENT_REGISTRY",
-    "RecordedFlow",
-    "build_feature_alignment",
-    "record_flows",
-]
-
 FEATURE_ALIGNMENT_REGISTRY = Registry("FEATURE_ALIGNMENT")
 FEATURE_ALIGNMENT_REGISTRY.__doc__ = """
 Registry of modules that fuse a coarse feature map into a finer one of the same extent.

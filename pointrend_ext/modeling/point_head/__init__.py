@@ -1,6 +1,11 @@
 """Point heads: small MLPs over points, their losses, and the predictors that feed them."""
 
-from pointrend_ext.modeling.point_head.losses import mask_point_accuracy, mask_point_loss
+from pointrend_ext.modeling.point_head.implicit import ImplicitPointHead
+from pointrend_ext.modeling.point_head.losses import (
+    IGNORED_LABEL,
+    mask_point_accuracy,
+    mask_point_loss,
+)
 from pointrend_ext.modeling.point_head.map_predictor import (
     MapInputs,
     MapPointPredictor,
@@ -11,17 +16,30 @@ from pointrend_ext.modeling.point_head.predictors import (
     map_inference_predictor,
     training_predictor,
 )
-from pointrend_ext.modeling.point_head.region_inputs import RegionInputs, region_index
-from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
+from pointrend_ext.modeling.point_head.region_inputs import (
+    ImplicitInputs,
+    RegionInputs,
+    Regions,
+    region_index,
+)
+from pointrend_ext.modeling.point_head.region_predictor import (
+    ImplicitPointPredictor,
+    RegionPointPredictor,
+)
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY, build_point_head
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = [
+    "IGNORED_LABEL",
     "POINT_HEAD_REGISTRY",
+    "ImplicitInputs",
+    "ImplicitPointHead",
+    "ImplicitPointPredictor",
     "MapInputs",
     "MapPointPredictor",
     "RegionInputs",
     "RegionPointPredictor",
+    "Regions",
     "StandardPointHead",
     "build_point_head",
     "extent_px",

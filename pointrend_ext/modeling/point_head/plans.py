@@ -1,6 +1,7 @@
 """How many points a head trains on and refines, validated when the model is built."""
 
 from dataclasses import InitVar, dataclass
+from math import isqrt
 
 from detectron2.config import CfgNode
 
@@ -91,6 +92,23 @@ class SubdivisionPlan:
         """
         _check_subdivision(name, steps, num_points)
         side, steps = fold_subdivision(coarse_side, steps, num_points)
+        return cls(side, steps, num_points, name)
+
+    @classmethod
+    def from_square(
+        cls, *, steps: int, num_points: int, name: str = "SubdivisionPlan"
+    ) -> "SubdivisionPlan":
+        """Start from as many cells as a step corrects, as Implicit PointRend does.
+
+        Args:
+            steps: doublings from there.
+            num_points: cells corrected per doubling, the square of a whole number.
+            name: how the user writes the configuration node, for the messages.
+        """
+        _check_subdivision(name, steps, num_points)
+        side = isqrt(num_points)
+        square = f"a square, such as {side**2} or {(side + 1) ** 2}, whose side is the first grid's"
+        check_values(name, ("SUBDIVISION_NUM_POINTS", num_points, side**2 == num_points, square))
         return cls(side, steps, num_points, name)
 
     @classmethod

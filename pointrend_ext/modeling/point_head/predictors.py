@@ -16,8 +16,11 @@ from pointrend_ext.modeling.point_head.fast import (
     SplitPointLayers,
 )
 from pointrend_ext.modeling.point_head.map_predictor import MapInputs, MapPointPredictor
-from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
-from pointrend_ext.modeling.point_head.region_predictor import RegionPointPredictor
+from pointrend_ext.modeling.point_head.region_inputs import ImplicitInputs, RegionInputs, Regions
+from pointrend_ext.modeling.point_head.region_predictor import (
+    ImplicitPointPredictor,
+    RegionPointPredictor,
+)
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
 __all__ = [
@@ -43,11 +46,14 @@ PROJECT_TRAINING_CLASSES = 400
 per region hardly outnumber 49 cells, so the gain has to come from the number of classes."""
 
 
-def training_predictor(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
+def training_predictor(point_head: nn.Module, inputs: Regions) -> PointPredictor:
     """Build the differentiable predictor of all regions."""
-    channels = inputs.coarse_logits.shape[1]
-    if not _can_project(point_head) or channels < PROJECT_TRAINING_CLASSES:
-        return RegionPointPredictor(point_head, inputs)
+    if not (
+        isinstance(inputs, RegionInputs)
+        and _can_project(point_head)
+        and inputs.coarse_logits.shape[1] >= PROJECT_TRAINING_CLASSES
+    ):
+        return _plain_predictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
 
     def first_layer(coords_box: Tensor) -> Tensor:
@@ -61,7 +67,7 @@ def training_predictor(point_head: nn.Module, inputs: RegionInputs) -> PointPred
 
 
 def inference_predictors(
-    point_head: nn.Module, inputs: RegionInputs, *, points_per_step: int, points_per_region: int
+    point_head: nn.Module, inputs: Regions, *, points_per_step: int, points_per_region: int
 ) -> Iterator[tuple[Sequence[int], PointPredictor]]:
     """Go through all regions in chunks of bounded memory.
 
@@ -76,34 +82,45 @@ def inference_predictors(
     """
     size = max(_points_per_chunk(inputs) // points_per_step, 1)
     regions: Sequence[int]
-    if not _can_project(point_head) or not runs_cpu_form(inputs.coarse_logits.device):
-        for first in range(0, len(inputs), size):
-            regions = range(first, min(first + size, len(inputs)))
-            chunk = inputs if len(regions) == len(inputs) else inputs.select(regions)
-            yield regions, _predictor_of_planes(point_head, chunk)
+    if (
+        isinstance(inputs, RegionInputs)
+        and _can_project(point_head)
+        and runs_cpu_form(inputs.classes.device)
+    ):
+        layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+        tables = FineTables(layers, inputs, points_per_region)
+        for regions in tables.chunks(size):
+            chunk = inputs.select(regions)
+            yield (
+                regions,
+                ProjectedRegionPredictor(
+                    layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
+                ),
+            )
         return
-    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
-    tables = FineTables(layers, inputs, points_per_region)
-    for regions in tables.chunks(size):
-        chunk = inputs.select(regions)
-        yield (
-            regions,
-            ProjectedRegionPredictor(
-                layers, tables.first_layer(regions), chunk.coarse_logits, chunk.classes
-            ),
-        )
+    for first in range(0, len(inputs), size):
+        regions = range(first, min(first + size, len(inputs)))
+        part = inputs if len(regions) == len(inputs) else inputs.select(regions)
+        yield regions, _predictor_of_planes(point_head, part)
 
 
-def _predictor_of_planes(point_head: nn.Module, inputs: RegionInputs) -> PointPredictor:
-    if not _can_project(point_head):
-        return RegionPointPredictor(point_head, inputs)
+def _predictor_of_planes(point_head: nn.Module, inputs: Regions) -> PointPredictor:
+    if not (isinstance(inputs, RegionInputs) and _can_project(point_head)):
+        return _plain_predictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     return PlaneRegionPredictor(layers, inputs)
 
 
-def _points_per_chunk(inputs: RegionInputs) -> int:
+def _plain_predictor(point_head: nn.Module, inputs: Regions) -> PointPredictor:
+    if isinstance(inputs, ImplicitInputs):
+        return ImplicitPointPredictor(point_head, inputs)
+    assert isinstance(inputs, RegionInputs)
+    return RegionPointPredictor(point_head, inputs)
+
+
+def _points_per_chunk(inputs: Regions) -> int:
     """Return how many points fit: with 1203 classes a row is 5 times as long as with 80."""
-    device = inputs.coarse_logits.device
+    device = inputs.classes.device
     if runs_cpu_form(device):
         return POINTS_PER_CHUNK["cpu"]
     if device.type != "cuda":
@@ -111,8 +128,7 @@ def _points_per_chunk(inputs: RegionInputs) -> int:
     # What PyTorch keeps for itself is free for us, and unknown to the driver.
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free_bytes = torch.cuda.mem_get_info(device)[0] + kept
-    channels = inputs.coarse_logits.shape[1] + sum(x.shape[1] for x in inputs.features)
-    fitting = int(free_bytes * _MEMORY_SHARE) // (4 * _ROWS_AT_ONCE * channels)
+    fitting = int(free_bytes * _MEMORY_SHARE) // (4 * _ROWS_AT_ONCE * inputs.point_channels)
     return min(fitting, POINTS_PER_CHUNK["cuda"])
 
 

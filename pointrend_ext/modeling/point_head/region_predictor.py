@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from pointrend_ext.layers import point_sample, sample_region_features, select_class
-from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
+from pointrend_ext.modeling.point_head.region_inputs import ImplicitInputs, RegionInputs
 
-__all__ = ["RegionPointPredictor"]
+__all__ = ["ImplicitPointPredictor", "RegionPointPredictor"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,22 @@ class RegionPointPredictor:
         if class_logits is not None:
             return class_logits(fine, coarse, x.classes)
         return select_class(self.point_head(fine, coarse), x.classes)
+
+
+@dataclass(frozen=True)
+class ImplicitPointPredictor:
+    """The same of Implicit PointRend, in training and in inference alike.
+
+    Attributes:
+        point_head: an ``ImplicitPointHead``.
+        inputs: what it reads.
+    """
+
+    point_head: nn.Module
+    inputs: ImplicitInputs
+
+    def __call__(self, coords_box: Tensor) -> Tensor:
+        """Predict each region's own class, as ``RegionPointPredictor`` does."""
+        x = self.inputs
+        fine = sample_region_features(x.features, x.strides, x.boxes_px, coords_box)
+        return self.point_head(fine, coords_box, x.parameters, x.classes)

@@ -7,12 +7,14 @@ import torch
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 from detectron2.utils.logger import log_first_n
 from torch import Tensor
+from torch.nn import functional as F
 
-from pointrend_ext.layers import px_to_map
+from pointrend_ext.layers import px_to_box, px_to_map
 from pointrend_ext.layers.fast import bilinear_taps, tap_cells
+from pointrend_ext.modeling.point_head import IGNORED_LABEL
 from pointrend_ext.structures import CroppedMasks
 
-__all__ = ["sample_mask_labels"]
+__all__ = ["annotated_points", "sample_mask_labels"]
 
 
 @torch.no_grad()
@@ -44,6 +46,36 @@ def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Ten
     return torch.cat(labels)
 
 
+@torch.no_grad()
+def annotated_points(proposals: Sequence[Instances], boxes_px: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the annotated points of the matched objects, in the frame of the proposals.
+
+    Args:
+        proposals: per image R_n proposals with ``gt_point_coords`` (R_n, P_n, 2), (x, y) in pixels,
+            and ``gt_point_labels`` (R_n, P_n): 1 inside, 0 outside, ``IGNORED_LABEL`` for not
+            known; both may be missing where R_n is 0.
+        boxes_px: (R, 4), R = R_1 + ... + R_N.
+
+    Returns:
+        (R, P, 2) points in [0, 1] of the boxes and (R, P) labels, P the largest P_n, and 1 at
+        least. What lies outside its box is ignored, as no mask reaches there, and so is what fills
+        up to P points.
+    """
+    coords, labels = [boxes_px.new_zeros(0, 0, 2)], [boxes_px.new_zeros(0, 0)]
+    for x in proposals:
+        if len(x):
+            coords.append(x.gt_point_coords.to(boxes_px))
+            labels.append(x.gt_point_labels.to(boxes_px))
+    most = max(1, *(x.shape[1] for x in labels))
+    coords_px = torch.cat([F.pad(x, (0, 0, 0, most - x.shape[1])) for x in coords])
+    all_labels = torch.cat([F.pad(x, (0, most - x.shape[1]), value=IGNORED_LABEL) for x in labels])
+    coords_box = px_to_box(coords_px, boxes_px)
+    inside = ((coords_box >= 0) & (coords_box <= 1)).all(-1)
+    # A number in any case: of a box without extent there is none.
+    coords_box = coords_box.where(inside.unsqueeze(-1), 0.5)
+    return coords_box, all_labels.where(inside, IGNORED_LABEL)
+
+
 def _read(masks: BitMasks, coords_map: Tensor) -> Tensor:
     """``point_sample`` of R masks at (R, P, 2), without floating-point copies of the masks."""
     columns, rows, weights = bilinear_taps(coords_map, masks.image_size)
@@ -70,6 +102,6 @@ def _bitmasks(proposals: Instances) -> BitMasks:
         bitmasks = BitMasks.from_polygon_masks(masks, *proposals.image_size)
         return bitmasks.to(proposals.gt_classes.device)
     raise TypeError(
-        f"gt_masks is of type {type(masks).__name__}; PointRendROIMaskHead needs BitMasks, "
-        "CroppedMasks or PolygonMasks."
+        f"gt_masks is of type {type(masks).__name__}; the mask heads of PointRend need "
+        "BitMasks, CroppedMasks or PolygonMasks."
     )

@@ -20,8 +20,6 @@ from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
-__all__ = ["AlignCM", "AlignSegHead", "ResidualBlock"]
-
 
 class ResidualBlock(nn.Module):
     """RRB: 1 x 1 to a common width, plus two 3 x 3 through a quarter of it."""

@@ -9,8 +9,6 @@ from detectron2.modeling import SEM_SEG_HEADS_REGISTRY
 from pointrend_ext.modeling.checks import check_common_stride, registered
 from pointrend_ext.modeling.sem_seg.losses import CoarseHead
 
-__all__ = ["build_coarse_head"]
-
 
 def build_coarse_head(cfg: CfgNode, input_shape: Mapping[str, ShapeSpec]) -> CoarseHead:
     """Build the head that ``MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME`` names.

@@ -13,8 +13,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.modeling.checks import check_values
 
-__all__ = ["build_criterion", "lovasz_softmax", "ohem_cross_entropy"]
-
 
 def build_criterion(
     loss_type: str, *, ignore_value: int, ohem_threshold: float = 0.7, ohem_min_kept: int = 10000

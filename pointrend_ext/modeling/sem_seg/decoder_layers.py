@@ -9,8 +9,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import is_exported
 
-__all__ = ["PredictionBranch", "make_conv", "pad_to_common_extent"]
-
 Activation = Callable[[Tensor], Tensor]
 
 

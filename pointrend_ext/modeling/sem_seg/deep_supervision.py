@@ -15,8 +15,6 @@ from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.decoder_layers import pad_to_common_extent
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead, read_head_arguments
 
-__all__ = ["DeeplySupervisedHead"]
-
 
 class DeeplySupervisedHead(LogitsHead):
     """Base of the heads that decode several maps and may also be trained at inner layers.

@@ -20,8 +20,6 @@ from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.sem_seg.criteria import build_criterion
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead, read_head_arguments
 
-__all__ = ["DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"]
-
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class DeepLabV3LogitsHead(LogitsHead):

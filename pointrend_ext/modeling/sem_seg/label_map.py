@@ -8,8 +8,6 @@ from torch import Tensor
 from pointrend_ext.layers import map_to_map, point_sample
 from pointrend_ext.layers.fast import label_dtype
 
-__all__ = ["label_map", "labelled_extents", "sample_map_labels"]
-
 
 def label_map(logits: Tensor) -> Tensor:
     """Return the class of the largest logit, the lower class on ties; of one class, its sign.

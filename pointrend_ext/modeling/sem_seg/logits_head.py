@@ -17,8 +17,6 @@ from torch.nn import functional as F
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 from pointrend_ext.modeling.sem_seg.losses import coarse_predictions, upsampled_loss
 
-__all__ = ["LogitsHead", "read_head_arguments"]
-
 
 class LogitsHead(nn.Module):
     """A head that predicts at the stride of its finest map: complete, or PointRend's coarse head.

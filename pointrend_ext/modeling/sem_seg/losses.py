@@ -13,14 +13,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import at_least_float32, two_class_logits
 
-__all__ = [
-    "CoarseHead",
-    "coarse_losses",
-    "coarse_predictions",
-    "sem_seg_point_loss",
-    "upsampled_loss",
-]
-
 
 class CoarseHead(Protocol):
     """What a semantic head offers to be refined.

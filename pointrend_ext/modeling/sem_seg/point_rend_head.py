@@ -1,6 +1,6 @@
 """PointRend for semantics: the class map of another head, refined at points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -222,21 +222,27 @@ class PointRendSemanticHead(OwnExport, nn.Module):
         losses["loss_sem_seg_point"] = point_loss * self.point_loss_weight
         return losses
 
-    def _refine(self, inputs: MapInputs, image_sizes: Sequence[tuple[int, int]] | None) -> Tensor:
+    def uncertainty(
+        self, inputs: MapInputs, image_sizes: Sequence[tuple[int, int]] | None
+    ) -> Callable[[Tensor], Tensor]:
+        """Return what points of logits are chosen by: (N, C, H, W) -> (N, 1, H, W) scores."""
         rows_px, _ = inputs.extent_px
 
-        def uncertainty(logits: Tensor) -> Tensor:
+        def scores_of(logits: Tensor) -> Tensor:
             scores = class_uncertainty(logits)
             if image_sizes is None:
                 return scores
             return exclude_padding(scores, image_sizes, rows_px / logits.shape[-2])
 
+        return scores_of
+
+    def _refine(self, inputs: MapInputs, image_sizes: Sequence[tuple[int, int]] | None) -> Tensor:
         return subdivide(
             at_least_float32(inputs.coarse_logits),
             map_inference_predictor(self.point_head, inputs),
             steps=self.subdivision.steps,
             num_points=self.subdivision.num_points,
-            uncertainty=uncertainty,
+            uncertainty=self.uncertainty(inputs, image_sizes),
         )
 
     def _check_extents(self, inputs: MapInputs) -> None:

@@ -14,8 +14,6 @@ from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 from pointrend_ext.modeling.sem_seg.point_rend_head import PointRendSemanticHead
 
-__all__ = ["PointRendSemanticSegmentor", "check_knows_padding"]
-
 
 def check_knows_padding(architecture: str, head: nn.Module, other: str) -> None:
     """Refuse a semantic head that takes no image sizes, naming the ``other`` architecture for it.

@@ -20,8 +20,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.sem_seg.decoder_layers import PredictionBranch, make_conv
 from pointrend_ext.modeling.sem_seg.deep_supervision import DeeplySupervisedHead
 
-__all__ = ["PyramidPooling", "SFNetHead", "SFNetLiteHead"]
-
 
 class PyramidPooling(nn.Module):
     """Pyramid pooling module of PSPNet (Zhao et al., CVPR 2017), to the width of the decoder.

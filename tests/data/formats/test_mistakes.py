@@ -170,6 +170,20 @@ def test_what_is_left_out_is_counted(tmp_path, describe_folder):
     assert f"# {described.notes[0]}" in described.file.read_text()
 
 
+@pytest.mark.parametrize("names", [("a.json",), ("a.json", "b.json")])
+@pytest.mark.parametrize("write", [writers.coco, writers.via])
+def test_no_part_of_an_export_is_passed_over(tmp_path, write, names):
+    """One file with a key given twice would be left out, and the others described."""
+    folder = writers.via(tmp_path / "export")
+    [file] = folder.glob("*.json")
+    text = file.read_text() if write is writers.via else json.dumps(writers.coco())
+    file.unlink()
+    (folder / names[-1]).write_text(text)
+    (folder / "a.json").write_text('{"categories": [],' + text[1:-1] + ', "categories": []}')
+    with pytest.raises(ValueError, match=r"a\.json': the key 'categories' is given twice"):
+        recognise(folder)
+
+
 def test_shapes_of_via(tmp_path, describe_folder, read_masks):
     folder = writers.pictures(tmp_path / "export")
     kinds = [

@@ -53,6 +53,7 @@ SEGMENT = ("annotations", 1, "segments_info", 0)
         (("images", 1, "id"), 1, "two images have the id 1"),
         (("annotations", 0, "image_id"), 1, "two annotations have the image_id 1"),
         (("annotations", 0, "image_id"), 3, "of the image 3: there is no image of this id"),
+        (("annotations", 0, "file_name"), "1.png", "two annotations have the file_name '1.png'"),
         (("annotations", 0, "file_name"), 3, r"annotations\.0\.file_name: .* valid string"),
         ((*SEGMENT, "id"), 0, r"segments_info\.0\.id: .* greater than or equal to 1"),
         ((*SEGMENT, "id"), 2**24, r"segments_info\.0\.id: .* less than 16777216"),
@@ -69,11 +70,20 @@ def test_what_is_refused(tmp_path, path, value, message):
     assert str(data.json_file) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"images": [', "PK\x03"])
-def test_what_is_no_such_file(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", " is not valid JSON: "),
+        ("[1]", ": Input should be a dictionary"),
+        ('{"images": [', " is not valid JSON: .* ends in the middle"),
+        ("PK\x03", " is not valid JSON: "),
+        ('{"images": [], "images": []}', ": the key 'images' is given twice"),
+    ],
+)
+def test_what_is_no_such_file(tmp_path, text, message):
     path = tmp_path / "a.json"
     path.write_text(text)
-    with pytest.raises(ValueError, match=r"Panoptic annotation file '.*a\.json': "):
+    with pytest.raises(ValueError, match=rf"Panoptic annotation file '.*a\.json'{message}"):
         read_panoptic_file(path)
     with pytest.raises(FileNotFoundError):
         read_panoptic_file(tmp_path / "b.json")

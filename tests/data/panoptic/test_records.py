@@ -18,6 +18,7 @@ from pointrend_ext.data import (
 )
 from pointrend_ext.data.coco_dataset import listed_images, load_registered
 from pointrend_ext.data.panoptic import register_panoptic, segment_picture
+from pointrend_ext.data.summary import summarize_dataset
 from tests.data.panoptic.builders import BLUE, CROWD, RED, SAND, SKY, id_map, write
 
 DESCRIPTION = """
@@ -100,6 +101,63 @@ def test_images_in_folders_and_without_annotation(tmp_path):
     assert [r["file_name"] for r in records] == [f"{data.folders[0]}/town/2.jpg"]
     [line] = findings.lines()
     assert line.startswith("1 of 2 (50.0%) left out: images without panoptic annotation; first: 1.")
+
+
+def test_images_of_one_name_in_several_folders(tmp_path):
+    data = write(tmp_path, folder="town")
+    write(tmp_path, folder="village", content=data.content)
+    register_panoptic("shapes_twice", *data.folders)
+    with pytest.raises(ValueError, match=r"holds '.*/town/2\.jpg' and '.*village/2\.jpg', and"):
+        load_registered("shapes_twice")
+    for image in data.content["images"]:
+        image["file_name"] = f"village/{image['file_name']}"
+    data.json_file.write_text(json.dumps(data.content))
+    assert load_registered("shapes_twice")[0][0]["file_name"].endswith("images/village/2.jpg")
+
+
+def test_stuff_may_have_the_category_0(tmp_path, panoptic_cfg):
+    """Its label is its own, not that of things."""
+    data = write(tmp_path)
+    data.content["categories"][0]["id"] = 0
+    for annotation in data.content["annotations"]:
+        annotation["segments_info"][1]["category_id"] = 0
+    data.json_file.write_text(json.dumps(data.content))
+    register_panoptic("shapes_train", *data.folders)
+    [record, _] = load_dataset_dicts(panoptic_cfg, ["shapes_train"], is_train=True)
+    labels = build_mapper(panoptic_cfg, is_train=True)(record)["sem_seg"].numpy()
+    np.testing.assert_array_equal(labels == 1, id_map(2) == SKY)
+
+
+def test_more_stuff_than_a_label_map_holds(tmp_path):
+    data = write(tmp_path)
+    extra = [{"id": 10 + n, "name": f"stuff {n}", "isthing": 0} for n in range(253)]
+    data.content["categories"] += extra
+    data.json_file.write_text(json.dumps(data.content))
+    with pytest.raises(ValueError, match=r"has 255 classes of stuff, but .* hold 254 beside"):
+        register_panoptic("shapes_train", *data.folders)
+
+
+def test_classes_are_known_once_there_is_a_right_file(tmp_path):
+    """In one process, too: neither a missing nor a wrong file is what the name stands for."""
+    data = write(tmp_path)
+    right = data.json_file.read_text()
+    data.json_file.write_text("{}")
+    with pytest.raises(ValueError, match="Field required"):
+        register_panoptic("shapes_late", *data.folders)
+    assert "shapes_late" not in DatasetCatalog
+    data.json_file.unlink()
+    register_panoptic("shapes_late", *data.folders)
+    assert "thing_classes" not in MetadataCatalog.get("shapes_late").as_dict()
+    data.json_file.write_text(right)
+    register_panoptic("shapes_late", *data.folders)
+    assert MetadataCatalog.get("shapes_late").thing_classes == ["star", "gear"]
+
+
+def test_summary(data, panoptic_cfg):
+    """Boxes are in the pictures alone: no size of an object is made up."""
+    summary = summarize_dataset(panoptic_cfg, "shapes_train")
+    assert (summary.objects, summary.problems) == ({"star": 2, "gear": 2}, [])
+    assert "  4 objects\n" in summary.text()
 
 
 def test_mapped(data, panoptic_cfg):

@@ -36,6 +36,14 @@ def test_grey_colours_are_ids_of_three_bytes(tmp_path):
     assert (read_segment_ids(str(tmp_path / "a.png")) == 9 + 9 * 256 + 9 * 65536).all()
 
 
+def test_a_palette_says_nothing_certain(tmp_path):
+    picture = Image.fromarray(np.array([[0, 7], [7, 1]], np.uint8))
+    picture.putpalette([*range(3 * 8)])
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"Picture '.*a\.png' has a palette.*Save it as RGB"):
+        read_segment_ids(str(tmp_path / "a.png"))
+
+
 def test_places():
     got = place_segments(IDS, [70_000, 1, 256, 255, 65535, 65536, 2**24 - 1], "it")
     np.testing.assert_array_equal(got, [[0, 2, 4, 3], [5, 6, 7, 1]])
