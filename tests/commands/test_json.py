@@ -63,7 +63,7 @@ def test_numbers_that_cannot_be(capsys):
     for words, said in (
         (["predict", "--tile", "0"], "--tile: 0 is below 1"),
         (["score", "--draws", "-1"], "--draws: -1 is below 0"),
-        (["data", "look", "--pictures", "x"], "--pictures: invalid whole number value: 'x'"),
+        (["data", "look", "--pictures", "x"], "invalid whole number value: 'x'"),
     ):
         with pytest.raises(SystemExit, match="2"):
             cli.main(words)
