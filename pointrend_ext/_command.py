@@ -79,6 +79,7 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{word} is below {least}")
         return int(word)
 
+    whole_number.__name__ = "whole number"
     return whole_number
 
 
