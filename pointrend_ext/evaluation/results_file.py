@@ -18,8 +18,6 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
 from pointrend_ext.evaluation.shards import parse_entries, read_shards, shard_files
 
-__all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
-
 BOX_FROM_MASK = Cause(Kind.CHANGED, "predictions without a box, which got that of their mask")
 
 _NEEDED_BY_TASK = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}

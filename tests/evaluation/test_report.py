@@ -18,13 +18,7 @@ pytest.importorskip("matplotlib")
 
 from pointrend_ext.evaluation.offline import EvaluationOptions, evaluate_files, written_tables
 from pointrend_ext.evaluation.offline.record import FoundObject, ModelRecord, ObjectExample, Score
-from pointrend_ext.evaluation.report import (
-    RefinedPoints,
-    ShownObject,
-    plots,
-    shown_objects,
-    write_report,
-)
+from pointrend_ext.evaluation.report import RefinedPoints, ShownObject, plots, write_report
 from pointrend_ext.evaluation.report import object_gallery as gallery
 from pointrend_ext.evaluation.report.point_cells import point_row, points_sentence
 from pointrend_ext.visualization import pick_zoom_window
@@ -57,23 +51,6 @@ def report(evaluation, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "sub" / "report.html"
     write_report(evaluation, path, curves=CURVES, num_pictures=3)
     return path, path.read_text(encoding="utf-8")
-
-
-def test_predictions_of_an_interrupted_evaluation_are_drawn(evaluation, tmp_path):
-    """Their folder holds a file of lines instead of one list."""
-    models = []
-    for model in evaluation.models:
-        folder = tmp_path / model.name
-        folder.mkdir()
-        results = json.loads(Path(model.predictions).read_text())
-        lines = "".join(f"{json.dumps([result])}\n" for result in results)
-        (folder / "coco_instances.00000-of-00001.jsonl").write_text(lines)
-        models.append(dataclasses.replace(model, predictions=str(folder)))
-    got = [*shown_objects(dataclasses.replace(evaluation, models=tuple(models)), 2)]
-    for own, wanted in zip(got, shown_objects(evaluation, 2), strict=True):
-        assert any(mask is not None for mask in wanted.masks.values())
-        for name, mask in wanted.masks.items():
-            np.testing.assert_array_equal(own.masks[name], mask)
 
 
 def check_numbers(tables, evaluation):

@@ -10,8 +10,6 @@ from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.record import Evaluation, ObjectExample
 from pointrend_ext.evaluation.results_file import read_results
 
-__all__ = ["RefinedPoints", "ShownObject", "shown_objects"]
-
 
 @dataclass(frozen=True)
 class ShownObject:
