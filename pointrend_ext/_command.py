@@ -12,18 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "add_json_argument",
-    "at_least",
-    "end_well",
-    "escaped",
-    "is_command",
-    "is_sentence",
-    "new_parser",
-    "result_alone",
-    "run_tool",
-]
-
 
 def is_command() -> bool:
     """Whether this process is ``pointrend`` or ``python -m pointrend_ext``.

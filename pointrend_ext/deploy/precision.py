@@ -11,8 +11,6 @@ import numpy as np
 from pointrend_ext.deploy.packages import onnx
 from pointrend_ext.deploy.recording import quiet
 
-__all__ = ["PRECISIONS", "reduced"]
-
 _LEAST_WEIGHTS = 1024
 """Smaller constants, such as thresholds and scales of images, keep their 32 bits."""
 

@@ -13,8 +13,6 @@ from torch.export import Dim, ExportedProgram
 from pointrend_ext.deploy.graphs import Graph, Shape
 from pointrend_ext.deploy.packages import onnx
 
-__all__ = ["quiet", "record_program", "to_onnx"]
-
 
 def record_program(graph: Graph) -> ExportedProgram:
     """Record a graph whose named sizes stay free.
