@@ -155,7 +155,8 @@ def test_predictions_of_an_interrupted_evaluation(toy_truth, toy_json, toy_predi
 
     path = tmp_path / "coco_instances.00001-of-00003.jsonl"
     for text, message in (
-        ("[{]\n", r"00001-of-00003\.jsonl': line 1: "),
+        ("[{]\n", r"00001-of-00003\.jsonl': line 1 is not valid JSON: "),
+        ('[]\n[{"a": 1, "a": 2}]\n', r"\.jsonl': line 2: the key 'a' is given twice"),
         ('[]\n{"a": 1}\n', r"00001-of-00003\.jsonl': line 2 is not a list of predictions"),
     ):
         path.write_text(text)
