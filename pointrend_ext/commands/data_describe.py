@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
             "Choose otherwise in that file, or by KEY VALUE pairs behind it."
         )
     if args.json:
-        print(to_json(chosen, indent=1).decode())
+        print(to_json(chosen._asdict(), indent=1).decode())
 
 
 class Chosen(NamedTuple):

@@ -44,8 +44,6 @@ from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.processes import first_on_machine, wait_for_all
 
-__all__ = ["Trainer"]
-
 logger = logging.getLogger(__name__)
 
 

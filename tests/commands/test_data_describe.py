@@ -1,6 +1,7 @@
 """`pointrend data describe`, and `pointrend train --data`, which describes first."""
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,14 @@ def test_what_was_found_and_chosen_is_said(export, tmp_path, capsys):
     ):
         assert part in said
     assert load_cfg("data/train.yaml").DATASETS.TRAIN == ("mine_train",)
+    assert cli.main(["data", "describe", str(export), "--output", "other", "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert found["export"] == "labelme"
+    assert found["described"]["num_pictures"] == {"train": 3, "val": 1}
+    assert found["recipe"]["values"]["MODEL.ROI_HEADS.NUM_CLASSES"] == 2
+    assert found["config"].endswith("other/train.yaml")
+    assert "Train with: pointrend train" in printed.err
     assert cli.main(words) == 2
     assert "is there already" in capsys.readouterr().err
 
@@ -57,6 +66,21 @@ def test_training_an_export(export, launched, tmp_path, capsys):
     assert said.startswith("output/my_export/data is used as it is; remove it to describe")
     first, second = (Path(args.config_file).resolve() for args in launched)
     assert first == second == tmp_path / "output/my_export/data/train.yaml"
+
+
+def test_another_export_of_the_same_name_is_not_taken_for_it(export, launched, tmp_path, capsys):
+    assert cli.main(["train", "--data", str(export)]) == 0
+    other = writers.via(tmp_path / "elsewhere/my export")
+    assert cli.main(["train", "--data", str(other)]) == 2
+    said = capsys.readouterr().err
+    assert f"output/my_export/data describes {export}, not {other}: remove or rename" in said
+    assert len(launched) == 1
+
+
+def test_nothing_to_train_on(launched, capsys):
+    assert cli.main(["train"]) == 2
+    assert "Pass --config-file FILE, or --data EXPORT." in capsys.readouterr().err
+    assert launched == []
 
 
 def test_data_or_a_configuration(export, launched, capsys):

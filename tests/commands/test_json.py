@@ -59,6 +59,17 @@ def test_data_check_of_label_maps(root, capsys):
     assert found["objects"] == {}
 
 
+def test_numbers_that_cannot_be(capsys):
+    for words, said in (
+        (["predict", "--tile", "0"], "--tile: 0 is below 1"),
+        (["score", "--draws", "-1"], "--draws: -1 is below 0"),
+        (["data", "look", "--pictures", "x"], "invalid whole number value: 'x'"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main(words)
+        assert said in capsys.readouterr().err
+
+
 def test_score(truth, root, capsys, tmp_path):
     """The truth itself as predictions."""
     results = [

@@ -55,6 +55,7 @@ def test_mlflow(train, monkeypatch, tmp_path):
     assert "MASK_POINT_HEAD" in mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
 
 
+@pytest.mark.slow  # its service may take half a minute to start
 def test_wandb(train, monkeypatch, tmp_path):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")

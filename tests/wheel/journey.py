@@ -20,7 +20,7 @@ from PIL import Image
 
 from tests.data.formats import test_label_folders as maps
 from tests.data.formats import writers
-from tests.tiny_models import SEMANTIC, WIDTHS
+from tests.tiny_models import WIDTHS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/command_line.md"
@@ -53,6 +53,11 @@ EXPORTS = {
     "palette_maps": Export(lambda f: maps.voc(f, maps.palette), has_instances=False),
     "rgb_maps": Export(colored_maps, has_instances=False, is_exported=True),
 }
+SMALL_LABELS = [
+    *("MODEL.SEM_SEG_HEAD.CONVS_DIM", 16),
+    *("MODEL.SEM_SEG_HEAD.NORM", "BN"),
+    *("MODEL.SEM_SEG_POINT_HEAD.FC_DIM", 16),
+]
 TRAINING = [
     *("SOLVER.MAX_ITER", 4),
     *("TEST.EVAL_PERIOD", 0),
@@ -64,8 +69,8 @@ TRAINING = [
 
 def small(has_instances: bool) -> str:
     """Return the ``KEY VALUE`` pairs of a model and a training that take no time."""
-    own = ["INPUT.CROP.ENABLED", False] if has_instances else SEMANTIC[2:]
-    return " ".join(map(str, [*WIDTHS, *TRAINING, *own]))
+    own = WIDTHS if has_instances else [*WIDTHS[:8], *SMALL_LABELS]
+    return " ".join(map(str, [*own, *TRAINING]))
 
 
 def commands(name: str, export: Export) -> Iterator[str]:
@@ -166,7 +171,7 @@ def main() -> None:
         scripts = prepare(folder)
         shown = "\n".join(journey(name, folder, scripts) for name in EXPORTS)
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}{shown}{END}{rest.split(END)[1]}", encoding="utf-8")
+    PAGE.write_text(f"{before}{BEGIN}\n{shown}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":
