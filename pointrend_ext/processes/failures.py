@@ -18,6 +18,7 @@ _OF_GLOO = (
     "Connection closed by peer",
     "Timed out waiting",
     "Socket Timeout",
+    "Application timeout caused pair closure",
     "store of the process group",
 )
 
