@@ -8,20 +8,9 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-__all__ = [
-    "add_json_argument",
-    "at_least",
-    "end_well",
-    "escaped",
-    "is_command",
-    "is_sentence",
-    "new_parser",
-    "result_alone",
-    "run_tool",
-]
 
 
 def is_command() -> bool:
@@ -130,12 +119,13 @@ def end_well(prog: str, work: Callable[[], int | None]) -> int:
         what = str(lost or (error.args[0] if isinstance(error, KeyError) else error))
         text = f"Error: {what}" if what or not lost else ""
     line = f"{prog}: {escaped(' '.join(text.split()))}"
-    if processes:
-        if text:
+    with suppress(OSError):  # of a terminal that was closed
+        if not processes:
+            sys.stderr.write(f"{line}\n")
+        elif text:
             processes.say_once(line, topic)
+    if processes:
         processes.note_failure(code)
-    else:
-        sys.stderr.write(f"{line}\n")
     return code
 
 

@@ -9,8 +9,6 @@ from importlib import import_module
 import pointrend_ext
 from pointrend_ext._command import end_well
 
-__all__ = ["COMMANDS", "main"]
-
 PROG = "pointrend"
 # Words -> module in `commands`, and what it does.
 COMMANDS = {

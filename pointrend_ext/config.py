@@ -4,8 +4,6 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-__all__ = ["add_pointrend_config"]
-
 
 def add_pointrend_config(cfg: CfgNode) -> None:
     """Add the keys of ``pointrend_ext`` to ``cfg``, in place.

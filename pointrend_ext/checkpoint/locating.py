@@ -21,8 +21,6 @@ from torch import Tensor
 from pointrend_ext.checkpoint.errors import WeightsFileError, printable, shown
 from pointrend_ext.checkpoint.name_tables import FORMATS
 
-__all__ = ["Located", "find_weights"]
-
 logger = logging.getLogger(__name__)
 
 # Where training frameworks keep the weights inside what they save, first match first; "blobs" is

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from pointrend_ext._command import new_parser
+from pointrend_ext._command import add_json_argument, new_parser, result_alone
 from pointrend_ext.data.coco import CocoFile, read_coco_file
 from pointrend_ext.data.coco.points import draw_points
 
@@ -22,6 +22,7 @@ EXAMPLES = (
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     """Describe the command line."""
     parser = new_parser(__doc__, prog, *EXAMPLES)
+    add_json_argument(parser)
     add = parser.add_argument
     add("annotations", metavar="FILE", help="annotations in COCO's format, with masks")
     add("--output", required=True, type=Path, help="file to write, without masks")
@@ -51,12 +52,16 @@ def run(args: argparse.Namespace) -> None:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_bytes(to_json({**file.dataset, "annotations": annotations}))
     others = len(annotations) - len(counts)
-    print(
-        f"{args.points} points of each of {len(counts)} objects, "
-        f"{sum(counts) / (args.points * len(counts)):.1%} of them inside, in {args.output}; "
-        f"{others} crowds and objects without a mask have none"
-    )
-    print(*file.summary.findings.lines(), sep="\n")
+    with result_alone(args):
+        print(
+            f"{args.points} points of each of {len(counts)} objects, "
+            f"{sum(counts) / (args.points * len(counts)):.1%} of them inside, in {args.output}; "
+            f"{others} crowds and objects without a mask have none"
+        )
+        print(*file.summary.findings.lines(), sep="\n")
+    if args.json:
+        result = {"objects": len(counts), "points": args.points, "inside": sum(counts)}
+        print(to_json({**result, "others": others, "file": args.output}, indent=1).decode())
 
 
 def _with_points(file: CocoFile, number: int, seed: int) -> Iterator[dict[str, Any]]:

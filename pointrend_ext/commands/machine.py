@@ -14,8 +14,6 @@ from typing import Any
 
 from pointrend_ext._detectron2 import install_lines
 
-__all__ = ["Machine", "Package", "examine"]
-
 DISTRIBUTION = "pointrend-ext"
 LEAST_FREE_BYTES, GOOD_SHARED_BYTES = 1e9, 1e9
 # Builds of one package: each provides its module.

@@ -29,17 +29,6 @@ from pointrend_ext.data.findings import Findings, first_of
 from pointrend_ext.data.image_files import ImageEntry
 from pointrend_ext.data.panoptic import PanopticLoader, load_panoptic, with_segment_labels
 
-__all__ = [
-    "CocoLoader",
-    "audit_dataset",
-    "class_list",
-    "has_classes_in_file",
-    "has_label_folder",
-    "is_separated",
-    "listed_images",
-    "load_registered",
-]
-
 logger = logging.getLogger(__name__)
 
 _EVALUATORS = ("coco", "lvis", "coco_panoptic_seg")

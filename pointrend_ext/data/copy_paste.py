@@ -16,8 +16,6 @@ from pointrend_ext.data.drops import DropCounter
 from pointrend_ext.data.mapper import PointRendDatasetMapper
 from pointrend_ext.structures import CroppedMasks, crop_mask
 
-__all__ = ["CopyPasteMapper", "check_copy_paste", "paste"]
-
 _SHARE = 0.5  # probability of each object to be pasted
 
 

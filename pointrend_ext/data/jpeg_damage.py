@@ -24,8 +24,6 @@ from pointrend_ext.data.pillow_files import check_scans, opened, stored_size
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.reading import check_megapixels
 
-__all__ = ["find_damaged_jpegs"]
-
 logger = logging.getLogger(__name__)
 
 _END = b"\xff\xd9"

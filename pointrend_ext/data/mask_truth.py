@@ -13,15 +13,6 @@ from torch import Tensor
 from pointrend_ext.data.coco.points import NOT_KNOWN
 from pointrend_ext.modeling.checks import check_values
 
-__all__ = [
-    "POINTREND_MASK_HEADS",
-    "check_points",
-    "drop_unread",
-    "mask_format",
-    "stack_points",
-    "take_points",
-]
-
 logger = logging.getLogger(__name__)
 
 POINTREND_MASK_HEADS = ("PointRendROIMaskHead", "ImplicitPointRendROIMaskHead")

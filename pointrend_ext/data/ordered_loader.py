@@ -22,8 +22,6 @@ from pointrend_ext.data.seeding import seeded
 from pointrend_ext.data.shared_records import SharedRecords
 from pointrend_ext.data.workers import TIMEOUT_S, DeathWatch, WorkerMapper, worker_failure
 
-__all__ = ["OrderedLoader"]
-
 _SAMPLER, _IMAGE = range(2)  # what random numbers are for
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from pointrend_ext.processes import once_per_machine
 
-__all__ = ["SharedRecords", "load_once"]
-
 _T = TypeVar("_T")
 _LIBRARIES = ("detectron2", "pointrend_ext")
 

@@ -14,8 +14,6 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-__all__ = ["parse_json", "read_json", "read_typed_json"]
-
 T = TypeVar("T")
 _MARK = b"\xef\xbb\xbf"  # of UTF-8
 _MARKS = {_MARK: "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

@@ -4,8 +4,6 @@ from typing import Any
 
 import yaml
 
-__all__ = ["load_yaml"]
-
 _MOST_VALUES = 1_000_000
 _MOST_MERGED = 100_000  # pairs of one mapping; PyYAML repeats those that are merged twice
 

@@ -23,8 +23,6 @@ from pointrend_ext.data.mapper import build_mapper
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.data.seeding import seeded
 
-__all__ = ["DatasetSummary", "summarize_dataset"]
-
 _SMALL_PX, _LARGE_PX = 32**2, 96**2  # COCO's bounds
 _NO_PROBLEM = {causes.CROWD, causes.OUT_OF_CROP, causes.BEYOND}
 

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ["read_lines", "read_text"]
-
 
 def read_text(file: str | os.PathLike[str], what: str = "") -> str:
     """Return the text of a file.

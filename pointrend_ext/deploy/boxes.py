@@ -18,8 +18,6 @@ from torch.nn import functional as F
 from pointrend_ext.deploy.nms import LOWEST_SCORE, nms
 from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
 
-__all__ = ["detect", "pool", "propose"]
-
 _NO_LIMIT = 2**31 - 1
 
 Size = Sequence[int]

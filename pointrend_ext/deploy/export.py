@@ -22,8 +22,6 @@ from pointrend_ext.deploy.report import ExportReport
 from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, RecordingRunner, Runner
 from pointrend_ext.modeling.checks import check_values
 
-__all__ = ["export_onnx", "export_program"]
-
 _OPSETS = (18,)
 """Versions 16 to 18 of GridSample are what every runtime knows; 18 is what PyTorch writes."""
 

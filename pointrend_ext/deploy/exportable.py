@@ -15,8 +15,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads, PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
 
-__all__ = ["check_exportable"]
-
 
 def check_exportable(
     model: nn.Module, cfg: CfgNode, part: str, output: str, batch_size: int

@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms as nms_of_one
 
-__all__ = ["LOWEST_SCORE", "nms"]
-
 LOWEST_SCORE = torch.finfo(torch.float32).min
 """A threshold that every score but minus infinity is above."""
 

@@ -7,8 +7,6 @@ import torch
 
 from pointrend_ext.deploy.nms import nms  # registers the operator  # noqa: F401
 
-__all__ = ["translations"]
-
 
 def translations() -> dict[Any, Callable[..., Any]]:
     """Return the table that ``torch.onnx.export`` takes; onnxscript is imported for it."""

@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["OLDEST_TORCH", "onnx", "onnxruntime", "require_onnx", "require_torch"]
-
 OLDEST_TORCH = (2, 14)
 
 

@@ -28,8 +28,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
 
-__all__ = ["ExportOptions", "ExportPlan", "plan_export"]
-
 
 @dataclass(frozen=True)
 class ExportOptions:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from pointrend_ext.deploy.packages import onnx
-
-__all__ = ["PRECISIONS", "reduced"]
+from pointrend_ext.deploy.recording import quiet
 
 _LEAST_WEIGHTS = 1024
 """Smaller constants, such as thresholds and scales of images, keep their 32 bits."""
@@ -45,7 +44,7 @@ def _with_half_weights(proto: Any) -> Any:
 def _with_int8_products(proto: Any) -> Any:
     """Multiply by weights of 8 bits in fully connected layers; inputs are scaled each time."""
     quantization = import_module("onnxruntime.quantization")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder) / "full.onnx", Path(folder) / "small.onnx"
         onnx().save(proto, source)
         quantization.quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gemm"])

@@ -13,8 +13,6 @@ from torch.export import Dim, ExportedProgram
 from pointrend_ext.deploy.graphs import Graph, Shape
 from pointrend_ext.deploy.packages import onnx
 
-__all__ = ["record_program", "to_onnx"]
-
 
 def record_program(graph: Graph) -> ExportedProgram:
     """Record a graph whose named sizes stay free.
@@ -27,7 +25,7 @@ def record_program(graph: Graph) -> ExportedProgram:
         for shape in graph.inputs.values()
     )
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             return torch.export.export(
                 graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
             )
@@ -52,7 +50,7 @@ def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
     """
     from pointrend_ext.deploy.onnx_translations import translations
 
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         translated = torch.onnx.export(
             program,
             dynamo=True,
@@ -101,8 +99,8 @@ def _name_sizes(values: Any, shapes: Mapping[str, Shape]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's advice to its developers from the user."""
+def quiet() -> Iterator[None]:
+    """Keep advice to developers of an exporter from the user."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

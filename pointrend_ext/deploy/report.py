@@ -8,8 +8,6 @@ from tabulate import tabulate
 
 from pointrend_ext.deploy.checks import Figure
 
-__all__ = ["ExportReport"]
-
 
 @dataclass(frozen=True)
 class ExportReport:

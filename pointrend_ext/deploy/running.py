@@ -11,8 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pointrend_ext.deploy.nms import LOWEST_SCORE
 from pointrend_ext.deploy.packages import onnx, onnxruntime
 
-__all__ = ["OnnxRunner", "ProgramRunner", "RecordingRunner", "Runner"]
-
 _Arrays = list[np.ndarray]
 
 

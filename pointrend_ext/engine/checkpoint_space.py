@@ -11,8 +11,6 @@ from torch import nn
 
 from pointrend_ext.checkpoint.files import FullDiskError
 
-__all__ = ["checkpoint_bytes", "note_space", "number_of_checkpoints"]
-
 _LOGGER = logging.getLogger(__name__)
 
 

@@ -23,8 +23,6 @@ from pointrend_ext.model_zoo import (
 )
 from pointrend_ext.modeling.recording import default_values, leaves
 
-__all__ = ["find_config_file", "load_cfg", "read_cfg"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -10,8 +10,6 @@ from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.model_zoo import SHIPPED, get_config_file
 from pointrend_ext.modeling.recording import leaves
 
-__all__ = ["read_yaml"]
-
 BASE_KEY = "_BASE_"
 
 

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import torch.distributed as dist
 from detectron2.utils import comm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -34,3 +35,14 @@ def share_model(model: nn.Module, **options: Any) -> nn.Module:
             find_unused_parameters=is_partly_used or not is_on_gpu,
             **options,
         )
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the buffers of the first; all of them call it, before an evaluation.
+
+    The running statistics of batch normalisation are those of the images of each process. Scores
+    are to be those of one model, that which the first process saves.
+    """
+    if comm.get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)

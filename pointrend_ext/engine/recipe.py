@@ -16,8 +16,6 @@ from pointrend_ext.data.formats import Described
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.model_zoo import SHIPPED, get_checkpoint_url
 
-__all__ = ["Machine", "Recipe", "choose_recipe"]
-
 _GIB_PER_IMAGE = 3.0  # of a GPU, while a picture of 800 pixels is trained on
 _USUAL_SIDE = 800  # COCO's pictures, mostly 480 pixels, are trained on at that
 _ENLARGED = _USUAL_SIDE / 480

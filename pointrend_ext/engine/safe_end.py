@@ -159,15 +159,16 @@ class SafeEnd(HookBase):
             if number == _WARNING:  # to all processes of a job
                 return
             raise KeyboardInterrupt
-        if self._number and number in (_WARNING, _HANG_UP):
+        is_first, self._number = not self._number, self._number or number
+        if number != _HANG_UP and (is_first or number != _WARNING):
+            # A closed terminal is told of in several ways, which are not the user's second.
+            for again in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(again, signal.SIG_DFL)
+        if not is_first:
             return
-        if not self._number:
-            self._number = number
-            if comm.is_main_process() and sys.stderr is not None:
-                with suppress(OSError):  # nobody listens any more
-                    os.write(2, _NOTICE)
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, signal.SIG_DFL)
+        if comm.is_main_process() and sys.stderr is not None:
+            with suppress(OSError):  # nobody listens any more
+                os.write(2, _NOTICE)
         if not (self._waits or self._error):
             raise _Stop
 

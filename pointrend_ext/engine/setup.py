@@ -27,8 +27,6 @@ from pointrend_ext.engine.launching import check_num_gpus
 from pointrend_ext.engine.run_folder import check_no_other_training, release, take
 from pointrend_ext.processes import first_on_machine
 
-__all__ = ["setup_cfg"]
-
 
 def setup_cfg(args: argparse.Namespace) -> CfgNode:
     """Turn arguments of Detectron2's ``default_argument_parser`` into a frozen configuration.

@@ -26,7 +26,7 @@ from pointrend_ext.engine.checkpoint_space import note_space
 from pointrend_ext.engine.evaluation_hooks import evaluation_hooks
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
-from pointrend_ext.engine.parallel import share_model
+from pointrend_ext.engine.parallel import share_buffers, share_model
 from pointrend_ext.engine.resume import ExactResume
 from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
 from pointrend_ext.engine.resume_state import check_state
@@ -43,8 +43,6 @@ from pointrend_ext.evaluation import (
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
 from pointrend_ext.modeling.unread_keys import build_checked_model
 from pointrend_ext.processes import first_on_machine, wait_for_all
-
-__all__ = ["Trainer"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +137,7 @@ class Trainer(DefaultTrainer):
         cls, cfg: CfgNode, model: nn.Module, evaluators: list[DatasetEvaluator] | None = None
     ) -> dict[str, Any]:
         """Evaluate on ``DATASETS.TEST``, as Detectron2 does, or with ``TEST.GIVEN_BOXES``."""
+        share_buffers(model)
         if cfg.TEST.GIVEN_BOXES:
             model = GivenBoxesModel(getattr(model, "module", model)).train(model.training)
         results = super().test(cfg, model, evaluators)

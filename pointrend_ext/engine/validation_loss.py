@@ -12,6 +12,7 @@ from torch import nn
 
 from pointrend_ext.data import build_validation_loader, seed_process
 from pointrend_ext.data.seeding import seeded
+from pointrend_ext.engine.parallel import share_buffers
 
 _SEED = 7  # of what losses draw: proposals and points, the same ones in each evaluation
 
@@ -28,6 +29,7 @@ def validation_losses(cfg: CfgNode, model: nn.Module) -> Callable[[], dict[str, 
     loaders = {name: build_validation_loader(cfg, name) for name in cfg.DATASETS.TEST}
 
     def measure() -> dict[str, Any]:
+        share_buffers(model)
         found = {name: measure_losses(model, loader) for name, loader in loaders.items()}
         if not comm.is_main_process():
             return {}

@@ -18,8 +18,6 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
 from pointrend_ext.evaluation.shards import parse_entries, read_shards, shard_files
 
-__all__ = ["check_results", "contiguous_class_ids", "load_results", "tasks_of"]
-
 BOX_FROM_MASK = Cause(Kind.CHANGED, "predictions without a box, which got that of their mask")
 
 _NEEDED_BY_TASK = {"bbox": "bbox", "segm": "segmentation", "boundary": "segmentation"}
@@ -50,13 +48,20 @@ def load_results(
         ValueError: not a list of dicts in JSON, or see ``check_results``.
     """
     source = f"Results file {os.fspath(json_file)!r}"
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    results = read_shards(shards) if shards else parse_entries(Path(json_file).read_bytes(), source)
+    results = read_results(json_file)
     findings = Findings() if found is None else found
     results = check_results(results, truth, source, tasks, findings)
     if found is None:
         findings.log(_LOGGER, source)
     return results
+
+
+def read_results(json_file: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read predictions, not yet checked; see ``load_results``."""
+    shards = shard_files(json_file) if os.path.isdir(json_file) else []
+    if shards:
+        return read_shards(shards)
+    return parse_entries(Path(json_file).read_bytes(), f"Results file {os.fspath(json_file)!r}")
 
 
 def contiguous_class_ids(metadata: Any, truth: CocoTruth) -> Mapping[Any, int]:

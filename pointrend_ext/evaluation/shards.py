@@ -13,8 +13,6 @@ from detectron2.utils import comm
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.processes import wait_for_all
 
-__all__ = ["Shards", "parse_entries", "read_shards", "shard_files"]
-
 _SEEN_S = 60.0  # after which a file that another machine has written must be there
 
 

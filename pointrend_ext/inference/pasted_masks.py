@@ -8,8 +8,6 @@ import numpy as np
 
 from pointrend_ext.visualization.mask_crop import MaskCrop
 
-__all__ = ["PastedMasks"]
-
 _STRIP_PIXELS = 2**15
 _UNSURE = 1e-5  # from 0.5; far above what rounding changes
 

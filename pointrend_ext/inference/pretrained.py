@@ -25,8 +25,6 @@ from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.model_card import model_card
 from pointrend_ext.modeling.recording import default_values
 
-__all__ = ["find_folder", "load_exactly", "read_pretrained", "write_pretrained"]
-
 CONFIG, WEIGHTS, RECORD, CARD = "config.yaml", "model.safetensors", "pointrend.json", "README.md"
 FORMAT = 1
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")

@@ -16,8 +16,6 @@ from torch import Tensor
 from pointrend_ext.layers import get_uncertain_point_coords_with_randomness, subdivide
 from pointrend_ext.modeling.point_head.plans import TrainPointPlan
 
-__all__ = ["Recording", "Step", "backbone_output", "record_subdivision", "training_points"]
-
 Points = Callable[[Tensor], Tensor]
 
 

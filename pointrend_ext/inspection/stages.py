@@ -20,8 +20,6 @@ from pointrend_ext.inspection.recording import Recording, backbone_output
 from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
-__all__ = ["Stage", "predict_stages"]
-
 
 @dataclass(frozen=True)
 class Stage:

@@ -18,8 +18,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers.exporting import is_exported
 
-__all__ = ["box_to_px", "cell_centers", "cells_to_coords", "map_to_map", "px_to_box", "px_to_map"]
-
 
 def box_to_px(coords_box: Tensor, boxes_px: Tensor) -> Tensor:
     """Convert box-normalised points to absolute pixels.

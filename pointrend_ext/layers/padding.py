@@ -6,8 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["LEAST_PADDING", "exclude_padding", "padding_scores"]
-
 LEAST_PADDING = 2.0**100
 """No finite gap between logits is as large; and its multiples are exact."""
 

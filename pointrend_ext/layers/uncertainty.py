@@ -6,12 +6,6 @@ from torch import Tensor
 from pointrend_ext.layers.fast.top_two import top_two
 from pointrend_ext.layers.precision import at_least_float32
 
-__all__ = [
-    "class_uncertainty",
-    "foreground_uncertainty",
-    "select_class",
-]
-
 
 def select_class(logits: Tensor, classes: Tensor) -> Tensor:
     """Keep each region's channel of its own class.

@@ -11,8 +11,6 @@ from detectron2.utils import comm
 
 from pointrend_ext.processes.store import SharedStore, shared_store, who
 
-__all__ = ["LostProcess", "check_failures", "explain", "note_failure", "say_once"]
-
 _ANSWER_S = 5.0  # in which those that notice a failure say so, before the others are named
 _STORE_S = 20.0  # in which the host of the store answers, however much it has to do
 _OF_GLOO = (

@@ -14,8 +14,6 @@ from typing import Any
 import torch.distributed as dist
 from detectron2.utils import comm
 
-__all__ = ["SharedStore", "enter_group", "fresh_store", "shared_store", "who"]
-
 BEAT_S = 2.0
 """Between two signs of life of a process."""
 

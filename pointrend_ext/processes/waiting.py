@@ -13,8 +13,6 @@ from detectron2.utils import comm
 from pointrend_ext.processes.failures import LostProcess, check_failures
 from pointrend_ext.processes.store import SharedStore, shared_store, who
 
-__all__ = ["first_on_machine", "once_per_machine", "told_by_first", "wait_for_all"]
-
 _T = TypeVar("_T")
 
 _numbers = itertools.count()  # the same in all processes, which wait for each other in one order

@@ -13,8 +13,6 @@ from pointrend_ext.evaluation.results_file import check_results
 from pointrend_ext.inference.given_boxes import GivenBoxes
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["read_boxes"]
-
 
 def read_boxes(path: str, picture: str, size_hw: tuple[int, ...], classes: Classes) -> GivenBoxes:
     """Read the boxes of a picture; masks are passed over.

@@ -9,8 +9,6 @@ from typing import Any
 from pointrend_ext.serving.session import Seen, Session
 from pointrend_ext.serving.view import view_of
 
-__all__ = ["STYLE", "build_page"]
-
 STYLE = """
 .block.pr-note {padding: 8px 12px; border-left: 4px solid #d33; overflow-wrap: anywhere}
 @media (max-width: 640px) {.pr-result {order: -1}}

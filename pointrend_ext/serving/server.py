@@ -12,8 +12,6 @@ from pointrend_ext.serving.page import STYLE, build_page
 from pointrend_ext.serving.routes import OnlyThePage
 from pointrend_ext.serving.session import Session
 
-__all__ = ["LOOPBACK", "is_loopback", "served"]
-
 LOOPBACK = "127.0.0.1"
 _OWN_NAMES = frozenset({"localhost", LOOPBACK, "[::1]"})
 _BYTES_PER_PIXEL = 4  # of a file, at most

@@ -18,8 +18,6 @@ from pointrend_ext.serving.boxes_file import read_boxes
 from pointrend_ext.serving.time_limit import TimeLimit
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["Limits", "Seen", "Session"]
-
 MOST_BOXES = 300  # of a picture, drawn or from a file
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["TimeLimit"]
-
 
 class TimeLimit:
     """Ends the work of a thread that takes too long, where it next comes by.

@@ -13,8 +13,6 @@ from pointrend_ext.serving.session import Seen
 from pointrend_ext.visualization import colors_of, draw_points, encode_png
 from pointrend_ext.visualization.points import uncertainty_colors
 
-__all__ = ["View", "view_of"]
-
 SHOWN_PX = (1000, 1600)  # least and largest side, the longer one, of what is sent
 
 

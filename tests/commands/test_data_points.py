@@ -57,6 +57,14 @@ def test_points_in_the_place_of_masks(objects, tmp_path, capsys):
     assert not read_coco_file(str(objects)).annotations[0].get("point_coords")  # not changed
 
 
+def test_json_is_the_result_alone(objects, tmp_path, capsys):
+    entries = run(objects, tmp_path / "out.json", "--json")
+    result = json.loads(capsys.readouterr().out)
+    inside = sum(sum(x.get("point_labels", ())) for x in entries)
+    expected = {"objects": 2, "points": 10, "inside": inside, "others": 2}
+    assert result == {**expected, "file": str(tmp_path / "out.json")}
+
+
 def test_the_seed_alone_decides(objects, tmp_path):
     same = [run(objects, tmp_path / f"{n}.json", "--seed", "3") for n in "ab"]
     assert same[0] == same[1]

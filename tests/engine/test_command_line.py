@@ -1,12 +1,14 @@
 """What the command lines of all tools share."""
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pointrend_ext.engine import LoadOptions
+from pointrend_ext.engine import LoadOptions, Stopped
 from pointrend_ext.engine.command_line import (
     add_load_arguments,
     add_model_arguments,
@@ -89,3 +91,17 @@ def test_names_in_a_message_do_not_command_the_terminal(capsys):
     error = ValueError("no 'a\x1b[2J\nb\x9bc\x07.jpg'")
     assert run_tool(argparse.ArgumentParser("tool.py"), _raising(error), []) == 2
     assert capsys.readouterr().err == "tool.py: Error: no 'a\\x1b[2J b\\x9bc\\x07.jpg'\n"
+
+
+def test_nobody_reads_the_error(monkeypatch):
+    """The exit code stays that of what has happened."""
+
+    class Closed:
+        def write(self, text):
+            raise BrokenPipeError
+
+    def work(args):
+        raise Stopped("ended by SIGHUP", signal.SIGHUP)
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    assert run_tool(argparse.ArgumentParser(), work, []) == 129

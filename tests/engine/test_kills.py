@@ -94,7 +94,9 @@ def test_fifteen_kills(tiny_run, tmp_path, capsys):
         halves += bool(half)
         if kind == signal.SIGTERM:
             assert process.returncode == 143, error
-            done = int(re.search(r"(\d+) iterations were done", error).group(1))
+            told = re.search(r"(\d+) iterations were done", error)
+            assert told or "There is no checkpoint" in error  # on a slow machine, before the first
+            done = int(told[1]) if told else 0
             assert after == done - 1  # nothing at all is lost
         else:
             assert process.returncode == -signal.SIGKILL

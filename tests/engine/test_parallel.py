@@ -15,7 +15,7 @@ from detectron2.utils.events import EventStorage
 
 from pointrend_ext.data import seed_process
 from pointrend_ext.engine import Stopped, Trainer, load_cfg, setup_cfg, train_or_evaluate
-from pointrend_ext.engine.parallel import share_model
+from pointrend_ext.engine.parallel import share_buffers, share_model
 from pointrend_ext.processes import LostProcess
 from tests.engine.disturbed import SIX, weights_of
 from tests.parallel import in_processes
@@ -97,6 +97,18 @@ def test_gradients_are_the_mean_of_those_of_the_processes():
             assert torch.equal(gradient, shared[1][case][parameter]), place
             mean = (single[0][parameter] + single[1][parameter]) / 2
             torch.testing.assert_close(gradient, mean, rtol=1e-4, atol=1e-6, msg=place)
+
+
+def _shared_buffers():
+    norm = torch.nn.BatchNorm1d(2)
+    norm(torch.full((3, 2), float(comm.get_rank())) + torch.arange(3.0)[:, None])
+    share_buffers(norm)
+    return norm.running_mean.tolist(), norm.num_batches_tracked.item()
+
+
+def test_all_processes_evaluate_with_the_statistics_of_the_first():
+    """The means of its images are 1, of which a tenth counts; those of the other are 2."""
+    assert in_processes(2, _shared_buffers) == [(pytest.approx([0.1, 0.1]), 1)] * 2
 
 
 def _train(args, stop_at=None, signal_rank=None, number=None):

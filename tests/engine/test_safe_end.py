@@ -92,6 +92,19 @@ def test_a_signal_whose_notice_nobody_reads(run, tmp_path, monkeypatch, number):
     assert is_logged == (number == signal.SIGHUP)
 
 
+def test_what_follows_a_closed_terminal_is_no_second_signal(run, tmp_path):
+    """A shell, or torchrun, passes it on in its own way."""
+
+    def event(trainer):
+        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+            send(number, 2)(trainer)
+
+    with pytest.raises(Stopped, match=r"ended by SIGHUP\. 3 iterations"):
+        run("cut", in_step=event)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert last_checkpoint(tmp_path / "cut").name == "model_0000002.pth"
+
+
 def test_nohup_is_heeded(run, tmp_path):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -45,7 +45,12 @@ def _register(toy_root, cityscapes_root, lvis_file):
     if INSTANCES not in DatasetCatalog.list():
         register_toy_cityscapes(cityscapes_root / str(comm.get_rank()))
         DatasetCatalog.register("toy_lvis", lambda: DatasetCatalog.get("toy_val"))
-        MetadataCatalog.get("toy_lvis").set(evaluator_type="lvis", json_file=str(lvis_file))
+        ids = MetadataCatalog.get("toy_val").thing_dataset_id_to_contiguous_id
+        MetadataCatalog.get("toy_lvis").set(
+            evaluator_type="lvis",
+            json_file=str(lvis_file),
+            thing_dataset_id_to_contiguous_id=ids,
+        )
 
 
 def _output(kind, record, predictions):

@@ -9,8 +9,6 @@ from pointrend_ext.data.coco.masks import NUMBERS, Bounds, check_mask, is_finite
 from pointrend_ext.data.coco.points import check_points
 from pointrend_ext.data.findings import Cause
 
-__all__ = ["check_annotation", "check_area", "crowd_flag", "listed_twice"]
-
 _BEYOND_PX = 1.0  # COCO's own boxes reach fractions of a pixel beyond the image
 _UNLIKE_PX, _UNLIKE_SHARE = 2.0, 0.1
 _FLAGS = {0: 0, 1: 1, "0": 0, "1": 1, "false": 0, "true": 1, "": 0, None: 0}

@@ -9,8 +9,6 @@ from pointrend_ext.data.findings import Findings
 
 _MOST_PIXELS = 2**30  # a decoded mask has a byte for each, and a run length has 32 bits
 
-__all__ = ["check_categories", "check_images", "check_lists", "id_of", "in_order", "repeated"]
-
 
 def check_lists(content: Any) -> None:
     """Raise ValueError unless the content has COCO's lists."""

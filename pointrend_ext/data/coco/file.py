@@ -22,16 +22,6 @@ from pointrend_ext.data.findings import Cause, Findings, first_of
 from pointrend_ext.data.strict_json import read_json
 from pointrend_ext.processes import once_per_machine
 
-__all__ = [
-    "CocoFile",
-    "CocoSummary",
-    "read_coco_file",
-    "release_coco_files",
-    "share_summaries",
-    "summarize_coco_file",
-    "without_garbage_collection",
-]
-
 _CACHED_FROM = 10_000  # annotations; the check of fewer takes less than 0.1 s
 _CHECK = "annotations-2"  # name and version of what the cache keeps
 

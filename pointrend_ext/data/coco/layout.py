@@ -9,8 +9,6 @@ from pointrend_ext.data.box_layout import likely_mistake
 from pointrend_ext.data.coco.masks import check_mask
 from pointrend_ext.data.findings import Findings
 
-__all__ = ["check_layout"]
-
 _MANY = 0.05  # of the annotations
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from pointrend_ext.data.coco.file import CocoFile
 from pointrend_ext.data.coco.records import to_records
 
-__all__ = ["lvis_class_ids", "to_lvis_records"]
-
 _LISTS = ("not_exhaustive_category_ids", "neg_category_ids")
 
 

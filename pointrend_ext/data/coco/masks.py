@@ -15,8 +15,6 @@ from pointrend_ext.data.findings import Cause
 from pointrend_ext.data.polygon_holes import has_polygon_inside
 from pointrend_ext.data.rle import compress_rle
 
-__all__ = ["NUMBERS", "Bounds", "check_mask", "fill_areas", "is_finite", "mask_bounds"]
-
 NUMBERS: frozenset[Any] = frozenset({int, float})
 Bounds = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""

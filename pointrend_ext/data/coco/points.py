@@ -15,8 +15,6 @@ from pointrend_ext.data.coco import causes
 from pointrend_ext.data.coco.masks import NUMBERS, Bounds, is_finite
 from pointrend_ext.data.findings import Cause
 
-__all__ = ["NOT_KNOWN", "check_points", "draw_points"]
-
 NOT_KNOWN = -1
 """Label of a point that is neither known to be inside nor outside: no loss sees it."""
 

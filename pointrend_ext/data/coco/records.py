@@ -13,14 +13,6 @@ from pointrend_ext.data.coco.file import CocoFile, without_garbage_collection
 from pointrend_ext.data.coco.layout import check_layout
 from pointrend_ext.data.findings import Cause, Findings
 
-__all__ = [
-    "check_record_annotation",
-    "check_records",
-    "picture_path",
-    "picture_paths",
-    "to_records",
-]
-
 _COPIED = ("iscrowd", "bbox", "category_id", "keypoints", "point_coords", "point_labels")
 
 

@@ -18,13 +18,6 @@ from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.data.text_files import read_text
 
-__all__ = [
-    "InstanceDescription",
-    "PanopticDescription",
-    "SemanticDescription",
-    "read_description",
-]
-
 
 class _LabelSplit(StrictModel):
     images: Text

@@ -17,8 +17,6 @@ from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
-__all__ = ["load_semantic_folder", "register_semantic_folder"]
-
 
 def register_semantic_folder(
     name: str,

@@ -12,8 +12,6 @@ from pointrend_ext.data.coco import summarize_coco_file
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.formats.tree import Tree, split_name
 
-__all__ = ["CocoExport", "CocoPart", "changed_content", "find_coco"]
-
 
 @dataclass(frozen=True)
 class CocoPart:

@@ -9,8 +9,6 @@ from pointrend_ext.data.formats.recognise import Export
 from pointrend_ext.data.formats.splitting import Split
 from pointrend_ext.data.formats.writing import Described, Writer
 
-__all__ = ["describe"]
-
 _NAME = "data.yaml"
 
 

@@ -17,8 +17,6 @@ from pointrend_ext.data.pillow_files import opened
 from pointrend_ext.data.text_files import read_lines
 from pointrend_ext.data.threads import in_threads
 
-__all__ = ["class_keys"]
-
 _IGNORED = 255
 _MOST_COLORS, _MOST_NUMBERS = 256, 255  # that nothing names
 _LISTS = ("classes.txt", "class_names.txt", "labels.txt")

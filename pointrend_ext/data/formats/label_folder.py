@@ -14,8 +14,6 @@ from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.label_maps import LABEL_ENDINGS
 from pointrend_ext.data.text_files import read_lines
 
-__all__ = ["LabelFolder", "LabelSplit", "find_label_folder"]
-
 _LABELS = re.compile(
     r"(?i)label|mask|annot|(?<![a-z])(gt|seg)(?![a-z])|gtfine|segmentation|sem_seg|ground"
 )

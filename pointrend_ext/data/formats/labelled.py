@@ -12,8 +12,6 @@ import pycocotools.mask as mask_util
 
 from pointrend_ext.data.findings import Cause, Findings, Kind
 
-__all__ = ["GONE", "NOT_AN_AREA", "UNLABELLED", "WITHOUT_CLASS", "Labelled", "Object", "Picture"]
-
 GONE = Cause(Kind.LEFT_OUT, "labelled pictures that are not there", of="pictures")
 UNLABELLED = Cause(
     Kind.LEFT_OUT, "pictures without a label file, taken as not yet labelled", of="pictures"

@@ -26,8 +26,6 @@ from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_json import read_json
 
-__all__ = ["LabelmeExport", "find_labelme"]
-
 _IGNORED = Cause(Kind.LEFT_OUT, "shapes called __ignore__ or _background_", is_expected=True)
 
 

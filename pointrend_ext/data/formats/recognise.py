@@ -12,8 +12,6 @@ from pointrend_ext.data.formats.tree import Tree
 from pointrend_ext.data.formats.via import ViaExport, find_via
 from pointrend_ext.data.formats.yolo import YoloExport, find_yolo
 
-__all__ = ["Export", "recognise"]
-
 Export: TypeAlias = CocoExport | YoloExport | LabelmeExport | ViaExport | LabelFolder
 
 _LOOKED_FOR = (

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Sequence
 
-__all__ = ["box_polygon", "ellipse_polygon", "flat"]
-
 _SAGITTA_PX = 0.05  # how far the polygon of a circle stays inside it, a quarter of what is drawn
 
 

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from pointrend_ext.data.findings import first_of
 
-__all__ = ["Split", "split_names"]
-
 
 class Split:
     """How pictures are split where the export does not: a share of them, drawn by a seed."""

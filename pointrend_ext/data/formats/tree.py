@@ -13,8 +13,6 @@ from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.label_maps import IMAGE_ENDINGS
 from pointrend_ext.data.strict_json import read_json
 
-__all__ = ["Tree", "split_name"]
-
 _MOST_SAMPLES = 20  # of the JSON files of a folder, which labelme writes one a picture
 _SPLITS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _SPLIT = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)(?![a-z])")

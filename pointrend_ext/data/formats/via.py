@@ -21,8 +21,6 @@ from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_json import read_json
 
-__all__ = ["ViaExport", "find_via"]
-
 _ONLY = "object"  # the class where regions have no attribute
 _USUAL = ("class", "label", "category", "name", "type")
 _NO_REGION = Cause(Kind.NOTED, "pictures without a region, kept as background", True, "pictures")

@@ -22,8 +22,6 @@ from pointrend_ext.data.formats.splitting import Split, split_names
 from pointrend_ext.data.image_files import ImageEntry, check_image_files
 from pointrend_ext.data.pixels import ImageRules
 
-__all__ = ["Described", "Writer"]
-
 _EMPTY_TEST = "The split 'test' has no object, and is left out."
 
 

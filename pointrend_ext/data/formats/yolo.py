@@ -20,8 +20,6 @@ from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.data.text_files import read_lines, read_text
 from pointrend_ext.data.threads import in_threads
 
-__all__ = ["YoloExport", "find_yolo"]
-
 _NO_OBJECT = Cause(
     Kind.NOTED, "pictures without a label file, or an empty one: background", True, "pictures"
 )

@@ -15,17 +15,6 @@ from pydantic.dataclasses import dataclass
 from pointrend_ext.data.check_cache import file_version, remembered, versions_key
 from pointrend_ext.data.strict_json import read_typed_json
 
-__all__ = [
-    "Annotation",
-    "Category",
-    "PanopticFile",
-    "Picture",
-    "Segment",
-    "read_categories",
-    "read_panoptic_file",
-    "read_predictions",
-]
-
 _CHECK = "panoptic-categories-1"
 _WHAT = "Panoptic annotation file"
 _SegmentId = Annotated[int, Field(ge=1, lt=2**24)]  # 0 is a pixel of no segment

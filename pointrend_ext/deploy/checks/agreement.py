@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Agreement", "Figure"]
-
 
 @dataclass(frozen=True)
 class Figure:

@@ -9,8 +9,6 @@ from pointrend_ext.deploy.running import Runner
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary
 from pointrend_ext.inference.pasted_masks import PastedMasks
 
-__all__ = ["boundary_loss"]
-
 _SAME_OBJECT = 0.5
 """Intersection over union of the boxes from which two detections of a class are one object."""
 

@@ -12,8 +12,6 @@ from pointrend_ext.data.pixels import to_format
 from pointrend_ext.data.toy.layout import sample_scene
 from pointrend_ext.data.toy.render import render_image
 
-__all__ = ["CheckImages"]
-
 _SIZES_HW = ((65, 80), (97, 131), (320, 223), (191, 403))
 """Smallest, odd, upright, wide: none is that of the export."""
 

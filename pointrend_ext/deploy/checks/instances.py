@@ -17,8 +17,6 @@ from pointrend_ext.deploy.checks.masks import (
 )
 from pointrend_ext.deploy.running import Runner
 
-__all__ = ["compare_instances"]
-
 _SAME_BOX_PX = 0.01
 _MAX_BOX_PX = 1e-3
 _MAX_SCORE = 1e-5

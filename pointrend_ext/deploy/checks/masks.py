@@ -10,15 +10,6 @@ from detectron2.structures import Boxes, Instances
 from pointrend_ext.deploy.checks.agreement import Agreement, Figure
 from pointrend_ext.deploy.running import Runner
 
-__all__ = [
-    "NUMBERS",
-    "add_masks",
-    "compare_mask_head",
-    "mask_agreement",
-    "mask_figures",
-    "masks_of",
-]
-
 _TOLERANCE = 1e-5
 _MAX_SHARE_BEYOND = 1e-3
 _MAX_SHARE_CHANGED = 1e-5

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from pointrend_ext.modeling.sem_seg import PointRendSemanticHead
 
-__all__ = ["Replay", "replaying"]
-
 
 class Replay:
     """Scores by which cells are chosen that were chosen before.

@@ -16,8 +16,6 @@ from pointrend_ext.modeling.sem_seg import (
     label_map,
 )
 
-__all__ = ["compare_semantic"]
-
 _TOLERANCE = 1e-4
 _LARGEST_LOGIT = 32.0
 """Logits of trained models are hardly larger, so that the tolerance is some units of their last

@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["Graph", "Shape"]
-
 Shape = tuple[int | str, ...]
 """Sizes of a tensor; those that are named may be any."""
 

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.deploy.graphs.graph import Shape
 
-__all__ = ["ImageInput", "divisibility", "example_image"]
-
 _EXAMPLE_SIDES = {"H": 192, "W": 256}
 """Neither of them 1, which is recorded as such, nor both the same."""
 

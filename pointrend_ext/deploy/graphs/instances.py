@@ -12,8 +12,6 @@ from pointrend_ext.deploy.graphs.masks import refined_masks
 from pointrend_ext.layers import select_class
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
-__all__ = ["InstanceGraph"]
-
 
 class InstanceGraph(Graph):
     """An image of any size to boxes, scores, classes and masks, those of the model it is made of.

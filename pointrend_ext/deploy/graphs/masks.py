@@ -10,8 +10,6 @@ from pointrend_ext.layers import at_least_float32
 from pointrend_ext.modeling.point_head import RegionPointPredictor
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
-__all__ = ["MaskGraph", "refined_masks"]
-
 _EXAMPLE_PX = 128
 _EXAMPLE_REGIONS = 3
 

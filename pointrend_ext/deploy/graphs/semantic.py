@@ -12,8 +12,6 @@ from pointrend_ext.modeling.sem_seg import PointRendSemanticHead, PointRendSeman
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 from pointrend_ext.modeling.sem_seg.logits_head import LogitsHead
 
-__all__ = ["SemanticGraph"]
-
 
 class SemanticGraph(Graph):
     """Images of any size to logits or labels of their pixels, those of the model it is made of."""

@@ -13,8 +13,6 @@ from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
 from pointrend_ext.inference.demo.run import DemoOptions
 from pointrend_ext.inference.demo.telling import run_and_tell
 
-__all__ = ["build_parser", "main"]
-
 _EXAMPLE = "model.onnx photos --output seen --save masks json"
 
 

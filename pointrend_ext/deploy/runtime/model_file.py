@@ -8,8 +8,6 @@ from typing import Any
 from pointrend_ext.data.rgb import ImageRules
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["FORMAT_VERSION", "KEY", "ModelFile"]
-
 KEY = "pointrend_ext"
 """Under it a file holds its description: one JSON object."""
 

@@ -9,8 +9,6 @@ from pointrend_ext.deploy.runtime.resizing import enlarged_labels, resized_plane
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.prediction import Prediction
 
-__all__ = ["with_instances", "with_label_map", "with_logits"]
-
 
 def with_instances(
     base: Prediction,

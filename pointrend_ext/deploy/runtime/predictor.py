@@ -15,8 +15,6 @@ from pointrend_ext.deploy.runtime.sessions import open_session
 from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 
-__all__ = ["OnnxPredictor"]
-
 logger = logging.getLogger(__name__)
 
 

@@ -3,8 +3,6 @@
 import numpy as np
 from PIL import Image
 
-__all__ = ["enlarged_labels", "model_image", "resized_plane", "test_size"]
-
 
 def test_size(size_hw: tuple[int, int], min_size: int, max_size: int) -> tuple[int, int]:
     """Return the (height, width) of Detectron2's ``ResizeShortestEdge``.

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["RUNTIMES", "Session", "open_session"]
-
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
 """Names of runtimes, and the packages that they need."""
 

@@ -15,8 +15,6 @@ from pointrend_ext.data.strict_json import read_typed_json
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.data_sets import SemanticData
 
-__all__ = ["PredictedLabels", "open_predicted_labels"]
-
 
 @dataclass(frozen=True)
 class _Entry:

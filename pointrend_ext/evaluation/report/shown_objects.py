@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pointrend_ext.data.strict_json import read_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.masks import decode_mask
 from pointrend_ext.evaluation.offline.record import Evaluation, ObjectExample
-
-__all__ = ["RefinedPoints", "ShownObject", "shown_objects"]
+from pointrend_ext.evaluation.results_file import read_results
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def shown_objects(evaluation: Evaluation, count: int) -> Iterator[ShownObject]:
         return
     truth = CocoTruth.load(evaluation.data_set.source)
     annotations = {a["id"]: a for a in truth.dataset["annotations"]}
-    results = {m.name: read_json(m.predictions, "Results file") for m in evaluation.models}
+    results = {m.name: read_results(m.predictions) for m in evaluation.models}
     for example in examples:
         size_hw = truth.sizes_hw[example.image_id]
         masks: dict[str, np.ndarray | None] = dict.fromkeys(example.models)

@@ -11,8 +11,6 @@ from pointrend_ext.data.coco.entries import id_of, repeated
 from pointrend_ext.data.strict_json import read_json
 from pointrend_ext.structures.classes import Classes
 
-__all__ = ["CocoIds"]
-
 
 @dataclass(frozen=True)
 class CocoIds:

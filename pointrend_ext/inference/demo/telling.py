@@ -7,8 +7,6 @@ import time
 from pointrend_ext.inference.demo.inputs import Found
 from pointrend_ext.inference.demo.run import DemoOptions, run_demo
 
-__all__ = ["run_and_tell"]
-
 
 def run_and_tell(found: Found, options: DemoOptions, *, as_json: bool = False) -> int:
     """Run models on what was found, and print how much was done and what failed.

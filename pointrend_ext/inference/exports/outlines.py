@@ -12,8 +12,6 @@ from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary
 from pointrend_ext.evaluation.masks import mask_iou
 from pointrend_ext.inference.exports.rings import Part, mask_parts
 
-__all__ = ["Outlined", "boundary_iou_of", "draw_parts", "joined_ring", "outlined", "simplified"]
-
 _TRIES = 10  # of the bisection
 _LEAST_PX = 0.25  # a tolerance that changes hardly anything
 

@@ -8,8 +8,6 @@ from collections import defaultdict
 import cv2
 import numpy as np
 
-__all__ = ["Part", "mask_parts"]
-
 Part = list[np.ndarray]
 """One connected piece: its outer ring, then its holes; (K, 2) int32 each, x and y of corners."""
 

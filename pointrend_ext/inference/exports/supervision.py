@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["supervision_detections"]
-
 
 def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[int, int]) -> Any:
     """Return ``supervision.Detections`` with a ``CompactMask``, which holds no whole masks.

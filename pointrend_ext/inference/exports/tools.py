@@ -15,8 +15,6 @@ from pointrend_ext.inference.exports.outlines import Outlined, joined_ring
 from pointrend_ext.visualization import encode_png
 from pointrend_ext.visualization.mask_crop import window_of
 
-__all__ = ["cvat_image", "geojson", "label_studio_task", "labelme_file", "yolo_lines"]
-
 Size = tuple[int, int]
 """Height and width of an image."""
 

@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-__all__ = ["Window", "windows_of"]
-
 
 @dataclass(frozen=True)
 class Window:

@@ -16,8 +16,6 @@ import numpy as np
 
 from pointrend_ext.inference.tiles.grid import Window
 
-__all__ = ["Piece", "joined"]
-
 
 @dataclass(frozen=True, eq=False)
 class Piece:

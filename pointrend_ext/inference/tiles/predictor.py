@@ -15,8 +15,6 @@ from pointrend_ext.inference.tiles.stored_masks import StoredMasks
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.visualization import MaskCrop
 
-__all__ = ["TiledPredictor"]
-
 
 class TiledPredictor:
     """Predicts overlapping tiles of an image, one after the other, and puts them together.

@@ -7,8 +7,6 @@ import numpy as np
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.visualization import MaskCrop
 
-__all__ = ["StoredMasks"]
-
 
 class StoredMasks(PastedMasks):
     """Like ``PastedMasks``, but nothing is left to be pasted.

@@ -16,8 +16,6 @@ from pointrend_ext.layers.padding import LEAST_PADDING, padding_scores
 from pointrend_ext.layers.precision import at_least_float32
 from pointrend_ext.layers.two_classes import two_class_logits
 
-__all__ = ["LabelGrid"]
-
 _DENSE_SHARE = 0.25
 """Share of pixels to look at one by one from which looking at all of them at once is faster."""
 

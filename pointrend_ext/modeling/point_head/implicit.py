@@ -17,8 +17,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY
 
-__all__ = ["POSITION_CHANNELS", "ImplicitPointHead"]
-
 POSITION_CHANNELS = 256
 """Channels that the position of a point is encoded in."""
 

@@ -6,8 +6,6 @@ from torch.nn import functional as F
 
 from pointrend_ext.layers import at_least_float32
 
-__all__ = ["IGNORED_LABEL", "mask_point_accuracy", "mask_point_loss"]
-
 IGNORED_LABEL = -1
 """Label of a mask point that takes no part in the loss."""
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from pointrend_ext.layers import map_to_map, point_sample
 from pointrend_ext.layers.fast import MapRows
 
-__all__ = ["MapInputs", "MapPointPredictor", "extent_px"]
-
 
 @dataclass(frozen=True)
 class MapInputs:

@@ -8,8 +8,6 @@ from detectron2.config import CfgNode
 from pointrend_ext.layers import fold_subdivision
 from pointrend_ext.modeling.checks import check_values
 
-__all__ = ["MapSubdivisionPlan", "SubdivisionPlan", "TrainPointPlan"]
-
 
 @dataclass(frozen=True)
 class TrainPointPlan:

@@ -23,13 +23,6 @@ from pointrend_ext.modeling.point_head.region_predictor import (
 )
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
-__all__ = [
-    "PointPredictor",
-    "inference_predictors",
-    "map_inference_predictor",
-    "training_predictor",
-]
-
 PointPredictor = Callable[[Tensor], Tensor]
 """(R, P, 2) points in [0, 1] of boxes or maps -> (R, K, P) logits."""
 

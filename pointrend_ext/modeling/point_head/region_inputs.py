@@ -9,8 +9,6 @@ from torch import Tensor
 
 from pointrend_ext.modeling.point_head.implicit import POSITION_CHANNELS
 
-__all__ = ["ImplicitInputs", "RegionInputs", "Regions", "region_index"]
-
 _Regions = TypeVar("_Regions", bound="Regions")
 
 

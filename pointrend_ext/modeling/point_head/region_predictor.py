@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from pointrend_ext.layers import point_sample, sample_region_features, select_class
 from pointrend_ext.modeling.point_head.region_inputs import ImplicitInputs, RegionInputs
 
-__all__ = ["ImplicitPointPredictor", "RegionPointPredictor"]
-
 
 @dataclass(frozen=True)
 class RegionPointPredictor:

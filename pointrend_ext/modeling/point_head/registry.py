@@ -8,8 +8,6 @@ from torch import nn
 
 from pointrend_ext.modeling.checks import registered
 
-__all__ = ["POINT_HEAD_REGISTRY", "build_point_head"]
-
 POINT_HEAD_REGISTRY = Registry("POINT_HEAD")
 POINT_HEAD_REGISTRY.__doc__ = """
 Registry of point heads.

@@ -12,8 +12,6 @@ from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.config_keys import reads_own_keys
 from pointrend_ext.modeling.point_head.registry import POINT_HEAD_REGISTRY
 
-__all__ = ["StandardPointHead"]
-
 
 @POINT_HEAD_REGISTRY.register()
 class StandardPointHead(nn.Module):

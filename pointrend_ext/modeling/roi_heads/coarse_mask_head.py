@@ -7,8 +7,6 @@ from torch import Tensor
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads.conv_fc_head import ConvFCHead
 
-__all__ = ["CoarseMaskHead"]
-
 
 class CoarseMaskHead(ConvFCHead):
     """Predicts a small mask per region and class; ``prediction`` is read class-major."""

@@ -13,8 +13,6 @@ from pointrend_ext.layers.fast import Linear
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.feature_levels import FeatureLevels
 
-__all__ = ["ConvFCHead"]
-
 POOLED_REGIONS = 32
 
 

@@ -19,8 +19,6 @@ from pointrend_ext.modeling.point_head.plans import SubdivisionPlan
 from pointrend_ext.modeling.roi_heads.conv_fc_head import ConvFCHead
 from pointrend_ext.modeling.roi_heads.refined_mask_head import RefinedMaskHead, mask_levels
 
-__all__ = ["ImplicitPointRendROIMaskHead"]
-
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class ImplicitPointRendROIMaskHead(RefinedMaskHead):

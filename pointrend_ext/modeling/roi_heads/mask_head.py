@@ -26,8 +26,6 @@ from pointrend_ext.modeling.roi_heads.coarse_mask_head import CoarseMaskHead
 from pointrend_ext.modeling.roi_heads.conv_fc_head import ConvFCHead
 from pointrend_ext.modeling.roi_heads.refined_mask_head import RefinedMaskHead, mask_levels
 
-__all__ = ["PointRendROIMaskHead"]
-
 
 @ROI_MASK_HEAD_REGISTRY.register()
 class PointRendROIMaskHead(RefinedMaskHead):

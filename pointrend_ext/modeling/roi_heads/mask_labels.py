@@ -14,8 +14,6 @@ from pointrend_ext.layers.fast import bilinear_taps, tap_cells
 from pointrend_ext.modeling.point_head import IGNORED_LABEL
 from pointrend_ext.structures import CroppedMasks
 
-__all__ = ["annotated_points", "sample_mask_labels"]
-
 
 @torch.no_grad()
 def sample_mask_labels(proposals: Sequence[Instances], coords_px: Tensor) -> Tensor:

@@ -9,8 +9,6 @@ from detectron2.modeling.roi_heads import StandardROIHeads
 from detectron2.structures import ImageList, Instances
 from torch import Tensor
 
-__all__ = ["MaskOnlyROIHeads"]
-
 
 @ROI_HEADS_REGISTRY.register()
 class MaskOnlyROIHeads(StandardROIHeads):

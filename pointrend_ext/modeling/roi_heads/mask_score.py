@@ -10,8 +10,6 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d
 
-__all__ = ["MASK_SCORES", "choose_mask_score", "maskness", "outline_confidence"]
-
 _INSIDE = 0.5  # where Detectron2 makes pixels of probabilities
 
 

@@ -31,8 +31,6 @@ from pointrend_ext.modeling.point_head.plans import SubdivisionPlan
 from pointrend_ext.modeling.roi_heads.conv_fc_head import ConvFCHead
 from pointrend_ext.modeling.roi_heads.mask_labels import annotated_points, sample_mask_labels
 
-__all__ = ["RefinedMaskHead", "mask_levels"]
-
 _DETECTED = "pred_boxes", "pred_classes"
 
 

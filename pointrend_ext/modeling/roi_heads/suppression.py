@@ -6,8 +6,6 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-__all__ = ["ClassAgnosticOutputLayers", "choose_suppression"]
-
 _NO_OVERLAP_IS_TOO_MUCH = 2.0  # above any intersection over union, however it is rounded
 
 

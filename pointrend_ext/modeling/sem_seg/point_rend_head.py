@@ -39,8 +39,6 @@ from pointrend_ext.modeling.sem_seg.losses import (
     sem_seg_point_loss,
 )
 
-__all__ = ["PointRendSemanticHead"]
-
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class PointRendSemanticHead(OwnExport, nn.Module):

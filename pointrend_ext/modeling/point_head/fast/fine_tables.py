@@ -18,8 +18,6 @@ from pointrend_ext.layers.fast import (
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 
-__all__ = ["FineTables"]
-
 _WHOLE_MAP_FACTOR = 8
 """A CPU copies the windows of regions one by one until they hold this many times the cells of the
 map: copies that stay in the cache are that much cheaper, and a few windows at a time need little

@@ -10,8 +10,6 @@ from pointrend_ext.layers.fast import MapRows, linear
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.map_predictor import MapInputs
 
-__all__ = ["MapRowPredictor"]
-
 _MAX_POINTS = {True: 4096, False: 2**20}
 """Points evaluated at once on a CPU, and elsewhere."""
 

@@ -8,8 +8,6 @@ from pointrend_ext.layers import at_least_float32, point_sample_each, sample_reg
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 
-__all__ = ["PlaneRegionPredictor"]
-
 
 class PlaneRegionPredictor:
     """``RegionPointPredictor`` for a ``StandardPointHead`` in inference, not on CPUs.

@@ -9,8 +9,6 @@ from pointrend_ext.layers import at_least_float32
 from pointrend_ext.layers.fast import bilinear_taps, linear, read_taps, tap_cells
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 
-__all__ = ["ProjectedRegionPredictor"]
-
 
 class ProjectedRegionPredictor:
     """``RegionPointPredictor`` for a ``StandardPointHead``, with its linear algebra rearranged.

@@ -9,8 +9,6 @@ from torch import Tensor
 from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.standard import StandardPointHead
 
-__all__ = ["SplitPointLayers"]
-
 
 @dataclass(frozen=True)
 class SplitPointLayers:
