@@ -151,7 +151,7 @@ def test_offline(crowded, write_json, call_tool, capsys, tmp_path):
     assert call_tool(*words, "--max-detections", 150) == 0
     assert "beyond" not in capsys.readouterr().out
     assert call_tool(*words, "--max-detections", 0) == 2
-    assert "at least 1 prediction" in capsys.readouterr().err
+    assert "--max-detections: 0 is below 1" in capsys.readouterr().err
 
 
 def test_offline_with_lvis_rules(crowded, write_json):
