@@ -150,7 +150,8 @@ def test_offline(crowded, write_json, call_tool, capsys, tmp_path):
     assert beyond in written[0]
     assert call_tool(*words, "--max-detections", 150) == 0
     assert "beyond" not in capsys.readouterr().out
-    assert call_tool(*words, "--max-detections", 0) == 2
+    with pytest.raises(SystemExit, match="2"):
+        call_tool(*words, "--max-detections", 0)
     assert "--max-detections: 0 is below 1" in capsys.readouterr().err
 
 
