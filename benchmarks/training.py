@@ -54,9 +54,13 @@ def _build_points(device: str, *, num_regions: int, num_classes: int) -> Forms:
         coarse = theirs.coarse_head(theirs._roi_pooler(features, boxes))
     coarse.requires_grad_()
 
-    def run_ours() -> dict[str, Tensor]:
-        loss = partial(ours.point_loss, features, [proposals], coarse)
-        return _step(ours, features["p2"], lambda: {"loss_mask_point": loss()}, coarse)
+    def our_loss() -> dict[str, Tensor]:  # as in PointRendROIMaskHead._losses
+        classes = proposals.gt_classes
+        inputs = ours.region_inputs(features, [boxes[0].tensor], coarse, classes)
+        points = ours._training_points(
+            [proposals], lambda: ours._uncertain_coords(coarse.detach(), classes)
+        )
+        return {"loss_mask_point": ours._point_loss(inputs, *points)}
 
     def their_loss() -> dict[str, Tensor]:  # as in PointRendMaskHead.forward
         coords, labels = theirs._sample_train_points(coarse, [proposals])
@@ -64,8 +68,12 @@ def _build_points(device: str, *, num_regions: int, num_classes: int) -> Forms:
         logits = theirs._get_point_logits(fine, coords, coarse)
         return {"loss_mask_point": roi_mask_point_loss(logits, [proposals], labels)}
 
-    run_theirs = partial(_step, theirs, features["p2"], their_loss, coarse)
-    return Forms({"ours": run_ours, "upstream": run_theirs}, _check)
+    losses = {"ours": (ours, our_loss), "upstream": (theirs, their_loss)}
+    steps = {
+        name: partial(_step, head, features["p2"], loss, coarse)
+        for name, (head, loss) in losses.items()
+    }
+    return Forms(steps, _check)
 
 
 def _trainable_map(device: str) -> dict[str, Tensor]:
