@@ -36,7 +36,11 @@ def load_once(names: Iterable[str], load: Callable[[], _T]) -> _T:
         names: of registered data sets, whose metadata ``load`` may complete.
         load: its value can be pickled; what its tensors hold is in memory once.
     """
-    modules = [getattr(DatasetCatalog[name], "__module__", None) or "" for name in names]
+    functions = [
+        DatasetCatalog[name] if name in DatasetCatalog else None  # noqa: SIM401 - `get` loads
+        for name in names
+    ]
+    modules = [getattr(function, "__module__", None) or "" for function in functions]
     if not all(module.partition(".")[0] in _LIBRARIES for module in modules):
         return load()
 

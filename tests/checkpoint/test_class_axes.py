@@ -90,6 +90,7 @@ def test_these_models_have_every_head_of_the_package():
     ours = {name for name, entry in entries if entry.__module__.startswith("pointrend_ext.")}
     assert ours == {
         *("PointRendSemanticSegmentor", "PointRendROIMaskHead", "PointRendSemanticHead"),
+        *("ImplicitPointRendROIMaskHead", "ImplicitPointHead"),
         "PointRendPanopticFPN",
         *("SFNetHead", "SFNetLiteHead", "AlignSegHead"),
         *("DeepLabV3LogitsHead", "DeepLabV3PlusLogitsHead"),

@@ -79,5 +79,5 @@ def test_polygons_are_rasterised_with_a_warning(caplog, monkeypatch):
 
 
 def test_other_masks_are_refused():
-    with pytest.raises(TypeError, match=r"Tensor.*needs BitMasks"):
+    with pytest.raises(TypeError, match=r"Tensor.*need BitMasks"):
         sample_mask_labels([proposals_of(torch.ones(1, 4, 6) > 0, (4, 6))], torch.rand(1, 2, 2))

@@ -1,5 +1,6 @@
 """Outlines with few corners, as many as a stated Boundary IoU with the mask needs."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from pointrend_ext.inference.exports.rings import Part, mask_parts
 
 _TRIES = 10  # of the bisection
 _LEAST_PX = 0.25  # a tolerance that changes hardly anything
+_MOST_PAIRS = 2**20  # of corners, whose distances are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +172,24 @@ def joined_ring(rings: Sequence[np.ndarray]) -> np.ndarray:
         (K, 2).
     """
     joined = rings[0]
-    rest = list(rings[1:])
-    while rest:
-        gaps = [((joined[:, None] - ring[None]).astype(float) ** 2).sum(-1) for ring in rest]
-        number = min(range(len(rest)), key=lambda n: gaps[n].min())
-        at, to = np.unravel_index(gaps[number].argmin(), gaps[number].shape)
-        ring = np.roll(rest.pop(number), -int(to), axis=0)
-        joined = np.concatenate([joined[: at + 1], ring, ring[:1], joined[at:]])
+    if len(rings) == 1:
+        return joined
+    corners = np.concatenate(rings[1:]).astype(float)
+    owners = np.repeat(np.arange(1, len(rings)), [len(ring) for ring in rings[1:]])
+    gaps, opposite = np.full(len(corners), np.inf), np.zeros_like(corners)
+    added = joined
+    for _ in rings[1:]:  # Prim's way to a shortest tree
+        for block in np.array_split(added, math.ceil(added.size * len(corners) / _MOST_PAIRS)):
+            squares = (block[:, :1] - corners[:, 0]) ** 2 + (block[:, 1:] - corners[:, 1]) ** 2
+            nearest = squares.argmin(axis=0)
+            squares = squares[nearest, np.arange(len(corners))]
+            closer = squares < gaps
+            gaps[closer], opposite[closer] = squares[closer], block[nearest[closer]]
+        corner = int(np.where(owners > 0, gaps, np.inf).argmin())
+        number = owners[corner]
+        first = int((owners == number).argmax())
+        added = np.roll(rings[number], first - corner, axis=0)
+        owners[owners == number] = 0
+        at = int((joined == opposite[corner]).all(axis=1).argmax())
+        joined = np.concatenate([joined[: at + 1], added, added[:1], joined[at:]])
     return joined
