@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import posixpath
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -229,4 +230,5 @@ def _rebuilt(build: Any, _class: Any, arguments: Any, _attributes: Any) -> Any:
 
 
 def _path(*parts: Any) -> str:
-    return "/".join(checked(part, str) for part in parts)
+    """Return a path as text; before Python 3.13 its parts are pickled one by one."""
+    return posixpath.join("", *(checked(part, str) for part in parts))
