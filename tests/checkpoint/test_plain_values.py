@@ -95,7 +95,8 @@ def test_tensors_as_torch_reads_them(tmp_path, container):
     data["parameter"].note = "an attribute"
     if container == "zip":
         data["float8"] = TENSOR.to(torch.float8_e4m3fn)
-        data["uint16"] = TENSOR.to(torch.uint16)
+        if torch.uint16 in torch.storage._dtype_to_storage_type_map():  # not in torch 2.4
+            data["uint16"] = TENSOR.to(torch.uint16)
     got = read_weights_file(write(tmp_path / "w", data, container))
     expected = torch.load(tmp_path / "w", weights_only=False)
     assert got.keys() == data.keys()

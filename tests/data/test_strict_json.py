@@ -50,7 +50,7 @@ def test_a_lone_surrogate_is_left_to_the_standard_library(tmp_path):
         ("<html>not found</html>", "Expecting value: line 1"),
         ('{"a": 1,}', "line 1 column .* has 9 bytes"),
         pytest.param("[" * 100_000, "recursion", id="deep"),
-        pytest.param("1" * 10_000, r"4300 digits.* has 10000 bytes", id="long number"),
+        pytest.param("1" * 10_000, r"4300.* digits.* has 10000 bytes", id="long number"),
         ("\x1f\x8b\x08", "if it is an archive, unpack it"),
     ],
 )

@@ -180,7 +180,9 @@ def _values(file: Path, modes: tuple[str, ...]) -> set[int] | None:
         is_turned = image.getexif().get(ORIENTATION, 1) != 1
         is_label = "P" in modes
         is_lossy_id = is_label and image.format == "JPEG"
-        is_one = image.mode in modes and getattr(image, "n_frames", 1) == 1
+        # Pillow 10 has no mode of its own for 16 bits in a PNG file.
+        mode = "I;16" if (image.mode, image.format) == ("I", "PNG") else image.mode
+        is_one = mode in modes and getattr(image, "n_frames", 1) == 1
         if is_turned or is_lossy_id or not is_one or image.size != (WIDTH, HEIGHT):
             return None
         values = np.asarray(image)
