@@ -125,7 +125,13 @@ def test_others_do_not_complain_of_who_said_why_it_ends(kind, code, launched):
     assert [text for _, text in spoken] == ["", spoken[1][1], ""]
 
 
-@pytest.mark.parametrize("kind", ["killed", "hangs"])
+# In a launch the limit is that of the group from its beginning on; `in_processes` sets it later.
+_NEEDS_NEW_TORCH = pytest.mark.skipif(
+    torch.__version__.startswith("2.4."), reason="gloo keeps the limit that it began with"
+)
+
+
+@pytest.mark.parametrize("kind", ["killed", pytest.param("hangs", marks=_NEEDS_NEW_TORCH)])
 def test_who_is_lost_is_named_once(kind, launched):
     spoken = launched[kind]
     (text,) = {text for code, text in (spoken[0], spoken[2]) if text}
