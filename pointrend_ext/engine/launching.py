@@ -231,7 +231,7 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
     except ProcessExitedException as error:
         if error.exit_code > 0:  # what it had to say it has said
             return 128 + came[0] if came and error.exit_code > 128 else error.exit_code
-        pid = error.error_pid if hasattr(error, "error_pid") else error.pid  # of torch 2.4
+        pid = vars(error).get("pid") or error.error_pid  # the former in torch 2.4
         say_once(
             f"{name}: Error: Process {error.error_index} (pid {pid}) was killed by "
             f"{error.signal_name}; the others were ended."
