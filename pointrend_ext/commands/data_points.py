@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from pointrend_ext._command import add_json_argument, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
 from pointrend_ext.data.coco import CocoFile, read_coco_file
 from pointrend_ext.data.coco.points import draw_points
 
@@ -26,7 +26,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("annotations", metavar="FILE", help="annotations in COCO's format, with masks")
     add("--output", required=True, type=Path, help="file to write, without masks")
-    add("--points", type=int, default=10, help="points of an object (%(default)s)")
+    add("--points", type=at_least(1), default=10, help="points of an object (%(default)s)")
     add("--seed", type=int, default=0, help="that draws them (%(default)s)")
     return parser
 
@@ -36,12 +36,9 @@ def run(args: argparse.Namespace) -> None:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is not valid, has no object with a mask, is the one to write, or the number
-            of points is none.
+        ValueError: it is not valid, has no object with a mask, or the output is there already.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    if args.points < 1:
-        raise ValueError(f"--points is {args.points}; it must be at least 1.")
     if args.output.exists():
         raise ValueError(f"--output {str(args.output)!r} exists: remove it, or name another file.")
     file = read_coco_file(args.annotations)

@@ -76,7 +76,6 @@ def test_mistakes_are_one_sentence(objects, tmp_path, capsys):
     without_masks = write(tmp_path / "boxes.json", [without(annotation(), "segmentation")])
     out = str(tmp_path / "out.json")
     for file, words, message in (
-        (objects, ["--output", out, "--points", "0"], "--points is 0; it must be at least 1."),
         (objects, ["--output", str(objects)], "exists: remove it, or name another file."),
         (without_masks, ["--output", out], "has no object with a mask to draw points from."),
         (tmp_path / "gone.json", ["--output", out], "gone.json"),
@@ -85,4 +84,7 @@ def test_mistakes_are_one_sentence(objects, tmp_path, capsys):
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["data", "points", str(objects), "--output", out, "--points", "0"])
+    assert "--points: 0 is below 1" in capsys.readouterr().err
     assert not (tmp_path / "out.json").exists()

@@ -149,18 +149,5 @@ class ImplicitPointRendROIMaskHead(RefinedMaskHead):
     def _region_reader(self) -> tuple[ConvFCHead, FeatureLevels, int]:
         return self.parameter_head, self.parameter_levels, self.pool_side
 
-    def region_inputs(
-        self,
-        features: Mapping[str, Tensor],
-        boxes_px: Sequence[Tensor],
-        predicted: Tensor,
-        classes: Tensor,
-    ) -> ImplicitInputs:
-        """Put together what points are predicted from; ``predicted`` are the parameters."""
-        return ImplicitInputs(
-            features=self.point_levels.gather(features),
-            strides=self.point_levels.strides,
-            boxes_px=boxes_px,
-            classes=classes,
-            parameters=predicted,
-        )
+    def _inputs(self, predicted: Tensor, common: Mapping[str, Any]) -> ImplicitInputs:
+        return ImplicitInputs(parameters=predicted, **common)

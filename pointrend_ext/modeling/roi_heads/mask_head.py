@@ -156,18 +156,5 @@ class PointRendROIMaskHead(RefinedMaskHead):
     def _region_reader(self) -> tuple[ConvFCHead, FeatureLevels, int]:
         return self.coarse_head, self.coarse_levels, self.coarse_pool_side
 
-    def region_inputs(
-        self,
-        features: Mapping[str, Tensor],
-        boxes_px: Sequence[Tensor],
-        predicted: Tensor,
-        classes: Tensor,
-    ) -> RegionInputs:
-        """Put together what points are predicted from; ``predicted`` are the coarse logits."""
-        return RegionInputs(
-            features=self.point_levels.gather(features),
-            strides=self.point_levels.strides,
-            boxes_px=boxes_px,
-            classes=classes,
-            coarse_logits=predicted,
-        )
+    def _inputs(self, predicted: Tensor, common: Mapping[str, Any]) -> RegionInputs:
+        return RegionInputs(coarse_logits=predicted, **common)

@@ -102,6 +102,10 @@ class RefinedMaskHead(OwnExport, nn.Module):
         """What predicts from a grid in each box, from which maps, and the side of the grid."""
         raise NotImplementedError
 
+    def _inputs(self, predicted: Tensor, common: Mapping[str, Any]) -> Any:
+        """Return the head's kind of ``Regions``, of the fields that all kinds have."""
+        raise NotImplementedError
+
     def region_inputs(
         self,
         features: Mapping[str, Tensor],
@@ -114,13 +118,19 @@ class RefinedMaskHead(OwnExport, nn.Module):
         Args:
             features: as for ``forward``.
             boxes_px: for each of the N images the boxes (R_n, 4) of its regions.
-            predicted: (R, ...), what the head of the regions predicts.
+            predicted: (R, ...): coarse logits (R, C, S, S), or parameters (R, n).
             classes: (R,) integers.
 
         Returns:
             The ``Regions`` that the point head reads.
         """
-        raise NotImplementedError
+        common = {
+            "features": self.point_levels.gather(features),
+            "strides": self.point_levels.strides,
+            "boxes_px": boxes_px,
+            "classes": classes,
+        }
+        return self._inputs(predicted, common)
 
     def _losses(self, inputs: Any, proposals: list[Instances]) -> dict[str, Tensor]:
         raise NotImplementedError
