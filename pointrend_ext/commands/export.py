@@ -25,7 +25,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         choices=("model", "mask_head"),
         help="mask_head: from feature maps, boxes and classes to masks (default: %(default)s)",
     )
-    add("--logits", action="store_true", help="logits of a semantic model instead of labels")
+    add("--logits", action="store_true", help="logits of pixels instead of their labels")
     add("--batch-size", type=at_least(1), default=1, help="of a semantic model (%(default)s)")
     add(
         "--confidence",

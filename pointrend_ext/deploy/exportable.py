@@ -40,8 +40,11 @@ def check_exportable(
     )
     is_color = image_format in ("RGB", "BGR")
     check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))
+    if isinstance(model, SemanticSegmentor | PanopticFPN):
+        _check_label_map(cfg)
     if isinstance(model, SemanticSegmentor):
-        _check_semantic(cfg, part)
+        wanted = "'model': a semantic one has no masks"
+        check_values("export", ("part", part, part == "model", wanted))
         return
     problem = _problem_of_instances(model)
     if part == "model" and not problem:
@@ -50,17 +53,17 @@ def check_exportable(
         problem = _problem_of_mask_head(model)
     if problem:
         raise ValueError(problem)
-    only = "1 for an instance model, whose images have different numbers of objects"
-    none = "'labels', the default, for an instance model: it has no logits of pixels"
+    only = "1 for a model of instances: images have different numbers of objects"
+    none = "'labels', the default, for instances: they have no logits of pixels"
+    has_logits = isinstance(model, PanopticFPN) and part == "model"
     check_values(
         "export",
         ("batch_size", batch_size, batch_size == 1, only),
-        ("output", output, output == "labels", none),
+        ("output", output, output == "labels" or has_logits, none),
     )
 
 
-def _check_semantic(cfg: CfgNode, part: str) -> None:
-    check_values("export", ("part", part, part == "model", "'model': a semantic one has no masks"))
+def _check_label_map(cfg: CfgNode) -> None:
     head = cfg.MODEL.SEM_SEG_HEAD
     if "DeepLabV3" in head.NAME + cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME:
         pooling, wanted = head.ASPP_POOLING, "'global' to be exported: 'crop' takes one size alone"
@@ -72,13 +75,8 @@ def _problem_of_instances(model: nn.Module) -> str:
     inner = next((x for x in ("module", "_orig_mod") if hasattr(model, x)), None)
     if inner is not None:
         return f"The model is wrapped in a {name}: export model.{inner} instead."
-    if isinstance(model, PanopticFPN):
-        return (
-            "Panoptic models (PanopticFPN) cannot be exported yet. An instance model "
-            "(GeneralizedRCNN) of the same weights can, with --allow-missing."
-        )
     if not isinstance(model, GeneralizedRCNN):
-        return f"A {name} cannot be exported: instance and semantic models can."
+        return f"A {name} cannot be exported: instance, semantic and panoptic models can."
     if not getattr(model.roi_heads, "mask_on", False):
         return "The model predicts boxes alone (MODEL.MASK_ON False): there are no masks to export."
     return ""

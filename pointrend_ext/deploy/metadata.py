@@ -33,14 +33,13 @@ def describe(
     Args:
         model: what is exported, or has the part that is.
         cfg: its configuration.
-        task: "semantic", "instances" or "mask_head".
+        task: "semantic", "instances", "panoptic" or "mask_head".
         output: "labels", "logits" or "masks".
         batch_size: images of one call.
         classes: what the classes are called.
     """
-    is_semantic = task == "semantic"
-    names = classes.stuff if is_semantic else classes.things
-    ids = () if is_semantic else classes.thing_ids
+    has_objects, has_stuff = task != "semantic", task in ("semantic", "panoptic")
+    names = classes.things if has_objects else classes.stuff
     return {
         "format": FORMAT_VERSION,
         "task": task,
@@ -56,19 +55,29 @@ def describe(
             "white_value": cfg.INPUT.WHITE_VALUE,
         },
         "classes": list(names) or None,
-        "class_ids": list(ids) or None,
-        "colors": [list(color) for color in classes.stuff_colors] if is_semantic else None,
-        "thresholds": {} if is_semantic else _thresholds(cfg),
+        "class_ids": list(classes.thing_ids) or None if has_objects else None,
+        "colors": [list(color) for color in classes.stuff_colors] if has_stuff else None,
+        **({"stuff_classes": list(classes.stuff)} if task == "panoptic" else {}),
+        "thresholds": _thresholds(cfg, task),
         "weights_sha256": weights_sha256(model),
     }
 
 
-def _thresholds(cfg: CfgNode) -> dict[str, Any]:
+def _thresholds(cfg: CfgNode, task: str) -> dict[str, Any]:
+    if task == "semantic":
+        return {}
+    combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
+    rules = {
+        "overlap": combine.OVERLAP_THRESH,
+        "stuff_area": combine.STUFF_AREA_LIMIT,
+        "score": combine.INSTANCES_CONFIDENCE_THRESH,
+    }
     return {
         "score": cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST,
         "nms": cfg.MODEL.ROI_HEADS.NMS_THRESH_TEST,
         "detections": cfg.TEST.DETECTIONS_PER_IMAGE,
         "mask": 0.5,  # where Detectron2 makes pixels of probabilities
+        **({"panoptic": rules} if task == "panoptic" else {}),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
+from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from torch import nn
 
 from pointrend_ext.deploy.checks import (
@@ -19,7 +19,13 @@ from pointrend_ext.deploy.checks import (
     compare_semantic,
 )
 from pointrend_ext.deploy.exportable import check_exportable
-from pointrend_ext.deploy.graphs import Graph, InstanceGraph, MaskGraph, SemanticGraph
+from pointrend_ext.deploy.graphs import (
+    Graph,
+    InstanceGraph,
+    MaskGraph,
+    PanopticGraph,
+    SemanticGraph,
+)
 from pointrend_ext.deploy.metadata import describe
 from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.deploy.running import Runner
@@ -36,7 +42,7 @@ class ExportOptions:
     Attributes:
         part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
             classes to masks.
-        output: of a semantic model "labels" or "logits".
+        output: of a semantic or panoptic model "labels" or "logits".
         batch_size: images that a semantic model takes at once, all of one size.
         check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
             photographs of the kind it was trained on; by default scenes of the toy data.
@@ -88,20 +94,13 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
         ("precision", precision, is_measured, pictures),
     )
     images = CheckImages.of(cfg, options.check_images)
-    if isinstance(model, SemanticSegmentor):
-        task, output = "semantic", options.output
-        graph, compare = _semantic(model, cfg, options, images)
-    elif options.part == "mask_head":
-        task, output = "mask_head", "masks"
-        graph, compare = _mask_head(model, images)
-    else:
-        task, output = "instances", "masks"
-        graph, compare = _instances(model, cfg, images)
+    task, make = _kind(model, options.part)
+    graph, compare = make(model, cfg, options, images)
     described = describe(
         model,
         cfg,
         task=task,
-        output=output,
+        output=options.output if task in ("semantic", "panoptic") else "masks",
         batch_size=options.batch_size,
         classes=options.classes or Classes(),
     )
@@ -109,6 +108,17 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
 
 
 _Parts = tuple[Graph, Callable[[Runner], list[Figure]]]
+
+
+def _kind(model: nn.Module, part: str) -> tuple[str, Callable[..., _Parts]]:
+    """Return the task of a file, and what makes its graph and its check."""
+    if isinstance(model, SemanticSegmentor):
+        return "semantic", _semantic
+    if part == "mask_head":
+        return "mask_head", _mask_head
+    if isinstance(model, PanopticFPN):
+        return "panoptic", _panoptic
+    return "instances", _instances
 
 
 def _semantic(
@@ -119,17 +129,38 @@ def _semantic(
     return graph, partial(compare_semantic, model=model, images=images, **asked)
 
 
-def _mask_head(model: GeneralizedRCNN, images: CheckImages) -> _Parts:
+def _mask_head(
+    model: GeneralizedRCNN, _cfg: CfgNode, _options: ExportOptions, images: CheckImages
+) -> _Parts:
     channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
     graph = MaskGraph(model.roi_heads.mask_head, channels)
     names = list(graph.strides)
     return graph, partial(compare_mask_head, model=model, images=images, names=names)
 
 
-def _instances(model: GeneralizedRCNN, cfg: CfgNode, images: CheckImages) -> _Parts:
-    score = MASK_SCORES.get(cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE)
-    graph = InstanceGraph(model, mask_side=_mask_side(model), mask_score=score)
+def _instances(
+    model: GeneralizedRCNN, cfg: CfgNode, _options: ExportOptions, images: CheckImages
+) -> _Parts:
+    graph = InstanceGraph(model, **_of_masks(model, cfg))
     return graph, partial(compare_instances, model=model, images=images)
+
+
+def _panoptic(
+    model: PanopticFPN, cfg: CfgNode, options: ExportOptions, images: CheckImages
+) -> _Parts:
+    num_classes, output = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, options.output
+    graph = PanopticGraph(model, output=output, num_classes=num_classes, **_of_masks(model, cfg))
+
+    def compare(run: Runner) -> list[Figure]:
+        objects = compare_instances(run, model=model, images=images)
+        return [*objects, *compare_semantic(run, model=model, images=images, output=output)]
+
+    return graph, compare
+
+
+def _of_masks(model: GeneralizedRCNN, cfg: CfgNode) -> dict[str, Any]:
+    score = MASK_SCORES.get(cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE)
+    return {"mask_side": _mask_side(model), "mask_score": score}
 
 
 @torch.no_grad()

@@ -119,27 +119,30 @@ class _Listener(TorchDispatchMode):
 
 
 class RecordingRunner(Runner):
-    """Runs another one, and keeps its arrays and results.
-
-    Attributes:
-        calls: of each call both, but those of a limited copy.
-    """
+    """Runs another one, and keeps its arrays and results."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self.calls: list[tuple[tuple[np.ndarray, ...], _Arrays]] = []
+        self._calls: dict[int, tuple[tuple[np.ndarray, ...], _Arrays]] = {}
+
+    @property
+    def calls(self) -> list[tuple[tuple[np.ndarray, ...], _Arrays]]:
+        """Arrays and results of each different call, but those of a limited copy."""
+        return [*self._calls.values()]
 
     def __call__(self, *arrays: np.ndarray) -> _Arrays:
         """Run it."""
-        self.calls.append((arrays, self._runner(*arrays)))
-        return self.calls[-1][1]
+        return self._keep(arrays, self._runner(*arrays))
 
     def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
         """Run it."""
         found, chosen = self._runner.with_choices(*arrays)
-        self.calls.append((arrays, found))
-        return found, chosen
+        return self._keep(arrays, found), chosen
 
     def limited_to(self, number: int) -> Runner | None:
         """Limit the other one."""
         return self._runner.limited_to(number)
+
+    def _keep(self, arrays: tuple[np.ndarray, ...], found: _Arrays) -> _Arrays:
+        self._calls[hash(tuple(x.tobytes() for x in arrays))] = arrays, found
+        return found

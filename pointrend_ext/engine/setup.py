@@ -108,10 +108,12 @@ def use_cpu_if_needed(cfg: CfgNode) -> list[str]:
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
         notes.append("No GPU is available: running on the CPU.")
-    if not cfg.MODEL.DEVICE.startswith("cuda") and cfg.SOLVER.AMP.ENABLED:
-        cfg.SOLVER.AMP.ENABLED = False
+    device, amp = cfg.MODEL.DEVICE, cfg.SOLVER.AMP
+    is_mixed_possible = device.startswith("cuda") or (device, amp.DTYPE) == ("cpu", "bfloat16")
+    if amp.ENABLED and not is_mixed_possible:
+        amp.ENABLED = False
         notes.append(
-            f"SOLVER.AMP.ENABLED ({cfg.SOLVER.AMP.DTYPE}) needs a CUDA GPU: training in full "
-            "precision."
+            f"SOLVER.AMP.ENABLED ({amp.DTYPE}) needs a CUDA GPU: training in full precision. A CPU "
+            "can do bfloat16 (SOLVER.AMP.DTYPE)."
         )
     return notes

@@ -69,7 +69,9 @@ class Trainer(DefaultTrainer):
         check_loggers(cfg)
         with first_on_machine():
             check_evaluation(cfg, self.build_evaluator)  # now, not after the training
-        with mock.patch.object(defaults, "create_ddp_model", share_model):
+        # AMPTrainer, which gives way to ours below, would warn of what it does not find on a CPU.
+        ours = {"create_ddp_model": share_model, "AMPTrainer": SimpleTrainer}
+        with mock.patch.multiple(defaults, **ours):
             super().__init__(cfg)
         self._trainer = choose_steps(self.cfg, self._trainer)
         if comm.is_main_process():  # the others write no checkpoints and no logs

@@ -4,17 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from detectron2.modeling.meta_arch.panoptic_fpn import (
-    PanopticFPN,
-    combine_semantic_and_instance_outputs,
-)
+from detectron2.modeling import PanopticFPN
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointrend_ext.inference.panoptic_segments import PanopticRules
 from pointrend_ext.inference.pasted_masks import PastedMasks
-from pointrend_ext.inference.prediction import Panoptic, Prediction
+from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
@@ -72,28 +70,13 @@ def _probabilities(logits: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return two_class_logits(logits, dim=1)[0].softmax(dim=0)
 
 
-def with_segments(prediction: Prediction, model: PanopticFPN) -> Prediction:
-    """Combine instances and a label map to a panoptic segmentation, as Detectron2 does."""
-    threshold, objects = model.combine_instances_score_thresh, prediction.objects
-    # Weaker instances never become segments, so they need not be pasted.
-    strong = np.flatnonzero(objects.scores >= threshold)
-    candidates = Instances(
-        prediction.size_hw,
-        scores=torch.from_numpy(objects.scores[strong]),
-        pred_classes=torch.from_numpy(objects.classes[strong]),
-        pred_masks=torch.from_numpy(np.asarray(objects.masks[strong])),
-    )
-    ids, segments = combine_semantic_and_instance_outputs(
-        candidates,
-        torch.from_numpy(np.asarray(prediction.label_map, dtype=np.int64)),
+def panoptic_rules(model: PanopticFPN) -> PanopticRules:
+    """Return how a model combines its instances and its label map."""
+    return PanopticRules(
         model.combine_overlap_thresh,
         model.combine_stuff_area_thresh,
-        threshold,
+        model.combine_instances_score_thresh,
     )
-    for segment in segments:
-        if segment["isthing"]:
-            segment["instance_id"] = int(strong[segment["instance_id"]])
-    return replace(prediction, panoptic=Panoptic(ids.numpy(), segments))
 
 
 def resized_labels(output: Tensor, size_hw: tuple[int, int]) -> Tensor:

@@ -8,11 +8,12 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 
+from pointrend_ext.inference.panoptic_segments import with_segments
 from pointrend_ext.inference.postprocess import (
+    panoptic_rules,
     with_given_instances,
     with_instances,
     with_labels,
-    with_segments,
 )
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.modeling.given_boxes import GivenBoxesModel
@@ -63,7 +64,7 @@ def run_model(
     for base, instances, logits in zip(bases, *raw, strict=True):
         rows, columns = instances.image_size
         labelled = with_stuff(base, logits[:, :rows, :columns])
-        yield with_segments(with_instances(labelled, instances), model)
+        yield with_segments(with_instances(labelled, instances), panoptic_rules(model))
 
 
 def _for_given_boxes(

@@ -11,8 +11,9 @@ from detectron2.structures import Boxes, Instances
 from torch import Tensor
 
 from pointrend_ext.inference.image_input import ImageLike
+from pointrend_ext.inference.panoptic_segments import with_segments
 from pointrend_ext.inference.pasted_masks import PastedMasks
-from pointrend_ext.inference.postprocess import with_segments
+from pointrend_ext.inference.postprocess import panoptic_rules
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
 from pointrend_ext.inspection.point_steps import refinement_of_map, refinements
@@ -151,7 +152,7 @@ def _stage(
         titles.append(_title(maps[0], " of the map"))
     prediction = replace(final, **changes)
     if final.panoptic is not None and isinstance(predictor.model, PanopticFPN):
-        prediction = with_segments(prediction, predictor.model)
+        prediction = with_segments(prediction, panoptic_rules(predictor.model))
     both = [*maps, *objects]
     points = np.concatenate([x.points_px for x in both]) / seen_hw[::-1]
     scores = np.concatenate([x.scores for x in both])

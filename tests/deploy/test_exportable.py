@@ -33,9 +33,9 @@ def refused(tmp_path):
         ({"opset": 17}, "export.opset is 17; it must be 18."),
         ({"part": "backbone"}, "export.part is 'backbone'; it must be 'model' or 'mask_head'."),
         ({"output": "masks"}, "export.output is 'masks'; it must be 'labels' or 'logits'."),
-        ({"output": "logits"}, "for an instance model: it has no logits of pixels"),
+        ({"output": "logits"}, "for instances: they have no logits of pixels"),
         ({"batch_size": 0}, "export.batch_size is 0; it must be at least 1."),
-        ({"batch_size": 4}, "whose images have different numbers of objects"),
+        ({"batch_size": 4}, "images have different numbers of objects"),
         ({"name": "model.pth"}, "its name must end in .onnx."),
         ({"name": "model.onnx", "write": export_program}, "its name must end in .pt2."),
     ],
@@ -58,9 +58,21 @@ def test_options_of_semantic_models(predictors, refused):
     assert "'global' to be exported: 'crop' takes one size" in refused(semantic.model, cfg)
 
 
-def test_models_without_a_graph(predictors, detector, refused):
-    panoptic, built = predictors("panoptic"), detector()
-    assert "PanopticFPN) cannot be exported yet" in refused(panoptic.model, panoptic.cfg)
+def test_options_of_panoptic_models(predictors, refused):
+    panoptic = predictors("panoptic")
+    said = refused(panoptic.model, panoptic.cfg, part="mask_head", output="logits")
+    assert "for instances: they have no logits of pixels" in said
+    said = refused(panoptic.model, panoptic.cfg, batch_size=2, output="logits")
+    assert "images have different numbers of objects" in said
+    cfg = panoptic.cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list(["MODEL.SEM_SEG_HEAD.ASPP_POOLING", "crop"])
+    cfg.MODEL.SEM_SEG_POINT_HEAD.COARSE_HEAD_NAME = "DeepLabV3LogitsHead"
+    assert "'global' to be exported: 'crop' takes one size" in refused(panoptic.model, cfg)
+
+
+def test_models_without_a_graph(detector, refused):
+    built = detector()
     assert refused(nn.DataParallel(built.model), built.cfg).endswith("export model.module instead.")
     plain = detector("mask_rcnn_mask_head_toy")
     assert "only a PointRendROIMaskHead is" in refused(plain.model, plain.cfg, part="mask_head")

@@ -224,12 +224,27 @@ def test_detectron2s_own_steps_by_default():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_without_a_gpu_it_is_switched_off_and_said(tiny_run, capsys):
-    opts = ["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16", "DATASETS.TEST", ()]
+def test_without_a_gpu_float16_is_switched_off_and_said(tiny_run, capsys):
+    opts = ["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "float16", "DATASETS.TEST", ()]
     trainer = Trainer(setup_cfg(tiny_run(opts=opts)))  # the data type is not given in vain
     assert type(trainer._trainer) is SimpleTrainer
-    said = "SOLVER.AMP.ENABLED (bfloat16) needs a CUDA GPU: training in full precision."
+    said = "SOLVER.AMP.ENABLED (float16) needs a CUDA GPU: training in full precision."
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "config", ["pointrend_rcnn_toy", "pointrend_semantic_toy", "implicit_pointrend_mask_head_toy"]
+)
+def test_bfloat16_on_a_cpu(trained, config):
+    mixed = ["SOLVER.AMP.ENABLED", True, "SOLVER.AMP.DTYPE", "bfloat16"]
+    config = f"Toy/{config}.yaml"
+    own = ["MODEL.DEVICE", "cpu", "SOLVER.MAX_ITER", 1, "MODEL.WEIGHTS", ""]
+    (_, full), (_, half) = (
+        trained(f"{len(opts)}", *own, *opts, config=config) for opts in ([], mixed)
+    )
+    (total, _), (near, _) = full["total_loss"][0], half["total_loss"][0]
+    assert near == pytest.approx(total, rel=0.1)  # of random weights
+    assert near != total
 
 
 def test_a_scale_of_gradients_is_kept_and_missed():

@@ -29,7 +29,7 @@ def boundary_loss(run: Runner, calls: Iterable[Call], task: str) -> list[Figure]
     Raises:
         ValueError: it gave nothing.
     """
-    pairs = {"semantic": _regions, "instances": _objects, "mask_head": _masks}[task]
+    pairs = _PAIRS[task]
     found = [
         _boundary_iou(*pair) for given, full in calls for pair in pairs(run(*given), full, given)
     ]
@@ -60,7 +60,7 @@ def _masks(small: Arrays, full: Arrays, _given: Arrays) -> Pairs:
 
 def _regions(small: Arrays, full: Arrays, _given: Arrays) -> Pairs:
     """Pair regions of each class, of labels (..., H, W) or logits (..., C, H, W)."""
-    for one, other in zip(_label_maps(small[0]), _label_maps(full[0]), strict=True):
+    for one, other in zip(_label_maps(small[-1]), _label_maps(full[-1]), strict=True):
         for label in np.union1d(one, other):
             yield one == label, other == label
 
@@ -84,6 +84,15 @@ def _objects(small: Arrays, full: Arrays, given: Arrays) -> Pairs:
             continue
         is_free[best] = False
         yield ours[best], theirs[number]
+
+
+def _both(small: Arrays, full: Arrays, given: Arrays) -> Pairs:
+    """Pair objects, and regions of each class, of a panoptic model."""
+    yield from _objects(small, full, given)
+    yield from _regions(small, full, given)
+
+
+_PAIRS = {"semantic": _regions, "instances": _objects, "mask_head": _masks, "panoptic": _both}
 
 
 def _box_iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:

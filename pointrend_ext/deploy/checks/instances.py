@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from detectron2.modeling import GeneralizedRCNN
+from detectron2.modeling import GeneralizedRCNN, PanopticFPN
 
 from pointrend_ext.deploy.checks.agreement import Figure
 from pointrend_ext.deploy.checks.masks import (
@@ -63,7 +63,7 @@ class _Detections:
 def compare_instances(
     run: Runner, *, model: GeneralizedRCNN, images: Iterable[np.ndarray]
 ) -> list[Figure]:
-    """Compare an exported file with its model.
+    """Compare what an exported file says of objects with its model.
 
     Masks are compared for the boxes that the file finds: a box that differs in its last bits has
     another mask.
@@ -78,7 +78,7 @@ def compare_instances(
     """
     agreement, detections = mask_agreement(), _Detections()
     for image in images:
-        boxes, scores, classes, masks = run(image)
+        boxes, scores, classes, masks, *_ = run(image)
         detections.add((boxes, scores, classes), _detect(model, image))
         add_masks(agreement, masks, masks_of(model, image, boxes, classes))
     if not detections.number:
@@ -98,7 +98,7 @@ def _of_numbers(run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray
     for number, image in zip(NUMBERS, images, strict=False):
         limited = run.limited_to(number)
         assert limited is not None
-        boxes, _, classes, masks = limited(image)
+        boxes, _, classes, masks, *_ = limited(image)
         seen.append(len(boxes))
         add_masks(agreement, masks, masks_of(model, image, boxes, classes))
     return mask_figures(agreement, f"{', '.join(map(str, seen))} objects: ")
@@ -106,6 +106,7 @@ def _of_numbers(run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray
 
 @torch.no_grad()
 def _detect(model: GeneralizedRCNN, image: np.ndarray) -> tuple[np.ndarray, ...]:
-    (found,) = model.inference([{"image": torch.from_numpy(image)}], do_postprocess=False)
+    found = model.inference([{"image": torch.from_numpy(image)}], do_postprocess=False)
+    (found,) = found[0] if isinstance(model, PanopticFPN) else found
     parts = (found.pred_boxes.tensor, found.scores, found.pred_classes)
     return tuple(x.cpu().numpy() for x in parts)

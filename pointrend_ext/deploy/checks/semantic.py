@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from detectron2.modeling import SemanticSegmentor
+from detectron2.modeling import PanopticFPN, SemanticSegmentor
 
 from pointrend_ext.deploy.checks.agreement import Agreement, Figure
 from pointrend_ext.deploy.checks.replay import replaying
@@ -31,12 +31,12 @@ _MAX_SLACK = 4 * _TOLERANCE
 def compare_semantic(
     run: Runner,
     *,
-    model: SemanticSegmentor,
+    model: SemanticSegmentor | PanopticFPN,
     images: Iterable[np.ndarray],
     output: str,
-    batch_size: int,
+    batch_size: int = 1,
 ) -> list[Figure]:
-    """Compare an exported file with its model.
+    """Compare what an exported file says of pixels, its last output, with its model.
 
     The model corrects the cells that the file has corrected (see ``replay``), so that all logits
     have to be equal but for rounding.
@@ -51,7 +51,7 @@ def compare_semantic(
     found = _Comparison()
     for image in images:
         batch = [np.roll(image, 7 * number, axis=2) for number in range(batch_size)]
-        (results,), choices = run.with_choices(np.stack(batch) if batch_size > 1 else image)
+        (*_, results), choices = run.with_choices(np.stack(batch) if batch_size > 1 else image)
         for number, one in enumerate(batch):
             ours = results[number] if batch_size > 1 else results
             cells = [chosen[number : number + 1] for chosen in choices]
@@ -71,7 +71,7 @@ class _Comparison:
     def add(
         self,
         ours: np.ndarray,
-        model: SemanticSegmentor,
+        model: SemanticSegmentor | PanopticFPN,
         image: np.ndarray,
         choices: Sequence[np.ndarray],
         *,
@@ -81,12 +81,14 @@ class _Comparison:
         freely = _labels(_logits(model, image))
         if isinstance(model.sem_seg_head, PointRendSemanticHead):
             steps = model.sem_seg_head.subdivision.steps
-            if len(choices) != steps:
+            if len(choices) < steps:
                 raise ValueError(
                     f"The exported file corrects points {len(choices)} times, and the model "
                     f"{steps} times."
                 )
-            with replaying(model.sem_seg_head, choices) as replay:
+            # Before them a panoptic model chooses proposals, and cells of masks.
+            own = choices[len(choices) - steps :]
+            with replaying(model.sem_seg_head, own) as replay:
                 theirs = _logits(model, image)
             scale = _scale(theirs)
             self.slack = max(self.slack, replay.slack / scale)
@@ -133,8 +135,11 @@ def _lead(logits: np.ndarray) -> np.ndarray:
 
 
 @torch.no_grad()
-def _logits(model: SemanticSegmentor, image: np.ndarray) -> np.ndarray:
+def _logits(model: SemanticSegmentor | PanopticFPN, image: np.ndarray) -> np.ndarray:
     inputs = [{"image": torch.from_numpy(image)}]
+    if isinstance(model, PanopticFPN):
+        _, (logits,) = model.inference(inputs, do_postprocess=False)
+        return logits[:, : image.shape[1], : image.shape[2]].cpu().numpy()
     is_ours = isinstance(model, PointRendSemanticSegmentor)
     (prediction,) = model.predict(inputs, "logits") if is_ours else model(inputs)
     return prediction["sem_seg"].cpu().numpy()

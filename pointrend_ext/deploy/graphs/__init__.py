@@ -3,6 +3,7 @@
 from pointrend_ext.deploy.graphs.graph import Graph, Shape
 from pointrend_ext.deploy.graphs.instances import InstanceGraph
 from pointrend_ext.deploy.graphs.masks import MaskGraph
+from pointrend_ext.deploy.graphs.panoptic import PanopticGraph
 from pointrend_ext.deploy.graphs.semantic import SemanticGraph
 
-__all__ = ["Graph", "InstanceGraph", "MaskGraph", "SemanticGraph", "Shape"]
+__all__ = ["Graph", "InstanceGraph", "MaskGraph", "PanopticGraph", "SemanticGraph", "Shape"]

@@ -1,6 +1,6 @@
 """A whole instance model as a function of tensors alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from detectron2.modeling import GeneralizedRCNN
 from torch import Tensor
@@ -55,8 +55,9 @@ class InstanceGraph(Graph):
             boxes (R, 4), scores (R,) descending but for a ``mask_score``, classes (R,) int64, masks
             (R, 1, S, S).
         """
-        features = self.backbone(self.image_input(image[None]))
-        size_hw = image.shape[-2:]
+        return self._detect(self.backbone(self.image_input(image[None])), image.shape[-2:])
+
+    def _detect(self, features: dict[str, Tensor], size_hw: Sequence[int]) -> tuple[Tensor, ...]:
         proposals = propose(self.rpn, features, size_hw)
         boxes, scores, classes = detect(self.heads, features, proposals, size_hw)
         masks = self._masks(features, boxes, classes)

@@ -1,12 +1,13 @@
 """A semantic model as a function of tensors alone."""
 
 import torch
-from detectron2.modeling import SemanticSegmentor
-from torch import Tensor
+from detectron2.modeling import PanopticFPN, SemanticSegmentor
+from torch import Tensor, nn
 
-from pointrend_ext.deploy.graphs.graph import Graph
+from pointrend_ext.deploy.graphs.graph import Graph, Shape
 from pointrend_ext.deploy.graphs.image import ImageInput, example_image
 from pointrend_ext.layers import at_least_float32, class_uncertainty, padding_scores, subdivide
+from pointrend_ext.modeling.panoptic import PointRendPanopticFPN
 from pointrend_ext.modeling.point_head import MapPointPredictor
 from pointrend_ext.modeling.sem_seg import PointRendSemanticHead, PointRendSemanticSegmentor
 from pointrend_ext.modeling.sem_seg.label_map import label_map
@@ -28,14 +29,12 @@ class SemanticGraph(Graph):
             batch_size: N; of 1 the graph takes an image without N.
         """
         super().__init__()
-        self.image_input = ImageInput(model)
-        self._knows_padding = isinstance(model, PointRendSemanticSegmentor)
-        self.backbone, self.head, self.output = model.backbone, model.sem_seg_head, output
+        self.image_input, self.backbone = ImageInput(model), model.backbone
+        self.maps = PixelMaps(model, output)
         one = "image" if batch_size == 1 else "images"
         several = () if batch_size == 1 else (batch_size,)
         self.inputs = {one: (*several, len(model.pixel_mean), "H", "W")}
-        channels = () if output == "labels" else (num_classes,)
-        self.outputs = {output: (*several, *channels, "H", "W")}
+        self.outputs = {output: (*several, *self.maps.shape(num_classes))}
 
     def example(self) -> tuple[Tensor, ...]:
         """Return noise."""
@@ -53,18 +52,36 @@ class SemanticGraph(Graph):
         """
         batch = images if images.dim() == 4 else images[None]
         height, width = images.shape[-2:]
-        features = self.backbone(self.image_input(batch))
+        maps = self.maps(self.backbone(self.image_input(batch)), batch.shape[0], height, width)
+        return maps if images.dim() == 4 else maps[0]
+
+
+class PixelMaps(nn.Module):
+    """Feature maps to logits or labels of pixels: what semantic and panoptic models share."""
+
+    def __init__(self, model: SemanticSegmentor | PanopticFPN, output: str) -> None:
+        """Share the head of a model; ``output`` is "logits" or "labels"."""
+        super().__init__()
+        self._knows_padding = isinstance(model, PointRendSemanticSegmentor | PointRendPanopticFPN)
+        self.head, self.output = model.sem_seg_head, output
+
+    def shape(self, num_classes: int) -> Shape:
+        """Return the shape of the result, of one image."""
+        return ("H", "W") if self.output == "labels" else (num_classes, "H", "W")
+
+    def forward(
+        self, features: dict[str, Tensor], num_images: int, height: int, width: int
+    ) -> Tensor:
+        """Predict logits (N, C, H, W), or labels (N, H, W) int64, of images of one size."""
         if isinstance(self.head, PointRendSemanticHead):
             logits = self._refined(features, height, width)
         elif isinstance(self.head, LogitsHead) and self._knows_padding:
-            sizes = [(height, width)] * batch.shape[0]
-            logits, _ = self.head(features, image_sizes=sizes)
+            logits, _ = self.head(features, image_sizes=[(height, width)] * num_images)
         else:
             logits, _ = self.head(features)
         # Cut last: a program would ask how what is cut lies in memory, and so fix the size.
         result = label_map(logits).long() if self.output == "labels" else logits
-        result = result[..., :height, :width]
-        return result if images.dim() == 4 else result[0]
+        return result[..., :height, :width]
 
     def _refined(self, features: dict[str, Tensor], height: int, width: int) -> Tensor:
         head = self.head

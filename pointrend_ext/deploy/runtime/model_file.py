@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointrend_ext.data.rgb import ImageRules
+from pointrend_ext.inference.panoptic_segments import PanopticRules
 from pointrend_ext.structures.classes import Classes
 
 KEY = "pointrend_ext"
@@ -14,10 +15,13 @@ KEY = "pointrend_ext"
 FORMAT_VERSION = 1
 """Rises when readers of an older version would misunderstand a file."""
 
+_OBJECTS = ("boxes", "scores", "classes", "masks")
 _OUTPUTS = {
     ("semantic", "labels"): ("labels",),
     ("semantic", "logits"): ("logits",),
-    ("instances", "masks"): ("boxes", "scores", "classes", "masks"),
+    ("instances", "masks"): _OBJECTS,
+    ("panoptic", "labels"): (*_OBJECTS, "labels"),
+    ("panoptic", "logits"): (*_OBJECTS, "logits"),
 }
 
 
@@ -26,7 +30,7 @@ class ModelFile:
     """The description of a file.
 
     Attributes:
-        task: "semantic" or "instances".
+        task: "semantic", "instances" or "panoptic".
         output: "labels", "logits" or "masks".
         min_size: ``INPUT.MIN_SIZE_TEST``, pixels of the shorter side; 0 leaves images as they are.
         max_size: ``INPUT.MAX_SIZE_TEST``, most pixels of the longer side.
@@ -35,6 +39,7 @@ class ModelFile:
         batch_size: images of one call, 1.
         classes: what the classes are called.
         min_score: instances of lower scores are not in the output.
+        panoptic_rules: how a panoptic model combines its halves; of others None.
     """
 
     task: str
@@ -46,6 +51,7 @@ class ModelFile:
     batch_size: int
     classes: Classes
     min_score: float
+    panoptic_rules: PanopticRules | None
 
     @classmethod
     def read(cls, path: str, metadata: Mapping[str, str], names: set[str]) -> "ModelFile":
@@ -86,10 +92,14 @@ class ModelFile:
     @classmethod
     def _of(cls, content: dict[str, Any]) -> "ModelFile":
         shown, rules = content["input"], ImageRules()
-        names = _texts(content["classes"] or ())
+        names, stuff = (_texts(content.get(key) or ()) for key in ("classes", "stuff_classes"))
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content.get("colors") or ())
         ids = tuple(int(number) for number in content["class_ids"] or ())
         is_semantic = content["task"] == "semantic"
+        thresholds = content["thresholds"]
+        is_panoptic = content["task"] == "panoptic"
+        rules_of = thresholds["panoptic"].items() if is_panoptic else ()
+        combining = {name: float(value) for name, value in rules_of}
         return cls(
             task=content["task"],
             output=content["output"],
@@ -103,8 +113,9 @@ class ModelFile:
             batch_size=int(shown.get("batch_size", 1)),
             classes=Classes(stuff=names, stuff_colors=colors)
             if is_semantic
-            else Classes(things=names, thing_ids=ids),
-            min_score=float(content["thresholds"].get("score", 0.0)),
+            else Classes(names, stuff, stuff_colors=colors, thing_ids=ids),
+            min_score=float(thresholds.get("score", 0.0)),
+            panoptic_rules=PanopticRules(**combining) if is_panoptic else None,
         )
 
     def _check(self, path: str, names: set[str]) -> None:

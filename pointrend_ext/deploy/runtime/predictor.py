@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ from pointrend_ext.deploy.runtime.postprocess import with_instances, with_label_
 from pointrend_ext.deploy.runtime.resizing import model_image
 from pointrend_ext.deploy.runtime.sessions import open_session
 from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
+from pointrend_ext.inference.panoptic_segments import with_segments
 from pointrend_ext.inference.prediction import Prediction
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ class OnnxPredictor:
         Args:
             path: of the file, a whole model.
             runtime: "onnx" or "openvino".
-            confidence: instances of a lower score are left out; None keeps those of the file.
+            confidence: instances of a lower score are left out, and are no panoptic segments; None
+                keeps the thresholds of the file.
             probabilities: whether label maps come with ``label_probabilities``; needs logits.
             threads: of one prediction; by default the runtime decides.
             providers: of ONNX Runtime, such as "CUDAExecutionProvider", the most wanted first; or
@@ -73,6 +76,10 @@ class OnnxPredictor:
             )
         self.probabilities = probabilities
         self._min_score = self._least_score(name, confidence)
+        rules = self.model_file.panoptic_rules
+        if rules is not None and confidence is not None:
+            rules = replace(rules, score=confidence)
+        self._panoptic_rules = rules
         self._told_labels = False
 
     @overload  # a file name is a sequence, too: of file names
@@ -123,7 +130,7 @@ class OnnxPredictor:
     @property
     def has_instances(self) -> bool:
         """Whether predictions hold instances."""
-        return self.model_file.task == "instances"
+        return self.model_file.task in ("instances", "panoptic")
 
     def _predict(self, image: ImageLike) -> Prediction:
         file = self.model_file
@@ -131,20 +138,25 @@ class OnnxPredictor:
         seen = model_image(base.image, file.image_format, file.min_size, file.max_size)
         seen_hw = (seen.shape[1], seen.shape[2])
         raw = self._session.run(seen)
-        if file.output == "masks":
-            return with_instances(base, raw, seen_hw, self._min_score)
+        if self.has_instances:
+            base = with_instances(base, raw, seen_hw, self._min_score)
+        if file.output == "labels":
+            base = self._with_labels(base, raw["labels"])
         if file.output == "logits":
-            return with_logits(base, raw["logits"], probabilities=self.probabilities)
-        if seen_hw != base.size_hw and not self._told_labels:
+            base = with_logits(base, raw["logits"], probabilities=self.probabilities)
+        return base if self._panoptic_rules is None else with_segments(base, self._panoptic_rules)
+
+    def _with_labels(self, base: Prediction, labels: np.ndarray) -> Prediction:
+        if labels.shape != base.size_hw and not self._told_labels:
             self._told_labels = True
             logger.warning(
                 "The exported model puts out labels, which are resized from %d x %d to %d x %d "
                 "pixels by the nearest one. Export with --logits for outlines as Predictor draws "
                 "them. (Said once.)",
-                *seen_hw,
+                *labels.shape,
                 *base.size_hw,
             )
-        return with_label_map(base, raw["labels"], len(file.classes.stuff))
+        return with_label_map(base, labels, len(self.classes.stuff))
 
     def _least_score(self, name: str, confidence: float | None) -> float:
         least = self.model_file.min_score

@@ -25,8 +25,32 @@ def description(task="instances", output="masks", **changes):
     return {**content, **changes}
 
 
-def write_instances(path, shares, scores, classes, masks, **changes):
+def write_instances(path, *objects, **changes):
     """Boxes are shares of the input's width and height, and nothing else depends on it."""
+    return _write(path, *_instances(*objects), description(**changes))
+
+
+def write_panoptic(path, *objects, **changes):
+    """Objects are as of ``write_instances``; the label is the largest channel of the input."""
+    nodes, outputs, constants = _instances(*objects)
+    node = helper.make_node("ArgMax", ["image"], ["labels"], axis=0, keepdims=0)
+    labels = helper.make_tensor_value_info("labels", TensorProto.INT64, ["H", "W"])
+    rules = {"overlap": 0.5, "stuff_area": 100, "score": 0.5}
+    content = description(
+        **{
+            "task": "panoptic",
+            "output": "labels",
+            "classes": ["cat", "big dog"],
+            "class_ids": [17, 18],
+            "stuff_classes": ["things", "road", "sea"],
+            "thresholds": {"score": 0.05, "panoptic": rules},
+            **changes,
+        }
+    )
+    return _write(path, [*nodes, node], [*outputs, labels], constants, content)
+
+
+def _instances(shares, scores, classes, masks):
     constants = {
         "shares": np.asarray(shares, np.float32).reshape(-1, 4),
         "scores_": np.asarray(scores, np.float32),
@@ -47,7 +71,7 @@ def write_instances(path, shares, scores, classes, masks, **changes):
         helper.make_tensor_value_info("classes", TensorProto.INT64, ["R"]),
         helper.make_tensor_value_info("masks", TensorProto.FLOAT, ["R", 1, "S", "S"]),
     ]
-    return _write(path, nodes, outputs, constants, description(**changes))
+    return nodes, outputs, constants
 
 
 def write_semantic(path, output, **changes):

@@ -15,6 +15,7 @@ from tests.deploy.runtime.models import (
     description,
     set_description,
     write_instances,
+    write_panoptic,
     write_semantic,
 )
 
@@ -93,6 +94,24 @@ def test_label_maps_by_hand(tmp_path, output, image_format, runtime):
     assert got.label_map.dtype == np.uint8
     assert got.class_info.stuff == ("sky", "road", "sea")
     assert got.boxes is got.label_probabilities is None
+
+
+@pytest.mark.parametrize(("confidence", "things"), [(None, [1]), (0.3, [1, 0]), (0.95, [])])
+def test_segments_by_hand(tmp_path, confidence, things):
+    path = write_panoptic(tmp_path / "a.onnx", BOXES[:2], [0.4, 0.9], [0, 1], np.ones((2, 1, 4, 4)))
+    image = grey(40, 60)  # seen as it is
+    image[:20, :, 1] = 200  # road
+    image[20:, :30, 0] = 200  # red is the last channel: sea; the rest, equal in all, is things
+    got = OnnxPredictor(path, confidence=confidence)(image)
+    assert got.class_info.stuff == ("things", "road", "sea")
+    assert got.label_map[0, 0] == 1
+    found = [(s["category_id"], s["instance_id"]) for s in got.panoptic.segments if s["isthing"]]
+    assert found == [(label, number) for number, label in enumerate(things)]
+    stuff = [s for s in got.panoptic.segments if not s["isthing"]]
+    assert [s["category_id"] for s in stuff] == [1, 2]
+    for segment in stuff:
+        assert segment["area"] == (got.panoptic.ids == segment["id"]).sum()
+    assert got.draw().shape == (40, 60, 3)
 
 
 def test_probabilities_are_a_softmax(tmp_path):
@@ -184,6 +203,7 @@ def test_rules_of_the_export_read_files(tmp_path, instances):
         (json.dumps(description("semantic", "logits")), "no output 'logits' .*'boxes'"),
         (json.dumps(description(classes=[1, 2])), "is damaged"),
         (json.dumps(description(thresholds={"score": "high"})), "is damaged"),
+        (json.dumps(description("panoptic", "labels")), "is damaged .KeyError: 'panoptic'"),
     ],
 )
 @pytest.mark.parametrize("runtime", RUNTIMES)
