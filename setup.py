@@ -114,6 +114,7 @@ setup(
         "loggers": ["mlflow>=2.9", "wandb>=0.16"],
         # Its page is made of parts that change between versions; tested with 6.31.
         "serve": ["gradio>=6.31,<7"],
+        "completion": ["shtab>=1.7"],
         "safetensors": ["safetensors>=0.4"],
         "video": ["av>=14.2"],
         "vit": ["timm>=1.0"],  # Detectron2's ViT and Swin read it
@@ -130,6 +131,7 @@ setup(
             "ruff>=0.6",
             "safetensors>=0.4",
             "setuptools>=70.0.0",
+            "shtab>=1.7",
             "tensorboard",
             "wheel",
         ],
