@@ -21,13 +21,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(__doc__, prog, EXAMPLE)
     add = parser.add_argument
     add("--output", required=True, type=Path, help="folder for pictures and summary.txt")
-    add(
-        "--pictures",
-        "--num-images",
-        type=at_least(0),
-        default=8,
-        help="to draw (%(default)s)",
-    )
+    add("--pictures", "--num-images", type=at_least(0), default=8, help="to draw (%(default)s)")
     add("--seed", type=int, default=0, help="of the order, the augmentation and the points")
     add_arguments(parser)
     return parser

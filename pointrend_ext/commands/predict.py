@@ -126,11 +126,7 @@ def run(args: argparse.Namespace) -> int:
     options = DemoOptions(
         predictors=build_predictors(args),
         writer=OutputWriter(
-            args.output,
-            args.save or ["overlay"],
-            ids,
-            found.inputs,
-            boundary_iou=args.boundary_iou,
+            args.output, args.save or ["overlay"], ids, found.inputs, boundary_iou=args.boundary_iou
         ),
         classes=args.classes,
         color_by_class=args.color_by_class,

@@ -69,12 +69,7 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     add_json_argument(parser)
     add("--output", type=Path, help="folder for evaluation.json and .csv")
-    add(
-        "--draws",
-        type=at_least(0),
-        default=300,
-        help="of the images; 0 for none (%(default)s)",
-    )
+    add("--draws", type=at_least(0), default=300, help="of the images; 0 for none (%(default)s)")
     add("--seed", type=int, default=0, help="of the draws (%(default)s)")
     add("--level", type=float, default=0.95, help="of the intervals (%(default)s)")
     return parser

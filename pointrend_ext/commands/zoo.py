@@ -5,12 +5,7 @@ import json
 from typing import Any
 
 from pointrend_ext._command import add_json_argument, new_parser
-from pointrend_ext.model_zoo import (
-    ReleasedModel,
-    download_address,
-    download_place,
-    released_models,
-)
+from pointrend_ext.model_zoo import ReleasedModel, download_address, download_place, released_models
 
 
 def build_parser(prog: str | None = None) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from pointrend_ext.data.coco import summarize_coco_file
 from pointrend_ext.data.findings import first_of
@@ -117,7 +118,8 @@ def _image_folder(
         return tree.root / _likeliest(tree, file, whole), {}
     renamed = {}
     for name in names:
-        known = tree.pictures_by_name.get(PurePosixPath(name.replace("\\", "/")).name, [])
+        # Label Studio's names may be addresses: /data/local-files/?d=my%20folder/a.jpg
+        known = tree.called(name) or tree.called(unquote(name.rpartition("?d=")[2]))
         if len(known) != 1:
             raise ValueError(
                 f"{file!r}: its picture {name!r} is "

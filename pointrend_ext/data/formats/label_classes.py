@@ -99,8 +99,8 @@ def _found_keys(seen: _Seen) -> tuple[dict[str, Any], str]:
         return {"classes": names, "colors": colors}, "one for each colour found"
     if {0, _IGNORED} == set(codes):
         return {"classes": ["object"], "values": [0, _IGNORED]}, "black and white"
-    numbers = [code for code in codes if code != _IGNORED]
-    largest = max(numbers, default=0)
+    numbers = [code for code in codes if code != _IGNORED] or [0]
+    largest = numbers[-1]
     if largest > _MOST_NUMBERS:
         raise ValueError(
             f"The label maps hold numbers up to {largest}: depths, instances, or classes times a "
@@ -109,7 +109,11 @@ def _found_keys(seen: _Seen) -> tuple[dict[str, Any], str]:
         )
     if largest <= 1:
         return {"classes": ["object"]}, "0 and 1"
-    return {"classes": [f"class {n}" for n in range(largest + 1)]}, f"the numbers 0 to {largest}"
+    numbers = numbers if len(numbers) > 1 else [0, largest]
+    keys: dict[str, Any] = {"classes": [f"class {n}" for n in numbers]}
+    if numbers == [*range(largest + 1)]:
+        return keys, f"the numbers 0 to {largest}"
+    return {**keys, "values": numbers}, f"the numbers {first_of(numbers, 9)}"
 
 
 def _look(label_files: Sequence[str]) -> _Seen:
@@ -178,20 +182,20 @@ def _labelmap(file: Path) -> _Stated:
 
 def _of_csv(file: Path) -> _Stated | None:
     """Read Roboflow's ``Pixel Value, Class`` or a table of ``name, r, g, b``."""
-    rows = [[cell.strip() for cell in row] for row in csv.reader(read_lines(file))]
-    title = [cell.lower() for cell in rows.pop(0)] if rows else []
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:  # of any table
+        title = [cell.strip().lower() for cell in lines.readline().split(",")]
+    if title not in (["pixel value", "class"], ["name", "r", "g", "b"]):
+        return None
+    _, *rows = [[cell.strip() for cell in row] for row in csv.reader(read_lines(file))]
     try:
-        if title == ["pixel value", "class"]:
+        if title[0] == "pixel value":
             return _Stated(file.name, [name for _, name in rows], [int(value) for value, _ in rows])
-        if title == ["name", "r", "g", "b"]:
-            colors = [_color(row[1:]) for row in rows]
-            return _Stated(file.name, [row[0] for row in rows], None, colors)
+        return _Stated(file.name, [row[0] for row in rows], None, [_color(row[1:]) for row in rows])
     except ValueError:
         raise ValueError(
             f"{str(file)!r} has a line that is not {','.join(title)!r} with whole numbers (colours "
             "from 0 to 255). Correct it."
         ) from None
-    return None
 
 
 def _places(stated: _Stated, palette: np.ndarray) -> list[int]:

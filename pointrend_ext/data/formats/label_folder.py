@@ -74,6 +74,11 @@ def find_label_folder(tree: Tree) -> list[LabelFolder]:
     return [LabelFolder(tree, dict(sorted(found.items())))] if found else []
 
 
+def has_lossy_labels(tree: Tree) -> bool:
+    """Tell whether a folder or file is named for labels whose format changes them."""
+    return any(_LABELS.search(file) for file in tree.ending(".jpg", ".jpeg", ".webp"))
+
+
 def _by_folder(files: list[str]) -> dict[str, dict[str, str]]:
     """Return by folder the endings of files by their stems."""
     found: dict[str, dict[str, str]] = defaultdict(dict)

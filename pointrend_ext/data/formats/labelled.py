@@ -87,6 +87,11 @@ class Labelled:
         return Path(os.path.commonpath([picture.path.parent for picture in self.pictures]))
 
 
+def class_name(value: Any) -> str:
+    """Return the name that an attribute gives, also as a number; "" where there is none."""
+    return "" if value is None else str(value).strip()
+
+
 def coco_content(labelled: Labelled, pictures: Sequence[Picture], root: Path) -> dict[str, Any]:
     """Return pictures in COCO's format, file names below ``root``; ids begin at 1."""
     ids = {name: number for number, name in enumerate(labelled.classes, start=1)}

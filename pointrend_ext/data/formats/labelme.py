@@ -20,12 +20,15 @@ from pointrend_ext.data.formats.labelled import (
     Labelled,
     Object,
     Picture,
+    class_name,
 )
 from pointrend_ext.data.formats.shapes import box_polygon, ellipse_polygon, flat
 from pointrend_ext.data.formats.tree import Tree, split_name
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_json import read_json
 
+# X-AnyLabeling writes boxes with four corners, also turned ones, as labelme 6 does.
+_OUTLINES = ("polygon", "rectangle", "rotation", "oriented_rectangle", "quadrilateral")
 _IGNORED = Cause(Kind.LEFT_OUT, "shapes called __ignore__ or _background_", is_expected=True)
 
 
@@ -105,7 +108,7 @@ def _objects(
     """Yield objects: shapes of one label with the same group are parts of one."""
     groups: dict[Any, list[list[float] | np.ndarray]] = {}
     for number, shape in enumerate(shapes):
-        name, group = str(shape.get("label") or "").strip(), shape.get("group_id")
+        name, group = class_name(shape.get("label")), shape.get("group_id")
         where = f"shape {number} of {place!r}"
         if name in ("__ignore__", "_background_"):
             found.findings.add(_IGNORED, where)
@@ -130,8 +133,7 @@ def _area(shape: dict[str, Any], size_hw: tuple[int, int]) -> list[float] | np.n
     kind, points = shape.get("shape_type") or "polygon", shape.get("points") or []
     if not all(len(point) == 2 and np.isfinite(point).all() for point in points):
         raise ValueError("points must be pairs of finite numbers")
-    # X-AnyLabeling writes boxes with four corners, also turned ones.
-    if kind in ("polygon", "rectangle", "rotation") and len(points) > 2:
+    if kind in _OUTLINES and len(points) > 2:
         return flat(points)
     if kind not in ("rectangle", "circle", "mask") or len(points) != 2:
         return None

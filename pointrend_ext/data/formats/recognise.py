@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from pointrend_ext.data.descriptions.description import read_description
 from pointrend_ext.data.formats.coco_export import CocoExport, find_coco
-from pointrend_ext.data.formats.label_folder import LabelFolder, find_label_folder
+from pointrend_ext.data.formats.label_folder import LabelFolder, find_label_folder, has_lossy_labels
 from pointrend_ext.data.formats.labelme import LabelmeExport, find_labelme
 from pointrend_ext.data.formats.tree import Tree
 from pointrend_ext.data.formats.via import ViaExport, find_via
@@ -74,6 +74,13 @@ def _hint(tree: Tree) -> str:
     lists = (content for content in tree.json_samples.values() if isinstance(content, list))
     if any(isinstance(c[0], dict) and "data" in c[0] for c in lists if c):
         return "Label Studio's own JSON is not read: ask it for COCO. "
+    contents = (content for content in tree.json_samples.values() if isinstance(content, dict))
+    if any({"project", "metadata", "view"} <= content.keys() for content in contents):
+        return (
+            "Projects of VIA 3 are not read: label with VIA 2, or another tool that writes COCO. "
+        )
+    if has_lossy_labels(tree):
+        return "Label maps in JPEG or WebP are not read: these change numbers. Write PNG. "
     return ""
 
 

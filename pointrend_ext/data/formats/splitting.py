@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 
-from pointrend_ext.data.findings import first_of
-
 
 class Split:
     """How pictures are split where the export does not: a share of them, drawn by a seed."""
@@ -42,9 +40,9 @@ def split_names(names: Sequence[str], has_objects: Sequence[bool], split: Split)
     order = sorted(range(len(names)), key=keys.__getitem__)
     full, empty = ([n for n in order if has_objects[n] is kind] for kind in (True, False))
     if len(full) < 2:
+        found = f"one labelled picture ({names[full[0]]})" if full else "no labelled picture"
         raise ValueError(
-            f"There is one labelled picture ({first_of([names[n] for n in full])}), but training "
-            "and validation need one each. Label more pictures."
+            f"There is {found}, but training and validation need one each. Label more."
         )
     number = min(max(round(split.share * len(full)), 1), len(full) - 1)
     return {*full[:number], *empty[: round(split.share * len(empty))]}

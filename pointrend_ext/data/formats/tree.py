@@ -52,10 +52,16 @@ class Tree:
     @cached_property
     def pictures_by_name(self) -> dict[str, list[str]]:
         """The same by their last part."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[str]] = defaultdict(list)
         for picture in self.pictures:
-            found.setdefault(PurePosixPath(picture).name, []).append(picture)
+            found[PurePosixPath(picture).name].append(picture)
         return found
+
+    def called(self, name: str) -> list[str]:
+        """Return pictures whose path ends like a name, of Windows perhaps, or in its last part."""
+        name = PurePosixPath(name.replace("\\", "/")).as_posix()
+        known = self.pictures_by_name.get(name.rpartition("/")[2], [])
+        return [path for path in known if f"/{path}".endswith(f"/{name}")] or known
 
     @property
     def json_samples(self) -> dict[str, Any]:
@@ -69,9 +75,9 @@ class Tree:
 
     @cached_property
     def _read_samples(self) -> tuple[dict[str, Any], dict[str, str]]:
-        by_folder: dict[str, list[str]] = {}
+        by_folder: dict[PurePosixPath, list[str]] = defaultdict(list)
         for file in self.ending(".json"):
-            by_folder.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
+            by_folder[PurePosixPath(file).parent].append(file)
         samples, broken = {}, {}
         for files in by_folder.values():
             for file in files[:: max(len(files) // _MOST_SAMPLES, 1)]:

@@ -15,6 +15,7 @@ from pointrend_ext.data.formats.labelled import (
     Labelled,
     Object,
     Picture,
+    class_name,
 )
 from pointrend_ext.data.formats.shapes import box_polygon, ellipse_polygon, flat
 from pointrend_ext.data.formats.tree import Tree, split_name
@@ -49,9 +50,8 @@ class ViaExport:
         ]
         attribute = self._attribute([entry for _, entry in entries])
         for name, entry in entries:
-            place = str(entry["filename"]).replace("\\", "/")
-            known = self.tree.pictures_by_name.get(Path(place).name, [])
-            known = [path for path in known if f"/{path}".endswith(f"/{place}")] or known
+            place = str(entry["filename"])
+            known = self.tree.called(place)
             if not known:
                 found.findings.add(GONE, place)
                 continue
@@ -74,7 +74,7 @@ class ViaExport:
         )
         if not counts and not self.class_attribute:
             return None
-        usual = [key for key in counts if key.lower() in _USUAL]
+        usual = [key for name in _USUAL for key in counts if key.lower() == name]
         chosen = [self.class_attribute] if self.class_attribute else usual[:1] or [*counts]
         if len(chosen) != 1 or chosen[0] not in counts:
             raise ValueError(
@@ -141,8 +141,8 @@ def _name(value: Any) -> str:
     """Return the class; check boxes are a dict with the one that is ticked."""
     if isinstance(value, dict):
         ticked = [key for key, is_ticked in value.items() if is_ticked]
-        value = ticked[0] if len(ticked) == 1 else ""
-    return str(value or "").strip()
+        value = ticked[0] if len(ticked) == 1 else None
+    return class_name(value)
 
 
 def _polygon(shape: dict[str, Any]) -> list[float] | None:
@@ -153,11 +153,9 @@ def _polygon(shape: dict[str, Any]) -> list[float] | None:
     elif kind == "rect":
         x, y = shape["x"], shape["y"]
         polygon = box_polygon(x, y, x + shape["width"], y + shape["height"])
-    elif kind == "circle":
-        polygon = ellipse_polygon(shape["cx"], shape["cy"], shape["r"], shape["r"])
-    elif kind == "ellipse":
-        angle = shape.get("theta", 0.0)
-        polygon = ellipse_polygon(shape["cx"], shape["cy"], shape["rx"], shape["ry"], angle)
+    elif kind in ("circle", "ellipse"):
+        radii = [shape["r"]] * 2 if kind == "circle" else [shape["rx"], shape["ry"]]
+        polygon = ellipse_polygon(shape["cx"], shape["cy"], *radii, shape.get("theta", 0.0))
     else:
         return None
     if polygon is not None and not all(map(math.isfinite, polygon)):

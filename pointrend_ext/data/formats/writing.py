@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -77,14 +77,13 @@ class Writer:
             names = [picture.path.relative_to(root).as_posix() for picture in pictures]
             validation = self._drawn(names, [bool(picture.objects) for picture in pictures])
             splits = ["val" if n in validation else "train" for n in range(len(pictures))]
-        named = {}
+        named, splits = {}, _named(splits)
         for split in dict.fromkeys(splits):
             own = [p for p, s in zip(pictures, splits, strict=True) if s == split]
             if split == "test" and not any(picture.objects for picture in own):
                 self.described.notes.append(_EMPTY_TEST)
                 continue
-            file = self._write_json(split or "rest", coco_content(labelled, own, root))
-            named[split or "rest"] = (root, file)
+            named[split] = root, self._write_json(split, coco_content(labelled, own, root))
         return self._instances(named)
 
     def coco(self, export: CocoExport) -> dict[str, Any]:
@@ -95,19 +94,17 @@ class Writer:
         if len(parts) == 1:
             (part,) = parts.values()
             names = [str(image.get("file_name")) for image in part.content["images"]]
-            filled = {entry.get("image_id") for entry in part.content["annotations"]}
-            has_objects = [image.get("id") in filled for image in part.content["images"]]
+            filled = {str(entry.get("image_id")) for entry in part.content["annotations"]}
+            has_objects = [str(image.get("id")) in filled for image in part.content["images"]]
             validation = self._drawn(names, has_objects)
             places = {"train": {*range(len(names))} - validation, "val": validation}
             for split, kept in places.items():
-                file = self._write_json(split, changed_content(part, kept))
-                named[split] = (part.images, file)
+                named[split] = part.images, self._write_json(split, changed_content(part, kept))
             return self._instances(named)
-        for split, part in parts.items():
-            file = part.file
-            if part.renamed:
-                file = self._write_json(split, changed_content(part))
-            named[split or "rest"] = (part.images, file)
+        for split, part in zip(_named([*parts]), parts.values(), strict=True):
+            is_new = bool(part.renamed)
+            file = self._write_json(split, changed_content(part)) if is_new else part.file
+            named[split] = part.images, file
         return self._instances(named)
 
     def label_maps(self, export: LabelFolder) -> dict[str, Any]:
@@ -119,9 +116,9 @@ class Writer:
         splits: dict[str, dict[str, str]] = {}
         files: list[str] = []
         edges: dict[str, int] = {}
-        for split, pair in export.splits.items():
+        for split, pair in zip(_named([*export.splits]), export.splits.values(), strict=True):
             own = {"images": str(root / pair.images), "labels": str(root / pair.labels)}
-            listed = None if pair.names is None else self._write_names(split or "all", pair.names)
+            listed = None if pair.names is None else self._write_names(split, pair.names)
             found = load_semantic_folder(own["images"], own["labels"], *suffixes, names=listed)
             files += [record["sem_seg_file_name"] for record in found]
             edges[split] = round(median(min(r["height"], r["width"]) for r in found))
@@ -133,12 +130,9 @@ class Writer:
                 by_split = {"train": [n for i, n in enumerate(names) if i not in drawn],
                             "val": [n for i, n in enumerate(names) if i in drawn]}  # fmt: skip
             for key, names in by_split.items():
-                self.described.num_pictures[key or "rest"] = len(names)
-                needs_list = len(export.splits) == 1 or pair.names is not None
-                extra = {"names": f"{key}.txt"} if needs_list else {}
-                if needs_list:
-                    self._write_names(key, names)
-                splits[key or "rest"] = {**paths, **extra}
+                self.described.num_pictures[key], splits[key] = len(names), dict(paths)
+                if len(export.splits) == 1 or pair.names is not None:
+                    splits[key]["names"] = Path(self._write_names(key, names)).name
         keys, source = class_keys(export.tree, files)
         self.described.classes = keys["classes"]
         self.described.short_edge = edges.get("train", next(iter(edges.values())))
@@ -189,7 +183,7 @@ class Writer:
             self.described.num_pictures[split] = len(summary.images)
             if split == "train":
                 self.described.short_edge = round(median(min(size) for size in sizes))
-            self.described.num_objects[split] = _num_masks(file)
+            self.described.num_objects[split] = _num_masks(file, summary.findings)
         first = next(iter(classes))
         other = next((split for split in classes if classes[split] != classes[first]), None)
         if other is not None:
@@ -232,7 +226,12 @@ class Writer:
             return path.as_posix()
 
 
-def _num_masks(file: Path) -> int:
+def _named(splits: Sequence[str]) -> list[str]:
+    """Give a split without a name one: it is what there is to train on, or the rest."""
+    return [split or ("rest" if "train" in splits else "train") for split in splits]
+
+
+def _num_masks(file: Path, findings: Findings) -> int:
     """Count the objects with masks.
 
     Raises:
@@ -241,9 +240,10 @@ def _num_masks(file: Path) -> int:
     entries = read_coco_file(str(file)).annotations or []
     number = sum(bool(e.get("segmentation")) and not e.get("iscrowd") for e in entries)
     if not number:
+        boxes = sum(not entry.get("iscrowd") for entry in entries)
         raise ValueError(
-            f"{str(file)!r} has no object with a mask"
-            f"{f', but {len(entries)} boxes' if entries else ''}. Export polygons or masks "
-            "(Roboflow: 'COCO Segmentation')."
+            f"{str(file)!r} has no object with a mask{f', but {boxes} boxes' if boxes else ''}. "
+            "Export polygons or masks (Roboflow: 'COCO Segmentation'); where CVAT's brush made "
+            f"crowds, set 'iscrowd' to 0.{''.join(f' {line}.' for line in findings.lines())}"
         )
     return number

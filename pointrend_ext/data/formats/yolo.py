@@ -14,7 +14,6 @@ from typing import Any
 from pointrend_ext.data.findings import Cause, Kind
 from pointrend_ext.data.formats.labelled import GONE, NOT_AN_AREA, Labelled, Object, Picture
 from pointrend_ext.data.formats.tree import Tree, split_name
-from pointrend_ext.data.label_maps import IMAGE_ENDINGS
 from pointrend_ext.data.reading import read_image_size
 from pointrend_ext.data.strict_yaml import load_yaml
 from pointrend_ext.data.text_files import read_lines, read_text
@@ -24,7 +23,7 @@ _NO_OBJECT = Cause(
     Kind.NOTED, "pictures without a label file, or an empty one: background", True, "pictures"
 )
 # Roboflow names one in every data.yaml.
-_NO_TEST = Cause(Kind.NOTED, "test splits that are named and not there", True, "splits")
+_NO_TEST = Cause(Kind.NOTED, "test splits that are named and not there or empty", True, "splits")
 _DIGITS = 2  # of a pixel; shares are written with 5 or 6, and no mask changes by less than 0.1
 
 
@@ -36,7 +35,7 @@ class YoloExport:
         file: that names the classes.
         classes: in the order of their numbers.
         splits: the pictures by split.
-        has_lost_test: whether ``file`` names a test split that is not there.
+        has_lost_test: whether ``file`` names a test split without pictures.
     """
 
     file: Path
@@ -91,15 +90,15 @@ class YoloExport:
 
     def _numbers(self, words: list[str], place: str) -> tuple[int, list[float]]:
         try:
-            class_id, shares = int(words[0]), [float(word) for word in words[1:]]
+            class_id, *shares = map(float, words)  # tools write arrays, with classes like 3.0
         except ValueError:
             raise ValueError(
                 f"{place} is {' '.join(words)!r:.60}: the number of a class is needed, then x and "
                 "y in shares of the picture. Correct the line."
             ) from None
-        if not 0 <= class_id < len(self.classes):
+        if class_id not in range(len(self.classes)):
             raise ValueError(
-                f"{place} has class {class_id}, but {str(self.file)!r} names {len(self.classes)} "
+                f"{place} has class {words[0]}, but {str(self.file)!r} names {len(self.classes)} "
                 "classes, from 0. Correct one of them."
             )
         wrong = next((v for v in shares if not math.isfinite(v) or not -1 <= v <= 2), None)
@@ -108,7 +107,7 @@ class YoloExport:
                 f"{place} has the coordinate {wrong:g}, not a share of the picture (0 to 1). "
                 "Divide x by its width and y by its height."
             )
-        return class_id, shares
+        return int(class_id), shares
 
 
 def find_yolo(tree: Tree) -> list[YoloExport]:
@@ -130,10 +129,13 @@ def _of_yaml(file: Path) -> YoloExport | None:
     try:
         content = load_yaml(read_text(file), f"{str(file)!r}")
     except (ValueError, OSError):
+        if file.name == "data.yaml":
+            raise
         return None
     if not isinstance(content, dict) or not content.get("names") or "task" in content:
         return None
-    stated = {key: content[key] for key in content if split_name(str(key)) and content[key]}
+    words = [key for key in content if isinstance(key, str) and key.isalpha() and content[key]]
+    stated = {key: content[key] for key in words if split_name(key)}
     if not stated:
         return None
     if "kpt_shape" in content:
@@ -144,18 +146,26 @@ def _of_yaml(file: Path) -> YoloExport | None:
     splits: dict[str, list[Path]] = {}
     has_lost_test = False
     for key, values in stated.items():
-        named = [str(value) for value in (values if isinstance(values, list) else [values])]
-        split = split_name(str(key))
-        if split == "test" and not any(_place(file, content, value) for value in named):
+        named = [*map(str, values)] if isinstance(values, list) else [str(values)]
+        places = {value: _place(file, content, value) for value in named}
+        pictures = dict.fromkeys(p for place in places.values() if place for p in _pictures(place))
+        absent = [value for value, place in places.items() if place is None]
+        if not pictures and split_name(key) == "test":
             has_lost_test = True
-            continue
-        pictures = (p for value in named for p in _pictures(file, content, value))
-        splits[split] = [*dict.fromkeys(pictures)]
+        elif absent or not pictures:
+            raise ValueError(
+                f"{str(file)!r} names {(absent or named)[0]!r}, which "
+                f"{'is not there' if absent else 'holds no picture'}; looked for it below "
+                f"{str(file.parent)!r}, with and without its 'path'. Correct it."
+            )
+        else:
+            splits.setdefault(split_name(key), []).extend(pictures)
     return YoloExport(file, _class_names(content["names"], file), splits, has_lost_test)
 
 
 def _class_names(names: Any, file: Path) -> list[str]:
     if isinstance(names, dict):
+        names = {int(key) if str(key).isdecimal() else key: name for key, name in names.items()}
         if {*names} != {*range(len(names))}:
             raise ValueError(
                 f"{str(file)!r}: the numbers of 'names' are {[*names]!r:.80}, not 0 to "
@@ -164,6 +174,12 @@ def _class_names(names: Any, file: Path) -> list[str]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):
         raise ValueError(f"{str(file)!r}: 'names' is {names!r:.60}, not a list of class names.")
+    values = [n for n in names if isinstance(n, bool) or not isinstance(n, str | int | float)]
+    if values:
+        raise ValueError(
+            f"{str(file)!r}: 'names' has {values[0]!r}, which is no text: YAML reads words such "
+            "as yes, no, on, off and null as values. Put the name into quotation marks."
+        )
     names = [str(name).strip() for name in names]
     wrong = next((name for name in names if not name or names.count(name) > 1), None)
     if wrong is not None:
@@ -174,22 +190,17 @@ def _class_names(names: Any, file: Path) -> list[str]:
     return names
 
 
-def _pictures(file: Path, content: dict[str, Any], stated: str) -> list[Path]:
-    """Return the pictures of a folder or of a list, which exports state in several ways."""
-    place = _place(file, content, stated)
-    if place is None:
-        raise ValueError(
-            f"{str(file)!r} names {stated!r}, which is not there; looked for it below "
-            f"{str(file.parent)!r}, with and without its 'path'. Correct it."
-        )
+def _pictures(place: Path) -> list[Path]:
+    """Return the pictures of a folder or of a list."""
     if place.is_dir():
         return _listed(place)
     return [_of_list(place.parent, line) for line in read_lines(place)]
 
 
 def _place(file: Path, content: dict[str, Any], stated: str) -> Path | None:
-    base = Path(str(content.get("path") or ""))
-    plain = Path(*(part for part in Path(stated).parts if part != ".."))
+    """Return the folder or list that exports state in several ways, as on Windows, too."""
+    base, stated = (_plain(str(text)) for text in (content.get("path") or "", stated))
+    plain = Path(*(part for part in stated.parts if part != ".."))
     tried = [file.parent / base / stated, file.parent / stated, file.parent / plain]
     tried += [base / stated] if base.parts else []
     return next((path for path in tried if path.exists()), None)
@@ -197,21 +208,26 @@ def _place(file: Path, content: dict[str, Any], stated: str) -> Path | None:
 
 def _of_list(folder: Path, line: str) -> Path:
     """Find a picture of a list; CVAT writes the folder ``data`` before the path."""
-    parts = Path(line).parts
-    tried = [folder / line, *(Path(folder, *parts[first:]) for first in range(1, len(parts)))]
-    return next((path for path in tried if path.is_file()), folder / line)
+    parts = _plain(line).parts
+    tried = [Path(folder, *parts[first:]) for first in range(len(parts) or 1)]
+    return next((path for path in tried if path.is_file()), tried[0])
+
+
+def _plain(text: str) -> Path:
+    return Path(text.replace("\\", "/"))
 
 
 def _listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"The folder of the pictures, {str(folder)!r}, is not there.")
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    return [folder / name for name in Tree.of(folder).pictures]
 
 
 def _label_file(picture: Path) -> Path:
     """Return where labels lie: ``labels`` instead of the last ``images``, else beside it."""
-    parts = list(picture.parts)
+    parts, beside = list(picture.parts), picture.with_suffix(".txt")
     places = [index for index, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
+    if not places or beside.is_file():
+        return beside
+    parts[places[-1]] = "labels"
     return Path(*parts).with_suffix(".txt")
