@@ -3,9 +3,7 @@
 import argparse
 from dataclasses import asdict
 
-from pydantic_core import to_json
-
-from pointrend_ext._command import add_json_argument, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, new_parser, print_json, result_alone
 from pointrend_ext.checkpoint.convert import convert_weights
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine import find_class_names, load_cfg
@@ -44,6 +42,6 @@ def run(args: argparse.Namespace) -> None:
             **vars(load_options(args)),
         )
     if args.json:
-        print(to_json({"target": args.target, **asdict(report)}, indent=1).decode())
+        print_json({"target": args.target, **asdict(report)})
     else:
         print(f"{report.table()}\n{report.summary()}\nWritten to {args.target}")

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
-from pydantic_core import to_json
 
-from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
 from pointrend_ext.data import class_names_of, fit_ignore_value, register_description
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.summary import DatasetSummary, summarize_dataset
@@ -59,7 +58,7 @@ def summarize(args: argparse.Namespace, *opts: Any) -> tuple[CfgNode, list[Datas
 def tell(found: list[DatasetSummary], args: argparse.Namespace) -> int:
     """Print summaries; return 1 if problems were found."""
     if args.json:
-        print(to_json([as_record(summary) for summary in found], indent=1).decode())
+        print_json([as_record(summary) for summary in found])
     else:
         print(*(summary.text() for summary in found), sep="\n")
     return int(any(summary.problems for summary in found))

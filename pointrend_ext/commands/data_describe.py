@@ -4,9 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic_core import to_json
-
-from pointrend_ext._command import add_json_argument, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, new_parser, print_json, result_alone
 from pointrend_ext.data.formats import Described, Split, describe, recognise
 from pointrend_ext.engine.recipe import Machine, Recipe, choose_recipe
 
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             "Choose otherwise in that file, or by KEY VALUE pairs behind it."
         )
     if args.json:
-        print(to_json(chosen._asdict(), indent=1).decode())
+        print_json(chosen._asdict())
 
 
 class Chosen(NamedTuple):

@@ -33,13 +33,13 @@ def run(args: argparse.Namespace) -> int:
     cfg, found = summarize(args, "SEED", args.seed, "DATALOADER.NUM_WORKERS", 0)
     text = "\n".join(summary.text() for summary in found)
     Path(args.output, "summary.txt").write_text(text + "\n", encoding="utf-8")
+    code = tell(found, args)  # before what is wrong ends the loader
     classes = find_classes(cfg)
     generator = torch.Generator().manual_seed(args.seed)
     samples = (sample for batch in build_train_loader(cfg) for sample in batch)
     for number, sample in enumerate(islice(samples, args.pictures)):
         name = f"{number:03d}_{Path(sample['file_name']).stem}.png"
         write_image(args.output / name, draw_sample(sample, cfg, classes, generator=generator))
-    code = tell(found, args)
     with result_alone(args):
         print(f"{args.pictures} pictures and summary.txt in {args.output}")
     return code

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
 from pointrend_ext.data.coco import CocoFile, read_coco_file
 from pointrend_ext.data.coco.points import draw_points
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         print(*file.summary.findings.lines(), sep="\n")
     if args.json:
         result = {"objects": len(counts), "points": args.points, "inside": sum(counts)}
-        print(to_json({**result, "others": others, "file": args.output}, indent=1).decode())
+        print_json({**result, "others": others, "file": args.output})
 
 
 def _with_points(file: CocoFile, number: int, seed: int) -> Iterator[dict[str, Any]]:

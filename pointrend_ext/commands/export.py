@@ -3,9 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pydantic_core import to_json
-
-from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
 from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.engine.command_line import add_model_arguments
@@ -69,6 +67,6 @@ def run(args: argparse.Namespace) -> None:
             precision=args.precision,
         )
     if args.json:
-        print(to_json(report, indent=1).decode())
+        print_json(report)
     else:
         print(f"{report.table()}\nWritten to {report.path}, {report.megabytes:.1f} MB")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
@@ -119,7 +119,7 @@ def _open_wandb(cfg: CfgNode, run_id: str | None) -> tuple[EventWriter, str]:
         project=cfg.LOGGERS.PROJECT,
         name=_run_name(cfg),
         dir=cfg.OUTPUT_DIR,
-        config=_plain(cfg),
+        config=yaml.safe_load(cfg.dump()),
         id=run_id,
         resume="allow",
     )
@@ -143,9 +143,3 @@ def _open_mlflow(cfg: CfgNode, run_id: str | None) -> tuple[EventWriter, str]:
 
 def _run_name(cfg: CfgNode) -> str:
     return cfg.LOGGERS.RUN or Path(cfg.OUTPUT_DIR).resolve().name
-
-
-def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """Return nested plain dictionaries."""
-    pairs = dict.items(node)  # nothing is noted as read
-    return {key: _plain(value) if isinstance(value, dict) else value for key, value in pairs}

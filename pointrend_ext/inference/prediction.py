@@ -11,7 +11,7 @@ import numpy as np
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.rle import encode_mask
-from pointrend_ext.inference.to_tools import ToTools
+from pointrend_ext.inference.to_tools import ToTools, check_has_instances
 from pointrend_ext.structures.classes import Classes
 from pointrend_ext.visualization.drawing_package import needs_opencv
 from pointrend_ext.visualization.io import encode_png
@@ -198,8 +198,9 @@ class Prediction(ToTools):
         They have the data set's own category ids, and compressed RLE.
 
         Raises:
-            ValueError: those ids are not known.
+            ValueError: those ids are not known, or the model is semantic.
         """
+        check_has_instances(self)
         results, category_ids = [], self.class_info.category_ids()
         for box, score, class_id, mask in zip(*self.objects, strict=True):
             x0, y0, x1, y1 = box.tolist()

@@ -88,7 +88,7 @@ def write_pretrained(
     contents = {CONFIG: _portable(cfg).encode(), WEIGHTS: save(tensors, metadata={"format": "pt"})}
     files = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     record = {"format": FORMAT, "files": files, **asdict(classes)}
-    contents[CARD] = model_card(folder.name, cfg, classes, scores, data_set).encode()
+    contents[CARD] = model_card(folder.resolve().name, cfg, classes, scores, data_set).encode()
     contents[RECORD] = json.dumps(record, indent=1).encode()  # last: it vouches for the others
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in contents.items():

@@ -35,10 +35,7 @@ class ToTools:
         Raises:
             ValueError: the number is not above 0 and at most 1, or the model is semantic.
         """
-        if self.boxes is None:
-            raise ValueError(
-                "The prediction of a semantic model has no instances to outline: use its label_map."
-            )
+        check_has_instances(self)
         check_boundary_iou(boundary_iou)
         found = _exports().outlined(self.objects, self.class_names, self.size_hw, boundary_iou)
         return list(found)
@@ -61,8 +58,16 @@ class ToTools:
 
         Raises:
             ImportError: supervision is not installed, or too old.
+            ValueError: the model is semantic.
         """
+        check_has_instances(self)
         return _exports().supervision_detections(self.objects, self.class_names, self.size_hw)
+
+
+def check_has_instances(prediction: _Prediction) -> None:
+    """Raise ValueError for a prediction of pixels alone, which is not one without objects."""
+    if prediction.boxes is None:
+        raise ValueError("The prediction of a semantic model has no instances: use its label_map.")
 
 
 def check_boundary_iou(value: float) -> None:

@@ -2,13 +2,18 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 
 from pointrend_ext import cli
+from pointrend_ext.commands import export
 from pointrend_ext.data.toy import generate_toy_data
+from pointrend_ext.deploy.checks.agreement import Figure
+from pointrend_ext.deploy.report import ExportReport
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +95,58 @@ def test_score(truth, root, capsys, tmp_path):
     assert printed == (tmp_path / "out/evaluation.json").read_text()
     (model,) = json.loads(printed)["models"]
     assert model["scores"]["segm"]["AP"]["value"] == pytest.approx(100)
+
+
+def test_data_look(root, capsys, tmp_path):
+    words = ["data", "look", "--config-file", "Toy/pointrend_rcnn_toy.yaml", "--json"]
+    code = cli.main([*words, "--output", "seen", "--pictures", "2"])
+    printed = capsys.readouterr()
+    (found,) = json.loads(printed.out)
+    assert (found["name"], found["images"], code) == ("toy_train", 3, int(bool(found["problems"])))
+    assert "2 pictures and summary.txt in seen" in printed.err
+    assert len(list((tmp_path / "seen").glob("*.png"))) == 2
+
+
+def test_the_summary_is_there_before_what_is_wrong_ends_the_loader(root, capsys, monkeypatch):
+    monkeypatch.setattr("pointrend_ext.commands.data_look.build_train_loader", lambda cfg: 1 / 0)
+    words = ["data", "look", "--config-file", "Toy/pointrend_rcnn_toy.yaml", "--json"]
+    with pytest.raises(ZeroDivisionError):
+        cli.main([*words, "--output", "seen"])
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "toy_train"
+
+
+def test_convert(capsys, tmp_path):
+    name = "proposal_generator.rpn_head.objectness_logits.bias"
+    torch.save({"model": {name: torch.ones(3)}}, "old.pth")
+    config = ["--config-file", "Toy/pointrend_rcnn_toy.yaml", "--allow-missing"]
+    assert cli.main(["convert", "old.pth", "new.pth", *config, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["target"], found["source"]) == ("new.pth", "old.pth")
+    loaded = [x["name"] for x in found["entries"] if x["status"] == "loaded"]
+    assert loaded == [name]
+    assert len(found["entries"]) > 50
+
+
+def test_export(capsys, monkeypatch):
+    """A figure that is no number is null, which JSON can hold."""
+    report = ExportReport(
+        "m.onnx", [Figure("masks", 0.25, 0.5), Figure("boxes", float("nan"))], 1.5
+    )
+
+    def export_onnx(*args, **options):
+        print("noise")
+        return report
+
+    predictor = SimpleNamespace(model=None, cfg=None, classes=None)
+    monkeypatch.setattr(export, "build_predictor", lambda args, **options: predictor)
+    monkeypatch.setattr(export, "export_onnx", export_onnx)
+    words = ["export", "--config-file", "a.yaml", "--output", "m.onnx", "--json"]
+    assert cli.main(words) == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith("noise")
+    figures = [["masks", 0.25, 0.5], ["boxes", None, None]]
+    assert json.loads(printed.out, parse_constant=pytest.fail) == {
+        "path": "m.onnx",
+        "figures": [dict(zip(("name", "value", "limit"), row, strict=True)) for row in figures],
+        "megabytes": 1.5,
+    }

@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
+Extent = tuple[int, int, int, int]
+"""Top, left, bottom, right: the first row and column, and those behind the last."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -18,16 +21,18 @@ class Window:
     left: int
     bottom: int
     right: int
-    core: tuple[int, int, int, int]
+    core: Extent
 
-    def common(self, other: "Window") -> tuple[int, int, int, int]:
-        """Return top, left, bottom, right of what lies in both; empty where bottom <= top."""
-        return (
-            max(self.top, other.top),
-            max(self.left, other.left),
-            min(self.bottom, other.bottom),
-            min(self.right, other.right),
-        )
+    @property
+    def extent(self) -> Extent:
+        """Its four numbers."""
+        return self.top, self.left, self.bottom, self.right
+
+
+def in_both(first: Extent, second: Extent) -> Extent:
+    """Return what lies in both; where nothing does, bottom <= top or right <= left."""
+    low, high = map(max, first[:2], second[:2]), map(min, first[2:], second[2:])
+    return *low, *high
 
 
 def windows_of(size_hw: tuple[int, int], tile_px: int, overlap_px: int) -> list[Window]:

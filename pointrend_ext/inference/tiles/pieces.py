@@ -11,10 +11,11 @@ object, which hardly overlap.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
-from pointrend_ext.inference.tiles.grid import Window
+from pointrend_ext.inference.tiles.grid import Extent, Window, in_both
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +38,17 @@ class Piece:
     top: int
     left: int
 
-    def part(self, rows_columns: tuple[int, int, int, int]) -> np.ndarray:
-        """Return the pixels between top, left, bottom and right."""
-        top, left, bottom, right = rows_columns
+    @property
+    def extent(self) -> Extent:
+        """Where its mask lies."""
+        height, width = self.mask.shape
+        return self.top, self.left, self.top + height, self.left + width
+
+    def part(self, extent: Extent) -> np.ndarray:
+        """Return the pixels in an extent."""
+        top, left, bottom, right = extent
         found = np.zeros((bottom - top, right - left), bool)
-        y0, x0 = max(top, self.top), max(left, self.left)
-        y1 = min(bottom, self.top + self.mask.shape[0])
-        x1 = min(right, self.left + self.mask.shape[1])
+        y0, x0, y1, x1 = in_both(extent, self.extent)
         if y1 > y0 and x1 > x0:
             own = self.mask[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left]
             found[y0 - top : y1 - top, x0 - left : x1 - left] = own
@@ -69,18 +74,17 @@ def joined(
     groups = list(range(len(flat)))
     for a, window in enumerate(windows):
         for b in range(a + 1, len(windows)):
-            top, left, bottom, right = common = window.common(windows[b])
-            if bottom > top and right > left:
-                own = [n for n in range(first[a], first[a + 1]) if _reaches(flat[n], common)]
-                other = [n for n in range(first[b], first[b + 1]) if _reaches(flat[n], common)]
-                for n in own:
-                    for m in other:
-                        cut = (
-                            _is_cut(flat[n], window, windows[b]),
-                            _is_cut(flat[m], windows[b], window),
-                        )
-                        if _are_one(flat[n], flat[m], common, cut, lowest_iou):
-                            groups[_root(groups, m)] = _root(groups, n)
+            common = in_both(window.extent, windows[b].extent)
+            if not _has_pixels(common):
+                continue
+            own, other = (
+                [n for n in range(first[x], first[x + 1]) if _meet(flat[n].extent, common)]
+                for x in (a, b)
+            )
+            for n, m in product(own, other):
+                cut = _is_cut(flat[n], window, windows[b]), _is_cut(flat[m], windows[b], window)
+                if _are_one(flat[n], flat[m], common, cut, lowest_iou):
+                    groups[_root(groups, m)] = _root(groups, n)
     members: dict[int, list[Piece]] = {}
     for number, piece in enumerate(flat):
         members.setdefault(_root(groups, number), []).append(piece)
@@ -93,30 +97,21 @@ def _root(groups: list[int], number: int) -> int:
     return number
 
 
-def _meet(first: Piece, second: Piece) -> bool:
-    """Tell whether the boxes of two masks have a pixel in common."""
-    height, width = second.mask.shape
-    box = second.top, second.left, second.top + height, second.left + width
-    return _reaches(first, box)
+def _has_pixels(extent: Extent) -> bool:
+    top, left, bottom, right = extent
+    return bottom > top and right > left
 
 
-def _reaches(piece: Piece, common: tuple[int, int, int, int]) -> bool:
-    top, left, bottom, right = common
-    height, width = piece.mask.shape
-    return (
-        piece.top < bottom
-        and piece.top + height > top
-        and piece.left < right
-        and piece.left + width > left
-    )
+def _meet(first: Extent, second: Extent) -> bool:
+    return _has_pixels(in_both(first, second))
 
 
 def _is_cut(piece: Piece, own: Window, other: Window) -> bool:
     """Tell whether a piece ends at a border of its tile beyond which the other tile sees more."""
-    bottom, right = piece.top + piece.mask.shape[0], piece.left + piece.mask.shape[1]
+    top, left, bottom, right = piece.extent
     return (
-        (piece.top <= own.top and other.top < own.top)
-        or (piece.left <= own.left and other.left < own.left)
+        (top <= own.top and other.top < own.top)
+        or (left <= own.left and other.left < own.left)
         or (bottom >= own.bottom and other.bottom > own.bottom)
         or (right >= own.right and other.right > own.right)
     )
@@ -125,15 +120,13 @@ def _is_cut(piece: Piece, own: Window, other: Window) -> bool:
 def _are_one(
     first: Piece,
     second: Piece,
-    common: tuple[int, int, int, int],
+    common: Extent,
     are_cut: tuple[bool, bool],
     lowest_iou: float,
 ) -> bool:
-    if first.class_id != second.class_id or not _meet(first, second):
+    if first.class_id != second.class_id or not _meet(first.extent, second.extent):
         return False
-    top, left, bottom, right = _bounds([first, second])
-    y0, x0, y1, x1 = common
-    window = max(top, y0), max(left, x0), min(bottom, y1), min(right, x1)
+    window = in_both(_bounds([first, second]), common)
     a, b = first.part(window), second.part(window)
     both, areas = int(np.count_nonzero(a & b)), [int(np.count_nonzero(x)) for x in (a, b)]
     if both >= lowest_iou * (sum(areas) - both):
@@ -144,13 +137,9 @@ def _are_one(
     )
 
 
-def _bounds(pieces: Sequence[Piece]) -> tuple[int, int, int, int]:
-    return (
-        min(p.top for p in pieces),
-        min(p.left for p in pieces),
-        max(p.top + p.mask.shape[0] for p in pieces),
-        max(p.left + p.mask.shape[1] for p in pieces),
-    )
+def _bounds(pieces: Sequence[Piece]) -> Extent:
+    tops, lefts, bottoms, rights = zip(*(piece.extent for piece in pieces), strict=True)
+    return min(tops), min(lefts), max(bottoms), max(rights)
 
 
 def _union(pieces: Sequence[Piece]) -> Piece:

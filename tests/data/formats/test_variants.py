@@ -23,9 +23,8 @@ def lines_of_arrays(folder):
 
 def beside(folder):
     """Labels lie beside the pictures, in a folder that is called images all the same."""
-    for split in ("train", "valid"):
-        for file in (writers.yolo(folder) if split == "train" else folder).rglob("labels/*.txt"):
-            file.rename(file.parents[1] / "images" / file.name)
+    for file in [*writers.yolo(folder).rglob("labels/*.txt")]:
+        file.rename(file.parents[1] / "images" / file.name)
 
 
 def of_a_mac(folder):

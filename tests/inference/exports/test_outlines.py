@@ -120,6 +120,7 @@ def test_a_boundary_iou_that_cannot_be(value):
 def test_a_semantic_prediction_has_no_outlines():
     labels = np.zeros(SIZE_HW, np.uint8)
     semantic = prediction(boxes=None, scores=None, classes=None, masks=None, label_map=labels)
-    for method in (semantic.to_yolo, semantic.to_labelme, semantic.to_geojson):
+    others = semantic.to_supervision, lambda: semantic.to_coco(1)  # not as if nothing was found
+    for method in (semantic.to_yolo, semantic.to_labelme, semantic.to_geojson, *others):
         with pytest.raises(ValueError, match="semantic model has no instances"):
             method()
