@@ -26,19 +26,9 @@ _IMAGENET = "detectron2://ImageNetPretrained/MSRA/R-50.pkl"
 _DOWNLOADED = (
     "downloaded at the start; without a network, get the file elsewhere: MODEL.WEIGHTS FILE"
 )
-_BASES = {
-    # task, whether there is a GPU -> base, whether its weights are those of a whole model
-    ("instance", True): ("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml", True),
-    ("instance", False): ("COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml", True),
-    ("semantic", True): (
-        "Cityscapes-SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml",
-        True,
-    ),
-    ("semantic", False): (
-        "CamVid-SemanticSegmentation/pointrend_semantic_R_50_FPN_camvid.yaml",
-        False,
-    ),
-}
+_COCO = "COCO-InstanceSegmentation/pointrend_rcnn_R_50_FPN_3x_coco.yaml"
+_CITIES = "Cityscapes-SemanticSegmentation/pointrend_semantic_R_101_FPN_1x_cityscapes.yaml"
+_CAMVID = "CamVid-SemanticSegmentation/pointrend_semantic_R_50_FPN_camvid.yaml"  # no weights
 
 
 class Machine(NamedTuple):
@@ -105,8 +95,9 @@ def choose_recipe(
         raise ValueError(
             f"The data have the splits {sorted(splits)}, but none to train on. Call one 'train'."
         )
-    base, is_whole = _BASES[described.task, machine.device != "cpu"]
-    cfg = load_cfg(base)
+    label_base = _CAMVID if machine.device == "cpu" else _CITIES
+    base = _COCO if described.task == "instance" else label_base
+    cfg, is_whole = load_cfg(base), base != _CAMVID
     values, reasons = {}, {}
     for key, value, reason in (
         *_weights(base, weights, is_whole),

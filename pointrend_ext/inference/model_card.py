@@ -45,7 +45,13 @@ def model_card(
     }
     measured = _measured(scores or {})
     if measured:
-        header["model-index"] = [{"name": name, "results": [_result(measured, data_set)]}]
+        of = data_set or "not stated"
+        result = {
+            "task": {"type": "image-segmentation"},
+            "dataset": {"name": of, "type": of},
+            "metrics": [{"type": metric, "value": value} for metric, value in measured.items()],
+        }
+        header["model-index"] = [{"name": name, "results": [result]}]
     size = f"{cfg.INPUT.MIN_SIZE_TEST} pixels, at most {cfg.INPUT.MAX_SIZE_TEST} on the longer one"
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
@@ -71,15 +77,6 @@ def _measured(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         for task, metrics in scores.items()
         for metric, value in metrics.items()
         if "-" not in metric and math.isfinite(value)
-    }
-
-
-def _result(measured: Mapping[str, float], data_set: str) -> dict[str, object]:
-    name = data_set or "not stated"
-    return {
-        "task": {"type": "image-segmentation"},
-        "dataset": {"name": name, "type": name},
-        "metrics": [{"type": metric, "value": value} for metric, value in measured.items()],
     }
 
 

@@ -118,10 +118,7 @@ def _beside(
     for other, own in pictures.items():
         if other == folder or _LABELS.search(other) or _INSTANCES.search(other):
             continue
-        if split_name(folder) != split_name(other) and "" not in (
-            split_name(folder),
-            split_name(other),
-        ):
+        if len({split_name(folder), split_name(other)} - {""}) > 1:
             continue
         for suffix in ("", *_SUFFIXES):
             count = sum(s.endswith(suffix) and s[: len(s) - len(suffix)] in own for s in files)

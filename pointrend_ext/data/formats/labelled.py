@@ -1,6 +1,5 @@
 """What an export with outlines or masks holds, whatever tool wrote it, and COCO's form of it."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,15 +21,10 @@ WITHOUT_CLASS = Cause(Kind.LEFT_OUT, "shapes without a class")
 
 @dataclass(frozen=True)
 class Object:
-    """One object: the name of its class, and its mask in COCO's format (polygons or run lengths).
-
-    Attributes:
-        place: where it stands, for messages.
-    """
+    """One object: the name of its class, and its mask in COCO's format (polygons, run lengths)."""
 
     name: str
     segmentation: list[list[float]] | dict[str, Any]
-    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,22 +39,20 @@ class Picture:
 
 @dataclass
 class Labelled:
-    """The content of an export; class names in the order of their ids."""
+    """The content of an export; class names in the order of their ids, if it has them."""
 
     classes: list[str]
     pictures: list[Picture] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
 
-    def add_named_classes(self) -> None:
-        """Number the classes by name where the export does not: sorted."""
-        self.classes = sorted({o.name for picture in self.pictures for o in picture.objects})
-
     def check(self, what: str) -> None:
-        """Count what was looked at.
+        """Count what was looked at; number classes without ids by name.
 
         Raises:
             ValueError: there is no picture, or no object, or a picture is labelled twice.
         """
+        names = {found.name for picture in self.pictures for found in picture.objects}
+        self.classes = self.classes or sorted(names)
         counts = Counter((picture.path, picture.split) for picture in self.pictures)
         twice = [str(path) for (path, _), number in counts.items() if number > 1]
         if twice:
@@ -80,11 +72,6 @@ class Labelled:
                 f"{said or 'Its label files are empty.'} Export outlines (polygons) or masks, with "
                 "the pictures."
             )
-
-    @property
-    def root(self) -> Path:
-        """The folder that holds all pictures."""
-        return Path(os.path.commonpath([picture.path.parent for picture in self.pictures]))
 
 
 def class_name(value: Any) -> str:

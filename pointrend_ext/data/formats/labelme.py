@@ -68,7 +68,6 @@ class LabelmeExport:
         for name in self.tree.pictures:
             if Path(self.tree.root, name) not in labelled:
                 found.findings.add(UNLABELLED, name)
-        found.add_named_classes()
         found.check(f"The labelme folder {str(self.tree.root)!r}")
         return found
 
@@ -125,7 +124,7 @@ def _objects(
         key = (name, "alone", number) if group is None else (name, "group", str(group))
         groups.setdefault(key, []).append(part)
     for (name, *_), parts in groups.items():
-        yield Object(name, _joined(parts, size_hw), place)
+        yield Object(name, _joined(parts, size_hw))
 
 
 def _area(shape: dict[str, Any], size_hw: tuple[int, int]) -> list[float] | np.ndarray | None:

@@ -63,7 +63,6 @@ class ViaExport:
                 found.findings.add(_NO_REGION, place)
             split = split_name(name) or split_name(str(Path(nearest).parent))
             found.pictures.append(Picture(picture, size_hw, split, objects))
-        found.add_named_classes()
         found.check(f"The VIA export {self.files[0]!r}")
         return found
 
@@ -134,7 +133,7 @@ def _objects(entry: dict[str, Any], attribute: str | None, found: Labelled) -> I
         elif not name:
             found.findings.add(WITHOUT_CLASS, place)
         else:
-            yield Object(name, [polygon], place)
+            yield Object(name, [polygon])
 
 
 def _name(value: Any) -> str:

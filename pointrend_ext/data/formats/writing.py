@@ -70,7 +70,8 @@ class Writer:
 
     def labelled(self, labelled: Labelled) -> dict[str, Any]:
         """Write an annotation file per split."""
-        root, pictures = labelled.root, labelled.pictures
+        pictures = labelled.pictures
+        root = Path(os.path.commonpath([picture.path.parent for picture in pictures]))
         self._note(labelled.findings, "The export")
         splits = [picture.split for picture in pictures]
         if len({*splits}) == 1:

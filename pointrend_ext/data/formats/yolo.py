@@ -86,7 +86,7 @@ class YoloExport:
                 )
             sides = size_hw[::-1]
             corners = [round(v * sides[i % 2], _DIGITS) for i, v in enumerate(shares)]
-            yield Object(self.classes[class_id], [corners], place)
+            yield Object(self.classes[class_id], [corners])
 
     def _numbers(self, words: list[str], place: str) -> tuple[int, list[float]]:
         try:
@@ -112,11 +112,8 @@ class YoloExport:
 
 def find_yolo(tree: Tree) -> list[YoloExport]:
     """Find ``data.yaml``, or ``classes.txt`` beside folders ``images`` and ``labels``."""
-    found = []
-    for name in tree.ending(".yaml", ".yml"):
-        export = _of_yaml(tree.root / name)
-        if export is not None:
-            found.append(export)
+    tried = map(_of_yaml, (tree.root / name for name in tree.ending(".yaml", ".yml")))
+    found = [export for export in tried if export is not None]
     for name in tree.files if not found else ():
         file = tree.root / name
         if file.name == "classes.txt" and any(Path(file.parent, "labels").rglob("*.txt")):

@@ -84,7 +84,7 @@ def simplified(parts: list[Part], size_hw: tuple[int, int], boundary_iou: float)
         return parts
     corners = np.concatenate([ring for part in parts for ring in part])
     low, high = 0.0, float(max(np.ptp(corners, axis=0).max(), 1))
-    best, step, target = parts, _LEAST_PX, _Target(parts, parts, size_hw)
+    best, step, target = parts, _LEAST_PX, Target(parts, size_hw)
     for _ in range(_TRIES):
         tried = _with_tolerance(parts, step)
         if tried and target.boundary_iou(tried) >= boundary_iou:
@@ -104,16 +104,11 @@ def _with_tolerance(parts: list[Part], pixels: float) -> list[Part]:
     return kept
 
 
-def boundary_iou_of(first: list[Part], second: list[Part], size_hw: tuple[int, int]) -> float:
-    """Return the Boundary IoU of two outlines, drawn in an image of this size."""
-    return _Target(first + second, first, size_hw).boundary_iou(second)
+class Target:
+    """The boundary of an outline, drawn once, to compare others with that have no other corners."""
 
-
-class _Target:
-    """The boundary of an outline, drawn once, in the box of all corners that are to be drawn."""
-
-    def __init__(self, corners_of: list[Part], parts: list[Part], size_hw: tuple[int, int]) -> None:
-        corners = np.concatenate([ring for part in corners_of for ring in part])
+    def __init__(self, parts: list[Part], size_hw: tuple[int, int]) -> None:
+        corners = np.concatenate([ring for part in parts for ring in part])
         self._low = np.maximum(corners.min(axis=0) - 1, 0)
         self._high = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
         self._width, self._size_hw = boundary_width(size_hw), size_hw

@@ -11,7 +11,7 @@ object, which hardly overlap.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -72,19 +72,18 @@ def joined(
     flat = [piece for own in pieces for piece in own]
     first = np.cumsum([0, *map(len, pieces)])
     groups = list(range(len(flat)))
-    for a, window in enumerate(windows):
-        for b in range(a + 1, len(windows)):
-            common = in_both(window.extent, windows[b].extent)
-            if not _has_pixels(common):
-                continue
-            own, other = (
-                [n for n in range(first[x], first[x + 1]) if _meet(flat[n].extent, common)]
-                for x in (a, b)
-            )
-            for n, m in product(own, other):
-                cut = _is_cut(flat[n], window, windows[b]), _is_cut(flat[m], windows[b], window)
-                if _are_one(flat[n], flat[m], common, cut, lowest_iou):
-                    groups[_root(groups, m)] = _root(groups, n)
+    for (a, window), (b, other) in combinations(enumerate(windows), 2):
+        common = in_both(window.extent, other.extent)
+        if not _meet(window.extent, other.extent):
+            continue
+        seen = (
+            [n for n in range(first[x], first[x + 1]) if _meet(flat[n].extent, common)]
+            for x in (a, b)
+        )
+        for n, m in product(*seen):
+            cut = _is_cut(flat[n], window, other), _is_cut(flat[m], other, window)
+            if _are_one(flat[n], flat[m], common, cut, lowest_iou):
+                groups[_root(groups, m)] = _root(groups, n)
     members: dict[int, list[Piece]] = {}
     for number, piece in enumerate(flat):
         members.setdefault(_root(groups, number), []).append(piece)
@@ -97,13 +96,10 @@ def _root(groups: list[int], number: int) -> int:
     return number
 
 
-def _has_pixels(extent: Extent) -> bool:
-    top, left, bottom, right = extent
-    return bottom > top and right > left
-
-
 def _meet(first: Extent, second: Extent) -> bool:
-    return _has_pixels(in_both(first, second))
+    """Tell whether two extents have a pixel in common."""
+    top, left, bottom, right = in_both(first, second)
+    return bottom > top and right > left
 
 
 def _is_cut(piece: Piece, own: Window, other: Window) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary
 from pointrend_ext.inference.exports.outlines import (
-    boundary_iou_of,
+    Target,
     draw_parts,
     joined_ring,
     simplified,
@@ -85,7 +85,7 @@ def test_as_many_corners_as_the_boundary_iou_needs(name, asked):
     few = simplified(parts, SIZE_HW, asked)
     measured = boundary_iou(drawn(few, SIZE_HW), mask)
     assert measured >= asked
-    assert measured == pytest.approx(boundary_iou_of(parts, few, SIZE_HW))
+    assert measured == pytest.approx(Target(parts, SIZE_HW).boundary_iou(few))
     if asked == 1:
         np.testing.assert_array_equal(drawn(few, SIZE_HW), mask)
     least, most = (num_corners(simplified(parts, SIZE_HW, a)) for a in (0.8, 0.99))
