@@ -12,6 +12,7 @@ from pointrend_ext.data.polygon_drawing import draw_polygons
 from pointrend_ext.evaluation.boundary import boundary_width, mask_boundary
 from pointrend_ext.evaluation.masks import mask_iou
 from pointrend_ext.inference.exports.rings import Part, mask_parts
+from pointrend_ext.visualization.mask_crop import window_of
 
 _TRIES = 10  # of the bisection
 _LEAST_PX = 0.25  # a tolerance that changes hardly anything
@@ -28,7 +29,7 @@ class Outlined:
         score: in [0, 1].
         box: left, top, right, bottom in pixels of the image.
         parts: its pieces, in pixels of the image.
-        crop: the pixels (h, w) of its box, bool, and their top and left edges.
+        crop: its pixels (h, w) bool, no larger than they need, and their top and left edges.
     """
 
     name: str
@@ -58,15 +59,18 @@ def outlined(
     rows = zip(names, objects.boxes, objects.scores, objects.classes, strict=True)
     for number, (name, box, score, class_id) in enumerate(rows):
         mask, top, left = objects.masks.crop(number)
-        if not mask.any():
+        y0, x0, y1, x1 = window_of(mask)
+        if not y1:
             continue
+        mask = np.asarray(mask[y0:y1, x0:x1], bool)
+        top, left = int(top) + y0, int(left) + x0
         parts = [
             [ring + np.array([left, top], np.int32) for ring in part] for part in mask_parts(mask)
         ]
         parts = simplified(parts, size_hw, boundary_iou)
-        x0, y0, x1, y1 = (float(v) for v in box)
-        crop = (np.asarray(mask, bool), int(top), int(left))
-        yield Outlined(name, int(class_id), float(score), (x0, y0, x1, y1), parts, crop)
+        a, b, c, d = map(float, box)
+        crop = mask, top, left
+        yield Outlined(name, int(class_id), float(score), (a, b, c, d), parts, crop)
 
 
 def simplified(parts: list[Part], size_hw: tuple[int, int], boundary_iou: float) -> list[Part]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from pointrend_ext.inference.exports.outlines import Outlined, joined_ring
 from pointrend_ext.visualization import encode_png
-from pointrend_ext.visualization.mask_crop import window_of
 
 Size = tuple[int, int]
 """Height and width of an image."""
@@ -47,7 +46,7 @@ def labelme_file(objects: Iterable[Outlined], size_hw: Size, image: str) -> dict
             "flags": {},
         }
         if found.has_holes:
-            mask, top, left = _tight(found.crop)
+            mask, top, left = found.crop
             height, width = mask.shape
             text = base64.b64encode(encode_png(mask.astype(np.uint8) * 255)).decode("ascii")
             box = [[left, top], [left + width - 1, top + height - 1]]
@@ -74,7 +73,7 @@ def geojson(objects: Iterable[Outlined]) -> dict[str, Any]:
     """
     features = []
     for found in objects:
-        polygons = [[_closed(ring) for ring in part] for part in found.parts]
+        polygons = [[[*ring.tolist(), ring[0].tolist()] for ring in part] for part in found.parts]
         is_one = len(polygons) == 1
         geometry = {
             "type": "Polygon" if is_one else "MultiPolygon",
@@ -101,7 +100,7 @@ def cvat_image(
     for group, found in enumerate(objects, start=1):
         common = {"label": found.name, "source": "auto", "occluded": "0", "z_order": "0"}
         if found.has_holes:
-            mask, top, left = _tight(found.crop)
+            mask, top, left = found.crop
             place = {"left": left, "top": top, "width": mask.shape[1], "height": mask.shape[0]}
             runs = ", ".join(map(str, _row_runs(mask)))
             attributes = {key: str(value) for key, value in place.items()}
@@ -146,17 +145,6 @@ def label_studio_task(
     score = sum(found.score for found in objects) / max(len(objects), 1)
     prediction = {"model_version": model, "score": round(score, 6), "result": results}
     return {"data": {"image": image}, "predictions": [prediction]}
-
-
-def _closed(ring: np.ndarray) -> list[list[int]]:
-    return [*ring.tolist(), ring[0].tolist()]
-
-
-def _tight(crop: tuple[np.ndarray, int, int]) -> tuple[np.ndarray, int, int]:
-    """Cut a crop to the pixels that are set."""
-    mask, top, left = crop
-    y0, x0, y1, x1 = window_of(mask)
-    return mask[y0:y1, x0:x1], top + y0, left + x0
 
 
 def _row_runs(mask: np.ndarray) -> list[int]:
