@@ -153,8 +153,8 @@ def _polygon(shape: dict[str, Any]) -> list[float] | None:
         x, y = shape["x"], shape["y"]
         polygon = box_polygon(x, y, x + shape["width"], y + shape["height"])
     elif kind in ("circle", "ellipse"):
-        radii = [shape["r"]] * 2 if kind == "circle" else [shape["rx"], shape["ry"]]
-        polygon = ellipse_polygon(shape["cx"], shape["cy"], *radii, shape.get("theta", 0.0))
+        rx, ry = (shape[key] for key in (("r", "r") if kind == "circle" else ("rx", "ry")))
+        polygon = ellipse_polygon(shape["cx"], shape["cy"], rx, ry, shape.get("theta", 0.0))
     else:
         return None
     if polygon is not None and not all(map(math.isfinite, polygon)):

@@ -196,10 +196,10 @@ def _pictures(place: Path) -> list[Path]:
 
 def _place(file: Path, content: dict[str, Any], stated: str) -> Path | None:
     """Return the folder or list that exports state in several ways, as on Windows, too."""
-    base, stated = (_plain(str(text)) for text in (content.get("path") or "", stated))
-    plain = Path(*(part for part in stated.parts if part != ".."))
-    tried = [file.parent / base / stated, file.parent / stated, file.parent / plain]
-    tried += [base / stated] if base.parts else []
+    base, place = _plain(str(content.get("path") or "")), _plain(stated)
+    inside = Path(*(part for part in place.parts if part != ".."))
+    tried = [file.parent / base / place, file.parent / place, file.parent / inside]
+    tried += [base / place] if base.parts else []
     return next((path for path in tried if path.exists()), None)
 
 

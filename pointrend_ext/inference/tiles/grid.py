@@ -31,8 +31,8 @@ class Window:
 
 def in_both(first: Extent, second: Extent) -> Extent:
     """Return what lies in both; where nothing does, bottom <= top or right <= left."""
-    low, high = map(max, first[:2], second[:2]), map(min, first[2:], second[2:])
-    return *low, *high
+    (a, b, c, d), (e, f, g, h) = first, second
+    return max(a, e), max(b, f), min(c, g), min(d, h)
 
 
 def windows_of(size_hw: tuple[int, int], tile_px: int, overlap_px: int) -> list[Window]:
