@@ -59,13 +59,6 @@ def result_alone(args: argparse.Namespace) -> contextlib.AbstractContextManager[
     return contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout)
 
 
-def print_json(result: Any) -> None:
-    """Print a result as JSON; what is no finite number is null."""
-    from pydantic_core import to_json  # not on Python alone
-
-    sys.stdout.write(to_json(result, indent=1, inf_nan_mode="null").decode() + "\n")
-
-
 def at_least(least: int) -> Callable[[str], int]:
     """Return a type of ``argparse``: whole numbers from ``least`` on."""
 

@@ -3,8 +3,9 @@
 import argparse
 from dataclasses import asdict
 
-from pointrend_ext._command import add_json_argument, new_parser, print_json, result_alone
+from pointrend_ext._command import add_json_argument, new_parser, result_alone
 from pointrend_ext.checkpoint.convert import convert_weights
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine import find_class_names, load_cfg
 from pointrend_ext.engine.command_line import add_load_arguments, add_model_arguments, load_options

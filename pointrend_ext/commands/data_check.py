@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from detectron2.config import CfgNode
 
-from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.data import class_names_of, fit_ignore_value, register_description
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.data.summary import DatasetSummary, summarize_dataset

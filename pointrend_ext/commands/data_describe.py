@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from pointrend_ext._command import add_json_argument, new_parser, print_json, result_alone
+from pointrend_ext._command import add_json_argument, new_parser, result_alone
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.data.formats import Described, Split, describe, recognise
 from pointrend_ext.engine.recipe import Machine, Recipe, choose_recipe
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.data.coco import CocoFile, read_coco_file
 from pointrend_ext.data.coco.points import draw_points
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pointrend_ext._command import add_json_argument, at_least, new_parser, print_json, result_alone
+from pointrend_ext._command import add_json_argument, at_least, new_parser, result_alone
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.engine.command_line import add_model_arguments
