@@ -34,6 +34,7 @@ _OTHER = (
     "VERSION",
     "VIS_PERIOD",
 )
+_FROZEN = "MODEL.FREEZE"
 
 
 def training_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -53,6 +54,22 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for key, value in now.items()
         if key in before and before[key] != value
     ]
+
+
+def check_frozen(state: Any, cfg: CfgNode) -> None:
+    """Raise ValueError where a training had other frozen parts.
+
+    Momentum is found by its number among the trained parameters, which would then be others, maybe
+    of the same shape.
+    """
+    before = state.get("settings") if isinstance(state, Mapping) else None
+    frozen = before.get(_FROZEN) if isinstance(before, Mapping) else None
+    if frozen is not None and frozen != cfg.MODEL.FREEZE:
+        raise ValueError(
+            f"The checkpoint cannot be resumed: its optimizer is that of a training with {_FROZEN} "
+            f"{frozen!r}, the configuration has {cfg.MODEL.FREEZE}. Set it as it was, or start "
+            "without --resume, with MODEL.WEIGHTS."
+        )
 
 
 class Settings:

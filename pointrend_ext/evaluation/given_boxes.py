@@ -21,6 +21,7 @@ from pointrend_ext.evaluation.cityscapes import cityscapes_truth
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import GIVEN_IDS
 from pointrend_ext.evaluation.results_file import contiguous_class_ids, load_results
+from pointrend_ext.evaluation.results_findings import place_of
 
 GROUND_TRUTH = "ground_truth"
 _ARCHITECTURE = "GeneralizedRCNN"
@@ -113,8 +114,6 @@ def instance_truth(dataset_name: str) -> CocoTruth:
 def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[str, Any]]:
     """Read the detections that have an area inside their image; ``found`` counts the others."""
     results = load_results(path, truth, ["bbox"], found)
-    if not results:
-        raise ValueError(f"There is no detection in {path!r}.")
     kept = []
     for index, result in enumerate(results):
         x, y, width, height = result["bbox"]
@@ -123,7 +122,12 @@ def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[s
         if (box[2:] > box[:2]).all():
             kept.append(result)
         else:
-            found.add(_OUTSIDE, f"entry {index} (image_id {result['image_id']!r})")
+            found.add(_OUTSIDE, place_of(index, result))
+    if not kept:
+        raise ValueError(
+            f"There is no detection in {path!r}"
+            + f" with an area inside its image (of {len(results)})." * bool(results)
+        )
     return kept
 
 

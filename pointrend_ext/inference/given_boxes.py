@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from pointrend_ext.inference.prediction import class_filter
+from pointrend_ext.inference.prediction import class_filter, known_class
 from pointrend_ext.structures.classes import Classes
 
 # How far a box may reach beyond its image, by which detectors differ: it is clipped.
@@ -159,22 +160,24 @@ def _row(what: str, values: Any, number: int) -> list[Any]:
     """Return one value per box."""
     values = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else values
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ValueError(f"{what} must be a list with one entry per box, not {values!r}.")
+        raise ValueError(f"{what} must be a list with one entry per box, not {values!r:.100}.")
     if len(values) != number:
         raise ValueError(f"there are {len(values)} {what} for {number} boxes: pass one per box.")
-    return list(values)
+    return [x.tolist() if isinstance(x, Tensor) else x for x in values]
 
 
 def _class_numbers(classes: list[Any], info: Classes, num_classes: int) -> Tensor:
     """Return places of classes, in the same words as those that predictions are filtered by."""
     names = info.things or tuple(map(str, range(num_classes)))
-    class_filter(Classes(things=names), classes)  # refuses unknown ones
-    places = [names.index(c) if c in names else int(c) for c in map(str, classes)]
+    known = Classes(things=names)
+    class_filter(known, classes)  # refuses unknown ones
+    places: list[Any] = [known_class(known, c) for c in classes]
+    places = [names.index(c) if isinstance(c, str) else c for c in places]
     return torch.tensor(places, dtype=torch.int64)
 
 
 def _score_row(scores: list[Any]) -> Tensor:
-    row = np.asarray(scores)
-    if len(row) and (row.dtype.kind not in "iuf" or row.ndim > 1 or not np.isfinite(row).all()):
+    most = float(np.finfo(np.float32).max)
+    if not all(isinstance(x, Real) and abs(x) <= most for x in scores):
         raise ValueError(f"scores must be finite numbers, not {scores!r:.100}.")
-    return torch.from_numpy(row.astype(np.float32))
+    return torch.tensor(scores, dtype=torch.float32)

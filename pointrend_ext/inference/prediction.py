@@ -104,8 +104,8 @@ class Prediction(ToTools):
         """Keep some classes and confident instances alone.
 
         Args:
-            classes: names or ids; None for all. Pixels of other classes get ``void_label`` in the
-                label map, and 0 in the panoptic map.
+            classes: names, or numbers, which are places; None for all. Pixels of other classes get
+                ``void_label`` in the label map, and 0 in the panoptic map.
             min_score: the lowest score of an instance, panoptic things included.
 
         Raises:
@@ -254,16 +254,26 @@ def class_filter(
     """
     if classes is None:
         return lambda name, number: True
-    known = [*info.things, *info.stuff]
-    places = max(len(info.things), len(info.stuff))
-    given = {str(c) for c in ([classes] if isinstance(classes, str) else classes)}
-    numbers = {w: int(w) for w in given if w not in known and re.fullmatch(r"\d{1,9}", w)}
-    words = {str(numbers.get(w, w)) for w in given}  # "03" is 3
-    unknown = sorted(
-        w for w in given if w not in known and numbers.get(w, math.inf) >= (places or math.inf)
-    )
-    if unknown:
+    given = [classes] if isinstance(classes, str) else [*classes]
+    wanted = {known_class(info, c) for c in given}
+    if None in wanted:
+        unknown = sorted({str(c) for c in given if known_class(info, c) is None})
+        places = max(len(info.things), len(info.stuff))
         range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
-        listed = ", ".join(dict.fromkeys(known)) or "none by name; use places from 0"
+        known = dict.fromkeys([*info.things, *info.stuff])
+        listed = ", ".join(known) or "none by name; use places from 0"
         raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
-    return lambda name, number: name in words or str(number) in words
+    return lambda name, number: name in wanted or number in wanted
+
+
+def known_class(info: Classes, wanted: str | int) -> str | int | None:
+    """Return a class by its name, or by its place; None where the model has none such.
+
+    A text is a name wherever there is one, also where classes are called "1", "2", "3"; a number
+    is a place.
+    """
+    if isinstance(wanted, str) and wanted in (*info.things, *info.stuff):
+        return wanted
+    places = max(len(info.things), len(info.stuff)) or math.inf
+    digits = re.fullmatch(r"\d{1,9}", str(wanted))  # "03" is 3
+    return int(digits[0]) if digits and int(digits[0]) < places else None

@@ -16,9 +16,9 @@ from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.postprocess import panoptic_rules
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_steps import refinement_of_map, refinements
+from pointrend_ext.inspection.point_steps import MASK_HEADS, refinement_of_map, refinements
 from pointrend_ext.inspection.recording import Recording, backbone_output
-from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
+from pointrend_ext.modeling import PointRendSemanticHead
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 
@@ -91,7 +91,7 @@ def _objects(
     predictor: Predictor, features: dict[str, Tensor], final: Prediction, seen_hw: tuple[int, ...]
 ) -> list[Recording]:
     head = getattr(getattr(predictor.model, "roi_heads", None), "mask_head", None)
-    if not isinstance(head, PointRendROIMaskHead) or not len(final.objects.boxes):
+    if not isinstance(head, MASK_HEADS) or not len(final.objects.boxes):
         return []
     found, device = final.objects, predictor.model.device
     scale = np.divide(seen_hw, final.size_hw)[::-1]  # (x, y)

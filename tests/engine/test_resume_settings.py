@@ -104,6 +104,16 @@ def test_another_grouping_of_parameters_is_refused(resume):
         resume(opts)
 
 
+def test_other_frozen_parts_are_refused(resume):
+    """As many parameters are trained, and momentum would be that of others."""
+    first, second = (
+        ["MODEL.FREEZE", ["backbone", "proposal_generator", "roi_heads.box_*", f"*.fc{n}"]]
+        for n in (1, 2)
+    )
+    with pytest.raises(ValueError, match=r"FREEZE \[.*'\*\.fc1'\], the .* \[.*'\*\.fc2'\]\. Set"):
+        resume(["SOLVER.MAX_ITER", 3, *second], first=first)
+
+
 def test_a_checkpoint_without_an_optimizer(resume):
     def without_optimizer(state):
         del state["_trainer"]["optimizer"]
