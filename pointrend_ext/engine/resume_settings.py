@@ -34,7 +34,6 @@ _OTHER = (
     "VERSION",
     "VIS_PERIOD",
 )
-_FROZEN = "MODEL.FREEZE"
 
 
 def training_settings(cfg: CfgNode) -> dict[str, Any]:
@@ -57,18 +56,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def check_frozen(state: Any, cfg: CfgNode) -> None:
-    """Raise ValueError where a training had other frozen parts.
-
-    Momentum is found by its number among the trained parameters, which would then be others, maybe
-    of the same shape.
-    """
+    """Raise ValueError for other frozen parts: momentum would be that of other parameters."""
     before = state.get("settings") if isinstance(state, Mapping) else None
-    frozen = before.get(_FROZEN) if isinstance(before, Mapping) else None
-    if frozen is not None and frozen != cfg.MODEL.FREEZE:
+    frozen = before.get("MODEL.FREEZE") if isinstance(before, Mapping) else None
+    if frozen not in (None, cfg.MODEL.FREEZE):
         raise ValueError(
-            f"The checkpoint cannot be resumed: its optimizer is that of a training with {_FROZEN} "
-            f"{frozen!r}, the configuration has {cfg.MODEL.FREEZE}. Set it as it was, or start "
-            "without --resume, with MODEL.WEIGHTS."
+            "The checkpoint cannot be resumed: its optimizer is that of a training with "
+            f"MODEL.FREEZE {frozen!r}, the configuration has {cfg.MODEL.FREEZE}. Set it as it was, "
+            "or start without --resume, with MODEL.WEIGHTS."
         )
 
 

@@ -34,13 +34,18 @@ def check_given_boxes(cfg: CfgNode, dataset_name: str) -> None:
     """Try what an evaluation on given boxes needs, before a model is built.
 
     Raises:
-        ValueError: the model cannot take boxes, or the boxes are not those of the data set.
+        ValueError: the model cannot take boxes or needs some, or they are not of the data set.
         FileNotFoundError: ``TEST.GIVEN_BOXES`` is neither a file nor another known value.
     """
-    value = cfg.TEST.GIVEN_BOXES
+    value, model = cfg.TEST.GIVEN_BOXES, cfg.MODEL.META_ARCHITECTURE
     if not value:
+        if (model, cfg.MODEL.PROPOSAL_GENERATOR.NAME) == (_ARCHITECTURE, "GivenBoxes"):
+            raise ValueError(
+                "A model of MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes' finds no objects by itself: "
+                f"it is evaluated with TEST.GIVEN_BOXES {GROUND_TRUTH!r} or a file of detections; "
+                "for no evaluation set DATASETS.TEST '()'."
+            )
         return
-    model = cfg.MODEL.META_ARCHITECTURE
     if model != _ARCHITECTURE or not cfg.MODEL.MASK_ON:
         raise ValueError(
             f"TEST.GIVEN_BOXES is {value!r}, but a model of MODEL.META_ARCHITECTURE {model!r} and "

@@ -63,14 +63,16 @@ class MaskQuality:
                 total = inside.sum(axis=1)
                 sums = 100 * inside @ values
                 mean = np.divide(sums, total, out=np.full(len(sums), np.nan), where=total > 0)
-                found[_name(name, size)] = mean
+                found[f"{name}-{size}".removesuffix(f"-{SIZES[0]}")] = mean
         return found
 
     def metrics(self) -> dict[str, float]:
         """Return the means over all images, and how many ``objects`` there are by size."""
         everything = np.ones((1, self.images.max(initial=-1) + 1))
         means = {name: float(mean[0]) for name, mean in self.means(everything).items()}
-        return means | {_name("objects", s): float(n) for s, n in self.counts().items()}
+        return means | {
+            f"objects-{s}".removesuffix(f"-{SIZES[0]}"): float(n) for s, n in self.counts().items()
+        }
 
     def notice(self) -> str:
         """Say how many objects there are, and how many are left out."""
@@ -160,7 +162,3 @@ def _paired(
             f"annotation {missing[0]!r}, have no prediction: predict for all true boxes."
         )
     return paired
-
-
-def _name(metric: str, size: str) -> str:
-    return metric if size == SIZES[0] else f"{metric}-{size}"

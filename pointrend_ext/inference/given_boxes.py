@@ -11,7 +11,7 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from pointrend_ext.inference.prediction import class_filter, known_class
+from pointrend_ext.inference.prediction import known_classes
 from pointrend_ext.structures.classes import Classes
 
 # How far a box may reach beyond its image, by which detectors differ: it is clipped.
@@ -169,11 +169,8 @@ def _row(what: str, values: Any, number: int) -> list[Any]:
 def _class_numbers(classes: list[Any], info: Classes, num_classes: int) -> Tensor:
     """Return places of classes, in the same words as those that predictions are filtered by."""
     names = info.things or tuple(map(str, range(num_classes)))
-    known = Classes(things=names)
-    class_filter(known, classes)  # refuses unknown ones
-    places: list[Any] = [known_class(known, c) for c in classes]
-    places = [names.index(c) if isinstance(c, str) else c for c in places]
-    return torch.tensor(places, dtype=torch.int64)
+    known = known_classes(Classes(things=names), classes)
+    return torch.tensor([names.index(c) if isinstance(c, str) else c for c in known]).long()
 
 
 def _score_row(scores: list[Any]) -> Tensor:

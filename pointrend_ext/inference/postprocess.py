@@ -18,13 +18,9 @@ from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 
 def with_instances(base: Prediction, raw: Instances, min_score: float) -> Prediction:
-    """Add instances, by descending scores.
+    """Add a model's raw instances, ``pred_masks`` (R, 1, S, S), by descending scores.
 
-    Args:
-        base: the image.
-        raw: of a model, ``pred_masks`` (R, 1, S, S).
-        min_score: instances of a score that is not above are left out: a model has compared it with
-            the class score alone, before ``MASK_SCORE``.
+    They are above ``min_score``, which the model has compared with scores before ``MASK_SCORE``.
     """
     size_hw = base.size_hw
     fields = dict(raw.get_fields())

@@ -254,26 +254,31 @@ def class_filter(
     """
     if classes is None:
         return lambda name, number: True
-    given = [classes] if isinstance(classes, str) else [*classes]
-    wanted = {known_class(info, c) for c in given}
-    if None in wanted:
-        unknown = sorted({str(c) for c in given if known_class(info, c) is None})
-        places = max(len(info.things), len(info.stuff))
-        range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
-        known = dict.fromkeys([*info.things, *info.stuff])
-        listed = ", ".join(known) or "none by name; use places from 0"
-        raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
+    wanted = {*known_classes(info, [classes] if isinstance(classes, str) else classes)}
     return lambda name, number: name in wanted or number in wanted
 
 
-def known_class(info: Classes, wanted: str | int) -> str | int | None:
-    """Return a class by its name, or by its place; None where the model has none such.
+def known_classes(info: Classes, classes: Collection[str | int]) -> list[str | int]:
+    """Return classes by their names, or by their places; errors are those of ``class_filter``.
 
     A text is a name wherever there is one, also where classes are called "1", "2", "3"; a number
     is a place.
     """
-    if isinstance(wanted, str) and wanted in (*info.things, *info.stuff):
-        return wanted
-    places = max(len(info.things), len(info.stuff)) or math.inf
-    digits = re.fullmatch(r"\d{1,9}", str(wanted))  # "03" is 3
-    return int(digits[0]) if digits and int(digits[0]) < places else None
+    names, places = [*info.things, *info.stuff], max(len(info.things), len(info.stuff))
+    found: list[str | int] = []
+    unknown = set()
+    for c in classes:
+        digits = re.fullmatch(r"\d{1,9}", str(c))  # "03" is 3
+        if isinstance(c, str) and c in names:
+            found.append(c)
+        elif digits and int(digits[0]) < (places or math.inf):
+            found.append(int(digits[0]))
+        else:
+            unknown.add(str(c))
+    if unknown:
+        range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
+        listed = ", ".join(dict.fromkeys(names)) or "none by name; use places from 0"
+        raise ValueError(
+            f"The model knows no class {sorted(unknown)}. It knows{range_of}: {listed}."
+        )
+    return found

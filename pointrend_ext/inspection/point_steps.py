@@ -17,6 +17,7 @@ from pointrend_ext.inspection.recording import (
 )
 from pointrend_ext.layers import (
     at_least_float32,
+    cell_centers,
     class_uncertainty,
     foreground_uncertainty,
     select_class,
@@ -94,13 +95,14 @@ def refinements(
     """
     head = _mask_head(model)
     boxes = objects.pred_boxes.tensor
-    inputs = head.regions(features, [boxes], objects.pred_classes)
+    inputs = head.region_inputs(features, [boxes], None, objects.pred_classes)
     plan, uncertainty = head.subdivision, foreground_uncertainty
     if isinstance(head, PointRendROIMaskHead):
         coarse = at_least_float32(select_class(inputs.coarse_logits, objects.pred_classes))
         train_points = head.train_points
     else:  # it is predicted below; the points of its training are uniform
         coarse = boxes.new_empty(len(boxes), 1, plan.start_side, plan.start_side)
+        centers = cell_centers(coarse.shape[-2:], dtype=coarse.dtype, device=coarse.device)
         number = head.num_train_points
         train_points = None if number is None else TrainPointPlan(number, 1, 0)
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
@@ -113,7 +115,8 @@ def refinements(
     ):
         index = region_index(regions, coarse.device)
         if not isinstance(head, PointRendROIMaskHead):
-            coarse[index] = head.predict_grid(predict_points, len(regions), coarse)
+            grid = predict_points(centers.expand(len(regions), -1, -1))
+            coarse[index] = grid.view_as(coarse[index]).to(coarse.dtype)
         taken = record_subdivision(
             coarse[index], predict_points, uncertainty, doublings, plan.num_points
         )
@@ -175,24 +178,23 @@ def refinement_of_map(
     return Recording(coarse[0].cpu(), steps, points[0], num_important, (0, 0, columns, rows))
 
 
-def _mask_head(model: nn.Module) -> PointRendROIMaskHead | ImplicitPointRendROIMaskHead:
+def _mask_head(model: Any) -> PointRendROIMaskHead | ImplicitPointRendROIMaskHead:
     head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    return _checked(head, MASK_HEADS, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+    return _checked(head, MASK_HEADS, "mask head", "ROI_MASK_HEAD")
 
 
-def _map_head(model: nn.Module) -> PointRendSemanticHead:
+def _map_head(model: Any) -> PointRendSemanticHead:
     head = getattr(model, "sem_seg_head", None)
-    return _checked(head, (PointRendSemanticHead,), "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
+    return _checked(head, (PointRendSemanticHead,), "semantic head", "SEM_SEG_HEAD")
 
 
-def _checked(head: nn.Module | None, wanted: tuple[type, ...], what: str, key: str) -> Any:
-    if not isinstance(head, wanted):
-        names = " or ".join(kind.__name__ for kind in wanted)
-        raise ValueError(
-            f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
-            f"({key} {names})."
-        )
-    return head
+def _checked(head: Any, wanted: tuple[type, ...], what: str, node: str) -> Any:
+    if isinstance(head, wanted):
+        return head
+    raise ValueError(
+        f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
+        f"(MODEL.{node}.NAME {' or '.join(kind.__name__ for kind in wanted)})."
+    )
 
 
 def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None) -> Instances:

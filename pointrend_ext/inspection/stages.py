@@ -67,10 +67,9 @@ def predict_stages(
     map_ = _map(predictor, features, final, seen_hw)
     count = max(_count(objects), _count(map_))
     stages = [
-        _stage(predictor, final, seen_hw, [_at(x, k) for x in objects], [_at(x, k) for x in map_])
+        _stage(predictor, final, k, seen_hw, [[_at(x, k) for x in of] for of in (objects, map_)])
         for k in range(count)
     ]
-    stages = [replace(x, title=_numbered(k, x.title)) for k, x in enumerate(stages)]
     if not stages:
         return [Stage("prediction", final, np.zeros((0, 2)), np.zeros(0), np.zeros(0, int))]
     return [*stages[:-1], replace(stages[-1], prediction=final)]
@@ -135,12 +134,12 @@ def _at(recording: Recording, number: int) -> _Moment:
 def _stage(
     predictor: Predictor,
     final: Prediction,
+    number: int,
     seen_hw: tuple[int, ...],
-    objects: Sequence[_Moment],
-    maps: Sequence[_Moment],
+    moments: Sequence[Sequence[_Moment]],
 ) -> Stage:
+    (objects, maps), titles = moments, []
     changes: dict[str, Any] = {}
-    titles = []
     if objects:
         if not objects[0].is_last:
             probabilities = torch.stack([x.logits[0] for x in objects]).sigmoid()
@@ -157,9 +156,9 @@ def _stage(
     points = np.concatenate([x.points_px for x in both]) / seen_hw[::-1]
     scores = np.concatenate([x.scores for x in both])
     owners = np.arange(len(both)) - len(maps)
-    return Stage(
-        "; ".join(titles), prediction, points, scores, owners.repeat([len(x.scores) for x in both])
-    )
+    title = f"{f'step {number}' if number else 'coarse'}: {'; '.join(titles)}"
+    repeats = [len(x.scores) for x in both]
+    return Stage(title, prediction, points, scores, owners.repeat(repeats))
 
 
 def _labels(map_: _Moment, seen_hw: tuple[int, ...], final: Prediction) -> np.ndarray:
@@ -178,7 +177,3 @@ def _title(moment: _Moment, of: str) -> str:
     rows, columns = moment.logits.shape[-2:]
     corrected = f", {len(moment.scores)} of them corrected" * bool(len(moment.scores))
     return f"{rows} x {columns} cells{of}{corrected}"
-
-
-def _numbered(number: int, title: str) -> str:
-    return f"step {number}: {title}" if number else f"coarse: {title}"

@@ -89,6 +89,6 @@ def refined_masks(
     Returns:
         (R, 1, S, S) probabilities.
     """
-    inputs = mask_head.regions(features, [boxes], classes)
+    inputs = mask_head.region_inputs(features, [boxes], None, classes)
     predictor = RegionPointPredictor(mask_head.point_head, inputs)
     return mask_head.refine(predictor, boxes.shape[0], at_least_float32(inputs.coarse_logits))

@@ -71,13 +71,14 @@ def choose_mask_score(cfg: CfgNode, model: nn.Module) -> None:
     if mask_head is None:
         return
     name = cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE
-    if name and name not in MASK_SCORES:
+    if not name:
+        return
+    if name not in MASK_SCORES:
         raise ValueError(
             f"MODEL.ROI_MASK_HEAD.MASK_SCORE is {name!r}; it must be '' (the class score alone) or "
             f"one of {', '.join(MASK_SCORES)}."
         )
-    if name:
-        mask_head.register_forward_hook(partial(_rescore, MASK_SCORES[name]))
+    mask_head.register_forward_hook(partial(_rescore, MASK_SCORES[name]))
 
 
 def _rescore(

@@ -87,7 +87,7 @@ class RefinedMaskHead(OwnExport, nn.Module):
             self.refuse_recording()
         boxes_px = [x.get(kind).tensor.detach() for x in instances]
         classes = torch.cat([x.get(of_class) for x in instances])
-        inputs = self.regions(features, boxes_px, classes)
+        inputs = self.region_inputs(features, boxes_px, None, classes)
         if self.training:
             return self._losses(inputs, instances)
         masks = self._refine(inputs)
@@ -104,19 +104,11 @@ class RefinedMaskHead(OwnExport, nn.Module):
         """Return the head's kind of ``Regions``, of the fields that all kinds have."""
         raise NotImplementedError
 
-    def regions(
-        self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor], classes: Tensor
-    ) -> Any:
-        """Predict coarse logits, or parameters, and return ``region_inputs`` of them."""
-        head, levels, side = self._region_reader
-        predicted = head.predict_boxes(features, levels, side, boxes_px)
-        return self.region_inputs(features, boxes_px, predicted, classes)
-
     def region_inputs(
         self,
         features: Mapping[str, Tensor],
         boxes_px: Sequence[Tensor],
-        predicted: Tensor,
+        predicted: Tensor | None,
         classes: Tensor,
     ) -> Any:
         """Put together what points are predicted from.
@@ -124,12 +116,16 @@ class RefinedMaskHead(OwnExport, nn.Module):
         Args:
             features: as for ``forward``.
             boxes_px: for each of the N images the boxes (R_n, 4) of its regions.
-            predicted: (R, ...): coarse logits (R, C, S, S), or parameters (R, n).
+            predicted: (R, ...): coarse logits (R, C, S, S), or parameters (R, n); None for those
+                that the head predicts.
             classes: (R,) integers.
 
         Returns:
             The ``Regions`` that the point head reads.
         """
+        if predicted is None:
+            head, levels, side = self._region_reader
+            predicted = head.predict_boxes(features, levels, side, boxes_px)
         common = {
             "features": self.point_levels.gather(features),
             "strides": self.point_levels.strides,
@@ -189,23 +185,16 @@ class RefinedMaskHead(OwnExport, nn.Module):
             Probabilities (R, 1, S, S).
         """
         plan = self.subdivision
+        centers = cell_centers((plan.start_side,) * 2, dtype=like.dtype, device=like.device)
+        start_logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
         logits = subdivide(
-            self.predict_grid(predict_points, num_regions, like),
+            start_logits.view(-1, 1, plan.start_side, plan.start_side),
             predict_points,
             steps=plan.steps,
             num_points=plan.num_points,
             uncertainty=foreground_uncertainty,
         )
         return logits.sigmoid_()
-
-    def predict_grid(
-        self, predict_points: Callable[[Tensor], Tensor], num_regions: int, like: Tensor
-    ) -> Tensor:
-        """Return the logits (R, 1, s, s) that ``refine`` starts from; arguments are the same."""
-        side = self.subdivision.start_side
-        centers = cell_centers((side, side), dtype=like.dtype, device=like.device)
-        logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
-        return logits.view(-1, 1, side, side)
 
 
 def mask_levels(
