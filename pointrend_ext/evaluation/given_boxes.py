@@ -41,9 +41,8 @@ def check_given_boxes(cfg: CfgNode, dataset_name: str) -> None:
     if not value:
         if (model, cfg.MODEL.PROPOSAL_GENERATOR.NAME) == (_ARCHITECTURE, "GivenBoxes"):
             raise ValueError(
-                "A model of MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes' finds no objects by itself: "
-                f"it is evaluated with TEST.GIVEN_BOXES {GROUND_TRUTH!r} or a file of detections; "
-                "for no evaluation set DATASETS.TEST '()'."
+                "A model of MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes' finds no objects: set "
+                f"TEST.GIVEN_BOXES {GROUND_TRUTH!r} or a file of detections, or DATASETS.TEST '()'."
             )
         return
     if model != _ARCHITECTURE or not cfg.MODEL.MASK_ON:
@@ -129,10 +128,8 @@ def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[s
         else:
             found.add(_OUTSIDE, place_of(index, result))
     if not kept:
-        raise ValueError(
-            f"There is no detection in {path!r}"
-            + f" with an area inside its image (of {len(results)})." * bool(results)
-        )
+        where = f" with an area inside its image (of {len(results)})" if results else ""
+        raise ValueError(f"There is no detection in {path!r}{where}.")
     return kept
 
 

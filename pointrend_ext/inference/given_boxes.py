@@ -1,6 +1,6 @@
 """Boxes that a predictor is given for an image, checked before the model sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -35,6 +35,16 @@ class GivenBoxes:
     classes: Sequence[str | int] | np.ndarray | Tensor | None = None
     scores: Sequence[float] | np.ndarray | Tensor | None = None
     place: str = ""
+
+    @classmethod
+    def of_results(
+        cls, results: Sequence[dict[str, Any]], names: Mapping[Any, str]
+    ) -> "GivenBoxes":
+        """Take checked COCO results of one image; without ``names`` their classes are not known."""
+        corners = np.array([x["bbox"] for x in results], np.float64).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        classes = [names[x["category_id"]] for x in results] if names else None
+        return cls(corners, classes, [x["score"] for x in results])
 
     def model_input(
         self, size_hw: tuple[int, int], info: Classes, num_classes: int

@@ -254,7 +254,7 @@ def class_filter(
     """
     if classes is None:
         return lambda name, number: True
-    wanted = {*known_classes(info, [classes] if isinstance(classes, str) else classes)}
+    wanted = {*known_classes(info, [classes] if isinstance(classes, str) else [*classes])}
     return lambda name, number: name in wanted or number in wanted
 
 
@@ -265,20 +265,15 @@ def known_classes(info: Classes, classes: Collection[str | int]) -> list[str | i
     is a place.
     """
     names, places = [*info.things, *info.stuff], max(len(info.things), len(info.stuff))
-    found: list[str | int] = []
-    unknown = set()
-    for c in classes:
-        digits = re.fullmatch(r"\d{1,9}", str(c))  # "03" is 3
-        if isinstance(c, str) and c in names:
-            found.append(c)
-        elif digits and int(digits[0]) < (places or math.inf):
-            found.append(int(digits[0]))
-        else:
-            unknown.add(str(c))
+
+    def place(c: str | int) -> int | None:
+        number = int(c) if re.fullmatch(r"\d{1,9}", str(c)) else math.inf  # "03" is 3
+        return int(number) if number < (places or math.inf) else None
+
+    found: list[Any] = [c if isinstance(c, str) and c in names else place(c) for c in classes]
+    unknown = sorted({str(c) for c, known in zip(classes, found, strict=True) if known is None})
     if unknown:
         range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
         listed = ", ".join(dict.fromkeys(names)) or "none by name; use places from 0"
-        raise ValueError(
-            f"The model knows no class {sorted(unknown)}. It knows{range_of}: {listed}."
-        )
+        raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
     return found

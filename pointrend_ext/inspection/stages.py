@@ -156,9 +156,14 @@ def _stage(
     points = np.concatenate([x.points_px for x in both]) / seen_hw[::-1]
     scores = np.concatenate([x.scores for x in both])
     owners = np.arange(len(both)) - len(maps)
-    title = f"{f'step {number}' if number else 'coarse'}: {'; '.join(titles)}"
-    repeats = [len(x.scores) for x in both]
-    return Stage(title, prediction, points, scores, owners.repeat(repeats))
+    title = "; ".join(titles)
+    return Stage(
+        f"step {number}: {title}" if number else f"coarse: {title}",
+        prediction,
+        points,
+        scores,
+        owners.repeat([len(x.scores) for x in both]),
+    )
 
 
 def _labels(map_: _Moment, seen_hw: tuple[int, ...], final: Prediction) -> np.ndarray:

@@ -171,7 +171,7 @@ def test_detections_of_a_file(coco, toy_truth, toy_json, write_json, tmp_path, c
             "",
             {"MODEL.PROPOSAL_GENERATOR.NAME": "GivenBoxes"},
             ValueError,
-            r"finds no objects by itself: it is evaluated with TEST\.GIVEN_BOXES 'ground_truth' or",
+            r"'GivenBoxes' finds no objects: set TEST\.GIVEN_BOXES 'ground_truth' or a file",
         ),
     ],
 )

@@ -68,10 +68,7 @@ def choose_mask_score(cfg: CfgNode, model: nn.Module) -> None:
         ValueError: there is no such score.
     """
     mask_head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    if mask_head is None:
-        return
-    name = cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE
-    if not name:
+    if mask_head is None or not (name := cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE):
         return
     if name not in MASK_SCORES:
         raise ValueError(
