@@ -63,31 +63,32 @@ class MaskQuality:
                 total = inside.sum(axis=1)
                 sums = 100 * inside @ values
                 mean = np.divide(sums, total, out=np.full(len(sums), np.nan), where=total > 0)
-                found[name + size] = mean
+                found[_name(name, size)] = mean
         return found
 
     def metrics(self) -> dict[str, float]:
         """Return the means over all images, and how many ``objects`` there are by size."""
         everything = np.ones((1, self.images.max(initial=-1) + 1))
         means = {name: float(mean[0]) for name, mean in self.means(everything).items()}
-        return means | {f"objects{size}": float(n) for size, n in self._counts().items()}
+        return means | {_name("objects", s): float(n) for s, n in self.counts().items()}
 
     def notice(self) -> str:
         """Say how many objects there are, and how many are left out."""
-        by_size = ", ".join(f"{size[1:]} {n}" for size, n in self._counts().items() if size)
+        by_size = ", ".join(f"{size} {n}" for size, n in self.counts().items() if size != SIZES[0])
         return (
             f"mask quality is the mean over {len(self.ious)} objects ({by_size}), "
             f"without crowds and objects that have no mask ({self.num_left_out})"
         )
 
-    def _counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, int]:
+        """Return the number of objects by size."""
         return {size: int(is_inside.sum()) for size, is_inside in self._sizes().items()}
 
     def _sizes(self) -> dict[str, np.ndarray]:
-        """(G,) bool by "" (all), "-small", ...: one of each object, as COCO's but at the limits."""
+        """(G,) bool by size; each object has one, as in COCO's evaluators but at the limits."""
         number = np.digitize(self.areas, _LIMITS)
-        own = {f"-{size}": number == i for i, size in enumerate(SIZES[1:])}
-        return {"": np.ones(len(number), dtype=bool), **own}
+        own = {size: number == i for i, size in enumerate(SIZES[1:])}
+        return {SIZES[0]: np.ones(len(number), dtype=bool), **own}
 
 
 def name_objects(results: list[dict[str, Any]], model_input: Mapping[str, Any]) -> None:
@@ -159,3 +160,7 @@ def _paired(
             f"annotation {missing[0]!r}, have no prediction: predict for all true boxes."
         )
     return paired
+
+
+def _name(metric: str, size: str) -> str:
+    return metric if size == SIZES[0] else f"{metric}-{size}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -185,6 +184,6 @@ def _class_numbers(classes: list[Any], info: Classes, num_classes: int) -> Tenso
 
 def _score_row(scores: list[Any]) -> Tensor:
     most = float(np.finfo(np.float32).max)
-    if not all(isinstance(x, Real) and abs(x) <= most for x in scores):
+    if not all(isinstance(x, int | float | np.number) and abs(x) <= most for x in scores):
         raise ValueError(f"scores must be finite numbers, not {scores!r:.100}.")
     return torch.tensor(scores, dtype=torch.float32)

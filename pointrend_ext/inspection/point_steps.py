@@ -178,7 +178,7 @@ def refinement_of_map(
     return Recording(coarse[0].cpu(), steps, points[0], num_important, (0, 0, columns, rows))
 
 
-def _mask_head(model: Any) -> PointRendROIMaskHead | ImplicitPointRendROIMaskHead:
+def _mask_head(model: Any) -> Any:
     head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
     return _checked(head, MASK_HEADS, "mask head", "ROI_MASK_HEAD")
 

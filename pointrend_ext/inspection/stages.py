@@ -156,14 +156,9 @@ def _stage(
     points = np.concatenate([x.points_px for x in both]) / seen_hw[::-1]
     scores = np.concatenate([x.scores for x in both])
     owners = np.arange(len(both)) - len(maps)
-    title = "; ".join(titles)
-    return Stage(
-        f"step {number}: {title}" if number else f"coarse: {title}",
-        prediction,
-        points,
-        scores,
-        owners.repeat([len(x.scores) for x in both]),
-    )
+    name = f"step {number}" if number else "coarse"
+    owners = owners.repeat([len(x.scores) for x in both])
+    return Stage(f"{name}: {'; '.join(titles)}", prediction, points, scores, owners)
 
 
 def _labels(map_: _Moment, seen_hw: tuple[int, ...], final: Prediction) -> np.ndarray:
