@@ -184,6 +184,6 @@ def _class_numbers(classes: list[Any], info: Classes, num_classes: int) -> Tenso
 
 def _score_row(scores: list[Any]) -> Tensor:
     most = float(np.finfo(np.float32).max)
-    if not all(isinstance(x, int | float | np.number) and abs(x) <= most for x in scores):
+    if not all(isinstance(x, int | float | np.number) and abs(float(x)) <= most for x in scores):
         raise ValueError(f"scores must be finite numbers, not {scores!r:.100}.")
     return torch.tensor(scores, dtype=torch.float32)
