@@ -132,7 +132,7 @@ def _drawing_case(size_hw: tuple[int, int], count: int) -> Case:
         output = Path(folder.name) / "drawn.jpg"
 
         def ours() -> None:
-            picture = with_instances(Prediction(image, "", Classes()), raw).draw()
+            picture = with_instances(Prediction(image, "", Classes()), raw, 0.0).draw()
             write_image(output, picture)
 
         def upstream() -> None:

@@ -33,25 +33,18 @@ _FORMS = {
     "y0, y1, x0, x1": ("y0 y1 x0 x1", _CORNERS),
 }
 _UNITS = {
-    "shares of the image": 1.0,
-    "per cent of the image": 100.0,
-    "thousandths of the image": 1000.0,
+    "shares of the image": (1.0, ""),
+    "per cent of the image": (100.0, " / 100"),
+    "thousandths of the image": (1000.0, " / 1000"),
 }
-_Columns = tuple[np.ndarray, ...]
-# x, y, width, height of another frame: (x0, y0, x1, y1) in that of the masks. A quarter turn swaps
-# the sizes, and the file may state those of either frame.
-_TURNS: dict[str, tuple[Callable[..., _Columns], ...]] = {
-    "turned by 90 degrees": (
-        lambda x0, y0, x1, y1, w, h: (w - y1, x0, w - y0, x1),
-        lambda x0, y0, x1, y1, w, h: (h - y1, x0, h - y0, x1),
-    ),
-    "turned by 180 degrees": (lambda x0, y0, x1, y1, w, h: (w - x1, h - y1, w - x0, h - y0),),
-    "turned by 270 degrees": (
-        lambda x0, y0, x1, y1, w, h: (y0, h - x1, y1, h - x0),
-        lambda x0, y0, x1, y1, w, h: (y0, w - x1, y1, w - x0),
-    ),
-    "mirrored left to right": (lambda x0, y0, x1, y1, w, h: (w - x1, y0, w - x0, y1),),
-    "mirrored top to bottom": (lambda x0, y0, x1, y1, w, h: (x0, h - y1, x1, h - y0),),
+# Frames turned against that of the masks: whether x and y are exchanged, and which of the two then
+# runs the other way.
+_TURNS = {
+    "turned by 90 degrees": (True, (True, False)),
+    "turned by 180 degrees": (False, (True, True)),
+    "turned by 270 degrees": (True, (False, True)),
+    "mirrored left to right": (False, (True, False)),
+    "mirrored top to bottom": (False, (False, True)),
 }
 _RUNS: tuple[tuple[Callable[[np.ndarray], np.ndarray], str], ...] = (
     (
@@ -83,11 +76,10 @@ def likely_mistake(
         A clause such as "the boxes look like ..."; None where all is as stated or nothing fits.
     """
     found = _corners(boxes)
-    for unit, whole in _UNITS.items():
+    for unit, (whole, factor) in _UNITS.items():
         in_pixels = bounds_xyxy * np.tile(sizes_hw[:, ::-1], 2) / whole
         is_large = np.median(in_pixels[:, 2:] - in_pixels[:, :2]) > 2 * _TOLERANCE_PX
         if is_large and _explains(found, in_pixels, _share_explained(found, bounds_xyxy)):
-            factor = "" if whole == 1 else f" / {whole:.0f}"
             return (
                 f"the masks look like {unit}, the boxes like pixels: multiply x of the masks by "
                 f"the width of the image{factor} and y by its height{factor}"
@@ -136,17 +128,21 @@ def _exact_layouts(boxes: np.ndarray, sizes_wh: np.ndarray) -> dict[str, list[np
         columns = dict(zip(order.split(), boxes.T, strict=True))
         bounds = np.stack([*_ends("x", "w", columns), *_ends("y", "h", columns)])[[0, 2, 1, 3]].T
         layouts[name if name == _STATED else f"{name}: write {remedy}"] = [bounds]
-        for unit, whole in _UNITS.items():
-            factor = "" if whole == 1 else f" / {whole:.0f}"
+        for unit, (whole, factor) in _UNITS.items():
             phrase = f"{name} in {unit}: write {remedy} in pixels (times its size{factor})"
             layouts[phrase] = [bounds * np.tile(sizes_wh, 2) / whole]
-    for turn, variants in _TURNS.items():
+    low, high = np.split(_corners(boxes), 2, axis=1)
+    for turn, (is_swapped, is_mirrored) in _TURNS.items():
         phrase = (
             f"{_STATED} in the frame of the picture {turn} against that of the masks (an EXIF "
             "orientation?): write boxes and masks in the frame of the upright picture"
         )
-        stated = _corners(boxes).T
-        layouts[phrase] = [np.stack(f(*stated, *sizes_wh.T), axis=1) for f in variants]
+        start, end = (x[:, ::-1] if is_swapped else x for x in (low, high))
+        stated = np.hstack([start, end])
+        layouts[phrase] = [
+            np.where(2 * is_mirrored, np.hstack([sides - end, sides - start]), stated)
+            for sides in (sizes_wh, sizes_wh[:, ::-1])[: 1 + is_swapped]  # of either frame
+        ]
     return layouts
 
 

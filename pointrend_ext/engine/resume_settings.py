@@ -55,6 +55,18 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def check_frozen(state: Any, cfg: CfgNode) -> None:
+    """Raise ValueError for other frozen parts: momentum would be that of other parameters."""
+    before = state.get("settings") if isinstance(state, Mapping) else None
+    frozen = before.get("MODEL.FREEZE") if isinstance(before, Mapping) else None
+    if frozen not in (None, cfg.MODEL.FREEZE):
+        raise ValueError(
+            "The checkpoint cannot be resumed: its optimizer is that of a training with "
+            f"MODEL.FREEZE {frozen!r}, the configuration has {cfg.MODEL.FREEZE}. Set it as it was, "
+            "or start without --resume, with MODEL.WEIGHTS."
+        )
+
+
 class Settings:
     """Settings of an optimizer and its schedule as the configuration asks for them."""
 

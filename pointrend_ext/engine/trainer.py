@@ -28,7 +28,7 @@ from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
 from pointrend_ext.engine.parallel import share_buffers, share_model
 from pointrend_ext.engine.resume import ExactResume
-from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
+from pointrend_ext.engine.resume_settings import Settings, changes, check_frozen, training_settings
 from pointrend_ext.engine.resume_state import check_state
 from pointrend_ext.engine.safe_end import SafeEnd
 from pointrend_ext.engine.solver import build_optimizer
@@ -166,9 +166,10 @@ class Trainer(DefaultTrainer):
         """Take over all but the settings: those of the configuration hold, and it is said.
 
         Raises:
-            ValueError: the state is damaged, or the configuration asks for another optimizer than
-                the checkpoint's, or for fewer iterations than it has behind it.
+            ValueError: the state is damaged, or the configuration asks for another optimizer or
+                other frozen parts than the checkpoint's, or for fewer iterations.
         """
+        check_frozen(state_dict, self.cfg)
         scaler = getattr(self._trainer, "grad_scaler", None)  # in mixed precision alone
         try:
             check_state(state_dict, self.optimizer, scaler)

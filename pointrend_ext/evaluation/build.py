@@ -65,7 +65,11 @@ def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> Dataset
     """
     parts = _parts(cfg, dataset_name)
     _check_metrics(cfg, dataset_name)
-    _check_kind(cfg, dataset_name, parts)
+    if cfg.TEST.GIVEN_BOXES and all(part.what != "instances" for part in parts):
+        raise ValueError(
+            f"TEST.GIVEN_BOXES is {cfg.TEST.GIVEN_BOXES!r}, but {dataset_name!r} has label maps "
+            "and no objects: name a data set of instances in DATASETS.TEST, or leave it empty."
+        )
     for part in parts:
         for module, package in part.packages:
             if importlib.util.find_spec(module) is None:
@@ -183,15 +187,6 @@ def _check_metrics(cfg: CfgNode, dataset_name: str) -> None:
                 f"{words} is computed for none of the data sets {kinds} (by evaluator_type), "
                 f"only for {able}: remove it, or add such a data set to DATASETS.TEST."
             )
-
-
-def _check_kind(cfg: CfgNode, dataset_name: str, parts: Sequence[_Part]) -> None:
-    """Refuse boxes for a data set of label maps alone."""
-    if cfg.TEST.GIVEN_BOXES and all(part.what != "instances" for part in parts):
-        raise ValueError(
-            f"TEST.GIVEN_BOXES is {cfg.TEST.GIVEN_BOXES!r}, but {dataset_name!r} has label maps "
-            "and no objects: name a data set of instances in DATASETS.TEST, or leave it empty."
-        )
 
 
 def _instances(

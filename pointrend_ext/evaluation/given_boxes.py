@@ -21,6 +21,7 @@ from pointrend_ext.evaluation.cityscapes import cityscapes_truth
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import GIVEN_IDS
 from pointrend_ext.evaluation.results_file import contiguous_class_ids, load_results
+from pointrend_ext.evaluation.results_findings import place_of
 
 GROUND_TRUTH = "ground_truth"
 _ARCHITECTURE = "GeneralizedRCNN"
@@ -33,13 +34,17 @@ def check_given_boxes(cfg: CfgNode, dataset_name: str) -> None:
     """Try what an evaluation on given boxes needs, before a model is built.
 
     Raises:
-        ValueError: the model cannot take boxes, or the boxes are not those of the data set.
+        ValueError: the model cannot take boxes or needs some, or they are not of the data set.
         FileNotFoundError: ``TEST.GIVEN_BOXES`` is neither a file nor another known value.
     """
-    value = cfg.TEST.GIVEN_BOXES
+    value, model = cfg.TEST.GIVEN_BOXES, cfg.MODEL.META_ARCHITECTURE
     if not value:
+        if (model, cfg.MODEL.PROPOSAL_GENERATOR.NAME) == (_ARCHITECTURE, "GivenBoxes"):
+            raise ValueError(
+                "A model of MODEL.PROPOSAL_GENERATOR.NAME 'GivenBoxes' finds no objects: set "
+                f"TEST.GIVEN_BOXES {GROUND_TRUTH!r} or a file of detections, or DATASETS.TEST '()'."
+            )
         return
-    model = cfg.MODEL.META_ARCHITECTURE
     if model != _ARCHITECTURE or not cfg.MODEL.MASK_ON:
         raise ValueError(
             f"TEST.GIVEN_BOXES is {value!r}, but a model of MODEL.META_ARCHITECTURE {model!r} and "
@@ -113,8 +118,6 @@ def instance_truth(dataset_name: str) -> CocoTruth:
 def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[str, Any]]:
     """Read the detections that have an area inside their image; ``found`` counts the others."""
     results = load_results(path, truth, ["bbox"], found)
-    if not results:
-        raise ValueError(f"There is no detection in {path!r}.")
     kept = []
     for index, result in enumerate(results):
         x, y, width, height = result["bbox"]
@@ -123,7 +126,10 @@ def load_detections(path: str, truth: CocoTruth, found: Findings) -> list[dict[s
         if (box[2:] > box[:2]).all():
             kept.append(result)
         else:
-            found.add(_OUTSIDE, f"entry {index} (image_id {result['image_id']!r})")
+            found.add(_OUTSIDE, place_of(index, result))
+    if not kept:
+        where = f" with an area inside its image (of {len(results)})" if results else ""
+        raise ValueError(f"There is no detection in {path!r}{where}.")
     return kept
 
 

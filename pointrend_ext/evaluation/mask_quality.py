@@ -34,7 +34,7 @@ class MaskQuality:
         areas: (G,) of the annotations, in pixels.
         ious: (G,) in [0, 1], of the masks.
         boundary_ious: (G,) in [0, 1], of their pixels within 2 % of the diagonal of the outline.
-        num_left_out: crowds, and objects without a mask.
+        num_left_out: crowds, and objects without a mask, or with one of no pixel.
     """
 
     images: np.ndarray
@@ -115,11 +115,11 @@ def mask_quality(
     positions = {image_id: i for i, image_id in enumerate(truth.sizes_hw)}
     rows, num_left_out = [], 0
     for annotation in _annotations(truth):
-        if annotation.get("iscrowd", 0) or not annotation.get("segmentation"):
+        size_hw, mask = truth.sizes_hw[annotation["image_id"]], annotation.get("segmentation")
+        true = encoded(mask, size_hw) if mask and not annotation.get("iscrowd", 0) else None
+        if true is None or not mask_util.area(true):  # no prediction could be right
             num_left_out += 1
             continue
-        size_hw = truth.sizes_hw[annotation["image_id"]]
-        true = encoded(annotation["segmentation"], size_hw)
         found = prediction_of[annotation["id"]]["segmentation"]
         iou = float(mask_util.iou([found], [true], [0])[0, 0])
         outline = pair_boundary_iou(found, true, boundary_width(size_hw)) if iou else 0.0

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -11,21 +11,13 @@ from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
-from pointrend_ext.engine.classes import Classes, find_classes
+from pointrend_ext.engine.classes import find_classes
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
 from pointrend_ext.inference.pretrained import find_folder, load_exactly, read_pretrained
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.unread_keys import build_checked_model
-
-
-class Built(TypedDict):
-    """What the constructor of a ``Predictor`` takes."""
-
-    model: nn.Module
-    cfg: CfgNode
-    classes: Classes
 
 
 def model_of_config(
@@ -35,12 +27,11 @@ def model_of_config(
     opts: Sequence[Any],
     confidence: float | None,
     load_options: LoadOptions | None,
-) -> Built:
-    """Build and load a model; see ``Predictor.from_config``."""
+) -> dict[str, Any]:
+    """Build and load what a ``Predictor`` takes; see ``Predictor.from_config``."""
     chosen = () if weights is None else ("MODEL.WEIGHTS", os.fspath(weights))
     cfg = load_cfg(os.fspath(config_file), [*opts, *chosen])
-    _complete(cfg, device, confidence)
-    model = build_checked_model(cfg)
+    model = _built(cfg, device, confidence)
     checkpointer = PointRendCheckpointer(
         model,
         class_names=find_classes(cfg).by_kind(),
@@ -48,7 +39,7 @@ def model_of_config(
         **vars(load_options or LoadOptions()),
     )
     stored = checkpointer.load(cfg.MODEL.WEIGHTS, checkpointables=[]).get("class_names")
-    return Built(model=model, cfg=cfg, classes=find_classes(cfg, stored))
+    return {"model": model, "cfg": cfg, "classes": find_classes(cfg, stored)}
 
 
 def model_of_folder(
@@ -57,14 +48,13 @@ def model_of_folder(
     device: str | torch.device | None,
     opts: Sequence[Any],
     confidence: float | None,
-) -> Built:
+) -> dict[str, Any]:
     """Build and load a model that was saved; see ``Predictor.from_pretrained``."""
     config_file, weights, classes = read_pretrained(find_folder(path_or_repo, revision))
     cfg = load_cfg(config_file, [*opts, "MODEL.WEIGHTS", os.fspath(weights)])
-    _complete(cfg, device, confidence)
-    model = build_checked_model(cfg)
+    model = _built(cfg, device, confidence)
     load_exactly(model, weights)
-    return Built(model=model, cfg=cfg, classes=classes)
+    return {"model": model, "cfg": cfg, "classes": classes}
 
 
 def check_model(model: nn.Module, cfg: CfgNode) -> None:
@@ -84,8 +74,8 @@ def check_model(model: nn.Module, cfg: CfgNode) -> None:
         )
 
 
-def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float | None) -> None:
-    """Put what the user chose into a configuration that has just been read, and freeze it."""
+def _built(cfg: CfgNode, device: str | torch.device | None, confidence: float | None) -> nn.Module:
+    """Put what the user chose into a configuration that has just been read, and build the model."""
     if not cfg.MODEL.WEIGHTS:
         raise ValueError(
             "No weights: the configuration names none in MODEL.WEIGHTS. Pass a trained model, such "
@@ -102,3 +92,4 @@ def _complete(cfg: CfgNode, device: str | torch.device | None, confidence: float
         cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = confidence
         cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = confidence
     cfg.freeze()
+    return build_checked_model(cfg)

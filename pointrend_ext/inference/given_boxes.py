@@ -1,6 +1,6 @@
 """Boxes that a predictor is given for an image, checked before the model sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from detectron2.modeling import GeneralizedRCNN
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
-from pointrend_ext.inference.prediction import class_filter
+from pointrend_ext.inference.prediction import known_classes
 from pointrend_ext.structures.classes import Classes
 
 # How far a box may reach beyond its image, by which detectors differ: it is clipped.
@@ -34,6 +34,16 @@ class GivenBoxes:
     classes: Sequence[str | int] | np.ndarray | Tensor | None = None
     scores: Sequence[float] | np.ndarray | Tensor | None = None
     place: str = ""
+
+    @classmethod
+    def of_results(
+        cls, results: Sequence[dict[str, Any]], names: Mapping[Any, str]
+    ) -> "GivenBoxes":
+        """Take checked COCO results of one image; without ``names`` their classes are not known."""
+        corners = np.array([x["bbox"] for x in results], np.float64).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        classes = [names[x["category_id"]] for x in results] if names else None
+        return cls(corners, classes, [x["score"] for x in results])
 
     def model_input(
         self, size_hw: tuple[int, int], info: Classes, num_classes: int
@@ -159,22 +169,21 @@ def _row(what: str, values: Any, number: int) -> list[Any]:
     """Return one value per box."""
     values = values.tolist() if isinstance(values, (np.ndarray, Tensor)) else values
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise ValueError(f"{what} must be a list with one entry per box, not {values!r}.")
+        raise ValueError(f"{what} must be a list with one entry per box, not {values!r:.100}.")
     if len(values) != number:
         raise ValueError(f"there are {len(values)} {what} for {number} boxes: pass one per box.")
-    return list(values)
+    return [x.tolist() if isinstance(x, Tensor) else x for x in values]
 
 
 def _class_numbers(classes: list[Any], info: Classes, num_classes: int) -> Tensor:
     """Return places of classes, in the same words as those that predictions are filtered by."""
     names = info.things or tuple(map(str, range(num_classes)))
-    class_filter(Classes(things=names), classes)  # refuses unknown ones
-    places = [names.index(c) if c in names else int(c) for c in map(str, classes)]
-    return torch.tensor(places, dtype=torch.int64)
+    known = known_classes(Classes(things=names), classes)
+    return torch.tensor([names.index(c) if isinstance(c, str) else c for c in known]).long()
 
 
 def _score_row(scores: list[Any]) -> Tensor:
-    row = np.asarray(scores)
-    if len(row) and (row.dtype.kind not in "iuf" or row.ndim > 1 or not np.isfinite(row).all()):
+    most = float(np.finfo(np.float32).max)
+    if not all(isinstance(x, int | float | np.number) and abs(float(x)) <= most for x in scores):
         raise ValueError(f"scores must be finite numbers, not {scores!r:.100}.")
-    return torch.from_numpy(row.astype(np.float32))
+    return torch.tensor(scores, dtype=torch.float32)

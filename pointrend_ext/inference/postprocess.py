@@ -17,13 +17,17 @@ from pointrend_ext.layers.two_classes import two_class_logits
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 
-def with_instances(base: Prediction, raw: Instances) -> Prediction:
-    """Add instances, by descending scores, from a model's raw ones: ``pred_masks`` (R, 1, S, S)."""
+def with_instances(base: Prediction, raw: Instances, min_score: float) -> Prediction:
+    """Add a model's raw instances, ``pred_masks`` (R, 1, S, S), by descending scores.
+
+    They are above ``min_score``, which the model has compared with scores before ``MASK_SCORE``.
+    """
     size_hw = base.size_hw
     fields = dict(raw.get_fields())
     # Under another name Detectron2 does not paste them.
     fields["probabilities"] = fields.pop("pred_masks")[:, 0]
     x = detector_postprocess(Instances(raw.image_size, **fields), *size_hw).to(torch.device("cpu"))
+    x = x[x.scores > min_score]
     x = x[x.scores.argsort(descending=True, stable=True)]
     return _with(base, x, x.probabilities)
 

@@ -104,8 +104,8 @@ class Prediction(ToTools):
         """Keep some classes and confident instances alone.
 
         Args:
-            classes: names or ids; None for all. Pixels of other classes get ``void_label`` in the
-                label map, and 0 in the panoptic map.
+            classes: names, or numbers, which are places; None for all. Pixels of other classes get
+                ``void_label`` in the label map, and 0 in the panoptic map.
             min_score: the lowest score of an instance, panoptic things included.
 
         Raises:
@@ -255,16 +255,26 @@ def class_filter(
     """
     if classes is None:
         return lambda name, number: True
-    known = [*info.things, *info.stuff]
-    places = max(len(info.things), len(info.stuff))
-    given = {str(c) for c in ([classes] if isinstance(classes, str) else classes)}
-    numbers = {w: int(w) for w in given if w not in known and re.fullmatch(r"\d{1,9}", w)}
-    words = {str(numbers.get(w, w)) for w in given}  # "03" is 3
-    unknown = sorted(
-        w for w in given if w not in known and numbers.get(w, math.inf) >= (places or math.inf)
-    )
+    wanted = {*known_classes(info, [classes] if isinstance(classes, str) else [*classes])}
+    return lambda name, number: name in wanted or number in wanted
+
+
+def known_classes(info: Classes, classes: Collection[str | int]) -> list[str | int]:
+    """Return classes by their names, or by their places; errors are those of ``class_filter``.
+
+    A text is a name wherever there is one, also where classes are called "1", "2", "3"; a number
+    is a place.
+    """
+    names, places = [*info.things, *info.stuff], max(len(info.things), len(info.stuff))
+
+    def place(c: str | int) -> int | None:
+        number = int(c) if re.fullmatch(r"\d{1,9}", str(c)) else math.inf  # "03" is 3
+        return int(number) if number < (places or math.inf) else None
+
+    found: list[Any] = [c if isinstance(c, str) and c in names else place(c) for c in classes]
+    unknown = sorted({str(c) for c, known in zip(classes, found, strict=True) if known is None})
     if unknown:
         range_of = f", by name or by place, from 0 to {places - 1}" if places else ""
-        listed = ", ".join(dict.fromkeys(known)) or "none by name; use places from 0"
+        listed = ", ".join(dict.fromkeys(names)) or "none by name; use places from 0"
         raise ValueError(f"The model knows no class {unknown}. It knows{range_of}: {listed}.")
-    return lambda name, number: name in words or str(number) in words
+    return found

@@ -58,13 +58,14 @@ def run_model(
         yield from (with_stuff(base, x["sem_seg"]) for base, x in zip(bases, raw, strict=True))
         return
     raw = model.inference(inputs, do_postprocess=False)
+    least = cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST
     if not isinstance(model, PanopticFPN):
-        yield from (with_instances(base, x) for base, x in zip(bases, raw, strict=True))
+        yield from (with_instances(base, x, least) for base, x in zip(bases, raw, strict=True))
         return
     for base, instances, logits in zip(bases, *raw, strict=True):
         rows, columns = instances.image_size
         labelled = with_stuff(base, logits[:, :rows, :columns])
-        yield with_segments(with_instances(labelled, instances), panoptic_rules(model))
+        yield with_segments(with_instances(labelled, instances, least), panoptic_rules(model))
 
 
 def _for_given_boxes(

@@ -86,6 +86,8 @@ def write_comparisons(
     written = []
     for candidate in _take_turns(list(candidates))[:num_pictures]:
         path = output_dir / f"{Path(candidate.file_name).stem}.png"
+        while path in written:  # of an image of that name in another folder
+            path = path.with_stem(f"{path.stem}_2")
         write_image(path, candidate.draw(read_image_rgb(candidate.file_name, ANY_SIZE)))
         written.append(path)
     return written

@@ -1,7 +1,7 @@
 """Watching a model refine an object, or its class map."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from detectron2.modeling import GeneralizedRCNN
@@ -17,20 +17,27 @@ from pointrend_ext.inspection.recording import (
 )
 from pointrend_ext.layers import (
     at_least_float32,
+    cell_centers,
     class_uncertainty,
     foreground_uncertainty,
     select_class,
 )
-from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
+from pointrend_ext.modeling import (
+    ImplicitPointRendROIMaskHead,
+    PointRendROIMaskHead,
+    PointRendSemanticHead,
+)
 from pointrend_ext.modeling.point_head import (
     inference_predictors,
     map_inference_predictor,
     region_index,
 )
+from pointrend_ext.modeling.point_head.plans import TrainPointPlan
 
 __all__ = ["Recording", "Step", "record_map", "record_object", "refinement_of_map", "refinements"]
 
-_Head = TypeVar("_Head", bound=nn.Module)
+MASK_HEADS = (PointRendROIMaskHead, ImplicitPointRendROIMaskHead)
+"""Those whose refinement is recorded."""
 
 
 @torch.no_grad()
@@ -45,10 +52,11 @@ def record_object(
     """Record the refinement of one detection, of a model in evaluation mode.
 
     Unlike in the model's own path, which predicts densely as long as every cell would be corrected
-    anyway, all doublings from the coarse mask on are made; the final mask is the same.
+    anyway, all doublings from the coarse mask on are made; the final mask is the same. Implicit
+    PointRend has no coarse mask: there the first grid takes its place.
 
     Args:
-        model: with a ``PointRendROIMaskHead``.
+        model: with a ``PointRendROIMaskHead`` or ``ImplicitPointRendROIMaskHead``.
         model_input: ``image`` (3, H, W).
         number: of the detection, the best score first.
         keep: tells which class ids count; None for all.
@@ -87,11 +95,16 @@ def refinements(
     """
     head = _mask_head(model)
     boxes = objects.pred_boxes.tensor
-    inputs = head.region_inputs(
-        features, [boxes], head.coarse_logits(features, [boxes]), objects.pred_classes
-    )
-    coarse = at_least_float32(select_class(inputs.coarse_logits, objects.pred_classes))
+    inputs = head.region_inputs(features, [boxes], None, objects.pred_classes)
     plan, uncertainty = head.subdivision, foreground_uncertainty
+    if isinstance(head, PointRendROIMaskHead):
+        coarse = at_least_float32(select_class(inputs.coarse_logits, objects.pred_classes))
+        train_points = head.train_points
+    else:  # it is predicted below; the points of its training are uniform
+        coarse = boxes.new_empty(len(boxes), 1, plan.start_side, plan.start_side)
+        centers = cell_centers(coarse.shape[-2:], dtype=coarse.dtype, device=coarse.device)
+        number = head.num_train_points
+        train_points = None if number is None else TrainPointPlan(number, 1, 0)
     doublings = (plan.final_side // coarse.shape[-1]).bit_length() - 1
     steps: dict[int, list[Step]] = {}
     for regions, predict_points in inference_predictors(
@@ -100,10 +113,15 @@ def refinements(
         points_per_step=plan.num_points,
         points_per_region=doublings * plan.num_points,
     ):
-        start = coarse[region_index(regions, coarse.device)]
-        taken = record_subdivision(start, predict_points, uncertainty, doublings, plan.num_points)
+        index = region_index(regions, coarse.device)
+        if not isinstance(head, PointRendROIMaskHead):
+            grid = predict_points(centers.expand(len(regions), -1, -1))
+            coarse[index] = grid.view_as(coarse[index]).to(coarse.dtype)
+        taken = record_subdivision(
+            coarse[index], predict_points, uncertainty, doublings, plan.num_points
+        )
         steps |= zip(regions, taken, strict=True)
-    points, num_important = training_points(coarse, uncertainty, head.train_points, generator)
+    points, num_important = training_points(coarse, uncertainty, train_points, generator)
     values = [x.tolist() for x in (boxes, objects.pred_classes, objects.scores)]
     return [
         Recording(map_, steps[number], coords, num_important, tuple(box), class_id, score)
@@ -160,23 +178,23 @@ def refinement_of_map(
     return Recording(coarse[0].cpu(), steps, points[0], num_important, (0, 0, columns, rows))
 
 
-def _mask_head(model: nn.Module) -> PointRendROIMaskHead:
+def _mask_head(model: Any) -> Any:
     head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    return _checked(head, PointRendROIMaskHead, "mask head", "MODEL.ROI_MASK_HEAD.NAME")
+    return _checked(head, MASK_HEADS, "mask head", "ROI_MASK_HEAD")
 
 
-def _map_head(model: nn.Module) -> PointRendSemanticHead:
+def _map_head(model: Any) -> PointRendSemanticHead:
     head = getattr(model, "sem_seg_head", None)
-    return _checked(head, PointRendSemanticHead, "semantic head", "MODEL.SEM_SEG_HEAD.NAME")
+    return _checked(head, (PointRendSemanticHead,), "semantic head", "SEM_SEG_HEAD")
 
 
-def _checked(head: nn.Module | None, wanted: type[_Head], what: str, key: str) -> _Head:
-    if not isinstance(head, wanted):
-        raise ValueError(
-            f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
-            f"({key} {wanted.__name__})."
-        )
-    return head
+def _checked(head: Any, wanted: tuple[type, ...], what: str, node: str) -> Any:
+    if isinstance(head, wanted):
+        return head
+    raise ValueError(
+        f"The {what} is {type(head).__name__}; only that of PointRend refines at points "
+        f"(MODEL.{node}.NAME {' or '.join(kind.__name__ for kind in wanted)})."
+    )
 
 
 def _find(detections: Instances, number: int, keep: Callable[[int], bool] | None) -> Instances:

@@ -12,8 +12,7 @@ from pointrend_ext.evaluation.offline.objects import MATCH_IOU
 from pointrend_ext.evaluation.report.shown_objects import RefinedPoints, ShownObject
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_steps import Recording, record_object
-from pointrend_ext.modeling import PointRendROIMaskHead
+from pointrend_ext.inspection.point_steps import MASK_HEADS, Recording, record_object
 
 
 def record_shown_points(
@@ -38,7 +37,7 @@ def record_shown_points(
         ValueError: The images are not known, or the model has another number of classes.
     """
     heads: Any = getattr(predictor.model, "roi_heads", None)
-    if not isinstance(getattr(heads, "mask_head", None), PointRendROIMaskHead):
+    if not isinstance(getattr(heads, "mask_head", None), MASK_HEADS):
         return None
     if heads.num_classes != len(class_names):
         raise ValueError(

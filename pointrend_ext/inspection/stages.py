@@ -16,9 +16,9 @@ from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.postprocess import panoptic_rules
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
-from pointrend_ext.inspection.point_steps import refinement_of_map, refinements
+from pointrend_ext.inspection.point_steps import MASK_HEADS, refinement_of_map, refinements
 from pointrend_ext.inspection.recording import Recording, backbone_output
-from pointrend_ext.modeling import PointRendROIMaskHead, PointRendSemanticHead
+from pointrend_ext.modeling import PointRendSemanticHead
 from pointrend_ext.modeling.sem_seg.label_map import label_map
 
 
@@ -67,10 +67,9 @@ def predict_stages(
     map_ = _map(predictor, features, final, seen_hw)
     count = max(_count(objects), _count(map_))
     stages = [
-        _stage(predictor, final, seen_hw, [_at(x, k) for x in objects], [_at(x, k) for x in map_])
+        _stage(predictor, final, k, seen_hw, [[_at(x, k) for x in of] for of in (objects, map_)])
         for k in range(count)
     ]
-    stages = [replace(x, title=_numbered(k, x.title)) for k, x in enumerate(stages)]
     if not stages:
         return [Stage("prediction", final, np.zeros((0, 2)), np.zeros(0), np.zeros(0, int))]
     return [*stages[:-1], replace(stages[-1], prediction=final)]
@@ -91,7 +90,7 @@ def _objects(
     predictor: Predictor, features: dict[str, Tensor], final: Prediction, seen_hw: tuple[int, ...]
 ) -> list[Recording]:
     head = getattr(getattr(predictor.model, "roi_heads", None), "mask_head", None)
-    if not isinstance(head, PointRendROIMaskHead) or not len(final.objects.boxes):
+    if not isinstance(head, MASK_HEADS) or not len(final.objects.boxes):
         return []
     found, device = final.objects, predictor.model.device
     scale = np.divide(seen_hw, final.size_hw)[::-1]  # (x, y)
@@ -135,12 +134,12 @@ def _at(recording: Recording, number: int) -> _Moment:
 def _stage(
     predictor: Predictor,
     final: Prediction,
+    number: int,
     seen_hw: tuple[int, ...],
-    objects: Sequence[_Moment],
-    maps: Sequence[_Moment],
+    moments: Sequence[Sequence[_Moment]],
 ) -> Stage:
+    (objects, maps), titles = moments, []
     changes: dict[str, Any] = {}
-    titles = []
     if objects:
         if not objects[0].is_last:
             probabilities = torch.stack([x.logits[0] for x in objects]).sigmoid()
@@ -157,9 +156,9 @@ def _stage(
     points = np.concatenate([x.points_px for x in both]) / seen_hw[::-1]
     scores = np.concatenate([x.scores for x in both])
     owners = np.arange(len(both)) - len(maps)
-    return Stage(
-        "; ".join(titles), prediction, points, scores, owners.repeat([len(x.scores) for x in both])
-    )
+    name = f"step {number}" if number else "coarse"
+    owners = owners.repeat([len(x.scores) for x in both])
+    return Stage(f"{name}: {'; '.join(titles)}", prediction, points, scores, owners)
 
 
 def _labels(map_: _Moment, seen_hw: tuple[int, ...], final: Prediction) -> np.ndarray:
@@ -178,7 +177,3 @@ def _title(moment: _Moment, of: str) -> str:
     rows, columns = moment.logits.shape[-2:]
     corrected = f", {len(moment.scores)} of them corrected" * bool(len(moment.scores))
     return f"{rows} x {columns} cells{of}{corrected}"
-
-
-def _numbered(number: int, title: str) -> str:
-    return f"step {number}: {title}" if number else f"coarse: {title}"

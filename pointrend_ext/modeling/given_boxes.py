@@ -70,16 +70,10 @@ class GivenBoxesModel(nn.Module):
         if not all(x.has("pred_classes") for x in of_model):
             self._choose_classes(features, of_model)
         found = self.model.roi_heads.forward_with_given_boxes(features, of_model)
-        return [
-            Instances(
-                x.image_size,
-                pred_boxes=x.pred_boxes,
-                pred_classes=y.pred_classes,
-                scores=y.scores,  # which MODEL.ROI_MASK_HEAD.MASK_SCORE may have changed
-                pred_masks=y.pred_masks,
-            )
-            for x, y in zip(given, found, strict=True)
-        ]
+        for x, y in zip(given, found, strict=True):
+            x.pred_classes, x.pred_masks = y.pred_classes, y.pred_masks
+            x.scores = y.scores  # which MODEL.ROI_MASK_HEAD.MASK_SCORE may have changed
+        return given
 
     def _choose_classes(self, features: dict[str, Tensor], instances: list[Instances]) -> None:
         """Give the instances without ``pred_classes`` those whose masks are surest.
@@ -92,7 +86,9 @@ class GivenBoxesModel(nn.Module):
         best = torch.cat([x.scores.new_full((len(x),), -1.0) for x in unknown])
         chosen = torch.zeros_like(best, dtype=torch.int64)
         for number in range(self.model.roi_heads.num_classes):
-            trial = [_with_class(x, number) for x in boxes]
+            trial = [Instances(x.image_size, **x.get_fields()) for x in boxes]
+            for x in trial:
+                x.pred_classes = torch.full_like(x.scores, number, dtype=torch.int64)
             found = self.model.roi_heads.forward_with_given_boxes(features, trial)
             score = maskness(torch.cat([x.pred_masks for x in found]))
             chosen[score > best] = number
@@ -135,12 +131,7 @@ def _scaled(given: Instances, size_hw: tuple[int, int]) -> Instances:
     Factors are those of ``detector_postprocess``, the other way round.
     """
     height, width = given.image_size
-    boxes = given.pred_boxes.clone()
-    boxes.scale(size_hw[1] / width, size_hw[0] / height)
-    known = {key: x for key, x in given.get_fields().items() if key in ("pred_classes", "scores")}
-    return Instances(size_hw, pred_boxes=boxes, **known)
-
-
-def _with_class(x: Instances, number: int) -> Instances:
-    classes = torch.full((len(x),), number, device=x.scores.device)
-    return Instances(x.image_size, pred_boxes=x.pred_boxes, scores=x.scores, pred_classes=classes)
+    x = Instances(size_hw, **given.get_fields())
+    x.pred_boxes = given.pred_boxes.clone()
+    x.pred_boxes.scale(size_hw[1] / width, size_hw[0] / height)
+    return x

@@ -4,8 +4,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.strict_json import read_typed_json
 from pointrend_ext.evaluation.coco_truth import CocoTruth
@@ -43,14 +41,7 @@ def read_boxes(path: str, picture: str, size_hw: tuple[int, ...], classes: Class
         },
         "the data set of the model",
     )
-    own = check_results(own, truth, name, ["bbox"])
-    corners = np.array([x["bbox"] for x in own], np.float64)
-    corners[:, 2:] += corners[:, :2]
-    return GivenBoxes(
-        corners,
-        [names[x["category_id"]] for x in own] if names else None,
-        [x["score"] for x in own],
-    )
+    return GivenBoxes.of_results(check_results(own, truth, name, ["bbox"]), names)
 
 
 def _image_id(results: list[dict[str, Any]], picture: str, name: str) -> int | str:

@@ -3,12 +3,13 @@
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pointrend_ext.engine import Trainer, load_cfg, setup_cfg, train_or_evaluate
-from pointrend_ext.engine.resume_settings import Settings, changes, training_settings
+from pointrend_ext.engine.resume_settings import Settings, changes, check_frozen, training_settings
 from tests.engine.test_solver import Model, learning_rates
 
 FIRST = [
@@ -102,6 +103,17 @@ def test_another_grouping_of_parameters_is_refused(resume):
     opts = ["SOLVER.BIAS_LR_FACTOR", 2.0, "SOLVER.MAX_ITER", 4]  # biases have a group of their own
     with pytest.raises(ValueError, match=r"cannot be resumed .*BIAS_LR_FACTOR 1\.0 -> 2\.0"):
         resume(opts)
+
+
+def test_other_frozen_parts_are_refused():
+    """As many parameters may be trained, and momentum would be that of others."""
+    cfg = load_cfg("", ["MODEL.FREEZE", ["backbone"]])
+    trainer = SimpleNamespace(cfg=cfg)
+    state = {"iteration": 0, "settings": {"MODEL.FREEZE": ["*.fc1"]}}
+    with pytest.raises(ValueError, match=r"FREEZE \['\*\.fc1'\], the .* \['backbone'\]\. Set it"):
+        Trainer.load_state_dict(trainer, state)
+    for same in ({"settings": training_settings(cfg)}, {"settings": {}}, {}, None):
+        check_frozen(same, cfg)
 
 
 def test_a_checkpoint_without_an_optimizer(resume):

@@ -166,11 +166,20 @@ def test_detections_of_a_file(coco, toy_truth, toy_json, write_json, tmp_path, c
         ("FILE", {"DATASETS.TEST": ("toy_val", "toy_train")}, ValueError, "names 2: evaluate them"),
         ("FILE", {}, ValueError, r"file\.json'.*entry 0 \(image_id 99\): its image_id 99"),
         ("EMPTY", {}, ValueError, r"There is no detection in '.*empty\.json'"),
+        ("FLAT", {}, ValueError, r"no detection in '.*flat\.json' with an area inside .*\(of 1\)"),
+        (
+            "",
+            {"MODEL.PROPOSAL_GENERATOR.NAME": "GivenBoxes"},
+            ValueError,
+            r"'GivenBoxes' finds no objects: set TEST\.GIVEN_BOXES 'ground_truth' or a file",
+        ),
     ],
 )
-def test_mistakes(coco, value, opts, error, message, write_json, tmp_path):
+def test_mistakes(coco, value, opts, error, message, write_json, tmp_path, toy_truth):
     wrong = [{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 1}]
+    flat = [{**wrong[0], "image_id": min(toy_truth.sizes_hw), "bbox": [1, 2, 0, 4]}]
     files = {"FILE": write_json(wrong), "EMPTY": write_json([], "empty.json")}
+    files["FLAT"] = write_json(flat, "flat.json")
     with pytest.raises(error, match=message):
         build_evaluator(make_cfg(coco, str(files.get(value, value)), **opts), coco, str(tmp_path))
 

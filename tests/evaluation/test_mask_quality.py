@@ -108,9 +108,10 @@ def test_nothing_to_measure(instances):
     assert np.isnan(metrics["BoundaryIoU-small"])
 
 
-def test_an_object_without_a_mask_is_left_out(by_hand):
+@pytest.mark.parametrize("mask", [[], [[5, 5, 5.2, 5, 5.2, 5.2, 5, 5.2]]], ids=["none", "no pixel"])
+def test_an_object_without_a_mask_is_left_out(by_hand, mask):
     truth, results = by_hand
-    truth.dataset["annotations"][0]["segmentation"] = []
+    truth.dataset["annotations"][0]["segmentation"] = mask
     quality = mask_quality(truth, results)
     assert (len(quality.ious), quality.num_left_out) == (2, 2)
 

@@ -7,6 +7,8 @@ from detectron2.structures import Boxes, Instances
 
 from pointrend_ext import Predictor
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.given_boxes import GivenBoxes
+from pointrend_ext.inference.prediction import class_filter
 from pointrend_ext.modeling import given_boxes as model_module
 from pointrend_ext.modeling.roi_heads.mask_score import maskness
 
@@ -60,6 +62,20 @@ def test_boxes_of_any_type(predictors, make_picture, boxes):
     same(predictor(pixels, boxes, classes=np.array([0, 2, 1, 5])), expected)
     assert expected.scores.tolist() == [1, 1, 1, 1]
     assert expected.class_names == ["star", "blob", "gear", "plate"]
+
+
+def test_classes_called_by_numbers():
+    """A text is the name, a number the place; neither is the other one."""
+    info = Classes(things=("1", "2", "0"))
+    given = GivenBoxes(
+        [[1, 1, 5, 5]] * 4, ["1", 1, "0", torch.tensor(0)], [1, 0.5, np.float16(2), 0]
+    )
+    x = given.model_input((10, 10), info, 3)["given"]
+    assert x.pred_classes.tolist() == [0, 1, 2, 0]
+    assert x.scores.tolist() == [1, 0.5, 2, 0]
+    for wanted, kept in ((["1"], [0]), ([1], [1]), (["0", 2], [2]), ("2", [1])):
+        keep = class_filter(info, wanted)
+        assert [n for n, name in enumerate(info.things) if keep(name, n)] == kept
 
 
 @pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), Boxes(torch.zeros(0, 4))], ids=str)

@@ -136,6 +136,18 @@ def test_filter_keeps_classes_and_scores(predictors, make_picture):
             prediction.filter([unknown])
 
 
+def test_confidence_is_of_the_score_that_is_shown(predictors, make_picture):
+    """With a score of masks that is the product, which is below what the model has compared."""
+    predictor = predictors("instance", "MODEL.ROI_MASK_HEAD.MASK_SCORE", "maskness")
+    everything, cfg = predictor(make_picture()), predictor.cfg.clone()
+    limit = float(everything.scores.min())
+    cfg.defrost()
+    cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST = limit
+    strong = Predictor(predictor.model, cfg.clone())(make_picture())
+    assert strong.scores.tolist() == everything.scores[everything.scores > limit].tolist()
+    assert 0 < len(strong.scores) < len(everything.scores)
+
+
 @pytest.mark.parametrize("kind", ["instance", "semantic", "panoptic"])
 def test_drawing_and_notebook(predictors, make_picture, kind):
     prediction = predictors(kind)(make_picture())

@@ -60,6 +60,17 @@ def test_weak_predictions_are_not_drawn(results_file, tmp_path):
     assert write_comparisons(predictions, "toy_val", tmp_path / "out") == []
 
 
+def test_images_of_one_name_have_pictures_of_their_own(monkeypatch, tmp_path):
+    names = ["a/1.png", "b/1.png", "c/1.png"]
+    found = [comparison._Candidate(1, n, name, lambda image: image) for n, name in enumerate(names)]
+    monkeypatch.setattr(comparison, "_of_labels", lambda *_: found)
+    monkeypatch.setattr(comparison, "find_data_set", lambda _: None)
+    images = {name: np.full((4, 4, 3), n, np.uint8) for n, name in enumerate(names)}
+    monkeypatch.setattr(comparison, "read_image_rgb", lambda name, _: images[name])
+    written = write_comparisons({}, "", tmp_path)
+    assert [int(read_image_rgb(path).max()) for path in written] == [0, 1, 2]
+
+
 def test_categories_take_turns():
     entries = [(1, 0.9, "a"), (1, 0.8, "b"), (2, 0.7, "c"), (2, 0.6, "d"), (1, 0.5, "e")]
     found = [comparison._Candidate(merit, group, name, None) for group, merit, name in entries]

@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inspection.point_pictures import write_refinement
 from pointrend_ext.inspection.point_steps import record_map, record_object
+from pointrend_ext.inspection.stages import predict_stages
 from pointrend_ext.layers import class_uncertainty, foreground_uncertainty
 
 
@@ -27,6 +29,39 @@ def test_object_ends_in_the_mask_of_the_model(predictors, make_picture, number):
     assert differs.max() < 0.02
     assert [s.after.shape[-1] for s in recording.steps] == [14, 28, 56, 112, 224]
     assert [len(s.coords) for s in recording.steps] == [196, 784, 784, 784, 784]
+
+
+def test_implicit_object_ends_in_the_mask_of_the_model(predictors, make_picture, tmp_path):
+    """The first grid takes the place of the coarse mask, and training points are uniform."""
+    predictor = predictors(
+        "instance",
+        *("MODEL.ROI_MASK_HEAD.NAME", "ImplicitPointRendROIMaskHead"),
+        *("MODEL.MASK_POINT_HEAD.NAME", "ImplicitPointHead"),
+        *("MODEL.MASK_POINT_HEAD.SUBDIVISION_STEPS", 2),
+        *("MODEL.MASK_POINT_HEAD.SUBDIVISION_NUM_POINTS", 196),
+    )
+    predicted = predictor(make_picture())
+    number = int(np.asarray(predicted.masks).mean((1, 2)).argmax())
+    paths, recording = write_refinement(predictor, make_picture(), tmp_path, number=number)
+    assert [path.is_file() for path in paths] == [True] * 3
+    assert recording.class_id == predicted.classes[number]
+    assert recording.coarse.shape == (1, 14, 14)
+    assert [s.after.shape for s in recording.steps] == [(1, 28, 28), (1, 56, 56)]
+    final = recording.steps[-1].after.sigmoid()
+    mask = PastedMasks(final, predicted.boxes[[number]], predicted.size_hw)[0]
+    assert (mask != predicted.masks[number]).mean() < 1e-3
+    assert 0 < mask.mean() < 1
+    assert (recording.training_coords.shape, recording.num_important) == ((196, 2), 0)
+    stages = predict_stages(predictor, make_picture())
+    assert [stage.title for stage in stages] == [
+        "coarse: 14 x 14 cells an object",
+        "step 1: 28 x 28 cells an object, 196 of them corrected",
+        "step 2: 56 x 56 cells an object, 196 of them corrected",
+    ]
+    coarse = PastedMasks(recording.coarse.sigmoid(), predicted.boxes[[number]], predicted.size_hw)[
+        0
+    ]
+    np.testing.assert_array_equal(stages[0].prediction.masks[number], coarse)
 
 
 def test_steps_hold_together(predictors, make_picture):

@@ -89,7 +89,6 @@ def refined_masks(
     Returns:
         (R, 1, S, S) probabilities.
     """
-    coarse = mask_head.coarse_logits(features, [boxes])
-    inputs = mask_head.region_inputs(features, [boxes], coarse, classes)
+    inputs = mask_head.region_inputs(features, [boxes], None, classes)
     predictor = RegionPointPredictor(mask_head.point_head, inputs)
-    return mask_head.refine(predictor, boxes.shape[0], at_least_float32(coarse))
+    return mask_head.refine(predictor, boxes.shape[0], at_least_float32(inputs.coarse_logits))

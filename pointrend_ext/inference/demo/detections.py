@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,18 +118,12 @@ class Detections:
             ValueError: it has no id, or another size than its annotations say.
         """
         image_id = self.ids.image_id(picture.file_name)
-        if self.truth.sizes_hw[image_id] != size_hw:
+        stated = self.truth.sizes_hw[image_id]
+        if stated != size_hw:
             raise ValueError(
                 f"{picture.path} has {size_hw[0]} x {size_hw[1]} pixels (height x width), but "
-                "{} x {} by {}: the boxes would be in another frame.".format(
-                    *self.truth.sizes_hw[image_id], self.ids.source
-                )
+                f"{stated[0]} x {stated[1]} by {self.ids.source}: the boxes would be in another "
+                "frame."
             )
-        own = self.of_image.get(image_id, [])
-        corners = np.array([x["bbox"] for x in own], np.float64).reshape(-1, 4)
-        corners[:, 2:] += corners[:, :2]
-        return GivenBoxes(
-            np.clip(corners, 0, [*size_hw[::-1]] * 2),
-            [self.truth.class_names[x["category_id"]] for x in own],
-            [x["score"] for x in own],
-        )
+        given = GivenBoxes.of_results(self.of_image.get(image_id, []), self.truth.class_names)
+        return replace(given, boxes=np.clip(given.boxes, 0, [*size_hw[::-1]] * 2))

@@ -19,7 +19,7 @@ class ObjectColors:
         """Return colours (R, 3) uint8 RGB of the instances."""
         boxes, classes = prediction.objects.boxes, prediction.objects.classes
         same_class = classes[:, None] == self._classes[None]
-        rows, columns = greedy_pairs(_box_iou(boxes, self._boxes) * same_class)
+        rows, columns = greedy_pairs(box_iou(boxes, self._boxes) * same_class)
         numbers = self._next + np.arange(len(classes))
         is_new = np.isin(np.arange(len(classes)), rows, invert=True)
         numbers[is_new] = self._next + np.arange(is_new.sum())
@@ -29,7 +29,7 @@ class ObjectColors:
         return colors_of(numbers)
 
 
-def _box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the IoU (R, S) of boxes (R, 4) and (S, 4): left, top, right, bottom."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pointrend_ext.data.mapper import PANOPTIC_ARCHITECTURES
 from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
@@ -57,7 +58,7 @@ class TiledPredictor:
             ("overlap_px", overlap, 0 <= overlap <= tile_px // 2, "0 to half of tile_px"),
             ("lowest_iou", lowest_iou, 0 < lowest_iou <= 1, "above 0, at most 1"),
         )
-        if predictor.cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
+        if predictor.cfg.MODEL.META_ARCHITECTURE in PANOPTIC_ARCHITECTURES:
             raise ValueError(
                 "TiledPredictor was given a panoptic model, whose segments are not joined across "
                 "tiles: use an instance or a semantic model."

@@ -1,6 +1,6 @@
 """PointRend for instances: a coarse mask per region, refined at points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -144,12 +144,6 @@ class PointRendROIMaskHead(RefinedMaskHead):
             plan.num_points,
             plan.oversample_ratio,
             plan.importance_sample_ratio,
-        )
-
-    def coarse_logits(self, features: Mapping[str, Tensor], boxes_px: Sequence[Tensor]) -> Tensor:
-        """Predict the coarse masks (R, C, S, S) from one sample per cell of a grid in each box."""
-        return self.coarse_head.predict_boxes(
-            features, self.coarse_levels, self.coarse_pool_side, boxes_px
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from detectron2.config import CfgNode, configurable
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import ROI_HEADS_REGISTRY
 from detectron2.modeling.roi_heads import StandardROIHeads
@@ -16,11 +16,6 @@ class MaskOnlyROIHeads(StandardROIHeads):
 
     Parameters are called as in the full model (``mask_head.*``), so weights go both ways.
     """
-
-    @configurable
-    def __init__(self, **parts: Any) -> None:
-        """Take the parts of ``StandardROIHeads``, those of the box branch being None."""
-        super().__init__(**parts)
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:

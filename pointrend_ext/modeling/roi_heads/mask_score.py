@@ -68,16 +68,14 @@ def choose_mask_score(cfg: CfgNode, model: nn.Module) -> None:
         ValueError: there is no such score.
     """
     mask_head = getattr(getattr(model, "roi_heads", None), "mask_head", None)
-    if mask_head is None:
+    if mask_head is None or not (name := cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE):
         return
-    name = cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE
-    if name and name not in MASK_SCORES:
+    if name not in MASK_SCORES:
         raise ValueError(
             f"MODEL.ROI_MASK_HEAD.MASK_SCORE is {name!r}; it must be '' (the class score alone) or "
             f"one of {', '.join(MASK_SCORES)}."
         )
-    if name:
-        mask_head.register_forward_hook(partial(_rescore, MASK_SCORES[name]))
+    mask_head.register_forward_hook(partial(_rescore, MASK_SCORES[name]))
 
 
 def _rescore(

@@ -87,9 +87,7 @@ class RefinedMaskHead(OwnExport, nn.Module):
             self.refuse_recording()
         boxes_px = [x.get(kind).tensor.detach() for x in instances]
         classes = torch.cat([x.get(of_class) for x in instances])
-        head, levels, side = self._region_reader
-        predicted = head.predict_boxes(features, levels, side, boxes_px)
-        inputs = self.region_inputs(features, boxes_px, predicted, classes)
+        inputs = self.region_inputs(features, boxes_px, None, classes)
         if self.training:
             return self._losses(inputs, instances)
         masks = self._refine(inputs)
@@ -110,7 +108,7 @@ class RefinedMaskHead(OwnExport, nn.Module):
         self,
         features: Mapping[str, Tensor],
         boxes_px: Sequence[Tensor],
-        predicted: Tensor,
+        predicted: Tensor | None,
         classes: Tensor,
     ) -> Any:
         """Put together what points are predicted from.
@@ -118,12 +116,16 @@ class RefinedMaskHead(OwnExport, nn.Module):
         Args:
             features: as for ``forward``.
             boxes_px: for each of the N images the boxes (R_n, 4) of its regions.
-            predicted: (R, ...): coarse logits (R, C, S, S), or parameters (R, n).
+            predicted: (R, ...): coarse logits (R, C, S, S), or parameters (R, n); None for those
+                that the head predicts.
             classes: (R,) integers.
 
         Returns:
             The ``Regions`` that the point head reads.
         """
+        if predicted is None:
+            head, levels, side = self._region_reader
+            predicted = head.predict_boxes(features, levels, side, boxes_px)
         common = {
             "features": self.point_levels.gather(features),
             "strides": self.point_levels.strides,

@@ -186,9 +186,10 @@ def test_numbers_out_of_range(options, message):
         TiledPredictor(Fake(), **options)
 
 
-def test_a_panoptic_model_is_refused():
+@pytest.mark.parametrize("architecture", ["PanopticFPN", "PointRendPanopticFPN"])
+def test_a_panoptic_model_is_refused(architecture):
     with pytest.raises(ValueError, match="panoptic model, whose segments are not joined"):
-        TiledPredictor(Fake("PanopticFPN"))
+        TiledPredictor(Fake(architecture))
 
 
 def test_stored_masks_are_like_pasted_ones():
