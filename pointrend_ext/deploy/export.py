@@ -12,18 +12,21 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
-from pointrend_ext.deploy.checks.boundary_loss import boundary_loss
+from pointrend_ext.deploy.checks.boundary_loss import BoundaryLoss
+from pointrend_ext.deploy.exportable import check_exportable
 from pointrend_ext.deploy.metadata import KEY
 from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch
 from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
 from pointrend_ext.deploy.precision import reduced
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.report import ExportReport
-from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, RecordingRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
 from pointrend_ext.modeling.checks import check_values
 
 _OPSETS = (18,)
 """Versions 16 to 18 of GridSample are what every runtime knows; 18 is what PyTorch writes."""
+
+_OTHER_FLOATS = (torch.float16, torch.bfloat16, torch.float64)
 
 
 def export_onnx(
@@ -56,12 +59,13 @@ def export_onnx(
     plan = _plan(model, cfg, ExportOptions(**options))
     proto = to_onnx(record_program(plan.graph), plan.graph, opset)
     onnx().checker.check_model(proto, full_check=True)
-    run = RecordingRunner(OnnxRunner(proto))
-    report = _checked(target, plan, run)
+    run: Runner = OnnxRunner(proto)
     if plan.metadata["precision"] != "fp32":
         proto = reduced(proto, plan.metadata["precision"])
-        loss = boundary_loss(OnnxRunner(proto), run.calls, plan.metadata["task"])
-        report = replace(report, figures=[*report.figures, *loss])
+        run = BoundaryLoss(OnnxRunner(proto), run, plan.metadata["task"])
+    report = _checked(target, plan, run)
+    if isinstance(run, BoundaryLoss):
+        report = replace(report, figures=[*report.figures, *run.figures()])
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, _written(plan, report)
     with naming_full_disk(target.parent), open_atomically(target) as file:
@@ -96,12 +100,15 @@ def _target(path: str | os.PathLike[str], suffix: str) -> Path:
     if target.suffix != suffix or target.is_dir():
         raise ValueError(f"The file to write is {str(target)!r}; its name must end in {suffix}.")
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"The folder {target.parent} cannot be written to: choose another.")
     return target
 
 
 def _plan(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> ExportPlan:
-    if next(model.parameters()).device.type != "cpu":
-        model = copy.deepcopy(model).cpu()
+    check_exportable(model, cfg, options.part, options.output, options.batch_size)
+    if any(x.device.type != "cpu" or x.dtype in _OTHER_FLOATS for x in model.state_dict().values()):
+        model = copy.deepcopy(model).float().cpu()
     return plan_export(model.eval(), cfg, options)
 
 

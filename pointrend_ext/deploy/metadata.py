@@ -13,6 +13,7 @@ from torch import nn
 from pointrend_ext.deploy.graphs.image import divisibility
 from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION, KEY
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.modeling.checks import check_values
 
 __all__ = ["FORMAT_VERSION", "KEY", "describe", "weights_sha256"]
 
@@ -37,9 +38,21 @@ def describe(
         output: "labels", "logits" or "masks".
         batch_size: images of one call.
         classes: what the classes are called.
+
+    Raises:
+        ValueError: other numbers of names than of classes.
     """
     has_objects, has_stuff = task != "semantic", task in ("semantic", "panoptic")
     names = classes.things if has_objects else classes.stuff
+    # A binary model has one class, but a label map of it has the background as well.
+    things, labels = cfg.MODEL.ROI_HEADS.NUM_CLASSES, max(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, 2)
+    for kind, number in (
+        *((key, things) for key in ("things", "thing_ids") if has_objects),
+        *((key, labels) for key in ("stuff", "stuff_colors") if has_stuff),
+    ):
+        found = len(getattr(classes, kind))
+        wanted = f"{number}, the number of the model's classes, or none"
+        check_values("export.classes", (kind, found, found in (0, number), wanted))
     return {
         "format": FORMAT_VERSION,
         "task": task,
@@ -58,6 +71,7 @@ def describe(
         "class_ids": list(classes.thing_ids) or None if has_objects else None,
         "colors": [list(color) for color in classes.stuff_colors] if has_stuff else None,
         **({"stuff_classes": list(classes.stuff)} if task == "panoptic" else {}),
+        "num_labels": labels if has_stuff else 0,
         "thresholds": _thresholds(cfg, task),
         "weights_sha256": weights_sha256(model),
     }

@@ -18,7 +18,6 @@ from pointrend_ext.deploy.checks import (
     compare_mask_head,
     compare_semantic,
 )
-from pointrend_ext.deploy.exportable import check_exportable
 from pointrend_ext.deploy.graphs import (
     Graph,
     InstanceGraph,
@@ -77,14 +76,13 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
     """Choose the graph of a model.
 
     Args:
-        model: in evaluation mode, on the CPU.
+        model: one that can be exported, in evaluation mode, on the CPU and in 32 bits.
         cfg: its configuration.
         options: what is asked for.
 
     Raises:
-        ValueError: it has none, or a value is out of its range.
+        ValueError: a value is out of its range.
     """
-    check_exportable(model, cfg, options.part, options.output, options.batch_size)
     precision, known = options.precision, options.precision in PRECISIONS
     is_measured = precision == "fp32" or len(options.check_images) > 0
     pictures = "'fp32' without pictures on which its loss is measured (--check-images)"

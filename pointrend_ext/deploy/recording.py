@@ -15,7 +15,7 @@ from pointrend_ext.deploy.packages import onnx
 
 
 def record_program(graph: Graph) -> ExportedProgram:
-    """Record a graph whose named sizes stay free.
+    """Record a graph whose named sizes stay free; lines and names of source files do not stay.
 
     Raises:
         ValueError: it does not let itself be recorded.
@@ -26,7 +26,7 @@ def record_program(graph: Graph) -> ExportedProgram:
     )
     try:
         with torch.no_grad(), quiet():
-            return torch.export.export(
+            program = torch.export.export(
                 graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
             )
     except Exception as error:
@@ -35,6 +35,10 @@ def record_program(graph: Graph) -> ExportedProgram:
             f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. A part of it asks for "
             "values or sizes of tensors; the parts of this package and of Detectron2 do not."
         ) from error
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:

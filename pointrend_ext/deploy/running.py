@@ -116,33 +116,3 @@ class _Listener(TorchDispatchMode):
         if func is torch.ops.aten.topk.default:
             self.chosen.append(result[1].numpy())
         return result
-
-
-class RecordingRunner(Runner):
-    """Runs another one, and keeps its arrays and results."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._calls: dict[int, tuple[tuple[np.ndarray, ...], _Arrays]] = {}
-
-    @property
-    def calls(self) -> list[tuple[tuple[np.ndarray, ...], _Arrays]]:
-        """Arrays and results of each different call, but those of a limited copy."""
-        return [*self._calls.values()]
-
-    def __call__(self, *arrays: np.ndarray) -> _Arrays:
-        """Run it."""
-        return self._keep(arrays, self._runner(*arrays))
-
-    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
-        """Run it."""
-        found, chosen = self._runner.with_choices(*arrays)
-        return self._keep(arrays, found), chosen
-
-    def limited_to(self, number: int) -> Runner | None:
-        """Limit the other one."""
-        return self._runner.limited_to(number)
-
-    def _keep(self, arrays: tuple[np.ndarray, ...], found: _Arrays) -> _Arrays:
-        self._calls[hash(tuple(x.tobytes() for x in arrays))] = arrays, found
-        return found

@@ -1,7 +1,7 @@
 """What a predictor takes for an image; no torch is needed."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,15 @@ def is_one_image(images: Any, who: str) -> bool:
         f"{who} was given a {type(images).__name__}, not an image or a list of images. "
         f"What can be gone through once, or is too long to keep, goes to {who}.stream(images)."
     )
+
+
+def check_stream(images: Any, who: str) -> None:
+    """Raise ValueError unless images can be gone through; the name of a file could, by letters."""
+    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+        raise ValueError(
+            f"{who}.stream goes through images, and was given a {type(images).__name__}. "
+            f"One image goes to the {who} itself."
+        )
 
 
 def load_image(

@@ -5,10 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pointrend_ext.deploy.checks.boundary_loss import boundary_loss
+from pointrend_ext.deploy.checks.boundary_loss import BoundaryLoss
 from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.precision import reduced
-from pointrend_ext.deploy.running import OnnxRunner, RecordingRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, Runner
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(64, 48)).astype(np.float32)
@@ -77,9 +77,10 @@ def squares(*lefts):
 
 
 def losses(small, full, task, *arrays):
-    run = RecordingRunner(Given(*full))
-    run(*arrays)
-    count, mean, largest = (x.value for x in boundary_loss(Given(*small), run.calls, task))
+    run = BoundaryLoss(Given(*small), Given(*full), task)
+    assert run(*arrays) == [*full]
+    assert run.with_choices(*arrays) == ([*full], [])  # the same call is measured once
+    count, mean, largest = (x.value for x in run.figures())
     return count, pytest.approx(mean), pytest.approx(largest)
 
 

@@ -11,7 +11,9 @@ from PIL import Image
 from pointrend_ext.data.pixels import to_format
 from pointrend_ext.data.toy.layout import sample_scene
 from pointrend_ext.data.toy.render import render_image
+from pointrend_ext.visualization.canvas import check_image
 
+_WHO = "export: check_images"
 _SIZES_HW = ((65, 80), (97, 131), (320, 223), (191, 403))
 """Smallest, odd, upright, wide: none is that of the export."""
 
@@ -25,7 +27,7 @@ def _drawn_scenes() -> Sequence[np.ndarray]:
 
 @dataclass(frozen=True)
 class CheckImages:
-    """Pictures by turns, each in one of the sizes.
+    """Pictures by turns, each in one of the sizes; more pictures than sizes all in the last one.
 
     Attributes:
         pictures: (H, W, 3) uint8 RGB, one or more.
@@ -44,17 +46,24 @@ class CheckImages:
         Args:
             cfg: ``INPUT`` is read.
             pictures: (H, W, 3) uint8 RGB; scenes of the toy data, if there are none.
+
+        Raises:
+            ValueError: something else is among them.
         """
+        for picture in pictures:
+            check_image(picture, _WHO)
         shorter, limit = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
         as_tested: tuple[tuple[int, int], ...] = ()
         if shorter > 0:
             shorter = min(shorter, int(limit / _SHAPE))
             as_tested = ((shorter, round(shorter * _SHAPE)),)
-        return cls(pictures or _drawn_scenes(), (*_SIZES_HW, *as_tested), cfg.INPUT.FORMAT)
+        shown = [*pictures] or _drawn_scenes()
+        return cls(shown, (*_SIZES_HW, *as_tested), cfg.INPUT.FORMAT)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """Yield what a model takes: (3, H, W) float32, 0 to 255."""
-        for number, (height, width) in enumerate(self.sizes_hw):
+        for number in range(max(len(self.sizes_hw), len(self.pictures))):
+            height, width = self.sizes_hw[min(number, len(self.sizes_hw) - 1)]
             picture = Image.fromarray(self.pictures[number % len(self.pictures)])
             resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
             pixels = to_format(resized, self.image_format).transpose(2, 0, 1)

@@ -67,12 +67,9 @@ class MaskGraph(Graph):
         corners = torch.rand(num_regions, 2, 2, generator=generator) * 1.1 - 0.05
         scale = torch.tensor([size_px[1], size_px[0]])
         boxes = torch.cat((corners.amin(1) * scale, corners.amax(1) * scale + 1), dim=1)
-        classes = torch.randint(self._num_classes, (num_regions,), generator=generator)
+        num_classes = self.mask_head.coarse_head.num_classes
+        classes = torch.randint(num_classes, (num_regions,), generator=generator)
         return (*maps, boxes, classes)
-
-    @property
-    def _num_classes(self) -> int:
-        return self.mask_head.coarse_head.num_classes
 
 
 def refined_masks(
