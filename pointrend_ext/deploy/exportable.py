@@ -1,7 +1,10 @@
 """Which models and wishes are refused, each in a sentence."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from numbers import Integral
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
@@ -13,26 +16,46 @@ from detectron2.modeling.roi_heads.mask_head import BaseMaskRCNNHead
 from torch import nn
 from torchvision.ops import RoIPool
 
+from pointrend_ext.deploy.precision import PRECISIONS
+from pointrend_ext.engine.classes import Classes
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads, PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
 
+_UNMEASURED = "'fp32' without pictures on which its loss is measured (--check-images)"
 
-def check_exportable(
-    model: nn.Module, cfg: CfgNode, part: str, output: str, batch_size: int
-) -> None:
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user may ask of an export.
+
+    Attributes:
+        part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
+            classes to masks.
+        output: of a semantic or panoptic model "labels" or "logits".
+        batch_size: images that a semantic model takes at once, all of one size.
+        check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
+            photographs of the kind it was trained on; by default scenes of the toy data.
+        classes: what the classes are called, for those who use the file.
+        precision: of an ONNX file, one of ``PRECISIONS``.
+    """
+
+    part: str = "model"
+    output: str = "labels"
+    batch_size: int = 1
+    check_images: Sequence[np.ndarray] = ()
+    classes: Classes | None = None
+    precision: str = "fp32"
+
+
+def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> None:
     """Refuse what has no graph.
-
-    Args:
-        model: the model.
-        cfg: its configuration.
-        part: as of ``export_onnx``, like the others.
-        output: likewise.
-        batch_size: likewise.
 
     Raises:
         ValueError: says what was found, and what can be exported instead.
     """
+    part, output, batch_size = options.part, options.output, options.batch_size
+    precision, is_full = options.precision, options.precision == "fp32"
     image_format = cfg.INPUT.FORMAT
     is_count = isinstance(batch_size, Integral) and batch_size >= 1
     check_values(
@@ -40,6 +63,8 @@ def check_exportable(
         ("part", part, part in ("model", "mask_head"), "'model' or 'mask_head'"),
         ("output", output, output in ("labels", "logits"), "'labels' or 'logits'"),
         ("batch_size", batch_size, is_count, "at least 1"),
+        ("precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS)),
+        ("precision", precision, is_full or len(options.check_images) > 0, _UNMEASURED),
     )
     is_color = image_format in ("RGB", "BGR")
     check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))
@@ -92,16 +117,11 @@ def _problem_of_mask_head(model: GeneralizedRCNN) -> str:
 
 def _problem_of_boxes(model: GeneralizedRCNN) -> str:
     rpn, heads = model.proposal_generator, model.roi_heads
-    if isinstance(heads, MaskOnlyROIHeads):
+    if isinstance(heads, MaskOnlyROIHeads) or rpn is None:
         return (
-            "The model finds no objects by itself (MODEL.ROI_HEADS.NAME 'MaskOnlyROIHeads'): "
-            "export its mask head (--part mask_head), which takes boxes."
-        )
-    if rpn is None:
-        return (
-            "The model finds no proposals by itself (MODEL.PROPOSAL_GENERATOR.NAME "
-            "'PrecomputedProposals'): it cannot be exported; its mask head may be "
-            "(--part mask_head)."
+            "The model finds no objects by itself (MODEL.ROI_HEADS.NAME 'MaskOnlyROIHeads', or "
+            "MODEL.PROPOSAL_GENERATOR.NAME 'PrecomputedProposals'): export its mask head "
+            "(--part mask_head), which takes boxes."
         )
     if getattr(heads, "keypoint_on", False):
         return "MODEL.KEYPOINT_ON is True: keypoints cannot be exported. Set it to False."

@@ -11,11 +11,9 @@ from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
 from pointrend_ext.deploy.graphs.image import divisibility
-from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION, KEY
+from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.modeling.checks import check_values
-
-__all__ = ["FORMAT_VERSION", "KEY", "describe", "weights_sha256"]
 
 _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript")
 

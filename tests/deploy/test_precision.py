@@ -107,7 +107,7 @@ def test_an_object_that_is_not_found_loses_all():
     boxes = np.array([[10, 10, 50, 50], [60, 20, 90, 70]], dtype=np.float32)
     found = [boxes, np.ones(2, np.float32), np.array([1, 2]), squares(20, 30)]
     image = np.zeros((3, 80, 100), dtype=np.float32)
-    turned = [x[::-1] for x in found]
+    turned = [x[::-1].copy() for x in found]
     assert losses(turned, found, "instances", image) == (2, 0, 0)
     other_class = [*found[:2], np.array([1, 3]), found[3]]
     assert losses(other_class, found, "instances", image) == (2, 0.5, 1)

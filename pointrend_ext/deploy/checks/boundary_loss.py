@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
+from torchvision.ops import box_iou
 
 from pointrend_ext.deploy.checks.agreement import Figure
 from pointrend_ext.deploy.running import Runner
@@ -96,7 +98,8 @@ def _objects(small: Arrays, full: Arrays, given: Arrays) -> Pairs:
     ours, theirs = (PastedMasks(x[3][:, 0], x[0], size_hw) for x in (small, full))
     is_free = np.ones(len(ours), dtype=bool)
     for number, (box, label) in enumerate(zip(full[0], full[2], strict=True)):
-        overlaps = np.where(is_free & (small[2] == label), _box_iou(small[0], box), 0)
+        overlaps = box_iou(torch.from_numpy(small[0]), torch.from_numpy(box[None]))[:, 0].numpy()
+        overlaps = np.where(is_free & (small[2] == label), overlaps, 0)
         best = int(overlaps.argmax()) if len(overlaps) else -1
         if best < 0 or overlaps[best] < _SAME_OBJECT:
             yield np.zeros(size_hw, dtype=bool), theirs[number]
@@ -112,11 +115,3 @@ def _both(small: Arrays, full: Arrays, given: Arrays) -> Pairs:
 
 
 _PAIRS = {"semantic": _regions, "instances": _objects, "mask_head": _masks, "panoptic": _both}
-
-
-def _box_iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Intersection over union of boxes (R, 4) with one."""
-    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
-    common = sides.clip(0).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
-    return common / np.maximum(areas - common, 1e-9)

@@ -5,6 +5,7 @@ from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+
 def divisibility(backbone: Backbone) -> int:
     """Return the multiple of pixels that images are padded to; 0 or 1 for no padding."""
     own = backbone.size_divisibility

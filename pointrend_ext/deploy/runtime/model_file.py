@@ -1,7 +1,7 @@
 """What an exported file says of itself, read and checked before it predicts anything."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +56,7 @@ class ModelFile:
     panoptic_rules: PanopticRules | None
 
     @classmethod
-    def read(
-        cls, path: str, metadata: Mapping[str, str], dims: Mapping[str, int]
-    ) -> "ModelFile":
+    def read(cls, path: str, metadata: Mapping[str, str], dims: Mapping[str, int]) -> "ModelFile":
         """Check a file.
 
         Args:
@@ -94,17 +92,16 @@ class ModelFile:
 
     @classmethod
     def _of(cls, content: dict[str, Any]) -> "ModelFile":
-        shown, rules, task = content["input"], ImageRules(), str(content["task"])
-        names, stuff = (_texts(content.get(key) or ()) for key in ("classes", "stuff_classes"))
+        shown, thresholds, task = content["input"], content["thresholds"], str(content["task"])
+        names, stuff = (tuple(content.get(key) or ()) for key in ("classes", "stuff_classes"))
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content.get("colors") or ())
         ids = tuple(int(number) for number in content["class_ids"] or ())
-        if task == "semantic":
-            classes = Classes(stuff=names, stuff_colors=colors)
-        else:
-            classes = Classes(names, stuff, stuff_colors=colors, thing_ids=ids)
-        if ids and len(ids) != len(names):
-            raise ValueError(f"{len(ids)} ids of {len(names)} classes")
-        combining = dict(content["thresholds"]["panoptic"]) if task == "panoptic" else {}
+        if not all(isinstance(name, str) for name in (*names, *stuff)) or (
+            ids and len(ids) != len(names)
+        ):
+            raise TypeError(f"the names of classes are {names!r:.60}, their ids {ids!r:.60}")
+        things, stuff = ((), names) if task == "semantic" else (names, stuff)
+        rules = dict(thresholds["panoptic"]) if task == "panoptic" else {}
         return cls(
             task=task,
             output=str(content["output"]),
@@ -112,15 +109,14 @@ class ModelFile:
             max_size=int(_number(shown["max_size"])),
             image_format=str(shown["format"]),
             image_rules=ImageRules(
-                int(shown.get("max_megapixels", rules.max_megapixels)),
-                int(shown.get("white_value", rules.white_value)),
+                **{key: int(shown[key]) for key in vars(ImageRules()) if key in shown}
             ),
             batch_size=int(shown.get("batch_size", 1)),
-            classes=classes,
-            num_labels=int(_number(content.get("num_labels", len(classes.stuff)))),
-            min_score=_number(content["thresholds"].get("score", 0.0)),
-            panoptic_rules=PanopticRules(**{name: _number(x) for name, x in combining.items()})
-            if combining
+            classes=Classes(things, stuff, stuff_colors=colors, thing_ids=ids),
+            num_labels=int(_number(content.get("num_labels", len(stuff)))),
+            min_score=_number(thresholds.get("score", 0.0)),
+            panoptic_rules=PanopticRules(**{key: _number(x) for key, x in rules.items()})
+            if task == "panoptic"
             else None,
         )
 
@@ -150,13 +146,6 @@ class ModelFile:
                     f"{number} dimensions (dimensions: {dict(dims)}): it was changed after the "
                     "export. Export the model again."
                 )
-
-
-def _texts(values: Iterable[Any]) -> tuple[str, ...]:
-    texts = tuple(values)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"the names of classes are {texts!r:.60}")
-    return texts
 
 
 def _number(value: Any) -> float:

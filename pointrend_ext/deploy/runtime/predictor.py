@@ -12,7 +12,7 @@ from pointrend_ext.data.rgb_files import read_rgb
 from pointrend_ext.deploy.runtime.model_file import ModelFile
 from pointrend_ext.deploy.runtime.postprocess import with_instances, with_label_map, with_logits
 from pointrend_ext.deploy.runtime.resizing import model_image
-from pointrend_ext.deploy.runtime.sessions import open_session
+from pointrend_ext.deploy.runtime.sessions import open_session, reason_of
 from pointrend_ext.inference.image_input import ImageLike, check_stream, is_one_image, load_image
 from pointrend_ext.inference.panoptic_segments import with_segments
 from pointrend_ext.inference.prediction import Prediction
@@ -144,8 +144,8 @@ class OnnxPredictor:
         except Exception as error:  # its own types, which share no other base
             raise ValueError(
                 f"the exported model cannot compute a picture of {seen_hw[0]} x {seen_hw[1]} "
-                f"(height x width, as it sees it): {' '.join(str(error).split())[:200]}. Where "
-                "memory is short, use smaller pictures; or the file was changed after its export."
+                f"(height x width, as it sees it): {reason_of(error)}. Where memory is short, use "
+                "smaller pictures; or the file was changed after its export."
             ) from error
         if self.has_instances:
             base = with_instances(base, raw, seen_hw, self._min_score)

@@ -109,7 +109,9 @@ class _OpenVino:
             self._compiled = core.compile_model(model, device, options)
         except Exception as error:
             raise _not_loaded(path, error, device) from error
-        self.metadata = _openvino_metadata(model)
+        # It keeps ``metadata_props`` among what it knows of the "framework".
+        is_told = model.has_rt_info(["framework"])
+        self.metadata = dict(model.get_rt_info("framework").value) if is_told else {}
         self._outputs = [x.get_any_name() for x in self._compiled.outputs]
         both = (*self._compiled.inputs, *self._compiled.outputs)
         self.dims = {x.get_any_name(): len(x.get_partial_shape()) for x in both}
@@ -120,21 +122,19 @@ class _OpenVino:
         return {name: found[name] for name in self._outputs}
 
 
-def _openvino_metadata(model: Any) -> dict[str, str]:
-    """Read ``metadata_props``, which OpenVINO keeps among what it knows of the "framework"."""
-    if not model.has_rt_info(["framework"]):
-        return {}
-    return dict(model.get_rt_info("framework").value)
-
-
 def _check_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None:
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(f"There is no {what} called {unknown[0]!r}; it has {list(known)}.")
 
 
+def reason_of(error: Exception) -> str:
+    """Return one line of what a package says, from its end: first come places in its sources."""
+    return " ".join(str(error).split())[-200:]
+
+
 def _not_loaded(path: str, error: Exception, where: str) -> ValueError:
-    reason = " ".join(str(error).replace(path, "it").split())[:200]
+    reason = reason_of(error)
     if "IR version" in reason or "opset" in reason:
         return ValueError(
             f"{path} cannot be loaded: {reason}. Where it asks for a newer version, install a "
