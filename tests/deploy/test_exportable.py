@@ -127,7 +127,7 @@ def test_models_of_other_floats_are_exported_in_32_bits(detector, refused, monke
     monkeypatch.setattr(export, "record_program", record)
     model = copy.deepcopy(built.model).to(kind)
     assert refused(model, built.cfg) == "enough"
-    assert {x.dtype for x in seen} == {torch.float32}
+    assert {x.dtype for x in seen if x.is_floating_point()} == {torch.float32}
     assert model.backbone.bottom_up.stem.conv1.weight.dtype == kind
 
 
