@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -96,10 +97,8 @@ def _thresholds(cfg: CfgNode, task: str) -> dict[str, Any]:
 def _versions() -> Mapping[str, str]:
     found = {"pointrend_ext": sys.modules["pointrend_ext"].__version__}
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

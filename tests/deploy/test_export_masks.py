@@ -1,7 +1,6 @@
 """A mask head as ONNX and for torch.export: any number of regions, maps of any size."""
 
 import json
-import zipfile
 
 import numpy as np
 import onnx
@@ -87,12 +86,6 @@ def test_a_smaller_file_and_its_loss(exported, detector, make_picture, tmp_path,
     (entry,) = [x for x in onnx.load(path).metadata_props if x.key == "pointrend_ext"]
     told = json.loads(entry.value)
     assert (told["precision"], told["check"]) == (precision, report.by_name())
-
-
-def test_neither_names_nor_lines_of_source_files_are_in_a_program(program):
-    with zipfile.ZipFile(program) as archive:
-        for name in archive.namelist():
-            assert b".py" not in archive.read(name), name
 
 
 def compare_with_model(run, graph, detector, masks_of, number):
