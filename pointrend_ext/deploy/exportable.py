@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-import numpy as np
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
@@ -18,6 +17,7 @@ from torchvision.ops import RoIPool
 
 from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.image_input import ImageLike
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads, PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
@@ -34,8 +34,8 @@ class ExportOptions:
             classes to masks.
         output: of a semantic or panoptic model "labels" or "logits".
         batch_size: images that a semantic model takes at once, all of one size.
-        check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
-            photographs of the kind it was trained on; by default scenes of the toy data.
+        check_images: files or (H, W, 3) uint8 RGB that the file and the model are compared on, such
+            as photographs of the kind it was trained on; by default scenes of the toy data.
         classes: what the classes are called, for those who use the file.
         precision: of an ONNX file, one of ``PRECISIONS``.
     """
@@ -43,7 +43,7 @@ class ExportOptions:
     part: str = "model"
     output: str = "labels"
     batch_size: int = 1
-    check_images: Sequence[np.ndarray] = ()
+    check_images: Sequence[ImageLike] = ()
     classes: Classes | None = None
     precision: str = "fp32"
 
@@ -56,6 +56,8 @@ def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> 
     """
     part, output, batch_size = options.part, options.output, options.batch_size
     precision, is_full = options.precision, options.precision == "fp32"
+    shown = options.check_images
+    is_list = isinstance(shown, Sequence) and not isinstance(shown, str)
     image_format = cfg.INPUT.FORMAT
     is_count = isinstance(batch_size, Integral) and batch_size >= 1
     check_values(
@@ -63,8 +65,9 @@ def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> 
         ("part", part, part in ("model", "mask_head"), "'model' or 'mask_head'"),
         ("output", output, output in ("labels", "logits"), "'labels' or 'logits'"),
         ("batch_size", batch_size, is_count, "at least 1"),
+        ("check_images", type(shown).__name__, is_list, "a list of pictures"),
         ("precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS)),
-        ("precision", precision, is_full or len(options.check_images) > 0, _UNMEASURED),
+        ("precision", precision, is_full or bool(shown), _UNMEASURED),
     )
     is_color = image_format in ("RGB", "BGR")
     check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))

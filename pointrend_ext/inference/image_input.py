@@ -65,13 +65,13 @@ def load_image(
     if _is_tensor(image):
         shape, dtype = tuple(image.shape), image.dtype
         raise ValueError(
-            f"Predictor takes no tensor (here {shape}, {dtype}): pass a NumPy "
+            f"A tensor (here {shape}, {dtype}) is not taken for a picture: pass a NumPy "
             "array (H, W, 3) of uint8 in RGB, such as tensor.permute(1, 2, 0).byte().cpu().numpy()."
         )
     if not isinstance(image, np.ndarray):
         what = type(image).__name__
-        raise ValueError(f"Predictor takes a file name, an array or a Pillow image, not a {what}.")
-    check_image(image, "Predictor")
+        raise ValueError(f"A picture is a file name, an array or a Pillow image, not a {what}.")
+    check_image(image, "A picture")
     return image, ""
 
 

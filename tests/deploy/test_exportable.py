@@ -38,6 +38,7 @@ def refused(tmp_path):
         ({"output": "masks"}, "export.output is 'masks'; it must be 'labels' or 'logits'."),
         ({"output": "logits"}, "for instances: they have no logits of pixels"),
         ({"batch_size": 0}, "export.batch_size is 0; it must be at least 1."),
+        ({"check_images": "a.jpg"}, "export.check_images is 'str'; it must be a list of pictures."),
         ({"batch_size": 1.5}, "export.batch_size is 1.5; it must be at least 1."),
         ({"classes": Classes(("a", "b"))}, "export.classes.things is 2; it must be 6, the number"),
         ({"batch_size": 4}, "images have different numbers of objects"),
