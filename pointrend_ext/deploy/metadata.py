@@ -11,6 +11,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from torch import nn
 
+from pointrend_ext.deploy.exportable import ExportOptions
 from pointrend_ext.deploy.graphs.image import divisibility
 from pointrend_ext.deploy.runtime.model_file import FORMAT_VERSION
 from pointrend_ext.engine.classes import Classes
@@ -20,13 +21,7 @@ _PACKAGES = ("torch", "onnx", "onnxruntime", "onnxscript")
 
 
 def describe(
-    model: GeneralizedRCNN | SemanticSegmentor,
-    cfg: CfgNode,
-    *,
-    task: str,
-    output: str,
-    batch_size: int,
-    classes: Classes,
+    model: GeneralizedRCNN | SemanticSegmentor, cfg: CfgNode, task: str, options: ExportOptions
 ) -> dict[str, Any]:
     """Describe a file, but for the figures of its check.
 
@@ -34,14 +29,13 @@ def describe(
         model: what is exported, or has the part that is.
         cfg: its configuration.
         task: "semantic", "instances", "panoptic" or "mask_head".
-        output: "labels", "logits" or "masks".
-        batch_size: images of one call.
-        classes: what the classes are called.
+        options: what is asked for.
 
     Raises:
         ValueError: other numbers of names than of classes.
     """
     has_objects, has_stuff = task != "semantic", task in ("semantic", "panoptic")
+    classes = options.classes or Classes()
     names = classes.things if has_objects else classes.stuff
     # A binary model has one class, but a label map of it has the background as well.
     things, labels = cfg.MODEL.ROI_HEADS.NUM_CLASSES, max(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, 2)
@@ -55,14 +49,15 @@ def describe(
     return {
         "format": FORMAT_VERSION,
         "task": task,
-        "output": output,
+        "output": options.output if has_stuff else "masks",
+        "precision": options.precision,
         "versions": _versions(),
         "input": {
             "min_size": cfg.INPUT.MIN_SIZE_TEST,
             "max_size": cfg.INPUT.MAX_SIZE_TEST,
             "format": cfg.INPUT.FORMAT,
             "divisibility": divisibility(model.backbone),
-            "batch_size": batch_size,
+            "batch_size": options.batch_size,
             "max_megapixels": cfg.INPUT.MAX_MEGAPIXELS,
             "white_value": cfg.INPUT.WHITE_VALUE,
         },

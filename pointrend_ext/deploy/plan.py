@@ -27,7 +27,6 @@ from pointrend_ext.deploy.graphs import (
 )
 from pointrend_ext.deploy.metadata import describe
 from pointrend_ext.deploy.running import Runner
-from pointrend_ext.engine.classes import Classes
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
 
@@ -58,15 +57,7 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
     images = CheckImages.of(cfg, options.check_images)
     task, make = _kind(model, options.part)
     graph, compare = make(model, cfg, options, images)
-    described = describe(
-        model,
-        cfg,
-        task=task,
-        output=options.output if task in ("semantic", "panoptic") else "masks",
-        batch_size=options.batch_size,
-        classes=options.classes or Classes(),
-    )
-    return ExportPlan(graph, compare, {**described, "precision": options.precision})
+    return ExportPlan(graph, compare, describe(model, cfg, task, options))
 
 
 _Parts = tuple[Graph, Callable[[Runner], list[Figure]]]

@@ -88,14 +88,10 @@ def _anonymise(part: Any) -> None:
 
 
 def _name_sizes(values: Any, shapes: Mapping[str, Shape]) -> None:
+    make = onnx().helper.make_tensor_value_info
     for value in values:
-        sizes = value.type.tensor_type.shape
-        del sizes.dim[:]
-        for side in shapes[value.name]:
-            if isinstance(side, int):
-                sizes.dim.add(dim_value=side)
-            else:
-                sizes.dim.add(dim_param=side)
+        name, kind = value.name, value.type.tensor_type.elem_type
+        value.CopyFrom(make(name, kind, shapes[name]))
 
 
 @contextlib.contextmanager
