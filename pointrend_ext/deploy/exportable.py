@@ -67,7 +67,7 @@ def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> 
         ("batch_size", batch_size, is_count, "at least 1"),
         ("check_images", type(shown).__name__, is_list, "a list of pictures"),
         ("precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS)),
-        ("precision", precision, is_full or bool(shown), _UNMEASURED),
+        ("precision", precision, is_full or (is_list and len(shown) > 0), _UNMEASURED),
     )
     is_color = image_format in ("RGB", "BGR")
     check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))

@@ -1,6 +1,7 @@
 """What cannot be exported is refused in a sentence, before anything is recorded or written."""
 
 import copy
+import os
 import sys
 
 import pytest
@@ -20,7 +21,7 @@ def refused(tmp_path):
     """Export, and return what is said; nothing may be written."""
 
     def export(model, cfg, *, name="model.onnx", write=export_onnx, **options):
-        with pytest.raises((ValueError, ImportError)) as caught:
+        with pytest.raises((ValueError, ImportError, PermissionError)) as caught:
             write(model, cfg, tmp_path / name, **options)
         assert list(tmp_path.iterdir()) == []
         text = str(caught.value)
@@ -139,6 +140,12 @@ def test_missing_packages_and_old_torch(detector, refused, monkeypatch):
     assert said.startswith(f"An export needs torch 99.0 or later; this is {torch.__version__}")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "pip install 'pointrend-ext[export]'" in refused(built.model, built.cfg)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_at_once(detector, refused, monkeypatch):
+    built = detector()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert "cannot be written to: choose another." in refused(built.model, built.cfg)
 
 
 class Alone(nn.Module):
