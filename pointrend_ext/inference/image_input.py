@@ -65,7 +65,7 @@ def load_image(
     if _is_tensor(image):
         shape, dtype = tuple(image.shape), image.dtype
         raise ValueError(
-            f"A tensor (here {shape}, {dtype}) is not taken for a picture: pass a NumPy "
+            f"A picture is no tensor (here {shape}, {dtype}): pass a NumPy "
             "array (H, W, 3) of uint8 in RGB, such as tensor.permute(1, 2, 0).byte().cpu().numpy()."
         )
     if not isinstance(image, np.ndarray):

@@ -48,7 +48,7 @@ def test_files_are_read_as_by_a_predictor(cfg, tmp_path):
         ("broken.jpg", r"broken\.jpg' is truncated or corrupt or no image"),
         (np.zeros((9, 12), np.uint8), r"A picture: image has shape \(9, 12\)"),
         (np.zeros((9, 12, 3)), "type float64; it must be RGB"),
-        (torch.zeros(3, 9, 12), r"A tensor \(here \(3, 9, 12\), torch.float32\) is not taken"),
+        (torch.zeros(3, 9, 12), r"A picture is no tensor \(here \(3, 9, 12\), torch\.float32\)"),
     ],
 )
 def test_what_is_no_picture_is_refused(cfg, tmp_path, monkeypatch, picture, words):
