@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
             part=args.part,
             output="logits" if args.logits else "labels",
             batch_size=args.batch_size,
-            check_images=[predictor.read_image(name) for name in args.check_images],
+            check_images=args.check_images,
             classes=predictor.classes,
             precision=args.precision,
         )

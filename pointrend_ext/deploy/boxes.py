@@ -69,12 +69,9 @@ def detect(
         size_hw: rows and columns of the image, without padding.
     """
     maps = [features[name] for name in heads.box_in_features]
+    modules = heads.box_head, heads.box_predictor
     is_cascade = isinstance(heads, CascadeROIHeads)
-    stages = zip(
-        heads.box_head if is_cascade else [heads.box_head],
-        heads.box_predictor if is_cascade else [heads.box_predictor],
-        strict=True,
-    )
+    stages = zip(*modules, strict=True) if is_cascade else [modules]
     scores, boxes = [], proposals
     for number, (box_head, predictor) in enumerate(stages):
         proposals = boxes if number == 0 else _clipped(boxes, size_hw)

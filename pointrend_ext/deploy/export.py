@@ -3,23 +3,25 @@
 import copy
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
-from pointrend_ext.deploy.checks.boundary_loss import boundary_loss
-from pointrend_ext.deploy.metadata import KEY
+from pointrend_ext.deploy.checks.boundary_loss import BoundaryLoss
+from pointrend_ext.deploy.exportable import ExportOptions, check_exportable
 from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch
-from pointrend_ext.deploy.plan import ExportOptions, ExportPlan, plan_export
+from pointrend_ext.deploy.plan import ExportPlan, plan_export
 from pointrend_ext.deploy.precision import reduced
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.report import ExportReport
-from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, RecordingRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.deploy.runtime.model_file import KEY
 from pointrend_ext.modeling.checks import check_values
 
 _OPSETS = (18,)
@@ -56,17 +58,15 @@ def export_onnx(
     plan = _plan(model, cfg, ExportOptions(**options))
     proto = to_onnx(record_program(plan.graph), plan.graph, opset)
     onnx().checker.check_model(proto, full_check=True)
-    run = RecordingRunner(OnnxRunner(proto))
-    report = _checked(target, plan, run)
+    run: Runner = OnnxRunner(proto)
     if plan.metadata["precision"] != "fp32":
         proto = reduced(proto, plan.metadata["precision"])
-        loss = boundary_loss(OnnxRunner(proto), run.calls, plan.metadata["task"])
-        report = replace(report, figures=[*report.figures, *loss])
-    entry = proto.metadata_props.add()
-    entry.key, entry.value = KEY, _written(plan, report)
-    with naming_full_disk(target.parent), open_atomically(target) as file:
-        file.write(proto.SerializeToString())
-    return _with_size(report)
+        run = BoundaryLoss(OnnxRunner(proto), run, plan.metadata["task"])
+    report = _checked(target, plan, run)
+    if isinstance(run, BoundaryLoss):
+        report = replace(report, figures=[*report.figures, *run.figures()])
+    onnx().helper.set_model_props(proto, {KEY: _told(plan, report)})
+    return _kept(report, lambda file: file.write(proto.SerializeToString()))
 
 
 def export_program(
@@ -84,9 +84,8 @@ def export_program(
     check_values("export", ("precision", precision, is_full, "'fp32' for .pt2: .onnx has others"))
     program = record_program(plan.graph)
     report = _checked(target, plan, ProgramRunner(program))
-    with naming_full_disk(target.parent), open_atomically(target) as file:
-        torch.export.save(program, file, extra_files={KEY: _written(plan, report)})
-    return _with_size(report)
+    extra = {KEY: _told(plan, report)}
+    return _kept(report, lambda file: torch.export.save(program, file, extra_files=extra))
 
 
 def _target(path: str | os.PathLike[str], suffix: str) -> Path:
@@ -96,12 +95,17 @@ def _target(path: str | os.PathLike[str], suffix: str) -> Path:
     if target.suffix != suffix or target.is_dir():
         raise ValueError(f"The file to write is {str(target)!r}; its name must end in {suffix}.")
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"The folder {target.parent} cannot be written to: choose another.")
     return target
 
 
 def _plan(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> ExportPlan:
-    if next(model.parameters()).device.type != "cpu":
-        model = copy.deepcopy(model).cpu()
+    check_exportable(model, cfg, options)
+    values = model.state_dict().values()
+    is_other = (x.is_floating_point() and x.dtype != torch.float32 for x in values)
+    if any(is_other) or any(x.device.type != "cpu" for x in values):
+        model = copy.deepcopy(model).float().cpu()
     return plan_export(model.eval(), cfg, options)
 
 
@@ -111,9 +115,11 @@ def _checked(target: Path, plan: ExportPlan, run: Runner) -> ExportReport:
     return report
 
 
-def _written(plan: ExportPlan, report: ExportReport) -> str:
+def _told(plan: ExportPlan, report: ExportReport) -> str:
     return json.dumps({**plan.metadata, "check": report.by_name()})
 
 
-def _with_size(report: ExportReport) -> ExportReport:
+def _kept(report: ExportReport, write: Callable[[IO[bytes]], Any]) -> ExportReport:
+    with naming_full_disk(report.path.parent), open_atomically(report.path) as file:
+        write(file)
     return replace(report, megabytes=report.path.stat().st_size / 1e6)

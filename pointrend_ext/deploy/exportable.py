@@ -1,5 +1,9 @@
 """Which models and wishes are refused, each in a sentence."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
 from detectron2.modeling.anchor_generator import DefaultAnchorGenerator
@@ -11,32 +15,59 @@ from detectron2.modeling.roi_heads.mask_head import BaseMaskRCNNHead
 from torch import nn
 from torchvision.ops import RoIPool
 
+from pointrend_ext.deploy.precision import PRECISIONS
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.image_input import ImageLike
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import MaskOnlyROIHeads, PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.suppression import ClassAgnosticOutputLayers
 
+_UNMEASURED = "'fp32' without pictures on which its loss is measured (--check-images)"
 
-def check_exportable(
-    model: nn.Module, cfg: CfgNode, part: str, output: str, batch_size: int
-) -> None:
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What a user may ask of an export.
+
+    Attributes:
+        part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
+            classes to masks.
+        output: of a semantic or panoptic model "labels" or "logits".
+        batch_size: images that a semantic model takes at once, all of one size.
+        check_images: files or (H, W, 3) uint8 RGB that the file and the model are compared on, such
+            as photographs of the kind it was trained on; by default scenes of the toy data.
+        classes: what the classes are called, for those who use the file.
+        precision: of an ONNX file, one of ``PRECISIONS``.
+    """
+
+    part: str = "model"
+    output: str = "labels"
+    batch_size: int = 1
+    check_images: Sequence[ImageLike] = ()
+    classes: Classes | None = None
+    precision: str = "fp32"
+
+
+def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> None:
     """Refuse what has no graph.
-
-    Args:
-        model: the model.
-        cfg: its configuration.
-        part: as of ``export_onnx``, like the others.
-        output: likewise.
-        batch_size: likewise.
 
     Raises:
         ValueError: says what was found, and what can be exported instead.
     """
+    part, output, batch_size = options.part, options.output, options.batch_size
+    precision, is_full = options.precision, options.precision == "fp32"
+    shown = options.check_images
+    is_list = isinstance(shown, Sequence) and not isinstance(shown, str)
     image_format = cfg.INPUT.FORMAT
+    is_count = isinstance(batch_size, Integral) and batch_size >= 1
     check_values(
         "export",
         ("part", part, part in ("model", "mask_head"), "'model' or 'mask_head'"),
         ("output", output, output in ("labels", "logits"), "'labels' or 'logits'"),
-        ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+        ("batch_size", batch_size, is_count, "at least 1"),
+        ("check_images", type(shown).__name__, is_list, "a list of pictures"),
+        ("precision", precision, precision in PRECISIONS, " or ".join(PRECISIONS)),
+        ("precision", precision, is_full or (is_list and len(shown) > 0), _UNMEASURED),
     )
     is_color = image_format in ("RGB", "BGR")
     check_values("INPUT", ("FORMAT", image_format, is_color, "RGB or BGR to be exported"))
@@ -46,12 +77,8 @@ def check_exportable(
         wanted = "'model': a semantic one has no masks"
         check_values("export", ("part", part, part == "model", wanted))
         return
-    problem = _problem_of_instances(model)
-    if part == "model" and not problem:
-        problem = _problem_of_boxes(model)
-    if part == "mask_head" and not problem:
-        problem = _problem_of_mask_head(model)
-    if problem:
+    of_part = _problem_of_boxes if part == "model" else _problem_of_mask_head
+    if problem := _problem_of_instances(model) or of_part(model):
         raise ValueError(problem)
     only = "1 for a model of instances: images have different numbers of objects"
     none = "'labels', the default, for instances: they have no logits of pixels"
@@ -72,10 +99,10 @@ def _check_label_map(cfg: CfgNode) -> None:
 
 def _problem_of_instances(model: nn.Module) -> str:
     name = type(model).__name__
-    inner = next((x for x in ("module", "_orig_mod") if hasattr(model, x)), None)
-    if inner is not None:
-        return f"The model is wrapped in a {name}: export model.{inner} instead."
     if not isinstance(model, GeneralizedRCNN):
+        for inner in ("module", "_orig_mod", "model"):  # of DDP, torch.compile, a Predictor
+            if hasattr(model, inner):
+                return f"The model is wrapped in a {name}: export model.{inner} instead."
         return f"A {name} cannot be exported: instance, semantic and panoptic models can."
     if not getattr(model.roi_heads, "mask_on", False):
         return "The model predicts boxes alone (MODEL.MASK_ON False): there are no masks to export."
@@ -93,30 +120,30 @@ def _problem_of_mask_head(model: GeneralizedRCNN) -> str:
 
 def _problem_of_boxes(model: GeneralizedRCNN) -> str:
     rpn, heads = model.proposal_generator, model.roi_heads
-    if isinstance(heads, MaskOnlyROIHeads):
+    if isinstance(heads, MaskOnlyROIHeads) or rpn is None:
         return (
-            "The model finds no objects by itself (MODEL.ROI_HEADS.NAME 'MaskOnlyROIHeads'): "
-            "export its mask head (--part mask_head), which takes boxes."
+            "The model finds no objects by itself (MODEL.ROI_HEADS.NAME 'MaskOnlyROIHeads', or "
+            "MODEL.PROPOSAL_GENERATOR.NAME 'PrecomputedProposals'): export its mask head "
+            "(--part mask_head), which takes boxes."
         )
     if getattr(heads, "keypoint_on", False):
         return "MODEL.KEYPOINT_ON is True: keypoints cannot be exported. Set it to False."
     predictors = getattr(heads, "box_predictor", None)
     predictors = predictors if isinstance(predictors, nn.ModuleList) else [predictors]
-    mask_head = getattr(heads, "mask_head", None)
     # Their subclasses may do anything else; graphs are made of what these do.
     known: tuple[tuple[object, tuple[type, ...]], ...] = (
+        (heads, (StandardROIHeads, CascadeROIHeads)),
         (rpn, (RPN,)),
         (getattr(rpn, "anchor_generator", None), (DefaultAnchorGenerator,)),
-        (heads, (StandardROIHeads, CascadeROIHeads)),
-        (heads.box_pooler, (ROIPooler,)),
+        (getattr(heads, "box_pooler", None), (ROIPooler,)),
         *((x, (FastRCNNOutputLayers, ClassAgnosticOutputLayers)) for x in predictors),
     )
-    odd = next((x for x, kinds in known if type(x) not in kinds), None)
-    if odd is None and not isinstance(mask_head, PointRendROIMaskHead | BaseMaskRCNNHead):
-        odd = mask_head
-    if odd is not None:
+    odd = [type(x).__name__ for x, kinds in known if type(x) not in kinds]
+    if not odd and not isinstance(heads.mask_head, PointRendROIMaskHead | BaseMaskRCNNHead):
+        odd = [type(heads.mask_head).__name__]
+    if odd:
         return (
-            f"Models with a {type(odd).__name__} cannot be exported: known are Detectron2's RPN, "
+            f"Models with a {odd[0]} cannot be exported: known are Detectron2's RPN, "
             "StandardROIHeads and CascadeROIHeads, with PointRendROIMaskHead or a mask head of "
             "Mask R-CNN. The mask head alone may be (--part mask_head)."
         )

@@ -10,12 +10,7 @@ OLDEST_TORCH = (2, 14)
 
 def onnx() -> Any:
     """Return the package ``onnx``."""
-    return _imported("onnx")
-
-
-def onnxruntime() -> Any:
-    """Return the package ``onnxruntime``."""
-    return _imported("onnxruntime")
+    return import_module("onnx")
 
 
 def require_torch() -> None:
@@ -38,13 +33,9 @@ def require_onnx() -> None:
     Raises:
         ImportError: one is not installed.
     """
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        _imported(name)
-
-
-def _imported(name: str) -> Any:
     try:
-        return import_module(name)
+        for name in ("onnx", "onnxscript", "onnxruntime"):
+            import_module(name)
     except ImportError as error:
         raise ImportError(
             f"An export to ONNX needs onnx, onnxruntime and onnxscript ({error}): "

@@ -1,11 +1,10 @@
 """Which graph a model becomes, how a file of it is checked, and which models have none."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN, SemanticSegmentor
@@ -18,7 +17,7 @@ from pointrend_ext.deploy.checks import (
     compare_mask_head,
     compare_semantic,
 )
-from pointrend_ext.deploy.exportable import check_exportable
+from pointrend_ext.deploy.exportable import ExportOptions
 from pointrend_ext.deploy.graphs import (
     Graph,
     InstanceGraph,
@@ -27,35 +26,9 @@ from pointrend_ext.deploy.graphs import (
     SemanticGraph,
 )
 from pointrend_ext.deploy.metadata import describe
-from pointrend_ext.deploy.precision import PRECISIONS
 from pointrend_ext.deploy.running import Runner
-from pointrend_ext.engine.classes import Classes
-from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What a user may ask of an export.
-
-    Attributes:
-        part: "model", from an image to predictions; or "mask_head", from feature maps, boxes and
-            classes to masks.
-        output: of a semantic or panoptic model "labels" or "logits".
-        batch_size: images that a semantic model takes at once, all of one size.
-        check_images: (H, W, 3) uint8 RGB that the file and the model are compared on, such as
-            photographs of the kind it was trained on; by default scenes of the toy data.
-        classes: what the classes are called, for those who use the file.
-        precision: of an ONNX file, one of ``PRECISIONS``.
-    """
-
-    part: str = "model"
-    output: str = "labels"
-    batch_size: int = 1
-    check_images: Sequence[np.ndarray] = ()
-    classes: Classes | None = None
-    precision: str = "fp32"
 
 
 @dataclass(frozen=True)
@@ -77,34 +50,14 @@ def plan_export(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> Expor
     """Choose the graph of a model.
 
     Args:
-        model: in evaluation mode, on the CPU.
+        model: one that can be exported, in evaluation mode, on the CPU and in 32 bits.
         cfg: its configuration.
         options: what is asked for.
-
-    Raises:
-        ValueError: it has none, or a value is out of its range.
     """
-    check_exportable(model, cfg, options.part, options.output, options.batch_size)
-    precision, known = options.precision, options.precision in PRECISIONS
-    is_measured = precision == "fp32" or len(options.check_images) > 0
-    pictures = "'fp32' without pictures on which its loss is measured (--check-images)"
-    check_values(
-        "export",
-        ("precision", precision, known, " or ".join(PRECISIONS)),
-        ("precision", precision, is_measured, pictures),
-    )
     images = CheckImages.of(cfg, options.check_images)
     task, make = _kind(model, options.part)
     graph, compare = make(model, cfg, options, images)
-    described = describe(
-        model,
-        cfg,
-        task=task,
-        output=options.output if task in ("semantic", "panoptic") else "masks",
-        batch_size=options.batch_size,
-        classes=options.classes or Classes(),
-    )
-    return ExportPlan(graph, compare, {**described, "precision": precision})
+    return ExportPlan(graph, compare, describe(model, cfg, task, options))
 
 
 _Parts = tuple[Graph, Callable[[Runner], list[Figure]]]

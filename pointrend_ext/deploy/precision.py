@@ -1,5 +1,6 @@
 """Smaller files: weights in 16 bits, or products in 8; what that costs is measured, not judged."""
 
+import copy
 import tempfile
 from collections.abc import Callable
 from importlib import import_module
@@ -23,8 +24,7 @@ def reduced(proto: Any, precision: str) -> Any:
 def _with_half_weights(proto: Any) -> Any:
     """Store weights in 16 bits; what is computed with them stays in 32, as CPUs want it."""
     helper, arrays, kinds = onnx().helper, onnx().numpy_helper, onnx().TensorProto
-    copied = onnx().ModelProto()
-    copied.CopyFrom(proto)
+    copied = copy.deepcopy(proto)
     casts, graph = [], copied.graph
     for weight in graph.initializer:
         values = arrays.to_array(weight)

@@ -15,7 +15,7 @@ from pointrend_ext.deploy.packages import onnx
 
 
 def record_program(graph: Graph) -> ExportedProgram:
-    """Record a graph whose named sizes stay free.
+    """Record a graph whose named sizes stay free; lines and names of source files do not stay.
 
     Raises:
         ValueError: it does not let itself be recorded.
@@ -24,17 +24,14 @@ def record_program(graph: Graph) -> ExportedProgram:
         {axis: Dim.DYNAMIC for axis, side in enumerate(shape) if isinstance(side, str)}
         for shape in graph.inputs.values()
     )
-    try:
-        with torch.no_grad(), quiet():
-            return torch.export.export(
-                graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
-            )
-    except Exception as error:
-        raise ValueError(
-            "The model cannot be recorded by torch.export: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}. A part of it asks for "
-            "values or sizes of tensors; the parts of this package and of Detectron2 do not."
-        ) from error
+    with _refusing("recorded by torch.export", "asks for values or sizes of tensors"):
+        program = torch.export.export(
+            graph.eval(), graph.example(), dynamic_shapes={"inputs": free}, strict=False
+        )
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    return program
 
 
 def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
@@ -47,10 +44,13 @@ def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
 
     Returns:
         An ``onnx.ModelProto`` that holds its weights, and neither names nor lines of source files.
+
+    Raises:
+        ValueError: it has an operator that is not known.
     """
     from pointrend_ext.deploy.onnx_translations import translations
 
-    with torch.no_grad(), quiet():
+    with _refusing("translated to ONNX", "has an operator that is not known there"):
         translated = torch.onnx.export(
             program,
             dynamo=True,
@@ -88,14 +88,24 @@ def _anonymise(part: Any) -> None:
 
 
 def _name_sizes(values: Any, shapes: Mapping[str, Shape]) -> None:
+    make = onnx().helper.make_tensor_value_info
     for value in values:
-        sizes = value.type.tensor_type.shape
-        del sizes.dim[:]
-        for side in shapes[value.name]:
-            if isinstance(side, int):
-                sizes.dim.add(dim_value=side)
-            else:
-                sizes.dim.add(dim_param=side)
+        name, kind = value.name, value.type.tensor_type.elem_type
+        value.CopyFrom(make(name, kind, shapes[name]))
+
+
+@contextlib.contextmanager
+def _refusing(what: str, reason: str) -> Iterator[None]:
+    """Let nothing but one sentence be heard of an exporter, and that only where it fails."""
+    try:
+        with torch.no_grad(), quiet():
+            yield
+    except Exception as error:
+        said = " ".join(str(error).split("\n\n")[0].split())[:300]
+        raise ValueError(
+            f"The model cannot be {what}: {type(error).__name__}: {said}. A part of it {reason}; "
+            "the parts of this package and of Detectron2 are known."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Calling what was recorded, as its users will: arrays in the order of the inputs."""
 
+import copy
 from abc import ABC, abstractmethod
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from torch.export import ExportedProgram
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pointrend_ext.deploy.nms import LOWEST_SCORE
-from pointrend_ext.deploy.packages import onnx, onnxruntime
+from pointrend_ext.deploy.packages import onnx
 
 _Arrays = list[np.ndarray]
 
@@ -35,7 +37,7 @@ class OnnxRunner(Runner):
     """Runs an ``onnx.ModelProto`` by ONNX Runtime, on the CPU."""
 
     def __init__(self, proto: Any) -> None:
-        ort = onnxruntime()
+        ort = import_module("onnxruntime")
         options = ort.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = torch.get_num_threads()
@@ -53,7 +55,7 @@ class OnnxRunner(Runner):
     def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
         """Run a copy of it that puts them out."""
         if self._telling is None:
-            proto = _copy(self._proto)
+            proto = copy.deepcopy(self._proto)
             chosen = [node.output[1] for node in proto.graph.node if node.op_type == "TopK"]
             make = onnx().helper.make_tensor_value_info
             kind = onnx().TensorProto.INT64
@@ -65,7 +67,7 @@ class OnnxRunner(Runner):
 
     def limited_to(self, number: int) -> Runner:
         """Change the constants of its last suppression: see ``deploy.nms`` and its translation."""
-        proto = _copy(self._proto)
+        proto = copy.deepcopy(self._proto)
         nodes = list(proto.graph.node)
         last = max(i for i, node in enumerate(nodes) if node.op_type == "NonMaxSuppression")
         smallest = next(node for node in nodes[last:] if node.op_type == "Min")
@@ -76,12 +78,6 @@ class OnnxRunner(Runner):
         smallest.input[1] = nodes[last].input[2] = limit
         nodes[last].input[4] = score
         return OnnxRunner(proto)
-
-
-def _copy(proto: Any) -> Any:
-    copied = onnx().ModelProto()
-    copied.CopyFrom(proto)
-    return copied
 
 
 class ProgramRunner(Runner):
@@ -116,33 +112,3 @@ class _Listener(TorchDispatchMode):
         if func is torch.ops.aten.topk.default:
             self.chosen.append(result[1].numpy())
         return result
-
-
-class RecordingRunner(Runner):
-    """Runs another one, and keeps its arrays and results."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._calls: dict[int, tuple[tuple[np.ndarray, ...], _Arrays]] = {}
-
-    @property
-    def calls(self) -> list[tuple[tuple[np.ndarray, ...], _Arrays]]:
-        """Arrays and results of each different call, but those of a limited copy."""
-        return [*self._calls.values()]
-
-    def __call__(self, *arrays: np.ndarray) -> _Arrays:
-        """Run it."""
-        return self._keep(arrays, self._runner(*arrays))
-
-    def with_choices(self, *arrays: np.ndarray) -> tuple[_Arrays, _Arrays]:
-        """Run it."""
-        found, chosen = self._runner.with_choices(*arrays)
-        return self._keep(arrays, found), chosen
-
-    def limited_to(self, number: int) -> Runner | None:
-        """Limit the other one."""
-        return self._runner.limited_to(number)
-
-    def _keep(self, arrays: tuple[np.ndarray, ...], found: _Arrays) -> _Arrays:
-        self._calls[hash(tuple(x.tobytes() for x in arrays))] = arrays, found
-        return found

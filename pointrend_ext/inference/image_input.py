@@ -1,7 +1,7 @@
 """What a predictor takes for an image; no torch is needed."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,15 @@ def is_one_image(images: Any, who: str) -> bool:
     )
 
 
+def check_stream(images: Any, who: str) -> None:
+    """Raise ValueError unless images can be gone through; the name of a file could, by letters."""
+    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
+        raise ValueError(
+            f"{who}.stream goes through images, and was given a {type(images).__name__}. "
+            f"One image goes to the {who} itself."
+        )
+
+
 def load_image(
     image: ImageLike,
     rules: ImageRules,
@@ -56,13 +65,13 @@ def load_image(
     if _is_tensor(image):
         shape, dtype = tuple(image.shape), image.dtype
         raise ValueError(
-            f"Predictor takes no tensor (here {shape}, {dtype}): pass a NumPy "
+            f"A picture is no tensor (here {shape}, {dtype}): pass a NumPy "
             "array (H, W, 3) of uint8 in RGB, such as tensor.permute(1, 2, 0).byte().cpu().numpy()."
         )
     if not isinstance(image, np.ndarray):
         what = type(image).__name__
-        raise ValueError(f"Predictor takes a file name, an array or a Pillow image, not a {what}.")
-    check_image(image, "Predictor")
+        raise ValueError(f"A picture is a file name, an array or a Pillow image, not a {what}.")
+    check_image(image, "A picture")
     return image, ""
 
 

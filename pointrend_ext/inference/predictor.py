@@ -22,7 +22,7 @@ from pointrend_ext.engine.command_line import load_options
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.inference.building import check_model, model_of_config, model_of_folder
 from pointrend_ext.inference.given_boxes import GivenBoxes, check_takes_boxes, given_to_each
-from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
+from pointrend_ext.inference.image_input import ImageLike, check_stream, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.pretrained import write_pretrained
 from pointrend_ext.inference.run_model import run_model
@@ -219,11 +219,7 @@ class Predictor:
         Raises:
             OSError, ValueError: as of a call.
         """
-        if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
-            raise ValueError(
-                f"Predictor.stream goes through images, and was given a {type(images).__name__}. "
-                "One image goes to the Predictor itself."
-            )
+        check_stream(images, "Predictor")
         pairs: Iterator[tuple[ImageLike, GivenBoxes | None]] = (
             zip(images, repeat(None)) if given is None else zip(images, given, strict=True)
         )

@@ -29,7 +29,7 @@ class Classes:
 
     def thing(self, class_id: int) -> str:
         """Return the name of an instance class, "class 3" where it is not known."""
-        return self.things[class_id] if self.things else f"class {class_id}"
+        return self.things[class_id] if class_id < len(self.things) else f"class {class_id}"
 
     def stuff_name(self, class_id: int) -> str:
         """Return the name of a class of label maps, "class 3" where it is not known."""

@@ -8,15 +8,20 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pointrend_ext.data.toy.layout import sample_scene
+from pointrend_ext.data.toy.render import render_image
 from pointrend_ext.deploy.checks import CheckImages, compare_instances
 from pointrend_ext.deploy.export import export_onnx
 from pointrend_ext.deploy.graphs import InstanceGraph
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.running import OnnxRunner, Runner
-from pointrend_ext.deploy.runtime import OnnxPredictor
+from pointrend_ext.deploy.runtime import OnnxPredictor, Prediction
+from pointrend_ext.deploy.runtime.postprocess import with_instances
 from pointrend_ext.deploy.runtime.sessions import RUNTIMES
 from pointrend_ext.engine import load_cfg
+from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.predictor import Predictor
+from pointrend_ext.modeling.roi_heads.mask_score import MASK_SCORES
 from tests.tiny_models import TINY
 
 
@@ -124,6 +129,23 @@ def test_every_backbone_and_cascade(name):
     assert found["cells compared"].value > 10 * 224 * 224
     assert [x.name for x in figures if "cells" in x.name and not x.holds] == []
     assert [x.name for x in figures if "probabilities" in x.name and not x.holds] == []
+
+
+@torch.no_grad()
+def test_a_mask_score_filters_as_the_predictor_does(detector):
+    """Confidence is that of the class; an object stays though its mask lowers its score."""
+    opts = ["MODEL.ROI_MASK_HEAD.MASK_SCORE", "maskness", "MODEL.ROI_HEADS.SCORE_THRESH_TEST"]
+    low, high = (detector("pointrend_mask_head_toy", *opts, score) for score in (0.05, 0.63))
+    graph = InstanceGraph(low.model, mask_side=224, mask_score=MASK_SCORES["maskness"]).eval()
+    image = render_image(sample_scene("val", 0))
+    pixels = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1).astype(np.float32))
+    raw = {name: x.numpy() for name, x in zip(graph.outputs, graph(pixels), strict=True)}
+    found = with_instances(Prediction(image, "", Classes()), raw, image.shape[:2], 0.63)
+    (expected,) = high.model.inference([{"image": pixels}], do_postprocess=False)
+    scores = expected.scores.sort(descending=True).values.numpy()
+    assert len(scores) > 2
+    assert (scores < 0.63).any()
+    np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-5)
 
 
 class Spoiled(Runner):

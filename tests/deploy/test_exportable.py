@@ -1,13 +1,17 @@
 """What cannot be exported is refused in a sentence, before anything is recorded or written."""
 
+import copy
+import os
 import sys
 
 import pytest
 import torch
 from torch import nn
 
-from pointrend_ext.deploy import packages
+from pointrend_ext.deploy import export, packages
 from pointrend_ext.deploy.export import export_onnx, export_program
+from pointrend_ext.engine.classes import Classes
+from pointrend_ext.inference.predictor import Predictor
 
 DETECTOR = "pointrend_mask_head_toy"
 
@@ -17,7 +21,7 @@ def refused(tmp_path):
     """Export, and return what is said; nothing may be written."""
 
     def export(model, cfg, *, name="model.onnx", write=export_onnx, **options):
-        with pytest.raises((ValueError, ImportError)) as caught:
+        with pytest.raises((ValueError, ImportError, PermissionError)) as caught:
             write(model, cfg, tmp_path / name, **options)
         assert list(tmp_path.iterdir()) == []
         text = str(caught.value)
@@ -35,6 +39,9 @@ def refused(tmp_path):
         ({"output": "masks"}, "export.output is 'masks'; it must be 'labels' or 'logits'."),
         ({"output": "logits"}, "for instances: they have no logits of pixels"),
         ({"batch_size": 0}, "export.batch_size is 0; it must be at least 1."),
+        ({"check_images": "a.jpg"}, "export.check_images is 'str'; it must be a list of pictures."),
+        ({"batch_size": 1.5}, "export.batch_size is 1.5; it must be at least 1."),
+        ({"classes": Classes(("a", "b"))}, "export.classes.things is 2; it must be 6, the number"),
         ({"batch_size": 4}, "images have different numbers of objects"),
         ({"name": "model.pth"}, "its name must end in .onnx."),
         ({"name": "model.onnx", "write": export_program}, "its name must end in .pt2."),
@@ -74,10 +81,19 @@ def test_options_of_panoptic_models(predictors, refused):
 def test_models_without_a_graph(detector, refused):
     built = detector()
     assert refused(nn.DataParallel(built.model), built.cfg).endswith("export model.module instead.")
+    predictor = Predictor(built.model, built.cfg)
+    assert refused(predictor, built.cfg).endswith("in a Predictor: export model.model instead.")
+    assert "A Identity cannot be exported" in refused(nn.Identity(), built.cfg)
     plain = detector("mask_rcnn_mask_head_toy")
     assert "only a PointRendROIMaskHead is" in refused(plain.model, plain.cfg, part="mask_head")
     given = detector("pointrend_box_to_mask_toy")
     assert "export its mask head (--part mask_head)" in refused(given.model, given.cfg)
+
+
+class HeadsOfC4(nn.Module):
+    """What there is of Detectron2's ``Res5ROIHeads``."""
+
+    mask_on, mask_head, box_predictor = True, nn.Identity(), nn.Identity()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,8 @@ def test_models_without_a_graph(detector, refused):
         ("roi_heads.keypoint_on", True, "keypoints cannot be exported"),
         ("proposal_generator", nn.Identity(), "Models with a Identity cannot be exported"),
         ("roi_heads.mask_head", nn.Identity(), "Models with a Identity cannot be exported"),
+        ("proposal_generator", None, "finds no objects by itself"),
+        ("roi_heads", HeadsOfC4(), "Models with a HeadsOfC4 cannot be exported"),
     ],
 )
 def test_parts_without_a_graph(detector, refused, monkeypatch, path, value, said):
@@ -99,6 +117,22 @@ def test_parts_without_a_graph(detector, refused, monkeypatch, path, value, said
     assert said in refused(built.model, built.cfg)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_models_of_other_floats_are_exported_in_32_bits(detector, refused, monkeypatch, kind):
+    """The weights are those of the model; it keeps its own type."""
+    built, seen = detector(), []
+
+    def record(graph):
+        seen.extend((*graph.parameters(), *graph.buffers()))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(export, "record_program", record)
+    model = copy.deepcopy(built.model).to(kind)
+    assert refused(model, built.cfg) == "enough"
+    assert {x.dtype for x in seen if x.is_floating_point()} == {torch.float32}
+    assert model.backbone.bottom_up.stem.conv1.weight.dtype == kind
+
+
 def test_missing_packages_and_old_torch(detector, refused, monkeypatch):
     built = detector()
     monkeypatch.setattr(packages, "OLDEST_TORCH", (99, 0))
@@ -106,6 +140,12 @@ def test_missing_packages_and_old_torch(detector, refused, monkeypatch):
     assert said.startswith(f"An export needs torch 99.0 or later; this is {torch.__version__}")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert "pip install 'pointrend-ext[export]'" in refused(built.model, built.cfg)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_at_once(detector, refused, monkeypatch):
+    built = detector()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert "cannot be written to: choose another." in refused(built.model, built.cfg)
 
 
 class Alone(nn.Module):

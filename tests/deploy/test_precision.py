@@ -5,10 +5,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from pointrend_ext.deploy.checks.boundary_loss import boundary_loss
+from pointrend_ext.deploy.checks.boundary_loss import BoundaryLoss
 from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.precision import reduced
-from pointrend_ext.deploy.running import OnnxRunner, RecordingRunner, Runner
+from pointrend_ext.deploy.running import OnnxRunner, Runner
 
 RNG = np.random.default_rng(0)
 WEIGHTS = RNG.normal(size=(64, 48)).astype(np.float32)
@@ -77,9 +77,10 @@ def squares(*lefts):
 
 
 def losses(small, full, task, *arrays):
-    run = RecordingRunner(Given(*full))
-    run(*arrays)
-    count, mean, largest = (x.value for x in boundary_loss(Given(*small), run.calls, task))
+    run = BoundaryLoss(Given(*small), Given(*full), task)
+    assert run(*arrays) == [*full]
+    assert run.with_choices(*arrays) == ([*full], [])  # the same call is measured once
+    count, mean, largest = (x.value for x in run.figures())
     return count, pytest.approx(mean), pytest.approx(largest)
 
 
@@ -106,7 +107,7 @@ def test_an_object_that_is_not_found_loses_all():
     boxes = np.array([[10, 10, 50, 50], [60, 20, 90, 70]], dtype=np.float32)
     found = [boxes, np.ones(2, np.float32), np.array([1, 2]), squares(20, 30)]
     image = np.zeros((3, 80, 100), dtype=np.float32)
-    turned = [x[::-1] for x in found]
+    turned = [x[::-1].copy() for x in found]
     assert losses(turned, found, "instances", image) == (2, 0, 0)
     other_class = [*found[:2], np.array([1, 3]), found[3]]
     assert losses(other_class, found, "instances", image) == (2, 0.5, 1)

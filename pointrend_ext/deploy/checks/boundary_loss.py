@@ -1,6 +1,6 @@
 """What a smaller file loses along outlines, against the file in 32 bits."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,36 +14,55 @@ _SAME_OBJECT = 0.5
 """Intersection over union of the boxes from which two detections of a class are one object."""
 
 Arrays = Sequence[np.ndarray]
-Call = tuple[Arrays, Arrays]
 Pairs = Iterator[tuple[np.ndarray, np.ndarray]]
 """Masks of one object or region, (H, W) bool each: of the smaller file, of the other."""
 
 
-def boundary_loss(run: Runner, calls: Iterable[Call], task: str) -> list[Figure]:
-    """Measure the loss of a smaller file, which nothing judges.
+class BoundaryLoss(Runner):
+    """Runs a file in 32 bits, and measures what a smaller one loses; nothing judges it."""
 
-    Args:
-        run: calls it.
-        calls: what the file in 32 bits was called with, and what it gave.
-        task: of the file: see ``describe``.
+    def __init__(self, small: Runner, full: Runner, task: str) -> None:
+        """Take both files, and their task: see ``describe``."""
+        self._small, self._full, self._pairs = small, full, _PAIRS[task]
+        self._overlaps: dict[int, list[float]] = {}  # by what the files were called with
 
-    Raises:
-        ValueError: it gave nothing.
-    """
-    pairs = _PAIRS[task]
-    found = [
-        _boundary_iou(*pair) for given, full in calls for pair in pairs(run(*given), full, given)
-    ]
-    if not found:
-        raise ValueError(
-            "The model finds nothing in the pictures of the check, so that the loss of a smaller "
-            "file is unknown: give it some that it knows (--check-images)."
-        )
-    return [
-        Figure("masks compared with those of 32 bits", len(found)),
-        Figure("their mean loss of Boundary IoU", 1 - float(np.mean(found))),
-        Figure("their largest loss of Boundary IoU", 1 - float(np.min(found))),
-    ]
+    def __call__(self, *arrays: np.ndarray) -> list[np.ndarray]:
+        """Run both, and return the results in 32 bits."""
+        return self._compare(arrays, self._full(*arrays))
+
+    def with_choices(self, *arrays: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Run both."""
+        found, chosen = self._full.with_choices(*arrays)
+        return self._compare(arrays, found), chosen
+
+    def limited_to(self, number: int) -> Runner | None:
+        """Limit the file in 32 bits, which is then run alone."""
+        return self._full.limited_to(number)
+
+    def figures(self) -> list[Figure]:
+        """Return the loss along outlines.
+
+        Raises:
+            ValueError: there was nothing.
+        """
+        overlaps = [value for values in self._overlaps.values() for value in values]
+        if not overlaps:
+            raise ValueError(
+                "The model finds nothing in the pictures of the check, so that the loss of a "
+                "smaller file is unknown: give it some that it knows (--check-images)."
+            )
+        return [
+            Figure("masks compared with those of 32 bits", len(overlaps)),
+            Figure("their mean loss of Boundary IoU", 1 - float(np.mean(overlaps))),
+            Figure("their largest loss of Boundary IoU", 1 - float(np.min(overlaps))),
+        ]
+
+    def _compare(self, arrays: Arrays, full: list[np.ndarray]) -> list[np.ndarray]:
+        call = hash(tuple(x.tobytes() for x in arrays))
+        if call not in self._overlaps:
+            pairs = self._pairs(self._small(*arrays), full, arrays)
+            self._overlaps[call] = [_boundary_iou(*pair) for pair in pairs]
+        return full
 
 
 def _boundary_iou(first: np.ndarray, second: np.ndarray) -> float:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from detectron2.modeling import GeneralizedRCNN, PanopticFPN
 
-from pointrend_ext.deploy.checks.agreement import Figure
+from pointrend_ext.deploy.checks.agreement import Agreement, Figure
 from pointrend_ext.deploy.checks.masks import (
     NUMBERS,
+    TOLERANCE,
     add_masks,
-    mask_agreement,
     mask_figures,
     masks_of,
 )
@@ -76,7 +76,7 @@ def compare_instances(
     Raises:
         ValueError: the model finds nothing in them.
     """
-    agreement, detections = mask_agreement(), _Detections()
+    agreement, detections = Agreement(TOLERANCE), _Detections()
     for image in images:
         boxes, scores, classes, masks, *_ = run(image)
         detections.add((boxes, scores, classes), _detect(model, image))
@@ -86,18 +86,17 @@ def compare_instances(
             "The model finds no object in the pictures of the check, so that nothing was compared: "
             "give it some that it knows (--check-images), or lower its threshold of scores."
         )
-    figures = [*detections.figures(), *mask_figures(agreement)]
-    if run.limited_to(0) is not None:
-        figures += _of_numbers(run, model, images)
-    return figures
+    numbers = _of_numbers(run, model, images)
+    return [*detections.figures(), *mask_figures(agreement), *numbers]
 
 
 def _of_numbers(run: Runner, model: GeneralizedRCNN, images: Iterable[np.ndarray]) -> list[Figure]:
     """Compare masks of as many objects as are asked for, by turns of the pictures."""
-    agreement, seen = mask_agreement(), []
+    agreement, seen = Agreement(TOLERANCE), []
     for number, image in zip(NUMBERS, images, strict=False):
         limited = run.limited_to(number)
-        assert limited is not None
+        if limited is None:
+            return []
         boxes, _, classes, masks, *_ = limited(image)
         seen.append(len(boxes))
         add_masks(agreement, masks, masks_of(model, image, boxes, classes))

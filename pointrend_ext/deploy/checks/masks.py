@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, Instances
 from pointrend_ext.deploy.checks.agreement import Agreement, Figure
 from pointrend_ext.deploy.running import Runner
 
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 _MAX_SHARE_BEYOND = 1e-3
 _MAX_SHARE_CHANGED = 1e-5
 NUMBERS = (0, 1, 22, 100)
@@ -32,17 +32,12 @@ def compare_mask_head(
         images: (3, H, W) float32.
         names: of the feature maps that it reads.
     """
-    agreement = mask_agreement()
+    agreement = Agreement(TOLERANCE)
     for image, boxes, classes in _with_boxes(model, images):
         maps = _features(model, image)
         (ours,) = run(*(maps[name].numpy() for name in names), boxes, classes)
         add_masks(agreement, ours, masks_of(model, image, boxes, classes))
     return mask_figures(agreement)
-
-
-def mask_agreement() -> Agreement:
-    """Start to compare masks."""
-    return Agreement(_TOLERANCE)
 
 
 def add_masks(agreement: Agreement, ours: np.ndarray, theirs: np.ndarray) -> None:
@@ -53,9 +48,9 @@ def add_masks(agreement: Agreement, ours: np.ndarray, theirs: np.ndarray) -> Non
 
 def mask_figures(agreement: Agreement, what: str = "") -> list[Figure]:
     """Return what was measured; ``what`` begins each name."""
-    beyond = f"share of cells off by more than {_TOLERANCE:g} (swapped points)"
+    beyond = f"share of cells off by more than {TOLERANCE:g} (swapped points)"
     figures = (
-        ("largest difference of the other probabilities", agreement.largest, _TOLERANCE),
+        ("largest difference of the other probabilities", agreement.largest, TOLERANCE),
         (beyond, agreement.share_beyond, _MAX_SHARE_BEYOND),
         ("share of cells on the other side of 0.5", agreement.share_changed, _MAX_SHARE_CHANGED),
         ("cells compared", agreement.decisions, None),

@@ -78,7 +78,8 @@ class _Comparison:
         is_labels: bool,
     ) -> None:
         """Compare logits (C, H, W) or labels (H, W)."""
-        freely = _labels(_logits(model, image))
+        theirs, slack = _logits(model, image), -np.inf
+        freely = _labels(theirs)
         if isinstance(model.sem_seg_head, PointRendSemanticHead):
             steps = model.sem_seg_head.subdivision.steps
             if len(choices) < steps:
@@ -90,11 +91,9 @@ class _Comparison:
             own = choices[len(choices) - steps :]
             with replaying(model.sem_seg_head, own) as replay:
                 theirs = _logits(model, image)
-            scale = _scale(theirs)
-            self.slack = max(self.slack, replay.slack / scale)
-        else:
-            theirs = _logits(model, image)
-            scale = _scale(theirs)
+            slack = replay.slack
+        scale = max(float(np.abs(theirs).max(initial=0)) / _LARGEST_LOGIT, 1.0)
+        self.slack = max(self.slack, slack / scale)
         if not is_labels:
             self.logits.add(ours / scale, theirs / scale)
             ours = _labels(ours)
@@ -120,10 +119,6 @@ class _Comparison:
             chosen = "certainty of corrected points beyond that of others (logits)"
             figures.insert(0, Figure(chosen, self.slack, _MAX_SLACK))
         return figures
-
-
-def _scale(logits: np.ndarray) -> float:
-    return max(float(np.abs(logits).max(initial=0)) / _LARGEST_LOGIT, 1.0)
 
 
 def _lead(logits: np.ndarray) -> np.ndarray:

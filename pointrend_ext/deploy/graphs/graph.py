@@ -4,10 +4,14 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 Shape = tuple[int | str, ...]
 """Sizes of a tensor; those that are named may be any."""
+
+_EXAMPLE_SIDES = {"H": 192, "W": 256}
+"""Neither of them 1, which is recorded as such, nor both the same."""
 
 
 class Graph(nn.Module):
@@ -29,6 +33,11 @@ class Graph(nn.Module):
     def predict(self, *inputs: Any) -> Tensor | tuple[Tensor, ...]:
         """Return what ``outputs`` describes, of what ``inputs`` describes."""
 
-    @abstractmethod
     def example(self) -> tuple[Tensor, ...]:
-        """Return arguments to record it with."""
+        """Return arguments to record it with: of images, noise."""
+        noise = torch.Generator().manual_seed(0)
+        shapes = [
+            [side if isinstance(side, int) else _EXAMPLE_SIDES[side] for side in shape]
+            for shape in self.inputs.values()
+        ]
+        return tuple(torch.rand(shape, generator=noise) * 255 for shape in shapes)

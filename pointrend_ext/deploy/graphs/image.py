@@ -1,21 +1,9 @@
 """From pixels to what a backbone takes, in a graph whose height and width are symbols."""
 
-import torch
 from detectron2.modeling import GeneralizedRCNN, SemanticSegmentor
 from detectron2.modeling.backbone import Backbone
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from pointrend_ext.deploy.graphs.graph import Shape
-
-_EXAMPLE_SIDES = {"H": 192, "W": 256}
-"""Neither of them 1, which is recorded as such, nor both the same."""
-
-
-def example_image(shape: Shape) -> Tensor:
-    """Return noise to record a graph with, in the place of an image of that shape."""
-    sides = [side if isinstance(side, int) else _EXAMPLE_SIDES[side] for side in shape]
-    return torch.rand(sides, generator=torch.Generator().manual_seed(0)) * 255
 
 
 def divisibility(backbone: Backbone) -> int:

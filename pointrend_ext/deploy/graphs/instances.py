@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pointrend_ext.deploy.boxes import detect, pool, propose
 from pointrend_ext.deploy.graphs.graph import Graph
-from pointrend_ext.deploy.graphs.image import ImageInput, example_image
+from pointrend_ext.deploy.graphs.image import ImageInput
 from pointrend_ext.deploy.graphs.masks import refined_masks
 from pointrend_ext.layers import select_class
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
@@ -43,6 +43,7 @@ class InstanceGraph(Graph):
             "scores": ("R",),
             "classes": ("R",),
             "masks": ("R", 1, mask_side, mask_side),
+            **({} if mask_score is None else {"class_scores": ("R",)}),
         }
 
     def predict(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -52,8 +53,8 @@ class InstanceGraph(Graph):
             image: (3, H, W) float32, 0 to 255 in ``INPUT.FORMAT``.
 
         Returns:
-            boxes (R, 4), scores (R,) descending but for a ``mask_score``, classes (R,) int64, masks
-            (R, 1, S, S).
+            boxes (R, 4), scores (R,) descending, classes (R,) int64, masks (R, 1, S, S). With a
+            ``mask_score`` they descend by the scores before it, (R,), which then come last.
         """
         return self._detect(self.backbone(self.image_input(image[None])), image.shape[-2:])
 
@@ -61,9 +62,9 @@ class InstanceGraph(Graph):
         proposals = propose(self.rpn, features, size_hw)
         boxes, scores, classes = detect(self.heads, features, proposals, size_hw)
         masks = self._masks(features, boxes, classes)
-        if self._mask_score is not None:
-            scores = scores * self._mask_score(masks)
-        return boxes, scores, classes, masks
+        if self._mask_score is None:
+            return boxes, scores, classes, masks
+        return boxes, scores * self._mask_score(masks), classes, masks, scores
 
     def _masks(self, features: dict[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
         heads = self.heads
@@ -72,8 +73,3 @@ class InstanceGraph(Graph):
         maps = [features[name] for name in heads.mask_in_features]
         logits = heads.mask_head.layers(pool(heads.mask_pooler, maps, boxes))
         return select_class(logits, classes).sigmoid()
-
-    def example(self) -> tuple[Tensor, ...]:
-        """Return noise."""
-        (shape,) = self.inputs.values()
-        return (example_image(shape),)

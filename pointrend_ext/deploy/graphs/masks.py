@@ -10,9 +10,6 @@ from pointrend_ext.layers import at_least_float32
 from pointrend_ext.modeling.point_head import RegionPointPredictor
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
-_EXAMPLE_PX = 128
-_EXAMPLE_REGIONS = 3
-
 
 class MaskGraph(Graph):
     """Feature maps of an image, boxes and classes to masks, those of the head it is made of."""
@@ -53,7 +50,7 @@ class MaskGraph(Graph):
 
     def example(self) -> tuple[Tensor, ...]:
         """Return noise, and boxes of several sizes."""
-        return self.example_of(_EXAMPLE_REGIONS, (_EXAMPLE_PX, _EXAMPLE_PX + 32))
+        return self.example_of(3, (128, 160))
 
     def example_of(
         self, num_regions: int, size_px: Sequence[int], seed: int = 0
@@ -67,12 +64,9 @@ class MaskGraph(Graph):
         corners = torch.rand(num_regions, 2, 2, generator=generator) * 1.1 - 0.05
         scale = torch.tensor([size_px[1], size_px[0]])
         boxes = torch.cat((corners.amin(1) * scale, corners.amax(1) * scale + 1), dim=1)
-        classes = torch.randint(self._num_classes, (num_regions,), generator=generator)
+        num_classes = self.mask_head.coarse_head.num_classes
+        classes = torch.randint(num_classes, (num_regions,), generator=generator)
         return (*maps, boxes, classes)
-
-    @property
-    def _num_classes(self) -> int:
-        return self.mask_head.coarse_head.num_classes
 
 
 def refined_masks(

@@ -5,7 +5,7 @@ from detectron2.modeling import PanopticFPN, SemanticSegmentor
 from torch import Tensor, nn
 
 from pointrend_ext.deploy.graphs.graph import Graph, Shape
-from pointrend_ext.deploy.graphs.image import ImageInput, example_image
+from pointrend_ext.deploy.graphs.image import ImageInput
 from pointrend_ext.layers import at_least_float32, class_uncertainty, padding_scores, subdivide
 from pointrend_ext.modeling.panoptic import PointRendPanopticFPN
 from pointrend_ext.modeling.point_head import MapPointPredictor
@@ -35,11 +35,6 @@ class SemanticGraph(Graph):
         several = () if batch_size == 1 else (batch_size,)
         self.inputs = {one: (*several, len(model.pixel_mean), "H", "W")}
         self.outputs = {output: (*several, *self.maps.shape(num_classes))}
-
-    def example(self) -> tuple[Tensor, ...]:
-        """Return noise."""
-        (shape,) = self.inputs.values()
-        return (example_image(shape),)
 
     def predict(self, images: Tensor) -> Tensor:
         """Predict.

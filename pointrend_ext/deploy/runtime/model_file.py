@@ -1,7 +1,7 @@
 """What an exported file says of itself, read and checked before it predicts anything."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,14 @@ KEY = "pointrend_ext"
 FORMAT_VERSION = 1
 """Rises when readers of an older version would misunderstand a file."""
 
-_OBJECTS = ("boxes", "scores", "classes", "masks")
+_OBJECTS = {"boxes": 2, "scores": 1, "classes": 1, "masks": 4}
+_PIXELS = {"labels": {"labels": 2}, "logits": {"logits": 3}}
 _OUTPUTS = {
-    ("semantic", "labels"): ("labels",),
-    ("semantic", "logits"): ("logits",),
     ("instances", "masks"): _OBJECTS,
-    ("panoptic", "labels"): (*_OBJECTS, "labels"),
-    ("panoptic", "logits"): (*_OBJECTS, "logits"),
+    **{("semantic", output): own for output, own in _PIXELS.items()},
+    **{("panoptic", output): {**_OBJECTS, **own} for output, own in _PIXELS.items()},
 }
+"""What a file puts out, by task and kind: numbers of dimensions by names."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class ModelFile:
         image_rules: how files of images are read.
         batch_size: images of one call, 1.
         classes: what the classes are called.
+        num_labels: that a label map may have; 0 of instances alone.
         min_score: instances of lower scores are not in the output.
         panoptic_rules: how a panoptic model combines its halves; of others None.
     """
@@ -50,17 +51,18 @@ class ModelFile:
     image_rules: ImageRules
     batch_size: int
     classes: Classes
+    num_labels: int
     min_score: float
     panoptic_rules: PanopticRules | None
 
     @classmethod
-    def read(cls, path: str, metadata: Mapping[str, str], names: set[str]) -> "ModelFile":
+    def read(cls, path: str, metadata: Mapping[str, str], dims: Mapping[str, int]) -> "ModelFile":
         """Check a file.
 
         Args:
             path: for messages.
             metadata: ``metadata_props`` of the ONNX file.
-            names: of its outputs.
+            dims: numbers of dimensions of its inputs and outputs, by their names.
 
         Raises:
             ValueError: it is none of ours, of another format, or of a kind that is not run.
@@ -72,7 +74,7 @@ class ModelFile:
             )
         try:
             content = json.loads(metadata[KEY])
-            version = content["format"]
+            version, exporter = content["format"], dict(content.get("versions") or {})
             file = cls._of(content) if version == FORMAT_VERSION else None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -80,45 +82,45 @@ class ModelFile:
                 f"{error}). Export the model again."
             ) from error
         if file is None:
-            exporter = content.get("versions", {}).get("pointrend_ext", "?")
             raise ValueError(
                 f"{path} has the format {version!r}, and this version of the runtime reads "
                 f"{FORMAT_VERSION}. Export the model again, or install the runtime that belongs to "
-                f"the exporter (pointrend_ext {exporter})."
+                f"the exporter (pointrend_ext {exporter.get('pointrend_ext', '?')})."
             )
-        file._check(path, names)
+        file._check(path, dims)
         return file
 
     @classmethod
     def _of(cls, content: dict[str, Any]) -> "ModelFile":
-        shown, rules = content["input"], ImageRules()
-        names, stuff = (_texts(content.get(key) or ()) for key in ("classes", "stuff_classes"))
+        shown, thresholds, task = content["input"], content["thresholds"], str(content["task"])
+        names, stuff = (tuple(content.get(key) or ()) for key in ("classes", "stuff_classes"))
         colors = tuple((int(r), int(g), int(b)) for r, g, b in content.get("colors") or ())
         ids = tuple(int(number) for number in content["class_ids"] or ())
-        is_semantic = content["task"] == "semantic"
-        thresholds = content["thresholds"]
-        is_panoptic = content["task"] == "panoptic"
-        rules_of = thresholds["panoptic"].items() if is_panoptic else ()
-        combining = {name: float(value) for name, value in rules_of}
+        if not all(isinstance(name, str) for name in (*names, *stuff)) or (
+            ids and len(ids) != len(names)
+        ):
+            raise TypeError(f"the names of classes are {names!r:.60}, their ids {ids!r:.60}")
+        things, stuff = ((), names) if task == "semantic" else (names, stuff)
+        rules = dict(thresholds["panoptic"]) if task == "panoptic" else {}
         return cls(
-            task=content["task"],
-            output=content["output"],
-            min_size=int(shown["min_size"]),
-            max_size=int(shown["max_size"]),
-            image_format=shown["format"],
+            task=task,
+            output=str(content["output"]),
+            min_size=int(_number(shown["min_size"])),
+            max_size=int(_number(shown["max_size"])),
+            image_format=str(shown["format"]),
             image_rules=ImageRules(
-                int(shown.get("max_megapixels", rules.max_megapixels)),
-                int(shown.get("white_value", rules.white_value)),
+                **{key: int(shown[key]) for key in vars(ImageRules()) if key in shown}
             ),
             batch_size=int(shown.get("batch_size", 1)),
-            classes=Classes(stuff=names, stuff_colors=colors)
-            if is_semantic
-            else Classes(names, stuff, stuff_colors=colors, thing_ids=ids),
-            min_score=float(thresholds.get("score", 0.0)),
-            panoptic_rules=PanopticRules(**combining) if is_panoptic else None,
+            classes=Classes(things, stuff, stuff_colors=colors, thing_ids=ids),
+            num_labels=int(_number(content.get("num_labels", len(stuff)))),
+            min_score=_number(thresholds.get("score", 0.0)),
+            panoptic_rules=PanopticRules(**{key: _number(x) for key, x in rules.items()})
+            if task == "panoptic"
+            else None,
         )
 
-    def _check(self, path: str, names: set[str]) -> None:
+    def _check(self, path: str, dims: Mapping[str, int]) -> None:
         """Refuse what is not run."""
         outputs = _OUTPUTS.get((self.task, self.output))
         if outputs is None:
@@ -136,15 +138,17 @@ class ModelFile:
                 f"{path} takes images as {self.image_format!r} (INPUT.FORMAT); the runtime gives "
                 "BGR or RGB. Run it with Predictor."
             )
-        missing = [name for name in outputs if name not in names]
-        if missing:
-            raise ValueError(
-                f"{path} says that it puts out {self.output}, but has no output {missing[0]!r} (it "
-                f"has {sorted(names)}): it was changed after the export. Export the model again."
-            )
+        for name, number in {"image": 3, **outputs}.items():
+            if dims.get(name) != number:
+                kind = "input" if name == "image" else "output"
+                raise ValueError(
+                    f"{path} says that it puts out {self.output}, but has no {kind} {name!r} of "
+                    f"{number} dimensions (dimensions: {dict(dims)}): it was changed after the "
+                    "export. Export the model again."
+                )
 
 
-def _texts(values: Sequence[Any]) -> tuple[str, ...]:
-    if not all(isinstance(value, str) for value in values):
-        raise TypeError(f"the names of classes are {list(values)!r:.60}")
-    return tuple(values)
+def _number(value: Any) -> float:
+    if not 0 <= float(value) < float("inf"):  # False of what is not a number, too
+        raise ValueError(f"a size or threshold is {value}")
+    return float(value)

@@ -12,8 +12,8 @@ from pointrend_ext.data.rgb_files import read_rgb
 from pointrend_ext.deploy.runtime.model_file import ModelFile
 from pointrend_ext.deploy.runtime.postprocess import with_instances, with_label_map, with_logits
 from pointrend_ext.deploy.runtime.resizing import model_image
-from pointrend_ext.deploy.runtime.sessions import open_session
-from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
+from pointrend_ext.deploy.runtime.sessions import open_session, reason_of
+from pointrend_ext.inference.image_input import ImageLike, check_stream, is_one_image, load_image
 from pointrend_ext.inference.panoptic_segments import with_segments
 from pointrend_ext.inference.prediction import Prediction
 
@@ -67,7 +67,7 @@ class OnnxPredictor:
         """
         name = os.fspath(path)
         self._session = open_session(name, runtime, threads=threads, providers=providers)
-        self.model_file = ModelFile.read(name, self._session.metadata, {*self._session.outputs})
+        self.model_file = ModelFile.read(name, self._session.metadata, self._session.dims)
         self.classes, self.image_rules = self.model_file.classes, self.model_file.image_rules
         if probabilities and self.model_file.output != "logits":
             raise ValueError(
@@ -99,7 +99,8 @@ class OnnxPredictor:
 
         Raises:
             OSError: no such file.
-            ValueError: no picture, another array, or a picture too thin to be resized.
+            ValueError: no picture, another array, a picture too thin to be resized, or one that the
+                runtime cannot compute, such as for want of memory.
         """
         if is_one_image(images, "OnnxPredictor"):
             return self._predict(images)
@@ -116,6 +117,7 @@ class OnnxPredictor:
         """
         if given is not None:
             raise ValueError("OnnxPredictor finds its own boxes: give boxes to a Predictor.")
+        check_stream(images, "OnnxPredictor")
         return map(self._predict, images)
 
     def read_image(self, file_name: str | os.PathLike[str]) -> np.ndarray:
@@ -137,7 +139,14 @@ class OnnxPredictor:
         base = Prediction(*load_image(image, file.image_rules), file.classes)
         seen = model_image(base.image, file.image_format, file.min_size, file.max_size)
         seen_hw = (seen.shape[1], seen.shape[2])
-        raw = self._session.run(seen)
+        try:
+            raw = self._session.run(seen)
+        except Exception as error:  # its own types, which share no other base
+            raise ValueError(
+                f"the exported model cannot compute a picture of {seen_hw[0]} x {seen_hw[1]} "
+                f"(height x width, as it sees it): {reason_of(error)}. Where memory is short, use "
+                "smaller pictures; or the file was changed after its export."
+            ) from error
         if self.has_instances:
             base = with_instances(base, raw, seen_hw, self._min_score)
         if file.output == "labels":
@@ -156,7 +165,7 @@ class OnnxPredictor:
                 *labels.shape,
                 *base.size_hw,
             )
-        return with_label_map(base, labels, len(self.classes.stuff))
+        return with_label_map(base, labels, self.model_file.num_labels)
 
     def _least_score(self, name: str, confidence: float | None) -> float:
         least = self.model_file.min_score

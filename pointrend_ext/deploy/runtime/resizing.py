@@ -65,7 +65,11 @@ def resized_plane(plane: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
         _taps(old, new) for old, new in zip(plane.shape, size_hw, strict=True)
     )
     rows = plane[y0] * low[:, None] + plane[y1] * high[:, None]
-    return rows[:, x0] * left + rows[:, x1] * right
+    resized, other = rows[:, x0], rows[:, x1]
+    resized *= left  # in place: photographs have 50 megapixels
+    other *= right
+    resized += other
+    return resized
 
 
 def _taps(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,14 +17,18 @@ class Session(Protocol):
 
     Attributes:
         metadata: ``metadata_props`` of the file.
-        outputs: names of what it puts out.
+        dims: numbers of dimensions of what it takes and puts out, by their names.
     """
 
     metadata: dict[str, str]
-    outputs: list[str]
+    dims: dict[str, int]
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute the outputs of ``image`` (3, H, W) float32."""
+        """Compute the outputs of ``image`` (3, H, W) float32.
+
+        Raises:
+            Exception: that of the package, whose types share no other base.
+        """
 
 
 def open_session(
@@ -44,8 +49,8 @@ def open_session(
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime is {runtime!r}; choose from {', '.join(RUNTIMES)}.")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; it must be at least 1, or None.")
+    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+        raise ValueError(f"threads is {threads!r}; it must be at least 1, or None.")
     if not os.path.isfile(path):
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         raise FileNotFoundError(f"The exported model {path} {what}: pass a file of .onnx.")
@@ -57,7 +62,7 @@ def open_session(
             f"install {RUNTIMES[runtime]}."
         ) from error
     kind = _OnnxRuntime if runtime == "onnx" else _OpenVino
-    return kind(package, path, threads, providers)
+    return kind(package, path, threads, [providers] if isinstance(providers, str) else providers)
 
 
 class _OnnxRuntime:
@@ -80,11 +85,13 @@ class _OnnxRuntime:
                 f"{self._session.get_providers()}: install what it needs, or name another provider."
             )
         self.metadata = self._session.get_modelmeta().custom_metadata_map
-        self.outputs = [x.name for x in self._session.get_outputs()]
+        self._outputs = [x.name for x in self._session.get_outputs()]
+        both = (*self._session.get_inputs(), *self._session.get_outputs())
+        self.dims = {x.name: len(x.shape) for x in both}
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        found = self._session.run(self.outputs, {"image": image})
-        return dict(zip(self.outputs, found, strict=True))
+        found = self._session.run(self._outputs, {"image": image})
+        return dict(zip(self._outputs, found, strict=True))
 
 
 class _OpenVino:
@@ -102,20 +109,17 @@ class _OpenVino:
             self._compiled = core.compile_model(model, device, options)
         except Exception as error:
             raise _not_loaded(path, error, device) from error
-        self.metadata = _openvino_metadata(model)
-        self.outputs = [x.get_any_name() for x in self._compiled.outputs]
+        # It keeps ``metadata_props`` among what it knows of the "framework".
+        is_told = model.has_rt_info(["framework"])
+        self.metadata = dict(model.get_rt_info("framework").value) if is_told else {}
+        self._outputs = [x.get_any_name() for x in self._compiled.outputs]
+        both = (*self._compiled.inputs, *self._compiled.outputs)
+        self.dims = {x.get_any_name(): len(x.get_partial_shape()) for x in both}
 
     def run(self, image: np.ndarray) -> dict[str, np.ndarray]:
         request = self._compiled.create_infer_request()
         found = request.infer({"image": image})
-        return {name: found[name] for name in self.outputs}
-
-
-def _openvino_metadata(model: Any) -> dict[str, str]:
-    """Read ``metadata_props``, which OpenVINO keeps among what it knows of the "framework"."""
-    if not model.has_rt_info(["framework"]):
-        return {}
-    return dict(model.get_rt_info("framework").value)
+        return {name: found[name] for name in self._outputs}
 
 
 def _check_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None:
@@ -124,8 +128,18 @@ def _check_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None
         raise ValueError(f"There is no {what} called {unknown[0]!r}; it has {list(known)}.")
 
 
+def reason_of(error: Exception) -> str:
+    """Return one line of what a package says, from its end: first come places in its sources."""
+    return " ".join(str(error).split())[-200:]
+
+
 def _not_loaded(path: str, error: Exception, where: str) -> ValueError:
-    reason = " ".join(str(error).split())[:200]
+    reason = reason_of(error)
+    if "IR version" in reason or "opset" in reason:
+        return ValueError(
+            f"{path} cannot be loaded: {reason}. Where it asks for a newer version, install a "
+            "newer runtime (pip install -U onnxruntime)."
+        )
     if not where.startswith("CPU"):
         return ValueError(
             f"{path} cannot be loaded for {where}: {reason}. Try it without providers: where that "
