@@ -39,6 +39,6 @@ def _whole_parser(file: Any) -> argparse.ArgumentParser:
         parser = import_module(f"pointrend_ext.commands.{module}").build_parser(name)
         for action in parser._actions:
             if action.choices is None and action.nargs != 0:
-                action.complete = file  # type: ignore[attr-defined]  # read by shtab
+                action.complete = file  # read by shtab
         rooms[group].add_parser(word, parents=[parser], add_help=False, help=text)
     return whole
