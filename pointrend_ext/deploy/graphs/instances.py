@@ -43,7 +43,6 @@ class InstanceGraph(Graph):
             "scores": ("R",),
             "classes": ("R",),
             "masks": ("R", 1, mask_side, mask_side),
-            **({} if mask_score is None else {"class_scores": ("R",)}),
         }
 
     def predict(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -53,8 +52,8 @@ class InstanceGraph(Graph):
             image: (3, H, W) float32, 0 to 255 in ``INPUT.FORMAT``.
 
         Returns:
-            boxes (R, 4), scores (R,) descending, classes (R,) int64, masks (R, 1, S, S). With a
-            ``mask_score`` they descend by the scores before it, (R,), which then come last.
+            boxes (R, 4), scores (R,) descending but for a ``mask_score``, classes (R,) int64, masks
+            (R, 1, S, S).
         """
         return self._detect(self.backbone(self.image_input(image[None])), image.shape[-2:])
 
@@ -62,9 +61,9 @@ class InstanceGraph(Graph):
         proposals = propose(self.rpn, features, size_hw)
         boxes, scores, classes = detect(self.heads, features, proposals, size_hw)
         masks = self._masks(features, boxes, classes)
-        if self._mask_score is None:
-            return boxes, scores, classes, masks
-        return boxes, scores * self._mask_score(masks), classes, masks, scores
+        if self._mask_score is not None:
+            scores = scores * self._mask_score(masks)
+        return boxes, scores, classes, masks
 
     def _masks(self, features: dict[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
         heads = self.heads

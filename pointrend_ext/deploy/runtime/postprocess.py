@@ -21,18 +21,17 @@ def with_instances(
     Args:
         base: the image.
         raw: ``boxes`` (R, 4) in pixels of what the model saw, ``scores`` (R,), ``classes`` (R,),
-            ``masks`` (R, 1, S, S) probabilities; of a ``MASK_SCORE`` also ``class_scores`` (R,).
+            ``masks`` (R, 1, S, S) probabilities.
         seen_hw: the size of that.
-        min_score: instances of a class score that is not above are left out; those of the file,
-            where it is not raised.
+        min_score: instances of a score that is not above are left out; those of the file, where it
+            is not raised.
     """
     height, width = base.size_hw
     scale = np.array([width / seen_hw[1], height / seen_hw[0]] * 2, np.float32)
     most = np.array([width, height] * 2, np.float32)
     boxes = (raw["boxes"].astype(np.float32) * scale).clip(0, most)
     scores = raw["scores"].astype(np.float32)
-    is_good = raw.get("class_scores", scores).astype(np.float32) > min_score
-    kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & is_good)
+    kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & (scores > min_score))
     order = kept[np.argsort(-scores[kept], kind="stable")]
     return replace(
         base,

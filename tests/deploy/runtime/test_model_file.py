@@ -125,18 +125,3 @@ def test_the_name_of_a_file_is_no_stream(instances):
 def test_label_maps_have_one_type_whatever_a_picture_shows(tmp_path, number, kind):
     path = write_semantic(tmp_path / "a.onnx", "labels", classes=None, num_labels=number)
     assert OnnxPredictor(path)(grey(40, 40)).label_map.dtype == kind
-
-
-def add_class_scores(proto):
-    values = numpy_helper.from_array(np.float32([0.95, 0.6]), "class_scores_")
-    proto.graph.initializer.append(values)
-    proto.graph.node.append(helper.make_node("Identity", ["class_scores_"], ["class_scores"]))
-    shape = helper.make_tensor_value_info("class_scores", TensorProto.FLOAT, ["R"])
-    proto.graph.output.append(shape)
-
-
-@pytest.mark.parametrize(("confidence", "count"), [(None, 2), (0.5, 2), (0.7, 1), (0.95, 0)])
-def test_of_a_mask_score_the_score_before_it_decides(instances, confidence, count):
-    change(instances, add_class_scores)
-    got = OnnxPredictor(instances, confidence=confidence)(grey(40, 60))
-    np.testing.assert_array_equal(got.scores, np.float32([0.9, 0.3])[:count])
