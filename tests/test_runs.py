@@ -19,6 +19,7 @@ PAGES = {
     "trained": "benchmarks.md",
     "demo": "gallery.md",
     "evaluation": "evaluation.md",
+    "deploy": "export.md",
 }
 
 

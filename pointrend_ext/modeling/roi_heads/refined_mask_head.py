@@ -87,7 +87,9 @@ class RefinedMaskHead(OwnExport, nn.Module):
             self.refuse_recording()
         boxes_px = [x.get(kind).tensor.detach() for x in instances]
         classes = torch.cat([x.get(of_class) for x in instances])
-        inputs = self.region_inputs(features, boxes_px, None, classes)
+        head, levels, side = self._region_reader
+        predicted = head.predict_boxes(features, levels, side, boxes_px)
+        inputs = self.region_inputs(features, boxes_px, predicted, classes)
         if self.training:
             return self._losses(inputs, instances)
         masks = self._refine(inputs)
