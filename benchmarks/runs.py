@@ -20,6 +20,7 @@ __all__ = ["main", "shown_value", "summarize", "table"]
 CLASS_METRICS = ("IoU", "TrimapIoU1", "TrimapIoU3", "TrimapIoU5", "BoundaryIoU", "BoundaryF")
 PANOPTIC_METRICS = ("PQ", "PQ_th", "PQ_st", "BoundaryPQ", "BoundaryPQ_th", "BoundaryPQ_st")
 FEW_CLASS_METRICS = ("IoU", "BoundaryIoU")
+_MOST_IN_A_CELL = 4
 
 Summary = Mapping[str, Any]
 """``{"results": {metric: value}}``, of repeated runs with ``"ranges": {metric: [lowest, highest]}``
@@ -79,8 +80,8 @@ def table(summaries: Mapping[str, Summary]) -> str:
 
     Of panoptic models there is PQ and no other column. Of semantic models it has a row per class,
     and every run in each cell: per class there are too many metrics for columns. If all have costs,
-    a row per run with these and the means over the classes comes first, in a table of its own; if
-    some were repeated, that is the only table.
+    a row per run with these and the means over the classes comes first, in a table of its own; so
+    it does if some were repeated, and of more than four runs it is then the only table.
     """
     results = [summary["results"] for summary in summaries.values()]
     common = [m for m in results[0] if all(m in run for run in results)]
@@ -90,10 +91,12 @@ def table(summaries: Mapping[str, Summary]) -> str:
     if "sem_seg/mIoU" not in common:
         return _run_table(summaries, common)
     means = [f"sem_seg/m{m}" for m in CLASS_METRICS if f"sem_seg/m{m}" in common]
-    if any("ranges" in summary for summary in summaries.values()):
+    is_repeated = any("ranges" in summary for summary in summaries.values())
+    if is_repeated and len(results) > _MOST_IN_A_CELL:
         return _run_table(summaries, means)
     has_costs = all("cost" in summary for summary in summaries.values())
-    return (f"{_run_table(summaries, means)}\n" if has_costs else "") + _class_table(summaries)
+    first = f"{_run_table(summaries, means)}\n" if has_costs or is_repeated else ""
+    return first + _class_table(summaries)
 
 
 def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
@@ -113,7 +116,11 @@ def _run_table(summaries: Mapping[str, Summary], metrics: Sequence[str]) -> str:
 
 def shown_value(summary: Summary, metric: str) -> str:
     """Return a value in words: of repeated runs the mean, with the lowest and highest."""
-    value = f"{summary['results'][metric]:.2f}"
+    return _in_words(summary, metric, digits=2)
+
+
+def _in_words(summary: Summary, metric: str, digits: int) -> str:
+    value = f"{summary['results'][metric]:.{digits}f}"
     if "ranges" not in summary:
         return value
     lowest, highest = summary["ranges"][metric]
@@ -122,14 +129,17 @@ def shown_value(summary: Summary, metric: str) -> str:
 
 def _class_table(summaries: Mapping[str, Summary]) -> str:
     results = [summary["results"] for summary in summaries.values()]
-    wanted = CLASS_METRICS if len(results) <= 2 else FEW_CLASS_METRICS  # a cell has every run
+    is_repeated = any("ranges" in summary for summary in summaries.values())
+    # a cell has every run
+    wanted = CLASS_METRICS if len(results) <= 2 and not is_repeated else FEW_CLASS_METRICS
     metrics = [m for m in wanted if all(f"sem_seg/m{m}" in run for run in results)]
     prefix = "sem_seg/IoU-"
     endings = {n.removeprefix(prefix): n[len(prefix) - 1 :] for n in results[0] if prefix in n}
     rows = []
     for label, ending in {"mean": "", **endings}.items():
         names = [f"sem_seg/{m}{ending}" if ending else f"sem_seg/m{m}" for m in metrics]
-        rows.append([label, *(" / ".join(f"{run[name]:.1f}" for run in results) for name in names)])
+        cells = [[_in_words(run, name, digits=1) for run in summaries.values()] for name in names]
+        rows.append([label, *map(" / ".join, cells)])
     return markdown_table([" / ".join(summaries), *metrics], rows)
 
 

@@ -88,7 +88,7 @@ def test_a_run_whose_model_was_not_measured(tmp_path, semantic_runs, costs_folde
 
 
 def test_runs_of_one_name_are_averaged(tmp_path):
-    """Three seeds of one model, one of the other: means with their range, no classes."""
+    """Three seeds of one model, one of the other: means with their range; then the classes."""
     folders = [write_run(tmp_path / str(s), LOSS, results(s * s)) for s in range(3)]
     other = write_run(tmp_path / "other", LOSS, results(7))
     runs = [*(("FPN", folder) for folder in folders), ("FAM", other)]
@@ -97,8 +97,15 @@ def test_runs_of_one_name_are_averaged(tmp_path):
         "| run | mIoU | mTrimapIoU1 | mBoundaryIoU |\n"
         "| --- | --- | --- | --- |\n"
         "| FPN | 51.67 (50.0 to 54.0) | 61.67 (60.0 to 64.0) | 71.67 (70.0 to 74.0) |\n"
-        "| FAM | 57.00 | 67.00 | 77.00 |\n"
+        "| FAM | 57.00 | 67.00 | 77.00 |\n\n"
+        "| FPN / FAM | IoU | BoundaryIoU |\n"
+        "| --- | --- | --- |\n"
+        "| mean | 51.7 (50.0 to 54.0) / 57.0 | 71.7 (70.0 to 74.0) / 77.0 |\n"
+        "| sky | 41.7 (40.0 to 44.0) / 47.0 | 61.7 (60.0 to 64.0) / 67.0 |\n"
+        "| road | 42.7 (41.0 to 45.0) / 48.0 | 62.7 (61.0 to 65.0) / 68.0 |\n"
     )
+    many = {str(number): summarize(folders) for number in range(5)}
+    assert "road" not in table(many)  # a cell would hold five
     assert summarize(folders)["ranges"]["sem_seg/IoU-sky"] == [40.0, 44.0]
     assert "ranges" not in summarize(folders[:1])
 
