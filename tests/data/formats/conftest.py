@@ -30,6 +30,20 @@ def describe_folder(tmp_path):
 
 
 @pytest.fixture
+def check_refusal(tmp_path, describe_folder):
+    """Let an export be made, and be refused in a sentence: ``check_refusal(make, message)``."""
+
+    def call(make, message):
+        make(tmp_path / "export")
+        with pytest.raises(ValueError, match=message) as error:
+            describe_folder(tmp_path / "export")
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "described/data.yaml").exists()
+
+    return call
+
+
+@pytest.fixture
 def read_masks(cfg):
     """Masks of a description by (stem of the picture, class): bytes, sorted; and its splits."""
 
