@@ -6,6 +6,7 @@ The command ``pointrend`` starts before anything heavy is imported: ``--help`` t
 
 import argparse
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -100,13 +101,15 @@ def end_well(prog: str, work: Callable[[], int | None]) -> int:
 
     Returns:
         The exit code: that of ``work`` (None is 0), 2 after such a mistake, 1 where another process
-        is lost (or that one's own), 130 after Ctrl-C, 143 or 138 after a SIGTERM or SIGUSR1 to a
-        training.
+        is lost (or that one's own), 130 after Ctrl-C, 141 where nobody reads what is printed (such
+        as `head`), 143 or 138 after a SIGTERM or SIGUSR1 to a training.
     """
     processes = sys.modules.get("pointrend_ext.processes")
     topic = ""
     try:
-        return work() or 0
+        code = work() or 0
+        _flush()  # so that what goes wrong is said
+        return code
     except KeyboardInterrupt as error:  # a training says more
         code, text = getattr(error, "exit_code", 130), str(error) or "interrupted"
     except Exception as error:
@@ -116,17 +119,30 @@ def end_well(prog: str, work: Callable[[], int | None]) -> int:
                 processes.note_failure(1)
             raise
         code, topic = (lost.exit_code, "lost") if lost else (2, "")
+        code = 141 if isinstance(error, BrokenPipeError) and not lost else code
         what = str(lost or (error.args[0] if isinstance(error, KeyError) else error))
         text = f"Error: {what}" if what or not lost else ""
     line = f"{prog}: {escaped(' '.join(text.split()))}"
-    with suppress(OSError):  # of a terminal that was closed
+    with suppress(OSError, AttributeError):  # of a terminal that was closed
         if not processes:
             sys.stderr.write(f"{line}\n")
         elif text:
             processes.say_once(line, topic)
     if processes:
         processes.note_failure(code)
+    with suppress(OSError):
+        _flush()
     return code
+
+
+def _flush() -> None:
+    """Write what was printed; what cannot be written is given up, not tried again at the end."""
+    try:
+        if sys.stdout:  # a terminal that was closed has none
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _is_users(error: Exception) -> bool:

@@ -59,6 +59,27 @@ def test_wrong_usage(words, said, capsys):
     assert re.search(said, printed.err)
 
 
+def test_what_is_printed_may_have_no_reader():
+    """One line and a code of its own, buffered or not; then Python has nothing left to write."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for buffered in ("", "1"):
+        command = [sys.executable, "-W", "ignore", "-m", "pointrend_ext", "zoo", "--json"]
+        reader, writer = os.pipe()
+        os.close(reader)
+        env["PYTHONUNBUFFERED"] = buffered
+        done = subprocess.run(
+            command, cwd="/", env=env, stdout=writer, stderr=subprocess.PIPE, text=True
+        )
+        os.close(writer)
+        assert done.returncode == 141
+        assert done.stderr == "pointrend zoo: Error: [Errno 32] Broken pipe\n"
+
+
+def test_a_mistake_is_2_where_nothing_can_be_said(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # closed
+    assert cli.main(["zoo", "nothing like this"]) == 2
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])

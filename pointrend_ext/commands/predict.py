@@ -37,7 +37,8 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(__doc__, prog, EXAMPLE)
     add = parser.add_argument
     add("--input", **several, default=[], help="pictures, videos, folders, or quoted patterns")
-    add("--webcam", type=int, metavar="NUMBER", help="a camera; ends at Ctrl-C or --max-frames")
+    text = "a camera, from 0; ends at Ctrl-C or --max-frames"
+    add("--webcam", type=at_least(0), metavar="NUMBER", help=text)
     add("--output", required=True, type=Path, help="folder for the results")
     add("--save", **several, choices=OUTPUT_KINDS, help=f"{kinds}; default: overlay")
     text = "of outlines for annotation tools with the masks, at least (%(default)s)"
@@ -67,8 +68,11 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     """Build one model, or two to compare, by title."""
     if args.tile and args.boxes:
         raise ValueError("--boxes gives the objects of whole pictures: leave out --tile.")
+    if (args.compare_weights or args.titles) and not args.compare:
+        raise ValueError("--compare-weights and --titles go with --compare, a second model.")
+    confidence = 0.5 if args.confidence is None else args.confidence
     if args.runtime != "torch":
-        return _exported(args)
+        return _exported(args, confidence)
     if args.config_file is None:
         raise ValueError("Pass --config-file, or an exported model with --runtime onnx.")
     models = [(args.config_file, args.weights)]
@@ -83,7 +87,7 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
             config_file=config,
             weights=weights,
             opts=[*args.opts, *args.more_opts],
-            confidence=0.5 if args.confidence is None else args.confidence,
+            confidence=confidence,
             batch_size=args.batch_size,
         )
         for title, (config, weights) in zip(titles, models, strict=False)
@@ -93,7 +97,7 @@ def build_predictors(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
     return {title: TiledPredictor(x, tile_px=args.tile) for title, x in predictors.items()}
 
 
-def _exported(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
+def _exported(args: argparse.Namespace, confidence: float) -> Mapping[str, ImagePredictor]:
     """Open an exported file, and refuse options that it has no use for."""
     if args.weights is None:
         raise ValueError(f"--runtime {args.runtime} needs --weights: an exported model, .onnx.")
@@ -103,7 +107,6 @@ def _exported(args: argparse.Namespace) -> Mapping[str, ImagePredictor]:
                 f"--runtime {args.runtime} runs the file of --weights, which was exported with "
                 f"its configuration: leave out {name.replace('more_', '').replace('_', '-')}."
             )
-    confidence = 0.5 if args.confidence is None else args.confidence
     predictor = OnnxPredictor(args.weights, runtime=args.runtime, confidence=confidence)
     return {Path(args.weights).stem: predictor}
 

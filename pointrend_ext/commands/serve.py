@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pointrend_ext._command import new_parser
 from pointrend_ext.engine.command_line import add_model_arguments, load_options
+from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.inference.predictor import Predictor, build_predictor
 from pointrend_ext.serving.server import LOOPBACK, is_loopback, served
 from pointrend_ext.serving.session import Limits, Session
@@ -58,7 +59,7 @@ def _predictor(args: argparse.Namespace) -> Predictor:
         raise ValueError("Pass either --config-file, with --weights, or --model.")
     if args.model is None:
         return build_predictor(args, confidence=args.confidence)
-    if args.weights is not None or vars(load_options(args)) != vars(type(load_options(args))()):
+    if args.weights is not None or load_options(args) != LoadOptions():
         raise ValueError("--model brings its own weights: leave out what loads others.")
     return Predictor.from_pretrained(
         args.model, device=args.device, opts=args.opts, confidence=args.confidence

@@ -1,6 +1,7 @@
 """The page of a model on the Hugging Face Hub: what it is, its scores, how to use it."""
 
 import math
+import re
 from collections.abc import Mapping
 
 import yaml
@@ -76,7 +77,7 @@ def _measured(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         f"{task} {metric}": round(float(value), 3)
         for task, metrics in scores.items()
         for metric, value in metrics.items()
-        if "-" not in metric and math.isfinite(value)
+        if re.fullmatch(r"[^-]+(\d-\d+)?", metric) and math.isfinite(value)  # "AP85-95" is one
     }
 
 

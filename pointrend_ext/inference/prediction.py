@@ -221,7 +221,7 @@ class Prediction(ToTools):
             counts = ", ".join(f"{n} {name}" for name, n in Counter(self.class_names).items())
             parts.append(f"{len(self.boxes)} instances" + (f" ({counts})" if counts else ""))
         if self.label_map is not None:
-            parts.append(f"label map of {len(np.unique(self.label_map))} classes")
+            parts.append(f"label map of {len(self._stuff_names(self.label_map))} classes")
         if self.panoptic is not None:
             parts.append(f"{len(self.panoptic.segments)} segments")
         return f"Prediction({self.name or 'array'}: {', '.join(parts)})"

@@ -37,7 +37,7 @@ class OnlyThePage:
         Args:
             app: of gradio.
             hosts: names by which a browser may call this machine, so that no other page can be
-                made to look like one of it; None for all.
+                made to look like one of it, or ask it for anything; None for all.
         """
         self.app, self.hosts = app, hosts
 
@@ -50,7 +50,7 @@ class OnlyThePage:
         if scope["type"] != "http" or not _OWN.fullmatch(path) or ".." in path:
             await _refuse(send, 404, "There is nothing here.")
             return
-        if self.hosts is not None and _host(scope) not in self.hosts:
+        if self.hosts is not None and not _names(scope) <= self.hosts:
             await _refuse(send, 403, "This page is for this machine alone.")
             return
         if path == _JOIN:
@@ -69,10 +69,11 @@ class OnlyThePage:
         await self.app(scope, receive, send_with_policy)
 
 
-def _host(scope: _Message) -> str:
-    """Return the name in the header, without the port."""
-    value = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    return re.sub(r":\d+$", "", value).lower()
+def _names(scope: _Message) -> set[str]:
+    """Return the names of the machine that is asked, and of that whose page asks."""
+    headers = {b"host": b"", **dict(scope["headers"])}
+    values = (headers[key].decode("latin-1") for key in (b"host", b"origin") if key in headers)
+    return {re.sub(r"^https?://|:\d+$", "", value).lower() for value in values}
 
 
 async def _body(receive: _Receive) -> bytes | None:

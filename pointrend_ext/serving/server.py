@@ -39,6 +39,7 @@ def served(
     Raises:
         ImportError: gradio is not installed.
         OSError: the port is taken, or this machine has no such address.
+        ValueError: there is no such port.
     """
     with tempfile.TemporaryDirectory(prefix="pointrend_serve_") as folder:
         gr = _import_gradio(folder)
@@ -94,6 +95,8 @@ def _import_gradio(folder: str) -> Any:
 
 def _check_free(host: str, port: int | None) -> None:
     """Raise OSError, in words, where nobody can listen."""
+    if port is not None and not 1 <= port <= 65535:
+        raise ValueError(f"--port is {port}: ports are 1 to 65535.")
     try:
         address = socket.getaddrinfo(host.strip("[]"), port or 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(*address[:3]) as tried:

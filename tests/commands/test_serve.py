@@ -52,6 +52,9 @@ def test_a_port_that_is_taken(session, monkeypatch):
         port = other.getsockname()[1]
         with pytest.raises(OSError, match=f"--port {port} .*Choose a port"):
             served(session, "PointRend", port=port).__enter__()
+    for port in (0, 99999):  # gradio would show the address :0, or end in a traceback
+        with pytest.raises(ValueError, match=f"--port is {port}: ports are 1 to 65535"):
+            served(session, "PointRend", port=port).__enter__()
     with pytest.raises(OSError, match=r"--host 203\.0\.113\.5 .*an address"):
         served(session, "PointRend", host="203.0.113.5").__enter__()
 

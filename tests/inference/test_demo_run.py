@@ -302,7 +302,7 @@ def test_broken_files_are_named_and_the_rest_goes_on(
     printed = capfd.readouterr()
     assert printed.out.startswith("1 images and 0 frames in")
     assert "Traceback" not in printed.err
-    assert sum("FAILED" in message for message in caplog.messages) == len(bad)
+    assert sum("FAILED" in message for message in caplog.messages) == len(bad) + 1  # the link
     messages = printed.err.split(f"{len(bad) + 3} failed:")[1].splitlines()
     for path in (*(folder / name for name in bad), *absent):
         (message,) = [m for m in messages if path.name in m]

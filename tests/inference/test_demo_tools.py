@@ -95,3 +95,26 @@ def test_a_semantic_model_is_refused_before_the_first_image(tmp_path):
     with pytest.raises(ValueError, match=r"predicts no instances for \['yolo', 'cvat'\]. Take"):
         OutputWriter(tmp_path / "out", ["cvat", "yolo", "masks"]).check_label_maps()
     OutputWriter(tmp_path / "out", ["overlay", "masks", "json"]).check_label_maps()
+
+
+def test_names_that_no_xml_can_hold(tmp_path, sources):
+    """Bytes that are not of UTF-8, and control characters, cost no result of other pictures."""
+    odd = [
+        replace(sources[0], file_name="bad\udcff.jpg"),
+        replace(sources[1], file_name="a\x01\n.jpg"),
+    ]
+    named = replace(prediction(("blob",)), class_info=Classes(things=("big\n dog", "star\x1b")))
+    write(tmp_path / "out", ["cvat", "yolo"], odd, named, named)
+    root = ElementTree.parse(tmp_path / "out/cvat.xml").getroot()
+    assert [x.get("name") for x in root.findall("image")] == ["bad\ufffd.jpg", "a\ufffd\n.jpg"]
+    lines = (tmp_path / "out/yolo/classes.txt").read_text().splitlines()
+    assert lines == ["big dog", "star\x1b"]  # a line for each class
+
+
+def test_a_picture_called_as_a_result_does_not_replace_it(tmp_path, sources):
+    writer = OutputWriter(tmp_path / "out", ["yolo"], inputs=sources)
+    writer.write(prediction(("blob",)), sources[0])
+    with pytest.raises(ValueError, match=r"yolo/classes\.txt is another result of this run"):
+        writer.write(prediction(("blob",)), replace(sources[1], name=Path("classes")))
+    writer.close()
+    assert (tmp_path / "out/yolo/classes.txt").read_text() == "disc\nstar\n"

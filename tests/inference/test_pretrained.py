@@ -16,7 +16,10 @@ from pointrend_ext import Predictor
 from pointrend_ext.inference import pretrained
 from pointrend_ext.modeling.recording import leaves
 
-SCORES = {"segm": {"AP": 38.3456, "AP-cat": 12.0, "APs": float("nan")}, "boundary": {"AP": 20.0}}
+SCORES = {
+    "segm": {"AP": 38.3456, "AP85-95": 9.0, "AP-cat": 12.0, "AP-95": 1.0, "APs": float("nan")},
+    "boundary": {"AP": 20.0},
+}
 
 
 @pytest.fixture
@@ -76,7 +79,8 @@ def test_the_card(folder, predictors, tmp_path):
     (result,) = header["model-index"][0]["results"]
     assert result["dataset"]["name"] == "toy_val"
     measured = {metric["type"]: metric["value"] for metric in result["metrics"]}
-    assert measured == {"segm AP": 38.346, "boundary AP": 20.0}  # no NaN, no single class
+    # no NaN, no single class
+    assert measured == {"segm AP": 38.346, "segm AP85-95": 9.0, "boundary AP": 20.0}
     assert "| segm AP | 38.35 |" in text
     assert 'Predictor.from_pretrained("mine")' in text
     assert "star, gear, blob, ring" in text

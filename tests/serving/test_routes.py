@@ -8,7 +8,9 @@ import pytest
 from pointrend_ext.serving.routes import OnlyThePage
 
 
-def ask(path, method="GET", body=b"", host="localhost:7860", hosts=frozenset({"localhost"})):
+def ask(
+    path, method="GET", body=b"", host="localhost:7860", hosts=frozenset({"localhost"}), **more
+):
     """Ask an application that answers with what it was asked; return status, headers and body."""
     sent = []
 
@@ -26,7 +28,8 @@ def ask(path, method="GET", body=b"", host="localhost:7860", hosts=frozenset({"l
         sent.append(message)
 
     scope = {"type": "http", "path": path, "method": method}
-    scope["headers"] = [(b"host", host.encode())]
+    more = [(key.encode(), value.encode()) for key, value in more.items()]
+    scope["headers"] = [(b"host", host.encode()), *more]
     asyncio.run(OnlyThePage(app, hosts)(scope, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
@@ -87,6 +90,15 @@ def test_names_of_this_machine():
     assert ask("/", host="")[0] == 403
     assert ask("/", host="LOCALHOST")[0] == 200
     assert ask("/", host="evil.example", hosts=None)[0] == 200
+
+
+def test_pages_of_other_machines_ask_for_nothing():
+    """A browser sends what a form of any page holds; its pictures would fill the disk."""
+    for origin in ("https://evil.example", "http://evil.example:7860", "null"):
+        assert ask("/gradio_api/upload", "POST", origin=origin)[0] == 403
+        assert ask("/gradio_api/upload", "POST", origin=origin, hosts=None)[0] == 200
+    for origin in ("http://localhost:7860", "https://LOCALHOST"):
+        assert ask("/gradio_api/upload", "POST", origin=origin)[0] == 200
 
 
 def join(value):

@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,8 @@ class Found:
 
     Attributes:
         inputs: each file once.
-        problems: a message for each pattern that gives nothing.
+        problems: a message for each pattern that gives nothing, and each folder that cannot be
+            read.
         notes: a message for each folder with files that were passed over.
     """
 
@@ -91,7 +92,7 @@ def find_inputs(patterns: Sequence[str]) -> Found:
     found: dict[tuple[str, str], Input] = {}
     problems, notes = [], []
     for pattern in patterns:
-        files, passed_over = _files_of(pattern)
+        files, passed_over = _files_of(pattern, problems)
         if not files:
             problems.append(_nothing_found(pattern))
         if passed_over:
@@ -110,31 +111,36 @@ def find_inputs(patterns: Sequence[str]) -> Found:
     return Found(list(inputs.values()), problems, notes)
 
 
-def _files_of(pattern: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
+def _files_of(pattern: str, problems: list[str]) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return files, each with its path below what was given, and files of no known suffix."""
     path = Path(pattern)
     if path.is_file():
         return [(path, Path(path.name))], []
     if path.is_dir():
-        files = sorted(_walk(path))
+        files = sorted(_walk(path, lambda error: problems.append(str(error))))
         taken = [(f, f.relative_to(path)) for f in files if f.suffix.lower() in _SUFFIXES]
         others = [f for f in files if f.suffix.lower() not in _SUFFIXES]
         return taken, [f for f in others if not f.name.startswith(".")]
     root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    matches = (Path(match) for match in sorted(glob.glob(pattern, recursive=True)))
-    return [(match, match.relative_to(root)) for match in matches if match.is_file()], []
+    matches = map(Path, sorted(glob.glob(pattern, recursive=True)))
+    return [(match, match.relative_to(root)) for match in matches if _is_file(match)], []
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
     """Yield the files below a folder, also of linked folders, of each folder once."""
     known = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         place = os.path.realpath(root)
         if place in known:  # links in a circle
             folders.clear()
             continue
         known.add(place)
-        yield from (Path(root, name) for name in names if Path(root, name).is_file())
+        yield from filter(_is_file, (Path(root, name) for name in names))
+
+
+def _is_file(path: Path) -> bool:
+    """Tell files, and links to files that are not there, which fail when their turn comes."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _passed_over(folder: str, files: Sequence[Path]) -> str:

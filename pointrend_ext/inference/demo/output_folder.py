@@ -21,7 +21,7 @@ class OutputFolder:
             raise ValueError(f"{folder} is a file: choose a folder as --output.")
         self.folder = folder
         self._inputs = {(x.stat().st_dev, x.stat().st_ino) for x in inputs if x.exists()}
-        self._listed: set[str] = set()
+        self._given: set[Path] = set()
 
     def clear(self) -> None:
         """Remove what the last run into this folder has listed, as far as it is still there."""
@@ -43,7 +43,8 @@ class OutputFolder:
         """Return a path below the folder that can be written to; its folder is made.
 
         Raises:
-            ValueError: an input lies there, or a link leads out of the folder.
+            ValueError: an input lies there, this run has written it, or a link leads out of the
+                folder.
         """
         path = self.folder / below
         if self._is_input(path):
@@ -55,13 +56,14 @@ class OutputFolder:
                 f"{path.parent} is a link that leads out of {self.folder}: remove it, or choose "
                 "another --output."
             )
+        if below in self._given:
+            raise ValueError(f"{path} is another result of this run: give this input another name.")
+        self._given.add(below)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             path.unlink()  # what it leads to is not ours
-        if below.as_posix() not in self._listed:
-            self._listed.add(below.as_posix())
-            with (self.folder / _LIST).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(below.as_posix()) + "\n")
+        with (self.folder / _LIST).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(below.as_posix()) + "\n")
         return path
 
     def write(self, below: Path, data: bytes) -> None:

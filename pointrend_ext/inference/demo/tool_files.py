@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ TOOL_KINDS = {
     "cvat": "cvat.xml: CVAT for images 1.1",
     "label_studio": "label_studio.json: tasks with predictions",
 }
+# Names of files may hold them: control characters, and bytes that are not of UTF-8.
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,6 @@ class ToolFiles:
         check_boundary_iou(boundary_iou)
         self._folder, self._boundary_iou = folder, boundary_iou
         self.kinds = [kind for kind in TOOL_KINDS if kind in kinds]
-        self._classes: tuple[str, ...] = ()
         self._cvat = ElementTree.Element("annotations")
         ElementTree.SubElement(self._cvat, "version").text = "1.1"
         self._tasks: list[dict[str, Any]] = []
@@ -51,8 +53,10 @@ class ToolFiles:
         exports = import_module("pointrend_ext.inference.exports")  # needs pycocotools
         found, size_hw = prediction.outlines(self._boundary_iou), prediction.size_hw
         self._num_empty += len(prediction.objects.scores) - len(found)
-        self._classes = prediction.class_info.things
         if "yolo" in self.kinds:
+            if not self._num_images and (names := prediction.class_info.things):
+                lines = (f"{' '.join(name.split())}\n" for name in names)  # one of each
+                self._write("yolo/classes.txt", "".join(lines))
             self._write(f"yolo/{source.name}.txt", exports.yolo_lines(found, size_hw))
         if "labelme" in self.kinds:
             place = Path("labelme") / f"{source.name}.json"
@@ -70,10 +74,8 @@ class ToolFiles:
 
     def close(self) -> None:
         """Write the files for all images, and say what was left out."""
-        if "yolo" in self.kinds and self._classes:
-            self._write("yolo/classes.txt", "".join(f"{name}\n" for name in self._classes))
         if "cvat" in self.kinds:
-            text = ElementTree.tostring(self._cvat, encoding="unicode")
+            text = _NOT_IN_XML.sub("\ufffd", ElementTree.tostring(self._cvat, encoding="unicode"))
             self._write("cvat.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}')
         if "label_studio" in self.kinds:
             self._write("label_studio.json", json.dumps(self._tasks))
@@ -82,7 +84,7 @@ class ToolFiles:
             logger.warning(text, self._num_empty, ", ".join(self.kinds))
 
     def _write(self, below: str | Path, text: str) -> None:
-        self._folder.write(Path(below), text.encode())
+        self._folder.write(Path(below), text.encode(errors="replace"))
 
     def _relative(self, source: Input, place: Path) -> str:
         """Return the path of a picture from a file; of a frame, what results call it."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pointrend_ext.data.mapper import PANOPTIC_ARCHITECTURES
+from pointrend_ext.data.reading import read_image_rgb
 from pointrend_ext.inference.image_input import ImageLike, is_one_image, load_image
 from pointrend_ext.inference.prediction import Prediction
 from pointrend_ext.inference.predictor import Predictor
@@ -93,7 +94,7 @@ class TiledPredictor:
         return map(self._predict, images)
 
     def _predict(self, image: ImageLike) -> Prediction:
-        pixels, name = load_image(image, self.predictor.image_rules)
+        pixels, name = load_image(image, self.predictor.image_rules, read_image_rgb)
         base = Prediction(pixels, name, self.predictor.classes)
         windows = windows_of(base.size_hw, self.tile_px, self.overlap_px)
         if len(windows) == 1:
