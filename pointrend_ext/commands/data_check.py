@@ -1,7 +1,6 @@
 """Count what data sets hold, and read them as a training would to find what is wrong."""
 
 import argparse
-import logging
 from typing import Any
 
 import numpy as np
@@ -49,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
 
 def summarize(args: argparse.Namespace, *opts: Any) -> tuple[CfgNode, list[DatasetSummary]]:
     """Read the configuration, with more ``KEY VALUE`` pairs, and summarise what it trains on."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with result_alone(args):
         cfg = read_cfg_of_data(args, *opts)
         names = cfg.DATASETS.TRAIN

@@ -1,7 +1,6 @@
 """Draw points of objects from their masks, to train on them instead (INPUT.POINT_SUP)."""
 
 import argparse
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ def run(args: argparse.Namespace) -> None:
         FileNotFoundError: no such file.
         ValueError: it is not valid, has no object with a mask, or the output is there already.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     if args.output.exists():
         raise ValueError(f"--output {str(args.output)!r} exists: remove it, or name another file.")
     file = read_coco_file(args.annotations)

@@ -202,7 +202,7 @@ class Prediction(ToTools):
         """
         check_has_instances(self)
         results, category_ids = [], self.class_info.category_ids()
-        for box, score, class_id, mask in zip(*self.objects, strict=True):
+        for number, (box, score, class_id) in enumerate(zip(*self.objects[:3], strict=True)):
             x0, y0, x1, y1 = box.tolist()
             results.append(
                 {
@@ -210,7 +210,7 @@ class Prediction(ToTools):
                     "category_id": category_ids[int(class_id)],
                     "bbox": [x0, y0, x1 - x0, y1 - y0],
                     "score": float(score),
-                    "segmentation": encode_mask(mask),
+                    "segmentation": encode_mask(self.objects.masks.crop(number), self.size_hw),
                 }
             )
         return results

@@ -1,28 +1,41 @@
-"""COCO's compressed run lengths of a mask, in NumPy; the text is that of pycocotools."""
+"""Run lengths of a mask, in NumPy; those that COCO compresses are the text of pycocotools."""
 
+import math
 from typing import Any
 
 import numpy as np
 
 
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """Return ``size`` and ``counts`` of a mask (H, W) bool, what COCO calls compressed RLE.
+def encode_mask(crop: tuple[np.ndarray, int, int], size_hw: tuple[int, int]) -> dict[str, Any]:
+    """Return ``size`` and ``counts`` of a mask, what COCO calls compressed RLE.
 
-    Runs of outside and inside pixels alternate down the columns, the first one outside. From the
-    fourth on, a number is the difference to the run two places earlier; it is written in groups of
-    5 bits, bit 6 of a character saying that another one follows (``rleToString`` of
-    cocodataset/cocoapi).
+    Runs go down the columns. From the fourth on, a number is the difference to the run two places
+    earlier; it is written in groups of 5 bits, bit 6 of a character saying that another one follows
+    (``rleToString`` of cocodataset/cocoapi).
+
+    Args:
+        crop: its pixels (h, w) bool, and their top and left edges; beyond them none is inside.
+        size_hw: of the image.
     """
-    columns = np.flatnonzero(mask.any(axis=0))
-    left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
-    flat = np.concatenate([[False], mask[:, left:right].ravel(order="F"), [False]])
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + left * len(mask)
-    runs = np.diff(changes, prepend=0, append=mask.size)
-    if len(runs) > 1 and runs[-1] == 0:  # the last pixel is inside
-        runs = runs[:-1]
+    pixels, top, left = crop
+    columns = np.zeros((pixels.shape[1], size_hw[0]), bool)
+    columns[:, top : top + len(pixels)] = pixels.T
+    runs = runs_of(columns.ravel(), left * size_hw[0], math.prod(size_hw))
     values = runs.copy()
     values[3:] -= runs[1:-2]
-    return {"size": list(mask.shape), "counts": _text(values)}
+    return {"size": [*size_hw], "counts": _text(values)}
+
+
+def runs_of(pixels: np.ndarray, start: int, number: int) -> np.ndarray:
+    """Return the lengths of runs outside and inside, which alternate, the first one outside.
+
+    Args:
+        pixels: (K,) bool.
+        start: how many pixels outside come before them.
+        number: of all pixels; those that are left are outside.
+    """
+    runs = np.diff(np.flatnonzero(np.diff(np.pad(pixels, 1))) + start, prepend=0, append=number)
+    return runs if runs[-1] or len(runs) == 1 else runs[:-1]  # the last pixel is inside
 
 
 def _text(values: np.ndarray) -> str:

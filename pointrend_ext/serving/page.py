@@ -54,7 +54,7 @@ class _Parts:
     @classmethod
     def lay_out(cls, gr: Any, session: Session, least_score: float) -> "_Parts":
         """Make them, in the columns of the page that is being made."""
-        takes_boxes, names = session.takes_boxes, session.class_names
+        has_instances, names = session.predictor.has_instances, session.class_names
         parts = {"seen": gr.State(None, time_to_live=_KEPT_S)}
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
@@ -72,9 +72,9 @@ class _Parts:
                     max(least_score, 0.5),
                     step=0.01,
                     label="Lowest score",
-                    visible=session.predictor.has_instances,
+                    visible=has_instances,
                 )
-                with gr.Accordion("Masks for boxes", visible=takes_boxes):
+                with gr.Accordion("Masks for boxes", visible=has_instances):
                     gr.HTML("Click two opposite corners of an object in the result, or pass boxes.")
                     parts["kind"] = gr.Dropdown(
                         [CHOOSES, *names],
@@ -89,7 +89,7 @@ class _Parts:
                     html_template=_text("picture.html"),
                     css_template=_text("picture.css"),
                     js_on_load=_text("picture.js"),
-                    draws=takes_boxes,
+                    draws=has_instances,
                 )
         return cls(**parts)
 

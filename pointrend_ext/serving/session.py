@@ -77,15 +77,10 @@ class Session:
         self._time_limit.watch(predictor.model)
 
     @property
-    def takes_boxes(self) -> bool:
-        """Whether the model predicts masks for given boxes."""
-        return self.predictor.has_instances
-
-    @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes that a box can have; none where they make no difference."""
         agnostic = self.predictor.cfg.MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK
-        return () if agnostic or not self.takes_boxes else self.predictor.classes.things
+        return () if agnostic or not self.predictor.has_instances else self.predictor.classes.things
 
     def open(self, path: str) -> Seen:
         """Read the file of a picture and find what is in it."""
@@ -137,7 +132,7 @@ class Session:
     def _find(self, name: str, image: np.ndarray) -> Seen:
         """Predict; a model without a detector has nothing to say before it is given boxes."""
         finds = self.predictor.cfg.MODEL.PROPOSAL_GENERATOR.NAME != "GivenBoxes"
-        boxes: list[Any] | None = None if finds or not self.takes_boxes else []
+        boxes: list[Any] | None = None if finds or not self.predictor.has_instances else []
         return Seen(name, predict_stages(self.predictor, image, boxes))
 
     def _masks_for(

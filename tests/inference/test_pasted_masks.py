@@ -10,6 +10,7 @@ from detectron2.layers import paste_masks_in_image
 
 from pointrend_ext.inference.pasted_masks import PastedMasks
 from pointrend_ext.inference.rle import encode_mask
+from pointrend_ext.structures.cropped_masks import crop_mask
 
 
 def maps(kind, count, side):
@@ -69,6 +70,7 @@ MASKS = {
 def test_run_lengths_are_those_of_pycocotools(name):
     mask = MASKS[name]
     expected = mask_util.encode(np.asfortranarray(mask, dtype=np.uint8))
-    got = encode_mask(mask)
-    assert got == {"size": expected["size"], "counts": expected["counts"].decode()}
-    assert json.loads(json.dumps(got)) == got
+    for crop in ((mask, 0, 0), crop_mask(mask)):
+        got = encode_mask(crop, mask.shape)
+        assert got == {"size": expected["size"], "counts": expected["counts"].decode()}
+        assert json.loads(json.dumps(got)) == got

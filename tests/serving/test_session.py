@@ -194,7 +194,6 @@ def test_limits_that_let_nothing_through(limits):
 
 def test_a_semantic_model_takes_no_boxes(predictors, photo):
     session = Session(predictors("semantic"))
-    assert not session.takes_boxes
     assert session.class_names == ()
     with pytest.raises(ValueError, match="semantic model"):
         session.with_box(session.open(photo), [0.1, 0.1, 0.9, 0.9], None)

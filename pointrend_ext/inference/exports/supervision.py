@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pointrend_ext.inference.rle import encode_mask
+
 
 def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[int, int]) -> Any:
     """Return ``supervision.Detections`` with a ``CompactMask``, which holds no whole masks.
@@ -27,10 +29,10 @@ def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[in
             f"pip install -U supervision ({error})."
         ) from error
     windows, runs = [], []
-    for mask, top, left in map(objects.masks.crop, range(len(objects.scores))):
-        height, width = mask.shape
+    for crop in map(objects.masks.crop, range(len(objects.scores))):
+        (height, width), top, left = crop[0].shape, *crop[1:]
         windows.append((left, top, left + width - 1, top + height - 1))
-        runs.append(_whole_rle(mask, top, left, size_hw))
+        runs.append(encode_mask(crop, size_hw))
     table = np.array(windows, np.float32).reshape(-1, 4)
     return supervision.Detections(
         xyxy=np.asarray(objects.boxes, np.float32).reshape(-1, 4),
@@ -39,13 +41,3 @@ def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[in
         class_id=np.asarray(objects.classes, int),
         data={"class_name": np.array(names, dtype=str)},
     )
-
-
-def _whole_rle(mask: np.ndarray, top: int, left: int, size_hw: tuple[int, int]) -> dict[str, Any]:
-    """Return COCO's run lengths of a crop in its image, down the columns, the first one outside."""
-    height, width = size_hw
-    columns = np.zeros((mask.shape[1], height), np.int8)
-    columns[:, top : top + mask.shape[0]] = mask.T
-    flat = np.pad(columns.ravel(), 1)
-    ends = np.flatnonzero(np.diff(flat)) + left * height
-    return {"size": [height, width], "counts": np.diff([0, *ends, height * width]).tolist()}

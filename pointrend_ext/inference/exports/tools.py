@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pointrend_ext.inference.exports.outlines import Outlined, joined_ring
+from pointrend_ext.inference.rle import runs_of
 from pointrend_ext.visualization import encode_png
 
 Size = tuple[int, int]
@@ -102,7 +103,7 @@ def cvat_image(
         if found.has_holes:
             mask, top, left = found.crop
             place = {"left": left, "top": top, "width": mask.shape[1], "height": mask.shape[0]}
-            runs = ", ".join(map(str, _row_runs(mask)))
+            runs = ", ".join(map(str, runs_of(mask.ravel(), 0, mask.size)))  # along the rows
             attributes = {key: str(value) for key, value in place.items()}
             ElementTree.SubElement(element, "mask", {**common, "rle": runs, **attributes})
             continue
@@ -145,10 +146,3 @@ def label_studio_task(
     score = sum(found.score for found in objects) / max(len(objects), 1)
     prediction = {"model_version": model, "score": round(score, 6), "result": results}
     return {"data": {"image": image}, "predictions": [prediction]}
-
-
-def _row_runs(mask: np.ndarray) -> list[int]:
-    """Return the lengths of runs along the rows, the first one of pixels outside."""
-    flat = np.concatenate([[False], mask.ravel(), [not mask.flat[-1]]])
-    ends = np.flatnonzero(np.diff(flat))
-    return np.diff(ends, prepend=0).tolist()
