@@ -1,6 +1,7 @@
 """Describe a data set as an annotation tool exported it, and choose how to train on it."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
             class_attribute=args.class_attribute,
         )
         print(
-            f"\nTrain with: pointrend train --config-file {chosen.config}\n"
+            f"\nTrain with: pointrend train --config-file {shlex.quote(str(chosen.config))}\n"
             "Choose otherwise in that file, or by KEY VALUE pairs behind it."
         )
     if args.json:

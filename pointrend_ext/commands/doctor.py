@@ -54,7 +54,7 @@ def lines_of(machine: Machine) -> list[str]:
 def _text(package: Package) -> str:
     if package.is_good:
         return f"{package.name} {package.version}"
-    return f"{package.name} {package.version or 'absent'} (needs {package.least or 'any'})"
+    return f"{package.name} {package.version or 'absent'} (needs {package.requirement})"
 
 
 def _device(machine: Machine) -> str:

@@ -44,18 +44,22 @@ class Package:
 
     name: str
     least: str
+    below: str
     extra: str
     version: str | None
 
     @property
     def is_good(self) -> bool:
-        """Whether it is there, and new enough."""
-        return self.version is not None and _numbers(self.version) >= _numbers(self.least)
+        """Whether it is there, new enough, and not too new."""
+        found = _numbers(self.version or "")
+        below = not self.below or found < _numbers(self.below)
+        return self.version is not None and _numbers(self.least) <= found and below
 
     @property
     def requirement(self) -> str:
         """What pip is given."""
-        return f"'{self.name}>={self.least}'" if self.least else self.name
+        below = f",<{self.below}" if self.below else ""
+        return f"'{self.name}>={self.least}{below}'" if self.least else self.name
 
 
 @dataclass
@@ -117,8 +121,8 @@ def _find_packages(machine: Machine) -> None:
 
 def _find(requirement: str) -> Package:
     """Read a requirement of a package's metadata, and look for its package."""
-    parts = (r"^[\w.-]+", r">=\s*([\w.]+)", r"extra\s*==\s*[\"']([\w-]+)")
-    name, least, extra = (re.search(part, requirement) for part in parts)
+    parts = (r"^[\w.-]+", r">=\s*([\w.]+)", r"<\s*([\w.]+)", r"extra\s*==\s*[\"']([\w-]+)")
+    name, least, below, extra = (re.search(part, requirement) for part in parts)
     wanted = name.group() if name else requirement
     version = None
     for candidate in (wanted, *_ALIKE.get(wanted, ())):
@@ -126,7 +130,8 @@ def _find(requirement: str) -> Package:
             version = version or metadata.version(candidate)
         except metadata.PackageNotFoundError:
             continue
-    return Package(wanted, least[1] if least else "", extra[1] if extra else "", version)
+    bounds = (found[1] if found else "" for found in (least, below, extra))
+    return Package(wanted, *bounds, version)
 
 
 def _find_detectron2(machine: Machine) -> None:

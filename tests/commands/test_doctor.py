@@ -23,8 +23,14 @@ NEEDS = [
     "tqdm",
     "lvis>=0.5.3; extra == 'eval'",
     'ruff>=0.6 ; extra == "dev"',
+    "gradio<7,>=6.31; extra == 'serve'",
 ]
-VERSIONS = {"torch": "2.15.0+cpu", "opencv-python-headless": "5.0.0.93", "tqdm": "4.1"}
+VERSIONS = {
+    "torch": "2.15.0+cpu",
+    "opencv-python-headless": "5.0.0.93",
+    "tqdm": "4.1",
+    "gradio": "6.40",
+}
 WORKS = {"device": "cpu", "gpus": [], "cuda_of_torch": None, "threads": 2}
 
 
@@ -52,7 +58,7 @@ def test_a_good_machine(world, capsys):
     assert cli.main(["doctor"]) == 0
     text = capsys.readouterr().out
     assert "needed: torch 2.15.0+cpu, opencv-python 5.0.0.93, tqdm 4.1\n" in text
-    assert "extra eval: lvis absent (needs 0.5.3)\n" in text
+    assert "extra eval: lvis absent (needs 'lvis>=0.5.3')\n" in text
     assert f"to install eval:\n  {sys.executable} -m pip install 'lvis>=0.5.3'\n" in text
     assert "device: CPU, 2 threads of the CPU\n" in text
     assert "to install dev" not in text  # of no use to users
@@ -87,6 +93,15 @@ def test_needed_packages(world, change, said, line, capsys):
     if said:
         assert f"problem: Packages are missing or too old: {said}." in text
         assert f"to install needed packages:\n  {sys.executable} -m pip install {line}" in text
+
+
+def test_an_extra_that_is_too_new(world, capsys):
+    """Its next major version has another interface, and is what pip takes without the bound."""
+    world.versions["gradio"] = "7.0.1"
+    assert cli.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "extra serve: gradio 7.0.1 (needs 'gradio>=6.31,<7')\n" in text
+    assert f"to install serve:\n  {sys.executable} -m pip install 'gradio>=6.31,<7'\n" in text
 
 
 def test_no_detectron2(world, monkeypatch):

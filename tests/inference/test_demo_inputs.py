@@ -32,3 +32,16 @@ def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
     (problem,) = found.problems
     assert "Permission denied" in problem
     assert "locked" in problem
+
+
+def test_results_of_an_earlier_run_are_no_pictures(tmp_path):
+    """As of ``--input photos --output photos/seen``, typed twice."""
+    for name in ("a.jpg", "seen/a.jpg", "seen/masks/a_00_cat.png", "more/b.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "seen/.pointrend_files").touch()
+    found = find_inputs([str(tmp_path)])
+    assert [x.file_name for x in found.inputs] == ["a.jpg", "more/b.jpg"]
+    assert found.notes == [f"{tmp_path}/seen: results of an earlier run are passed over."]
+    named = find_inputs([str(tmp_path / "seen")])
+    assert [x.file_name for x in named.inputs] == ["a.jpg", "masks/a_00_cat.png"]

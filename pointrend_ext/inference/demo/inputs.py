@@ -5,7 +5,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,8 @@ VIDEO_SUFFIXES = (
 )
 # fmt: on
 _SUFFIXES = IMAGE_SUFFIXES + VIDEO_SUFFIXES
+LIST_OF_RESULTS = ".pointrend_files"
+"""In a folder of results: what was written there."""
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CONFIG_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+")
 
@@ -67,7 +69,7 @@ class Found:
         inputs: each file once.
         problems: a message for each pattern that gives nothing, and each folder that cannot be
             read.
-        notes: a message for each folder with files that were passed over.
+        notes: a message for each folder with files that were passed over, or of results.
     """
 
     inputs: list[Input]
@@ -90,13 +92,13 @@ def find_inputs(patterns: Sequence[str]) -> Found:
             their own names.
     """
     found: dict[tuple[str, str], Input] = {}
-    problems, notes = [], []
+    told = Found([], [], [])
     for pattern in patterns:
-        files, passed_over = _files_of(pattern, problems)
+        files, passed_over = _files_of(pattern, told)
         if not files:
-            problems.append(_nothing_found(pattern))
+            told.problems.append(_nothing_found(pattern))
         if passed_over:
-            notes.append(_passed_over(pattern, passed_over))
+            told.notes.append(_passed_over(pattern, passed_over))
         for file, below in files:
             # A circle of linked folders leads to the same file by many paths.
             place = os.path.realpath(file.parent), file.name
@@ -108,16 +110,16 @@ def find_inputs(patterns: Sequence[str]) -> Found:
         name = _free_name(x.name, inputs)
         file_name = x.file_name if times[x.file_name] == 1 else os.path.relpath(x.path)
         inputs[name] = replace(x, name=name, file_name=Path(file_name).as_posix())
-    return Found(list(inputs.values()), problems, notes)
+    return replace(told, inputs=list(inputs.values()))
 
 
-def _files_of(pattern: str, problems: list[str]) -> tuple[list[tuple[Path, Path]], list[Path]]:
+def _files_of(pattern: str, told: Found) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return files, each with its path below what was given, and files of no known suffix."""
     path = Path(pattern)
-    if path.is_file():
+    if _is_file(path):
         return [(path, Path(path.name))], []
     if path.is_dir():
-        files = sorted(_walk(path, lambda error: problems.append(str(error))))
+        files = sorted(_walk(path, told))
         taken = [(f, f.relative_to(path)) for f in files if f.suffix.lower() in _SUFFIXES]
         others = [f for f in files if f.suffix.lower() not in _SUFFIXES]
         return taken, [f for f in others if not f.name.startswith(".")]
@@ -126,15 +128,20 @@ def _files_of(pattern: str, problems: list[str]) -> tuple[list[tuple[Path, Path]
     return [(match, match.relative_to(root)) for match in matches if _is_file(match)], []
 
 
-def _walk(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+def _walk(folder: Path, told: Found) -> Iterator[Path]:
     """Yield the files below a folder, also of linked folders, of each folder once."""
     known = set()
-    for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+    failed = lambda error: told.problems.append(str(error))  # noqa: E731
+    for root, folders, names in os.walk(folder, onerror=failed, followlinks=True):
         place = os.path.realpath(root)
         if place in known:  # links in a circle
             folders.clear()
             continue
         known.add(place)
+        if LIST_OF_RESULTS in names and Path(root) != folder:
+            told.notes.append(escaped(f"{root}: results of an earlier run are passed over."))
+            folders.clear()
+            continue
         yield from filter(_is_file, (Path(root, name) for name in names))
 
 

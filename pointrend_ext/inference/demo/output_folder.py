@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-_LIST = ".pointrend_files"
+from pointrend_ext.inference.demo.inputs import LIST_OF_RESULTS
 
 
 class OutputFolder:
@@ -25,7 +25,7 @@ class OutputFolder:
 
     def clear(self) -> None:
         """Remove what the last run into this folder has listed, as far as it is still there."""
-        listed = self.folder / _LIST
+        listed = self.folder / LIST_OF_RESULTS
         try:
             lines = listed.read_text("utf-8").splitlines()
         except OSError:
@@ -62,7 +62,7 @@ class OutputFolder:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
             path.unlink()  # what it leads to is not ours
-        with (self.folder / _LIST).open("a", encoding="utf-8") as file:
+        with (self.folder / LIST_OF_RESULTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(below.as_posix()) + "\n")
         return path
 

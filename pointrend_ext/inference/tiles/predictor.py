@@ -50,7 +50,7 @@ class TiledPredictor:
                 of a piece, cut by a border, that the other one covers.
 
         Raises:
-            ValueError: a number out of its range, or a panoptic model.
+            ValueError: a number out of its range, a panoptic model, or ``probabilities``.
         """
         overlap = tile_px // 4 if overlap_px is None else overlap_px
         check_values(
@@ -59,10 +59,12 @@ class TiledPredictor:
             ("overlap_px", overlap, 0 <= overlap <= tile_px // 2, "0 to half of tile_px"),
             ("lowest_iou", lowest_iou, 0 < lowest_iou <= 1, "above 0, at most 1"),
         )
-        if predictor.cfg.MODEL.META_ARCHITECTURE in PANOPTIC_ARCHITECTURES:
+        is_panoptic = predictor.cfg.MODEL.META_ARCHITECTURE in PANOPTIC_ARCHITECTURES
+        if is_panoptic or predictor.probabilities:
+            what = "panoptic model, whose segments" if is_panoptic else "model whose probabilities"
             raise ValueError(
-                "TiledPredictor was given a panoptic model, whose segments are not joined across "
-                "tiles: use an instance or a semantic model."
+                f"TiledPredictor was given a {what} are not joined across tiles: use an instance "
+                "or a semantic model, without probabilities=True."
             )
         self.predictor, self.lowest_iou = predictor, lowest_iou
         self.tile_px, self.overlap_px = tile_px, overlap

@@ -29,7 +29,7 @@ class Fake:
         self.cfg = SimpleNamespace(MODEL=SimpleNamespace(META_ARCHITECTURE=architecture))
         self.has_instances = architecture != "SemanticSegmentor"
         self.image_rules, self.classes = ImageRules(), Classes(things=("a", "b", "c"))
-        self.seen = []
+        self.seen, self.probabilities = [], False
 
     def stream(self, images):
         for image in images:
@@ -190,6 +190,13 @@ def test_numbers_out_of_range(options, message):
 def test_a_panoptic_model_is_refused(architecture):
     with pytest.raises(ValueError, match="panoptic model, whose segments are not joined"):
         TiledPredictor(Fake(architecture))
+
+
+def test_probabilities_are_refused():
+    predictor = Fake()
+    predictor.probabilities = True
+    with pytest.raises(ValueError, match="model whose probabilities are not joined"):
+        TiledPredictor(predictor)
 
 
 def test_stored_masks_are_like_pasted_ones():
