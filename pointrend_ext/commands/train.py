@@ -9,10 +9,10 @@ from typing import Any
 
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
-from pydantic_core import to_json
 
 from pointrend_ext._command import add_json_argument, new_parser, result_alone
 from pointrend_ext.commands.data_describe import describe_and_choose
+from pointrend_ext.commands.printing import print_json
 from pointrend_ext.engine import setup_cfg, train_or_evaluate
 from pointrend_ext.engine.command_line import add_load_arguments, load_options
 from pointrend_ext.engine.launching import add_process_arguments, run_processes
@@ -90,5 +90,5 @@ def run_process(args: argparse.Namespace) -> dict[str, Any]:
             cfg, eval_only=args.eval_only, resume=args.resume, load_options=options
         )
     if args.json and comm.is_main_process():
-        print(to_json(results, inf_nan_mode="null", fallback=float).decode())
+        print_json(results)
     return results

@@ -15,7 +15,12 @@ from pointrend_ext.engine.classes import find_classes
 from pointrend_ext.engine.config_file import load_cfg
 from pointrend_ext.engine.loading import LoadOptions
 from pointrend_ext.engine.setup import check_weights, use_cpu_if_needed
-from pointrend_ext.inference.pretrained import find_folder, load_exactly, read_pretrained
+from pointrend_ext.inference.pretrained import (
+    check_classes,
+    find_folder,
+    load_exactly,
+    read_pretrained,
+)
 from pointrend_ext.modeling.checks import check_values
 from pointrend_ext.modeling.unread_keys import build_checked_model
 
@@ -54,6 +59,7 @@ def model_of_folder(
     cfg = load_cfg(config_file, [*opts, "MODEL.WEIGHTS", os.fspath(weights)])
     model = _built(cfg, device, confidence)
     load_exactly(model, weights)
+    check_classes(classes, cfg)
     return {"model": model, "cfg": cfg, "classes": classes}
 
 

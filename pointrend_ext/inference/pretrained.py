@@ -17,7 +17,7 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pointrend_ext.checkpoint.files import open_atomically
-from pointrend_ext.data.descriptions.values import StrictModel, validate
+from pointrend_ext.data.descriptions.values import Color, StrictModel, validate
 from pointrend_ext.data.findings import first_of
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.data.strict_yaml import load_yaml
@@ -48,7 +48,7 @@ class _Record(StrictModel):
     files: dict[str, str]
     things: list[str]
     stuff: list[str]
-    stuff_colors: list[list[int]]
+    stuff_colors: list[Color]
     thing_ids: list[int]
 
     def as_classes(self) -> Classes:
@@ -67,6 +67,7 @@ def write_pretrained(
 ) -> None:
     """Write a folder that ``read_pretrained`` reads; see ``Predictor.save_pretrained``."""
     save = _safetensors().save
+    check_classes(classes, cfg)
     folder = Path(folder)
     if folder.is_dir() and not (folder / RECORD).is_file():
         others = sorted(path.name for path in folder.iterdir())
@@ -182,6 +183,19 @@ def read_pretrained(folder: Path) -> tuple[Path, Path, Classes]:
     if not isinstance(stated, dict) or "_BASE_" in stated:
         raise ValueError(f"{folder / CONFIG} must hold all keys by itself, without _BASE_.")
     return folder / CONFIG, folder / WEIGHTS, record.as_classes()
+
+
+def check_classes(classes: Classes, cfg: CfgNode) -> None:
+    """Raise ValueError where there are more or fewer names, ids or colours than classes."""
+    heads = cfg.MODEL
+    things, stuff = heads.ROI_HEADS.NUM_CLASSES, max(heads.SEM_SEG_HEAD.NUM_CLASSES, 2)
+    for key, values in vars(classes).items():
+        number = things if key.startswith("thing") else stuff
+        if values and len(values) != number:
+            raise ValueError(
+                f"There are {len(values)} {key} ({RECORD}), but the model has {number} such "
+                "classes: name all of them in their order, or none."
+            )
 
 
 def load_exactly(model: nn.Module, file: Path) -> None:

@@ -2,8 +2,8 @@
 
 import html
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import resources
+from types import SimpleNamespace
 from typing import Any
 
 from pointrend_ext.serving.session import Seen, Session
@@ -31,73 +31,55 @@ def build_page(gr: Any, session: Session, title: str, least_score: float) -> Any
     page = gr.Blocks(title=title, analytics_enabled=False, delete_cache=(_UPLOADS_S, _UPLOADS_S))
     with page:
         gr.HTML(f"<h1>{html.escape(title)}</h1>")
-        parts = _Parts.lay_out(gr, session, least_score)
+        parts = _lay_out(gr, session, least_score)
         _connect(gr, parts, _Answers(gr, session, parts))
     return page.queue(max_size=_MOST_WAITING, api_open=False)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Components of the page, but for ``seen`` those that a user knows."""
-
-    seen: Any
-    picture: Any
-    note: Any
-    step: Any
-    points: Any
-    score: Any
-    kind: Any
-    boxes: Any
-    find: Any
-    view: Any
-
-    @classmethod
-    def lay_out(cls, gr: Any, session: Session, least_score: float) -> "_Parts":
-        """Make them, in the columns of the page that is being made."""
-        has_instances, names = session.predictor.has_instances, session.class_names
-        parts = {"seen": gr.State(None, time_to_live=_KEPT_S)}
-        with gr.Row():
-            with gr.Column(scale=1, min_width=280):
-                parts["picture"] = gr.File(label="Picture", height=130)
-                parts["note"] = gr.HTML(visible=False, elem_classes="pr-note")
-                parts["step"] = gr.Slider(
-                    0, 1, 1, step=1, label="Refinement step, 0 is coarse", visible=False
+def _lay_out(gr: Any, session: Session, least_score: float) -> SimpleNamespace:
+    """Make the components, in the columns of the page that is being made."""
+    has_instances, names = session.predictor.has_instances, session.class_names
+    parts = SimpleNamespace(seen=gr.State(None, time_to_live=_KEPT_S))
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            parts.picture = gr.File(label="Picture", height=130)
+            parts.note = gr.HTML(visible=False, elem_classes="pr-note")
+            parts.step = gr.Slider(
+                0, 1, 1, step=1, label="Refinement step, 0 is coarse", visible=False
+            )
+            parts.points = gr.Checkbox(False, label="Points that the step corrects", visible=False)
+            parts.score = gr.Slider(
+                least_score,
+                1,
+                max(least_score, 0.5),
+                step=0.01,
+                label="Lowest score",
+                visible=has_instances,
+            )
+            with gr.Accordion("Masks for boxes", visible=has_instances):
+                gr.HTML("Click two opposite corners of an object in the result, or pass boxes.")
+                parts.kind = gr.Dropdown(
+                    [CHOOSES, *names],
+                    value=CHOOSES,
+                    label="Class of the drawn boxes",
+                    visible=len(names) > 1,
                 )
-                parts["points"] = gr.Checkbox(
-                    False, label="Points that the step corrects", visible=False
-                )
-                parts["score"] = gr.Slider(
-                    least_score,
-                    1,
-                    max(least_score, 0.5),
-                    step=0.01,
-                    label="Lowest score",
-                    visible=has_instances,
-                )
-                with gr.Accordion("Masks for boxes", visible=has_instances):
-                    gr.HTML("Click two opposite corners of an object in the result, or pass boxes.")
-                    parts["kind"] = gr.Dropdown(
-                        [CHOOSES, *names],
-                        value=CHOOSES,
-                        label="Class of the drawn boxes",
-                        visible=len(names) > 1,
-                    )
-                    parts["boxes"] = gr.UploadButton("COCO results with boxes (JSON)", size="sm")
-                    parts["find"] = gr.Button("Back to what the model finds", size="sm")
-            with gr.Column(scale=3, min_width=300, elem_classes="pr-result"):
-                parts["view"] = gr.HTML(
-                    html_template=_text("picture.html"),
-                    css_template=_text("picture.css"),
-                    js_on_load=_text("picture.js"),
-                    draws=has_instances,
-                )
-        return cls(**parts)
+                parts.boxes = gr.UploadButton("COCO results with boxes (JSON)", size="sm")
+                parts.find = gr.Button("Back to what the model finds", size="sm")
+        with gr.Column(scale=3, min_width=300, elem_classes="pr-result"):
+            parts.view = gr.HTML(
+                html_template=_text("picture.html"),
+                css_template=_text("picture.css"),
+                js_on_load=_text("picture.js"),
+                draws=has_instances,
+            )
+    return parts
 
 
 class _Answers:
     """What changes on the page after something was done; without a result a sentence."""
 
-    def __init__(self, gr: Any, session: Session, parts: _Parts) -> None:
+    def __init__(self, gr: Any, session: Session, parts: SimpleNamespace) -> None:
         self.gr, self.session, self.parts = gr, session, parts
 
     def opened(self, path: str | None, score: float, points: bool) -> dict[Any, Any]:
@@ -141,7 +123,7 @@ class _Answers:
         }
 
 
-def _connect(gr: Any, parts: _Parts, answers: _Answers) -> None:
+def _connect(gr: Any, parts: SimpleNamespace, answers: _Answers) -> None:
     """Say what answers to what; one request at a time is with the model."""
     own = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
     how = [parts.score, parts.points]

@@ -67,7 +67,8 @@ def view_of(seen: Seen, step: int, *, min_score: float = 0.0, points: bool = Fal
         colors = uncertainty_colors(stage.scores[shown])
         picture = draw_points(picture, stage.points[shown], colors, radius_px=1.5, rim_px=0.5)
     numbers, labels = _numbered(prediction)
-    return View(f"{stage.title} - {_what(prediction, len(kept))}", picture, numbers, labels)
+    title = f"{stage.title} - {_what(prediction, len(whole.objects.scores))}"
+    return View(title, picture, numbers, labels)
 
 
 def _for_screen(prediction: Prediction) -> Prediction:
@@ -133,12 +134,14 @@ def _label(name: str, score: float | None) -> str:
     return name if score is None else f"{name}, score {score:.2f}"
 
 
-def _what(prediction: Prediction, number: int) -> str:
+def _what(prediction: Prediction, number_of_all: int) -> str:
     if prediction.panoptic is not None:
         return f"{len(prediction.panoptic.segments)} segments"
     if prediction.label_map is not None:
         return "one class for each pixel"
-    return f"{number} object{'s' * (number != 1)}"
+    number = len(prediction.objects.scores)
+    of = f" of {number_of_all}" * (number < number_of_all)  # of all but low scores
+    return f"{number}{of} object{'s' * (number_of_all != 1)}"
 
 
 def _address(kind: str, data: bytes) -> str:

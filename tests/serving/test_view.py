@@ -57,7 +57,7 @@ def test_weak_objects_go_with_their_points_and_others_keep_their_colours():
     both = seen(prediction(), [[0.3, 0.5], [0.6, 0.5]], [0, 1])
     all_, strong, none = (view_of(both, 1, min_score=x, points=True) for x in (0, 0.5, 1))
     assert strong.labels == ["dog, score 0.90"]
-    assert strong.title == "step 1 - 1 object"
+    assert strong.title == "step 1 - 1 of 2 objects"
     assert strong.numbers[30, 50] == 1
     np.testing.assert_array_equal(strong.picture[40:45, 12:18], all_.picture[40:45, 12:18])
     assert none.labels == []

@@ -27,7 +27,7 @@ Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=_NAME)]
 ClassNames = Annotated[list[Annotated[str, Field(pattern=_NOT_BLANK)]], Field(min_length=1)]
 _Value = Annotated[int, Field(ge=0, le=_LARGEST_ID)]
-_Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+Color = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 
 
 class StrictModel(BaseModel):
@@ -52,8 +52,8 @@ class LabelValues(StrictModel):
     ignore_value: _Value | None = None
     image_suffix: Text | None = None
     label_suffix: Text | None = None
-    colors: list[_Color] | None = None
-    ignore_color: _Color | None = None
+    colors: list[Color] | None = None
+    ignore_color: Color | None = None
 
     @model_validator(mode="after")
     def _check_numbers(self) -> "LabelValues":
