@@ -1,35 +1,20 @@
 """The methods of a prediction that write it in the formats of other tools; docs/results.md."""
 
 import os
-from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pointrend_ext.inference.exports import Outlined
 
 
-class _Prediction(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def boxes(self) -> Any: ...
-    @property
-    def objects(self) -> Any: ...
-    @property
-    def size_hw(self) -> tuple[int, int]: ...
-    @property
-    def class_names(self) -> Sequence[str]: ...
-    def outlines(self, boundary_iou: float) -> "list[Outlined]": ...
-
-
 class ToTools:
-    """What ``Prediction`` has of ``inference.exports``.
+    """What ``Prediction``, which ``self`` is, has of ``inference.exports``.
 
     ``boundary_iou`` is that of each outline with its mask, at least: 1 keeps all corners.
     """
 
-    def outlines(self: _Prediction, boundary_iou: float = 0.95) -> "list[Outlined]":
+    def outlines(self: Any, boundary_iou: float = 0.95) -> "list[Outlined]":
         """Return the instances as outlines of few corners; those without a pixel are left out.
 
         Raises:
@@ -40,20 +25,20 @@ class ToTools:
         found = _exports().outlined(self.objects, self.class_names, self.size_hw, boundary_iou)
         return list(found)
 
-    def to_yolo(self: _Prediction, boundary_iou: float = 0.95) -> str:
+    def to_yolo(self: Any, boundary_iou: float = 0.95) -> str:
         """Return lines of YOLO's segmentation labels; see ``outlines``."""
         return _exports().yolo_lines(self.outlines(boundary_iou), self.size_hw)
 
-    def to_labelme(self: _Prediction, boundary_iou: float = 0.95) -> dict[str, Any]:
+    def to_labelme(self: Any, boundary_iou: float = 0.95) -> dict[str, Any]:
         """Return the content of labelme's file beside the picture; see ``outlines``."""
         image = os.path.basename(self.name)
         return _exports().labelme_file(self.outlines(boundary_iou), self.size_hw, image)
 
-    def to_geojson(self: _Prediction, boundary_iou: float = 0.95) -> dict[str, Any]:
+    def to_geojson(self: Any, boundary_iou: float = 0.95) -> dict[str, Any]:
         """Return a GeoJSON FeatureCollection in pixels; see ``outlines``."""
         return _exports().geojson(self.outlines(boundary_iou))
 
-    def to_supervision(self: _Prediction) -> Any:
+    def to_supervision(self: Any) -> Any:
         """Return ``supervision.Detections``, masks as run lengths.
 
         Raises:
@@ -64,7 +49,7 @@ class ToTools:
         return _exports().supervision_detections(self.objects, self.class_names, self.size_hw)
 
 
-def check_has_instances(prediction: _Prediction) -> None:
+def check_has_instances(prediction: Any) -> None:
     """Raise ValueError for a prediction of pixels alone, which is not one without objects."""
     if prediction.boxes is None:
         raise ValueError("The prediction of a semantic model has no instances: use its label_map.")

@@ -88,10 +88,10 @@ def simplified(parts: list[Part], size_hw: tuple[int, int], boundary_iou: float)
         return parts
     corners = np.concatenate([ring for part in parts for ring in part])
     low, high = 0.0, float(max(np.ptp(corners, axis=0).max(), 1))
-    best, step, target = parts, _LEAST_PX, Target(parts, size_hw)
+    best, step, target = parts, _LEAST_PX, boundary_of(parts, parts, size_hw)
     for _ in range(_TRIES):
         tried = _with_tolerance(parts, step)
-        if tried and target.boundary_iou(tried) >= boundary_iou:
+        if tried and mask_iou(target, boundary_of(tried, parts, size_hw)) >= boundary_iou:
             best, low = tried, step
         else:
             high = step
@@ -108,26 +108,15 @@ def _with_tolerance(parts: list[Part], pixels: float) -> list[Part]:
     return kept
 
 
-class Target:
-    """The boundary of an outline, drawn once, to compare others with that have no other corners."""
-
-    def __init__(self, parts: list[Part], size_hw: tuple[int, int]) -> None:
-        corners = np.concatenate([ring for part in parts for ring in part])
-        self._low = np.maximum(corners.min(axis=0) - 1, 0)
-        self._high = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
-        self._width, self._size_hw = boundary_width(size_hw), size_hw
-        self._boundary = self._boundary_of(parts)
-
-    def boundary_iou(self, parts: list[Part]) -> float:
-        """Return the Boundary IoU of the outline and another one."""
-        return mask_iou(self._boundary, self._boundary_of(parts))
-
-    def _boundary_of(self, parts: list[Part]) -> np.ndarray:
-        (x0, y0), (x1, y1) = self._low, self._high
-        canvas = np.zeros((y1 - y0, x1 - x0), bool)
-        mask, top, left = draw_parts(parts, self._size_hw)
-        canvas[top - y0 : top - y0 + mask.shape[0], left - x0 : left - x0 + mask.shape[1]] = mask
-        return mask_boundary(canvas, self._width).astype(bool)
+def boundary_of(parts: list[Part], whole: list[Part], size_hw: tuple[int, int]) -> np.ndarray:
+    """Draw the boundary (h, w) bool of an outline, in a window around one with all its corners."""
+    corners = np.concatenate([ring for part in whole for ring in part])
+    x0, y0 = np.maximum(corners.min(axis=0) - 1, 0)
+    x1, y1 = np.minimum(corners.max(axis=0) + 1, size_hw[::-1])
+    canvas = np.zeros((y1 - y0, x1 - x0), bool)
+    mask, top, left = draw_parts(parts, size_hw)
+    canvas[top - y0 : top - y0 + mask.shape[0], left - x0 : left - x0 + mask.shape[1]] = mask
+    return mask_boundary(canvas, boundary_width(size_hw)).astype(bool)
 
 
 def draw_parts(parts: list[Part], size_hw: tuple[int, int]) -> tuple[np.ndarray, int, int]:

@@ -1,15 +1,14 @@
 """Windows that cover an image and overlap their neighbours."""
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 Extent = tuple[int, int, int, int]
 """Top, left, bottom, right: the first row and column, and those behind the last."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of an image in pixels: rows ``top`` to ``bottom``, columns ``left`` to ``right``.
 
     Attributes:
@@ -22,11 +21,6 @@ class Window:
     bottom: int
     right: int
     core: Extent
-
-    @property
-    def extent(self) -> Extent:
-        """Its four numbers."""
-        return self.top, self.left, self.bottom, self.right
 
 
 def in_both(first: Extent, second: Extent) -> Extent:

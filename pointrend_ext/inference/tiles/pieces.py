@@ -9,13 +9,16 @@ Suppression of whole masks, as of SAHI (Akyon et al., ICIP 2022), would compare 
 object, which hardly overlap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import TypeVar
 
 import numpy as np
 
 from pointrend_ext.inference.tiles.grid import Extent, Window, in_both
+
+T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +76,8 @@ def joined(
     first = np.cumsum([0, *map(len, pieces)])
     groups = list(range(len(flat)))
     for (a, window), (b, other) in combinations(enumerate(windows), 2):
-        common = in_both(window.extent, other.extent)
-        if not _meet(window.extent, other.extent):
+        common = in_both(window[:4], other[:4])
+        if not _meet(window[:4], other[:4]):
             continue
         seen = (
             [n for n in range(first[x], first[x + 1]) if _meet(flat[n].extent, common)]
@@ -122,7 +125,7 @@ def _are_one(
 ) -> bool:
     if first.class_id != second.class_id or not _meet(first.extent, second.extent):
         return False
-    window = in_both(_bounds([first, second]), common)
+    window = in_both(_around([first.extent, second.extent]), common)
     a, b = first.part(window), second.part(window)
     both, areas = int(np.count_nonzero(a & b)), [int(np.count_nonzero(x)) for x in (a, b)]
     if both >= lowest_iou * (sum(areas) - both):
@@ -133,19 +136,18 @@ def _are_one(
     )
 
 
-def _bounds(pieces: Sequence[Piece]) -> Extent:
-    tops, lefts, bottoms, rights = zip(*(piece.extent for piece in pieces), strict=True)
-    return min(tops), min(lefts), max(bottoms), max(rights)
+def _around(boxes: Iterable[tuple[T, T, T, T]]) -> tuple[T, T, T, T]:
+    """Return what holds all boxes, or extents."""
+    a, b, c, d = zip(*boxes, strict=True)
+    return min(a), min(b), max(c), max(d)
 
 
 def _union(pieces: Sequence[Piece]) -> Piece:
     if len(pieces) == 1:
         return pieces[0]
-    window = _bounds(pieces)
+    window = _around(piece.extent for piece in pieces)
     mask = pieces[0].part(window)
     for piece in pieces[1:]:
         mask |= piece.part(window)
-    boxes = np.array([piece.box for piece in pieces])
-    (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0).tolist(), boxes[:, 2:].max(axis=0).tolist()
-    best = max(pieces, key=lambda piece: piece.score)
-    return Piece(best.class_id, best.score, (x0, y0, x1, y1), mask, window[0], window[1])
+    best, box = max(pieces, key=lambda piece: piece.score), _around(piece.box for piece in pieces)
+    return Piece(best.class_id, best.score, box, mask, *window[:2])
