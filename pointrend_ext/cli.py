@@ -20,8 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0; 1 where a command ran and has something bad to tell (problems of a data
-        set, inputs that failed, a machine that cannot train); 2 after a mistake in what was typed
-        or in a file that it names; 130 after Ctrl-C; 143 after a SIGTERM to a training.
+        set, inputs that failed, a machine that cannot train); else see ``end_well``.
     """
     words = list(sys.argv[1:] if words is None else words)
     count = 2 if words[:1] and words[0] in _GROUPS else 1

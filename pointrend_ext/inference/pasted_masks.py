@@ -47,7 +47,9 @@ class PastedMasks(Sequence[np.ndarray]):
             mask, (crop, top, left) = np.zeros(self.size_hw, dtype=bool), self.crop(index)
             mask[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
             return mask
-        numbers = np.arange(len(self))[index]
+        return self._selected(np.arange(len(self))[index])
+
+    def _selected(self, numbers: np.ndarray) -> "PastedMasks":
         return PastedMasks(self._probabilities[numbers], self._boxes_px[numbers], self.size_hw)
 
     def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:

@@ -14,6 +14,8 @@ from pointrend_ext.serving.session import Session
 
 LOOPBACK = "127.0.0.1"
 _OWN_NAMES = frozenset({"localhost", LOOPBACK, "[::1]"})
+# Of gradio.
+_OFF = ["share", "ssr_mode", "pwa", "mcp_server", "run_history", "inbrowser", "enable_monitoring"]
 _BYTES_PER_PIXEL = 4  # of a file, at most
 _MOST_USERS = 16  # whose results are kept
 
@@ -60,10 +62,7 @@ def served(
                 footer_links=[],
                 quiet=True,
                 prevent_thread_lock=True,
-                **dict.fromkeys(
-                    ("share", "ssr_mode", "pwa", "mcp_server", "run_history", "inbrowser"), False
-                ),
-                enable_monitoring=False,
+                **dict.fromkeys(_OFF, False),
             )
             yield address
         finally:

@@ -22,11 +22,7 @@ class StoredMasks(PastedMasks):
     def __len__(self) -> int:
         return len(self._crops)
 
-    def __getitem__(self, index: int | slice | np.ndarray) -> "np.ndarray | StoredMasks":  # type: ignore[override]
-        """Draw one mask, (H, W) bool; or select several, as of an array."""
-        if isinstance(index, (int, np.integer)):
-            return super().__getitem__(int(index))
-        numbers = np.arange(len(self))[index]
+    def _selected(self, numbers: np.ndarray) -> "StoredMasks":
         return StoredMasks([self._crops[number] for number in numbers], self.size_hw)
 
     def crop(self, index: int) -> MaskCrop:
