@@ -33,10 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def draw(args: argparse.Namespace) -> None:
     """Write the pictures."""
-    if len(args.predictions) != 2:
-        raise ValueError(f"--predictions was given {len(args.predictions)} times; give two.")
-    register_datasets([args.dataset], args.description)
     predictions = dict(args.predictions)
+    if not len(args.predictions) == len(predictions) == 2:
+        names = [name for name, _ in args.predictions]
+        raise ValueError(f"--predictions has the names {names}; give two, of different names.")
+    register_datasets([args.dataset], args.description)
     files = write_comparisons(predictions, args.dataset, args.output, num_pictures=args.pictures)
     print(*files, sep="\n")
 

@@ -2,7 +2,7 @@
 """Draw how PointRend refines one object, or a class map, step by step, and where it trains.
 
 Example: python tools/visualize_points.py --config-file configs/Toy/pointrend_rcnn_toy.yaml
-    --weights output/pointrend_rcnn_toy/model_final.pth --image photo.jpg --output points
+    --weights output/pointrend_rcnn_toy/model_final.pth --input photo.jpg --output points
 """
 
 import argparse

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pointrend_ext._command import at_least, new_parser
+from pointrend_ext.data.coco.entries import repeated
 from pointrend_ext.data.registration import register_datasets
 from pointrend_ext.engine.command_line import named_path
 from pointrend_ext.engine.metrics_file import loss_curves
@@ -83,6 +84,10 @@ def points_of_models(
 
 def run(args: argparse.Namespace) -> None:
     """Write the report."""
+    for option, given in (("--run", args.run), ("--model", args.model)):
+        names = [name for name, *_ in given]
+        if len({*names}) < len(names):
+            raise ValueError(f"{option} has two called {repeated(names)!r}: name them apart.")
     evaluation = read_evaluation(args.evaluation)
     described = evaluation.data_set
     register_datasets([described.name], args.description)

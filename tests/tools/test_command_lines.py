@@ -1,5 +1,7 @@
 """Every tool speaks with one voice: help, and a mistake of its user in one line."""
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,38 @@ def test_a_mistake_is_one_line(name, call_tool, capsys, tmp_path, monkeypatch):
     assert reason in error
     assert error.count("\n") == 1
     assert not any(path.suffix in (".png", ".pth", ".html") for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        (
+            "compare_semantic",
+            ("--predictions", "a=x", "a=y", "--dataset", "toy_val", *OUTPUT),
+            "--predictions has the names ['a', 'a']; give two",
+        ),
+        (
+            "report",
+            ("--evaluation", "e.json", "--run", "a=x", "--run", "a=y", "--output", "OUT.html"),
+            "--run has two called 'a'",
+        ),
+        (
+            "report",
+            ("--evaluation", "e.json", *("--model", "a=c,w") * 2, "--output", "OUT.html"),
+            "--model has two called 'a'",
+        ),
+    ],
+)
+def test_none_of_two_of_one_name_is_dropped(name, words, said, call_tool, capsys):
+    assert call_tool(name, *words) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_examples_are_understood(name, call_tool, capsys, tmp_path, monkeypatch):
+    """A mistake of theirs would be that of ``argparse``, which exits."""
+    monkeypatch.chdir(tmp_path)
+    doc = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text()))
+    for words in re.findall(r"Example: python tools/\w+\.py (.*)", doc, re.DOTALL):
+        assert call_tool(name, *words.split()) == 2
+        assert "model_final.pth" in capsys.readouterr().err
