@@ -122,7 +122,8 @@ def _find_packages(machine: Machine) -> None:
 def _find(requirement: str) -> Package:
     """Read a requirement of a package's metadata, and look for its package."""
     parts = (r"^[\w.-]+", r">=\s*([\w.]+)", r"<\s*([\w.]+)", r"extra\s*==\s*[\"']([\w-]+)")
-    name, least, below, extra = (re.search(part, requirement) for part in parts)
+    name, *bounds = (re.search(part, requirement) for part in parts)
+    least, below, extra = (found[1] if found else "" for found in bounds)
     wanted = name.group() if name else requirement
     version = None
     for candidate in (wanted, *_ALIKE.get(wanted, ())):
@@ -130,8 +131,7 @@ def _find(requirement: str) -> Package:
             version = version or metadata.version(candidate)
         except metadata.PackageNotFoundError:
             continue
-    bounds = (found[1] if found else "" for found in (least, below, extra))
-    return Package(wanted, *bounds, version)
+    return Package(wanted, least, below, extra, version)
 
 
 def _find_detectron2(machine: Machine) -> None:

@@ -18,7 +18,6 @@ from pointrend_ext.model_zoo import SHIPPED, get_checkpoint_url
 
 _GIB_PER_IMAGE = 3.0  # of a GPU, while a picture of 800 pixels is trained on
 _USUAL_SIDE = 800  # COCO's pictures, mostly 480 pixels, are trained on at that
-_ENLARGED = _USUAL_SIDE / 480
 _CPU_SIDE = 320
 _CPU_SHARE = 0.1
 _PASSES, _ENOUGH_IMAGES, _FEWEST_PASSES, _FEWEST_IMAGES = 50, 50_000, 12, 2_000
@@ -154,8 +153,8 @@ def _sizes(described: Described, machine: Machine) -> Iterator[_Choice]:
 
 def _side(described: Described, machine: Machine) -> int:
     """Return the short edge that the network sees, a multiple of 32."""
-    largest = _USUAL_SIDE if described.task == "instance" else 1024
-    enlarged = _ENLARGED if described.task == "instance" else 1.0
+    is_instance = described.task == "instance"
+    largest, enlarged = (_USUAL_SIDE, _USUAL_SIDE / 480) if is_instance else (1024, 1.0)
     most = largest if machine.device != "cpu" else _CPU_SIDE
     return max(64, min(_whole(described.short_edge * enlarged), most))
 

@@ -2,9 +2,9 @@
 
 from pointrend_ext.inference.demo.coco_ids import CocoIds
 from pointrend_ext.inference.demo.detections import Detections
-from pointrend_ext.inference.demo.inputs import Found, Input, find_inputs
+from pointrend_ext.inference.demo.inputs import Input, find_inputs
 from pointrend_ext.inference.demo.outputs import OUTPUT_KINDS, OutputWriter
-from pointrend_ext.inference.demo.run import DemoOptions, DemoReport, run_demo
+from pointrend_ext.inference.demo.run import DemoOptions, run_demo
 from pointrend_ext.inference.demo.telling import run_and_tell
 from pointrend_ext.inference.demo.video import open_camera, open_video, write_video
 
@@ -12,9 +12,7 @@ __all__ = [
     "OUTPUT_KINDS",
     "CocoIds",
     "DemoOptions",
-    "DemoReport",
     "Detections",
-    "Found",
     "Input",
     "OutputWriter",
     "find_inputs",

@@ -88,7 +88,7 @@ class ToolFiles:
 
     def _relative(self, source: Input, place: Path) -> str:
         """Return the path of a picture from a file; of a frame, what results call it."""
-        if source.is_video or source.camera is not None:
+        if source.is_video:
             return source.file_name
         folder = os.path.realpath(self._folder.folder / place.parent)
         try:

@@ -30,8 +30,8 @@ def supervision_detections(objects: Any, names: Sequence[str], size_hw: tuple[in
         ) from error
     windows, runs = [], []
     for crop in map(objects.masks.crop, range(len(objects.scores))):
-        (height, width), top, left = crop[0].shape, *crop[1:]
-        windows.append((left, top, left + width - 1, top + height - 1))
+        mask, top, left = crop
+        windows.append((left, top, left + mask.shape[1] - 1, top + mask.shape[0] - 1))
         runs.append(encode_mask(crop, size_hw))
     table = np.array(windows, np.float32).reshape(-1, 4)
     return supervision.Detections(

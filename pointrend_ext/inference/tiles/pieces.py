@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from pointrend_ext.inference.tiles.grid import Extent, Window, in_both
+from pointrend_ext.visualization import MaskCrop
 
 T = TypeVar("T", int, float)
 
@@ -29,23 +30,19 @@ class Piece:
         class_id: of its class.
         score: in [0, 1].
         box: left, top, right, bottom in pixels of the image.
-        mask: (h, w) bool.
-        top: row of the image where the mask begins.
-        left: column, likewise.
+        crop: its mask, bool.
     """
 
     class_id: int
     score: float
     box: tuple[float, float, float, float]
-    mask: np.ndarray
-    top: int
-    left: int
+    crop: MaskCrop
 
     @property
     def extent(self) -> Extent:
         """Where its mask lies."""
-        height, width = self.mask.shape
-        return self.top, self.left, self.top + height, self.left + width
+        (height, width), (_, top, left) = self.crop.values.shape, self.crop
+        return top, left, top + height, left + width
 
     def part(self, extent: Extent) -> np.ndarray:
         """Return the pixels in an extent."""
@@ -53,7 +50,8 @@ class Piece:
         found = np.zeros((bottom - top, right - left), bool)
         y0, x0, y1, x1 = in_both(extent, self.extent)
         if y1 > y0 and x1 > x0:
-            own = self.mask[y0 - self.top : y1 - self.top, x0 - self.left : x1 - self.left]
+            mask, y, x = self.crop
+            own = mask[y0 - y : y1 - y, x0 - x : x1 - x]
             found[y0 - top : y1 - top, x0 - left : x1 - left] = own
         return found
 
@@ -117,11 +115,7 @@ def _is_cut(piece: Piece, own: Window, other: Window) -> bool:
 
 
 def _are_one(
-    first: Piece,
-    second: Piece,
-    common: Extent,
-    are_cut: tuple[bool, bool],
-    lowest_iou: float,
+    first: Piece, second: Piece, common: Extent, are_cut: tuple[bool, bool], lowest_iou: float
 ) -> bool:
     if first.class_id != second.class_id or not _meet(first.extent, second.extent):
         return False
@@ -150,4 +144,4 @@ def _union(pieces: Sequence[Piece]) -> Piece:
     for piece in pieces[1:]:
         mask |= piece.part(window)
     best, box = max(pieces, key=lambda piece: piece.score), _around(piece.box for piece in pieces)
-    return Piece(best.class_id, best.score, box, mask, *window[:2])
+    return Piece(best.class_id, best.score, box, MaskCrop(mask, *window[:2]))

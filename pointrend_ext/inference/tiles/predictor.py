@@ -119,20 +119,19 @@ def _pieces_of(prediction: Prediction, window: Window) -> list[Piece]:
         crop = objects.masks.crop(number)
         if crop.values.any():
             x0, y0, x1, y1 = box.tolist()
-            place = crop.top + window.top, crop.left + window.left
             mask = crop.values.astype(bool, copy=True)  # not a view of more
-            pieces.append(Piece(int(class_id), float(score), (x0, y0, x1, y1), mask, *place))
+            crop = MaskCrop(mask, crop.top + window.top, crop.left + window.left)
+            pieces.append(Piece(int(class_id), float(score), (x0, y0, x1, y1), crop))
     return pieces
 
 
 def _with_objects(base: Prediction, objects: Sequence[Piece]) -> Prediction:
-    crops = [MaskCrop(piece.mask, piece.top, piece.left) for piece in objects]
     return replace(
         base,
         boxes=np.array([piece.box for piece in objects], np.float32).reshape(-1, 4),
         scores=np.array([piece.score for piece in objects], np.float32),
         classes=np.array([piece.class_id for piece in objects], np.int64),
-        masks=StoredMasks(crops, base.size_hw),
+        masks=StoredMasks([piece.crop for piece in objects], base.size_hw),
     )
 
 

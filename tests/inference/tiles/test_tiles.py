@@ -129,14 +129,20 @@ def test_pieces_that_agree_too_little_stay_apart():
     windows = windows_of((50, 80), 50, 20)
 
     def piece(left, right, score):
-        return Piece(0, score, (left, 0, right, 10), np.ones((10, right - left), bool), 0, left)
+        crop = MaskCrop(np.ones((10, right - left), bool), 0, left)
+        return Piece(0, score, (left, 0, right, 10), crop)
 
     for left, number in ((40, 1), (46, 2)):  # from 30 to 50 both see: 10 of 15 agree, or 4 of 15
         pieces = [[piece(35, 50, 0.5)], [piece(left, 70, 0.9)]]
         found = joined(pieces, windows, 0.5)
         assert len(found) == number
     (one,) = joined([[piece(35, 50, 0.5)], [piece(40, 70, 0.9)]], windows, 0.5)
-    assert (one.score, one.box, one.left, one.mask.sum()) == (0.9, (35, 0, 70, 10), 35, 350)
+    assert (one.score, one.box, one.crop.left, one.crop.values.sum()) == (
+        0.9,
+        (35, 0, 70, 10),
+        35,
+        350,
+    )
 
 
 def test_label_maps_come_from_the_nearest_tile():
