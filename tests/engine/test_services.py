@@ -60,12 +60,20 @@ def test_wandb(train, monkeypatch, tmp_path):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")
-    runs, init = [], wandb.init
-    monkeypatch.setattr(wandb, "init", lambda **options: runs.append(init(**options)) or runs[-1])
+    runs, steps, init = [], [], wandb.init
+
+    def start(**options):
+        runs.append(run := init(**options))
+        finish = run.finish
+        # An ended run does not answer.
+        monkeypatch.setattr(run, "finish", lambda *given: (steps.append(run.step), finish(*given)))
+        return run
+
+    monkeypatch.setattr(wandb, "init", start)
     run_id = train("wandb", 0, 3)
     assert train("wandb", 3, 5) == run_id
     assert [run.id for run in runs] == [run_id, run_id]
-    assert [run.step for run in runs] == [3, 5]  # the next one
+    assert steps == [2, 4]  # the last ones
     assert runs[0].config["MODEL"]["MASK_POINT_HEAD"]["NAME"]
     files = sorted((tmp_path / "run/wandb").glob(f"offline-run-*-{run_id}/*.wandb"))
     first, second = (file.read_bytes() for file in files)  # numbers stand in them as text
