@@ -91,20 +91,17 @@ def read_cfg_of_data(args: argparse.Namespace, *opts: Any) -> CfgNode:
 def as_record(summary: DatasetSummary) -> dict[str, Any]:
     """Return what JSON holds of a summary: sizes in pixels, least, median and largest."""
     sizes = summary.sizes_hw.reshape(-1, 2)  # of semantic data they are not known
+    steps = np.min, np.median, np.max
     sides = zip(("height", "width"), sizes.T, strict=True)
     labels = summary.labels.classes if summary.labels else ()
     return {
         "name": summary.name,
         "images": summary.num_images,
         "images_without_annotations": summary.num_empty,
-        **{side: _range(values) for side, values in sides if len(values)},
+        **{side: [float(f(values)) for f in steps] for side, values in sides if len(values)},
         "objects": summary.objects,
         "object_sizes": dict(zip(("small", "medium", "large"), summary.object_sizes, strict=True)),
         "pixels": {row.name: int(row.found.pixels) for row in labels},
         "images_read": summary.num_read,
         "problems": summary.problems,
     }
-
-
-def _range(values: np.ndarray) -> list[float]:
-    return [float(f(values)) for f in (np.min, np.median, np.max)]

@@ -97,9 +97,13 @@ def choose_recipe(
     label_base = _CAMVID if machine.device == "cpu" else _CITIES
     base = _COCO if described.task == "instance" else label_base
     cfg, is_whole = load_cfg(base), base != _CAMVID
+    why = "as given"
+    if weights is None:
+        weights = get_checkpoint_url(base) if is_whole else _IMAGENET
+        why = f"{'released for the base' if is_whole else 'of ImageNet'}; {_DOWNLOADED}"
     values, reasons = {}, {}
     for key, value, reason in (
-        *_weights(base, weights, is_whole),
+        ("MODEL.WEIGHTS", weights, why),
         *_sizes(described, machine),
         *_schedule(described, machine, cfg.SOLVER.BASE_LR / cfg.SOLVER.IMS_PER_BATCH, is_whole),
     ):
@@ -122,15 +126,6 @@ def choose_recipe(
 
 
 _Choice = tuple[str, Any, str]
-
-
-def _weights(base: str, given: str | None, is_whole: bool) -> Iterator[_Choice]:
-    if given is not None:
-        yield "MODEL.WEIGHTS", given, "as given"
-    elif is_whole:
-        yield "MODEL.WEIGHTS", get_checkpoint_url(base), f"released for the base; {_DOWNLOADED}"
-    else:
-        yield "MODEL.WEIGHTS", _IMAGENET, f"of ImageNet; {_DOWNLOADED}"
 
 
 def _sizes(described: Described, machine: Machine) -> Iterator[_Choice]:

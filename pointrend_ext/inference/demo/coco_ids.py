@@ -56,8 +56,12 @@ class CocoIds:
         Raises:
             ValueError: no image, or several, are called so.
         """
-        last = _parts(file_name)[0]
-        found = [n for n in self._by_last_part[last] if _same_end(n, file_name)]
+        own = _parts(file_name)
+        found = [
+            name
+            for name in self._by_last_part[own[0]]
+            if all(a == b for a, b in zip(_parts(name), own, strict=False))
+        ]
         found = [file_name] if file_name in self.images else found
         if len(found) > 1:
             raise ValueError(
@@ -107,10 +111,6 @@ class CocoIds:
                 "annotations of the model's own data set, and name that in DATASETS.TEST."
             )
         return replace(classes, thing_ids=tuple(self.categories[n] for n in classes.things))
-
-
-def _same_end(first: str, second: str) -> bool:
-    return all(a == b for a, b in zip(_parts(first), _parts(second), strict=False))
 
 
 def _parts(name: str) -> list[str]:

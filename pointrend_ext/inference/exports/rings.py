@@ -29,18 +29,14 @@ def mask_parts(mask: np.ndarray) -> list[Part]:
     outer: dict[int, np.ndarray] = {}
     holes: dict[int, list[np.ndarray]] = defaultdict(list)
     for ring in _rings(mask):
-        (x0, y), (x1, _) = ring[0].tolist(), ring[1].tolist()  # a horizontal edge
-        label = int(pieces[y, x0] if x1 > x0 else pieces[y - 1, x0 - 1])  # what lies to its right
-        if _double_area(ring) > 0:
+        (x0, y0), (x1, _) = ring[0].tolist(), ring[1].tolist()  # a horizontal edge
+        label = int(pieces[y0, x0] if x1 > x0 else pieces[y0 - 1, x0 - 1])  # to the right of it
+        x, y = ring.astype(np.int64).T
+        if (x * np.roll(y, -1) - np.roll(x, -1) * y).sum() > 0:  # twice the area
             outer[label] = ring
         else:
             holes[label].append(ring)
     return [[outer[label], *holes[label]] for label in range(1, number)]
-
-
-def _double_area(ring: np.ndarray) -> int:
-    x, y = ring.astype(np.int64).T
-    return int((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
 
 
 def _rings(mask: np.ndarray) -> list[np.ndarray]:

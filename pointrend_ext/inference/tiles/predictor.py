@@ -1,6 +1,6 @@
 """A predictor for images that are larger than what a network sees at once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -106,7 +106,14 @@ class TiledPredictor:
         if not self.predictor.has_instances:
             return _with_labels(base, found)
         pieces = [_pieces_of(prediction, window) for prediction, window in found]
-        return _with_objects(base, joined(pieces, windows, self.lowest_iou))
+        objects = joined(pieces, windows, self.lowest_iou)
+        return replace(
+            base,
+            boxes=np.array([piece.box for piece in objects], np.float32).reshape(-1, 4),
+            scores=np.array([piece.score for piece in objects], np.float32),
+            classes=np.array([piece.class_id for piece in objects], np.int64),
+            masks=StoredMasks([piece.crop for piece in objects], base.size_hw),
+        )
 
 
 def _pieces_of(prediction: Prediction, window: Window) -> list[Piece]:
@@ -123,16 +130,6 @@ def _pieces_of(prediction: Prediction, window: Window) -> list[Piece]:
             crop = MaskCrop(mask, crop.top + window.top, crop.left + window.left)
             pieces.append(Piece(int(class_id), float(score), (x0, y0, x1, y1), crop))
     return pieces
-
-
-def _with_objects(base: Prediction, objects: Sequence[Piece]) -> Prediction:
-    return replace(
-        base,
-        boxes=np.array([piece.box for piece in objects], np.float32).reshape(-1, 4),
-        scores=np.array([piece.score for piece in objects], np.float32),
-        classes=np.array([piece.class_id for piece in objects], np.int64),
-        masks=StoredMasks([piece.crop for piece in objects], base.size_hw),
-    )
 
 
 def _with_labels(base: Prediction, found: Iterable[tuple[Prediction, Window]]) -> Prediction:
