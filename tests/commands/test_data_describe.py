@@ -19,7 +19,7 @@ def export(tmp_path, monkeypatch, own_catalogs):
 
 
 def test_what_was_found_and_chosen_is_said(export, tmp_path, capsys):
-    words = ["data", "describe", str(export), "--output", "data", "--name", "mine"]
+    words = ["data", "describe", str(export), "--output", "my data", "--name", "mine"]
     assert cli.main([*words, "--weights", "w.pth", "--val-share", "0.5"]) == 0
     said = capsys.readouterr().out
     for part in (
@@ -27,10 +27,10 @@ def test_what_was_found_and_chosen_is_said(export, tmp_path, capsys):
         "instance segmentation, 2 classes (disc, star)\ntrain 2 pictures with ",
         "No split was given: val has 50% of the pictures",
         "  MODEL.WEIGHTS w.pth: as given\n",
-        f"Train with: pointrend train --config-file {tmp_path}/data/train.yaml\n",
+        f"Train with: pointrend train --config-file '{tmp_path}/my data/train.yaml'\n",
     ):
         assert part in said
-    assert load_cfg("data/train.yaml").DATASETS.TRAIN == ("mine_train",)
+    assert load_cfg("my data/train.yaml").DATASETS.TRAIN == ("mine_train",)
     assert cli.main(["data", "describe", str(export), "--output", "other", "--json"]) == 0
     printed = capsys.readouterr()
     found = json.loads(printed.out)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pointrend_ext.data import reading
 from pointrend_ext.data.pixels import ImageRules
 from pointrend_ext.engine.classes import Classes
 from pointrend_ext.inference.pasted_masks import PastedMasks
@@ -196,6 +197,14 @@ def test_numbers_out_of_range(options, message):
 def test_a_panoptic_model_is_refused(architecture):
     with pytest.raises(ValueError, match="panoptic model, whose segments are not joined"):
         TiledPredictor(Fake(architecture))
+
+
+def test_addresses_are_read_as_without_tiles(monkeypatch, tmp_path):
+    Image.new("RGB", (50, 40), "red").save(tmp_path / "a.png")
+    opened = lambda path, mode: (tmp_path / Path(path).name).open(mode)  # noqa: E731
+    monkeypatch.setattr(reading, "PathManager", SimpleNamespace(open=opened))
+    prediction = TiledPredictor(Fake(), tile_px=64)("store://a.png")
+    assert (prediction.name, prediction.size_hw) == ("store://a.png", (40, 50))
 
 
 def test_probabilities_are_refused():
