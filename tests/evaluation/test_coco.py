@@ -76,6 +76,19 @@ def test_equal_to_pycocotools(scored, task):
     np.testing.assert_allclose(table.precision, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_equal_scores_of_images_whose_ids_do_not_rise_in_the_file(instances, task):
+    """As in COCO's own files: pycocotools ranks them by the ids of the images."""
+    masks = [columns(50), columns(50, 50)]
+    truth = instances.truth([(20, 100)] * 2, [(0, 0, masks[0], False), (1, 0, masks[0], False)])
+    truth.dataset["images"].reverse()
+    right, wrong = (instances.prediction(i, 0, m, 0.5) for i, m in enumerate(masks))
+    for predictions in ([right, wrong], [wrong, right]):
+        table = coco_precision(truth, predictions, task)
+        np.testing.assert_allclose(table.precision, official_precision(truth, predictions, task))
+        assert ap(table) == pytest.approx(100 * 51 / 101)  # the first of two objects is found
+
+
 def test_image_ids_may_be_words(instances):
     truth = instances.truth([(20, 100)] * 2, [(1, 0, columns(50), False)])
     predictions = [instances.prediction(1, 0, columns(40), 0.5)]
