@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from detectron2.utils import comm
 
+from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.processes import wait_for_all
 
@@ -50,8 +51,9 @@ class Shards:
         own = self._paths[comm.get_rank()]
         own.unlink(missing_ok=True)
         if comm.is_main_process():  # of evaluations that were interrupted
-            for path in set(self.folder.glob(f"{self.name}.*-of-*.jsonl")) - {*self._paths}:
-                path.unlink(missing_ok=True)
+            for path in self.folder.glob(f"{self.name}.*-of-*.*"):
+                if path.with_suffix(".jsonl") not in self._paths:
+                    path.unlink(missing_ok=True)
         self._file: IO[str] = own.with_suffix(".part").open("w", encoding="utf-8")
         self.num_lines = 0
 
@@ -94,7 +96,7 @@ class Shards:
 
     def join(self, path: str | Path) -> None:
         """Write the entries of all images as one list, a JSON file, line by line."""
-        with Path(path).open("w", encoding="utf-8") as file:
+        with open_atomically(path, "w") as file:
             separator = "["
             for line in self._lines():
                 entries = line.strip()[1:-1]

@@ -6,6 +6,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
@@ -154,9 +155,22 @@ def test_evaluator_when_a_model_finds_nothing(processed):
     assert [results[task]["AP"] for task in ("bbox", "segm", "boundary")] == [0, 0, 0]
 
 
-def test_evaluator_refuses(processed):
+def test_proposals_of_which_a_process_without_an_image_has_none(processed, monkeypatch):
+    """It would wait for files that the others do not write."""
+    evaluator = InstanceEvaluator("toy_val", ("bbox",))
+    evaluator.reset()
+    monkeypatch.setattr(comm, "all_gather", lambda own: [own, True])
+    monkeypatch.setattr(COCOEvaluator, "evaluate", lambda *_: "together")
+    assert evaluator.evaluate() == "together"
+
+
+def test_evaluator_refuses(processed, monkeypatch):
     with pytest.raises(ValueError, match=r"it knows 'bbox' and 'segm'"):
         InstanceEvaluator("toy_val", ("bbox", "keypoints"))
+    with monkeypatch.context() as patch:
+        patch.setattr(comm, "get_world_size", lambda: 2)
+        with pytest.raises(ValueError, match="distributed is False, but this is one of 2"):
+            InstanceEvaluator("toy_val", ("bbox",), False)
     with pytest.raises(ValueError, match=r"about masks.*set MODEL\.MASK_ON True"):
         InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
     evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))
