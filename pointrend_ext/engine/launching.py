@@ -148,7 +148,8 @@ def _join(args: argparse.Namespace) -> None:
         if local_size > number:
             raise ValueError(
                 f"torchrun has started {local_size} processes on this machine, which has {number} "
-                f"GPUs: --nproc_per_node {number}, or MODEL.DEVICE cpu."
+                f"GPUs: --nproc_per_node {number}, or MODEL.DEVICE cpu. (Each process must see "
+                "the GPUs of all: CUDA_VISIBLE_DEVICES.)"
             )
         torch.cuda.set_device(local_rank)
     timeout = timedelta(seconds=args.timeout)
@@ -229,8 +230,10 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
             timeout=timeout,
         )
     except ProcessExitedException as error:
+        if came and not 0 < error.exit_code <= 128:  # below 0: before it could end well
+            return 128 + came[0]
         if error.exit_code > 0:  # what it had to say it has said
-            return 128 + came[0] if came and error.exit_code > 128 else error.exit_code
+            return error.exit_code
         pid = vars(error).get("pid") or error.error_pid  # the former in torch 2.4
         say_once(
             f"{name}: Error: Process {error.error_index} (pid {pid}) was killed by "
