@@ -88,7 +88,7 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode
         check_num_classes(cfg, names)
         if comm.get_local_rank() == 0:
             check_images(cfg, names)
-        check_label_maps(cfg, names)
+    check_label_maps(cfg, names)  # all together
     return cfg
 
 
