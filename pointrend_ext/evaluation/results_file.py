@@ -58,9 +58,8 @@ def load_results(
 
 def read_results(json_file: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read predictions, not yet checked; see ``load_results``."""
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    if shards:
-        return read_shards(shards)
+    if os.path.isdir(json_file):
+        return read_shards(shard_files(json_file))
     return parse_entries(Path(json_file).read_bytes(), f"Results file {os.fspath(json_file)!r}")
 
 

@@ -14,6 +14,7 @@ from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.processes import wait_for_all
 
+_NUMBER = "[0-9]" * 5
 _SEEN_S = 60.0  # after which a file that another machine has written must be there
 
 
@@ -70,11 +71,17 @@ class Shards:
 
         Raises:
             OSError: what others have written is not seen here; LostProcess among others.
+            ValueError: they have been scored and removed.
         """
         own = self._paths[comm.get_rank()]
         if not self._file.closed:
             self._file.close()
             own.with_suffix(".part").replace(own)
+        elif not own.exists():
+            raise ValueError(
+                f"The predictions in {self.folder} have been scored and removed: before another "
+                "evaluate(), call reset() and process() all images again."
+            )
         wait_for_all()
         if not comm.is_main_process():
             return False
@@ -117,28 +124,32 @@ class Shards:
 
 
 def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the files of an evaluation that are in a folder, none where there are none.
+    """Return the files of an evaluation that was interrupted while it scored.
 
     Raises:
-        ValueError: some of them are missing.
+        ValueError: there are none, or some of them are missing.
     """
-    found = sorted(Path(folder).glob("*_instances.*-of-*.jsonl"))
-    if found:
-        total = int(found[0].stem.rpartition("-of-")[2])
-        begin, end = found[0].name.split(".")[0], f"-of-{total:05d}.jsonl"
-        wanted = [Path(folder, f"{begin}.{rank:05d}{end}") for rank in range(total)]
-        missing = [path.name for path in wanted if path not in found]
-        if missing:
-            raise ValueError(
-                f"{folder} holds predictions of {total} processes, of which {len(missing)} are "
-                f"missing ({missing[0]}): the evaluation was interrupted. Repeat it."
-            )
-        if found != wanted:
-            other = next(path.name for path in found if path not in wanted)
-            raise ValueError(
-                f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
-                "move some of them elsewhere."
-            )
+    found = sorted(Path(folder).glob(f"*_instances.{_NUMBER}-of-{_NUMBER}.jsonl"))
+    if not found:
+        raise ValueError(
+            f"{folder} is a folder without predictions of an evaluation that was interrupted while "
+            "it scored: name a file of results, such as coco_instances_results.json in it."
+        )
+    total = int(found[0].stem.rpartition("-of-")[2])
+    begin, end = found[0].name.split(".")[0], f"-of-{total:05d}.jsonl"
+    wanted = [Path(folder, f"{begin}.{rank:05d}{end}") for rank in range(total)]
+    missing = [path.name for path in wanted if path not in found]
+    if missing:
+        raise ValueError(
+            f"{folder} holds predictions of {total} processes, of which {len(missing)} are "
+            f"missing ({missing[0]}): the evaluation was interrupted. Repeat it."
+        )
+    if found != wanted:
+        other = next(path.name for path in found if path not in wanted)
+        raise ValueError(
+            f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
+            "move some of them elsewhere."
+        )
     return found
 
 

@@ -157,6 +157,8 @@ def test_a_file_for_each_process(tmp_path):
     assert (tmp_path / "all.json").read_text() == json.dumps(everything)
     shards.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+    with pytest.raises(ValueError, match="have been scored and removed: before another evaluate"):
+        shards.finish()
     shards.reset()
     assert shards.finish()
     shards.join(tmp_path / "all.json")
@@ -185,6 +187,8 @@ def test_predictions_of_an_interrupted_evaluation(toy_truth, toy_json, toy_predi
     message = r"predictions of 3 processes, of which 1 are missing \(coco_instances\.00001-of-00003"
     with pytest.raises(ValueError, match=message):
         load_results(tmp_path, truth)
+    with pytest.raises(ValueError, match="folder without predictions .*: name a file of results"):
+        load_results(tmp_path.parent, truth)
     path.write_text("[]\n")
     (tmp_path / "lvis_instances.00000-of-00001.jsonl").write_text("[]\n")
     with pytest.raises(ValueError, match=r"of several evaluations .*lvis_instances\.00000"):
