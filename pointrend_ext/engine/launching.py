@@ -226,7 +226,7 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url="auto" if is_default else args.dist_url,
-            args=(name, work, args, timeout),
+            args=(name, work, args, timeout, multiprocessing.get_start_method()),
             timeout=timeout,
         )
     except ProcessExitedException as error:
@@ -243,6 +243,10 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_launched(name: str, work: _Work, args: argparse.Namespace, timeout: timedelta) -> None:
+def _run_launched(
+    name: str, work: _Work, args: argparse.Namespace, timeout: timedelta, start_method: str
+) -> None:
+    # That of `launch`, for which each worker of a loader would get copies, holds until it is set.
+    multiprocessing.set_start_method(start_method, force=True)
     enter_group(timeout)
     sys.exit(end_well(name, partial(_together, work, args)))

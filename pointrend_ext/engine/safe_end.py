@@ -160,7 +160,9 @@ class SafeEnd(HookBase):
         is_first, self._number = not self._number, self._number or number
         # A closed terminal and a scheduler are told of in several ways, which are not the user's
         # second signal; torchrun passes on what all processes were sent, and kills by itself.
-        ends_at_once = number not in (_HANG_UP, _WARNING) and "TORCHELASTIC_RUN_ID" not in os.environ
+        ends_at_once = (
+            number not in (_HANG_UP, _WARNING) and "TORCHELASTIC_RUN_ID" not in os.environ
+        )
         if ends_at_once:
             for again in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(again, signal.SIG_DFL)

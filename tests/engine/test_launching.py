@@ -1,11 +1,13 @@
 """Which processes a run has, and what does not go together."""
 
 import argparse
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -127,12 +129,29 @@ def test_exit_codes_of_launch(parse, monkeypatch, capfd):
     assert capfd.readouterr().err == text
 
 
+def test_launched_processes_start_workers_as_others_do(parse, monkeypatch):
+    """Else ``launch``'s own way holds, which copies the records for each worker."""
+    monkeypatch.setattr(launching, "enter_group", lambda timeout: None)
+    own, found = multiprocessing.get_start_method(), []
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        with pytest.raises(SystemExit, match="^0$"):
+            launching._run_launched(
+                "t.py", lambda _: found.append(multiprocessing.get_start_method()), parse(),
+                timedelta(1), "fork",
+            )  # fmt: skip
+    finally:
+        multiprocessing.set_start_method(own, force=True)
+    assert found == ["fork"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
 def test_processes_of_launch(tiny_run, tmp_path, number):
     """A signal to the program ends all of its processes; a killed one is named."""
     args = tiny_run("--num-gpus", "1")
     opts = [*args.opts, "SOLVER.MAX_ITER", 5000, "DATASETS.TEST", "()"]
+    opts += ["DATALOADER.NUM_WORKERS", 2]
     command = [sys.executable, "-W", "ignore", "tools/train_net.py", "--num-processes", "2"]
     command += ["--config-file", args.config_file, *map(str, opts)]
     log = tmp_path / "log.txt"
