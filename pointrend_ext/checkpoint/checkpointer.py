@@ -75,8 +75,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
                 code in them.
             weights_key: where in a file the weights are, such as "ema" for the averaged ones; "" to
                 find them. A training that is resumed has its own.
-            keep: numbered checkpoints that stay in ``save_dir``, the new one and those of the
-                iterations before it; 0 for all. Earlier ones are removed once a new one is complete.
+            keep: numbered checkpoints that stay in ``save_dir``, the new one and those before it; 0
+                for all. Earlier ones are removed once a new one is complete.
             cfg: the model's configuration, with which that of the weights is compared.
             **checkpointables: objects with a state, such as the trainer. A training is resumed
                 from a checkpoint without that of one whose attribute ``may_be_absent`` is True.

@@ -25,7 +25,8 @@ _WITHOUT_LABELS = ("coco", "lvis", "cityscapes_instance")  # evaluator types
 def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check all label maps of registered data sets, if the model reads them; log what they hold.
 
-    The first process does it for all, which call this together. What it finds is kept until a file changes.
+    The first process does it for all, which call this together. What it finds is kept until a file
+    changes.
 
     Raises:
         ValueError: label maps cannot be read, or hold what is neither a class nor ignored, or

@@ -14,8 +14,8 @@ from detectron2.utils.events import EventWriter, get_event_storage
 
 logger = logging.getLogger(__name__)
 
-LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
-"""``LOGGERS.NAMES`` -> the package that it needs."""
+LOGGERS = ("tensorboard", "wandb", "mlflow")
+"""What ``LOGGERS.NAMES`` may have, and the packages that they need."""
 _WINDOW = 20  # iterations of the running median, as Detectron2's writers take
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -30,11 +30,11 @@ def check_loggers(cfg: CfgNode) -> None:
     """
     for name in cfg.LOGGERS.NAMES:
         try:
-            import_module(LOGGERS[name])
+            import_module(name)
         except ImportError:
             raise ImportError(
                 f"LOGGERS.NAMES has {name!r}, whose package is not installed: pip install "
-                f"{LOGGERS[name]}, or leave it out ([] for the screen and metrics.json alone)."
+                f"{name}, or leave it out ([] for the screen and metrics.json alone)."
             ) from None
     if cfg.VIS_PERIOD and "tensorboard" not in cfg.LOGGERS.NAMES:
         raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk, system_error
+from pointrend_ext.checkpoint.full_disk import FullDiskError, is_full_disk, system_error
 from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
@@ -160,17 +160,15 @@ class SafeEnd(HookBase):
         is_first, self._number = not self._number, self._number or number
         # A closed terminal and a scheduler are told of in several ways, which are not the user's
         # second signal; torchrun passes on what all processes were sent, and kills by itself.
-        ends_at_once = (
-            number not in (_HANG_UP, _WARNING) and "TORCHELASTIC_RUN_ID" not in os.environ
-        )
-        if ends_at_once:
+        may_repeat = number in (_HANG_UP, _WARNING) or "TORCHELASTIC_RUN_ID" in os.environ
+        if not may_repeat:
             for again in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(again, signal.SIG_DFL)
         if not is_first:
             return
         if comm.is_main_process() and sys.stderr is not None:
             with suppress(OSError):  # nobody listens any more
-                os.write(2, _NOTICE % (_SECOND * ends_at_once))
+                os.write(2, _NOTICE % (b"" if may_repeat else _SECOND))
         if not (self._waits or self._error):
             raise _Stop
 

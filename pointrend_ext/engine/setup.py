@@ -10,7 +10,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.checkpoint.files import naming_full_disk
+from pointrend_ext.checkpoint.full_disk import naming_full_disk
 from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.data import (
     check_datasets,

@@ -85,7 +85,7 @@ TRAINING: tuple[_Rule, ...] = (
     ("SOLVER.CLIP_GRADIENTS.CLIP_VALUE", *_ABOVE_0),
     (
         "LOGGERS.NAMES",
-        lambda value: len(set(value)) == len(value) and set(value) <= LOGGERS.keys(),
+        lambda value: len(set(value)) == len(value) and set(value) <= {*LOGGERS},
         f"a list of {', '.join(LOGGERS)}, each at most once",
     ),
     ("LOGGERS.PROJECT", *(lambda value: bool(value.strip()), "a name")),

@@ -135,7 +135,7 @@ def test_launched_processes_start_workers_as_others_do(parse, monkeypatch):
     own, found = multiprocessing.get_start_method(), []
     multiprocessing.set_start_method("spawn", force=True)
     try:
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             launching._run_launched(
                 "t.py", lambda _: found.append(multiprocessing.get_start_method()), parse(),
                 timedelta(1), "fork",

@@ -187,7 +187,7 @@ def test_predictions_of_an_interrupted_evaluation(toy_truth, toy_json, toy_predi
     message = r"predictions of 3 processes, of which 1 are missing \(coco_instances\.00001-of-00003"
     with pytest.raises(ValueError, match=message):
         load_results(tmp_path, truth)
-    with pytest.raises(ValueError, match="folder without predictions .*: name a file of results"):
+    with pytest.raises(ValueError, match=r"folder without predictions .*: name a file of results"):
         load_results(tmp_path.parent, truth)
     path.write_text("[]\n")
     (tmp_path / "lvis_instances.00000-of-00001.jsonl").write_text("[]\n")
