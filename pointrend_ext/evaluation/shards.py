@@ -123,11 +123,11 @@ class Shards:
                 yield from file
 
 
-def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the files of an evaluation that was interrupted while it scored.
+def read_shards(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read the predictions of an evaluation that was interrupted while it scored.
 
     Raises:
-        ValueError: there are none, or some of them are missing.
+        ValueError: there are none, some files are missing, or see ``parse_entries``.
     """
     found = sorted(Path(folder).glob(f"*_instances.{_NUMBER}-of-{_NUMBER}.jsonl"))
     if not found:
@@ -150,19 +150,11 @@ def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
             f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
             "move some of them elsewhere."
         )
-    return found
-
-
-def read_shards(files: list[Path]) -> list[dict[str, Any]]:
-    """Read the predictions in files of ``shard_files``.
-
-    Raises:
-        ValueError: see ``parse_entries``; the message names the line.
-    """
     results: list[dict[str, Any]] = []
-    for path in files:
-        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-            results += parse_entries(line, f"Results file {str(path)!r}: line {number}")
+    for path in found:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                results += parse_entries(line, f"Results file {str(path)!r}: line {number}")
     return results
 
 
