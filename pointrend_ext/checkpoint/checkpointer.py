@@ -75,8 +75,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
                 code in them.
             weights_key: where in a file the weights are, such as "ema" for the averaged ones; "" to
                 find them. A training that is resumed has its own.
-            keep: numbered checkpoints that stay in ``save_dir``, those of the latest iterations; 0
-                for all. Others are removed once a new one is complete.
+            keep: numbered checkpoints that stay in ``save_dir``, the new one and those before it; 0
+                for all. Earlier ones are removed once a new one is complete.
             cfg: the model's configuration, with which that of the weights is compared.
             **checkpointables: objects with a state, such as the trainer. A training is resumed
                 from a checkpoint without that of one whose attribute ``may_be_absent`` is True.
@@ -125,7 +125,8 @@ class PointRendCheckpointer(DetectionCheckpointer):
         super().save(name, **kwargs)
         if self.keep and self.save_dir and self.save_to_disk:
             numbered = sorted(Path(self.save_dir).glob(f"model_{'[0-9]' * 7}.pth"))
-            for path in numbered[: -self.keep]:
+            # Later ones are of a training that was resumed from an earlier one than its last.
+            for path in [path for path in numbered if path.stem <= name][: -self.keep]:
                 path.unlink(missing_ok=True)
 
     def _load_file(self, filename: str) -> dict[str, Any]:

@@ -10,23 +10,7 @@ from urllib.parse import urlparse
 from detectron2.checkpoint.catalog import ModelCatalog
 from iopath.common.file_io import get_cache_dir
 
-from pointrend_ext.checkpoint.full_disk import (
-    FullDiskError,
-    is_full_disk,
-    naming_full_disk,
-    system_error,
-)
 from pointrend_ext.model_zoo import download_address, download_place
-
-__all__ = [
-    "AtomicPaths",
-    "FullDiskError",
-    "fetch",
-    "is_full_disk",
-    "naming_full_disk",
-    "open_atomically",
-    "system_error",
-]
 
 
 def fetch(path: str, path_manager: Any) -> None:

@@ -14,6 +14,7 @@ from pointrend_ext.data.label_audit import audit_label_maps
 from pointrend_ext.data.label_encoding import LabelEncoding, LabelReader
 from pointrend_ext.data.label_report import LabelReport, judge_label_maps
 from pointrend_ext.data.mapper import SEMANTIC_ARCHITECTURES
+from pointrend_ext.processes import wait_for_all
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,8 @@ _WITHOUT_LABELS = ("coco", "lvis", "cityscapes_instance")  # evaluator types
 def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
     """Check all label maps of registered data sets, if the model reads them; log what they hold.
 
-    The first process does it for all. What it finds is kept until a file changes.
+    The first process does it for all, which call this together. What it finds is kept until a file
+    changes.
 
     Raises:
         ValueError: label maps cannot be read, or hold what is neither a class nor ignored, or
@@ -42,7 +44,7 @@ def check_label_maps(cfg: CfgNode, names: Sequence[str]) -> None:
             logger.warning("Data set %r %s", name, warning)
         if report.errors:
             raise ValueError(f"The data set {name!r} {report.errors[0]}")
-    comm.synchronize()
+    wait_for_all()
 
 
 def report_label_maps(cfg: CfgNode, name: str) -> LabelReport | None:

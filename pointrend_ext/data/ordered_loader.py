@@ -66,7 +66,8 @@ class OrderedLoader:
         if group_by_shape:
             if records.sizes is None:
                 raise ValueError("group_by_shape needs the width and height of every record.")
-            self._sizes = records.sizes.numpy()
+            # Sharing a tensor with a process that is not forked puts its memory elsewhere.
+            self._sizes = records.sizes.numpy().copy()
         if copy_paste:
             mapper = CopyPasteMapper(mapper, records, copy_paste)
         self._dataset = MapDataset(records, WorkerMapper(mapper, comm.get_local_size()))

@@ -12,7 +12,8 @@ import torch
 from detectron2.config import CfgNode
 from torch import nn
 
-from pointrend_ext.checkpoint.files import naming_full_disk, open_atomically
+from pointrend_ext.checkpoint.files import open_atomically
+from pointrend_ext.checkpoint.full_disk import naming_full_disk
 from pointrend_ext.deploy.checks.boundary_loss import BoundaryLoss
 from pointrend_ext.deploy.exportable import ExportOptions, check_exportable
 from pointrend_ext.deploy.packages import onnx, require_onnx, require_torch

@@ -3,10 +3,11 @@
 import math
 from pathlib import Path
 
-import torch
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer
+
+from pointrend_ext.checkpoint import read_weights_file
 
 _NAME = "model_best"
 VALIDATION = "validation/"
@@ -38,13 +39,17 @@ class BestWeights(HookBase):
         self.best, self.best_done = math.nan, 0  # the value, and the iterations behind it
 
     def before_train(self) -> None:
-        """Take over the best value of a training that is resumed."""
+        """Take over the best value of a training that is resumed.
+
+        Raises:
+            WeightsFileError: the file of the best weights is damaged.
+        """
         path = Path(self.checkpointer.save_dir, f"{_NAME}.pth")
-        if self.trainer.start_iter and path.is_file():
-            best = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["best"]
-            if best["metric"] == self.metric:
+        if comm.is_main_process() and self.trainer.start_iter and path.is_file():
+            best = read_weights_file(path).get("best", {})  # Detectron2's has none
+            if best.get("metric") == self.metric:
                 self.best, self.best_done = best["value"], best["iterations"]
-        # The first process has the file; all of them end together.
+        # All of them end together.
         self.best, self.best_done = comm.all_gather((self.best, self.best_done))[0]
 
     def after_step(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from detectron2.utils import comm
 from torch import nn
 
-from pointrend_ext.checkpoint.files import FullDiskError
+from pointrend_ext.checkpoint.full_disk import FullDiskError
 
 _LOGGER = logging.getLogger(__name__)
 

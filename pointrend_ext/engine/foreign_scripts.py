@@ -4,10 +4,10 @@ import functools
 import os
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import detectron2.engine
@@ -110,16 +110,10 @@ def _is_module(name: str) -> bool:
 
 def users_mistake(error: Exception) -> Exception | None:
     """Return what to tell of an error raised by what explains itself; None for the script's own."""
-    last = _last(error.__traceback__)
-    name = last.tb_frame.f_globals.get("__name__", "") if last else ""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    name = frames[-1].f_globals.get("__name__", "") if frames else ""
     if not any(name == part or name.startswith(f"{part}.") for part in _SPEAKING):
         return None
     if isinstance(error, AssertionError) and not name.startswith("pointrend_ext"):
         return ValueError(str(error)) if str(error) else None  # how yacs and fvcore refuse
     return error
-
-
-def _last(traceback: TracebackType | None) -> TracebackType | None:
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback

@@ -148,7 +148,8 @@ def _join(args: argparse.Namespace) -> None:
         if local_size > number:
             raise ValueError(
                 f"torchrun has started {local_size} processes on this machine, which has {number} "
-                f"GPUs: --nproc_per_node {number}, or MODEL.DEVICE cpu."
+                f"GPUs: --nproc_per_node {number}, or MODEL.DEVICE cpu. (Each process must see "
+                "the GPUs of all: CUDA_VISIBLE_DEVICES.)"
             )
         torch.cuda.set_device(local_rank)
     timeout = timedelta(seconds=args.timeout)
@@ -225,12 +226,14 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
             num_machines=args.num_machines,
             machine_rank=args.machine_rank,
             dist_url="auto" if is_default else args.dist_url,
-            args=(name, work, args, timeout),
+            args=(name, work, args, timeout, multiprocessing.get_start_method()),
             timeout=timeout,
         )
     except ProcessExitedException as error:
+        if came and not 0 < error.exit_code <= 128:  # below 0: before it could end well
+            return 128 + came[0]
         if error.exit_code > 0:  # what it had to say it has said
-            return 128 + came[0] if came and error.exit_code > 128 else error.exit_code
+            return error.exit_code
         pid = vars(error).get("pid") or error.error_pid  # the former in torch 2.4
         say_once(
             f"{name}: Error: Process {error.error_index} (pid {pid}) was killed by "
@@ -240,6 +243,10 @@ def _launch(name: str, work: _Work, args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_launched(name: str, work: _Work, args: argparse.Namespace, timeout: timedelta) -> None:
+def _run_launched(
+    name: str, work: _Work, args: argparse.Namespace, timeout: timedelta, start_method: str
+) -> None:
+    # That of `launch`, for which each worker of a loader would get copies, holds until it is set.
+    multiprocessing.set_start_method(start_method, force=True)
     enter_group(timeout)
     sys.exit(end_well(name, partial(_together, work, args)))

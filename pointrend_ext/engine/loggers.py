@@ -15,7 +15,7 @@ from detectron2.utils.events import EventWriter, get_event_storage
 logger = logging.getLogger(__name__)
 
 LOGGERS = ("tensorboard", "wandb", "mlflow")
-"""What ``LOGGERS.NAMES`` may have: packages."""
+"""What ``LOGGERS.NAMES`` may have, and the packages that they need."""
 _WINDOW = 20  # iterations of the running median, as Detectron2's writers take
 
 Log = Callable[[Mapping[str, float], int], None]
@@ -33,8 +33,8 @@ def check_loggers(cfg: CfgNode) -> None:
             import_module(name)
         except ImportError:
             raise ImportError(
-                f"LOGGERS.NAMES has {name!r}, whose package is not installed: pip install {name}, "
-                "or leave it out ([] for the screen and metrics.json alone)."
+                f"LOGGERS.NAMES has {name!r}, whose package is not installed: pip install "
+                f"{name}, or leave it out ([] for the screen and metrics.json alone)."
             ) from None
     if cfg.VIS_PERIOD and "tensorboard" not in cfg.LOGGERS.NAMES:
         raise ValueError(

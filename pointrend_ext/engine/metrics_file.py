@@ -18,13 +18,15 @@ _TASKS = ("sem_seg/", "panoptic_seg/")
 
 
 def read_metrics(output_dir: Path) -> list[dict[str, Any]]:
-    """Return the records of a run in a folder, but for a last one that is half written.
+    """Return the records of a run in a folder, but for those that are half written.
+
+    A full disk cuts a line, on which a training that is resumed goes on.
 
     Raises:
         FileNotFoundError: no ``metrics.json`` there.
     """
     lines = (output_dir / "metrics.json").read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    return [json.loads("{" + line.rpartition("{")[2]) for line in lines if line.endswith("}")]
 
 
 def last_results(output_dir: Path) -> dict[str, float]:

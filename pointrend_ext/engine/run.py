@@ -9,7 +9,7 @@ from detectron2.evaluation import verify_results
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
-from pointrend_ext.checkpoint.files import naming_full_disk
+from pointrend_ext.checkpoint.full_disk import naming_full_disk
 from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.engine.loading import LoadOptions, build_checkpointer
 from pointrend_ext.engine.run_folder import holding

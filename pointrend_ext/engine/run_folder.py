@@ -101,20 +101,13 @@ def _lock(output_dir: str) -> None:
             "MODEL.WEIGHTS as well)."
         ) from error
     except (portalocker.LockException, OSError) as error:
-        _write_owner(file)
-        os.close(file)
         logger.warning(
             "The file system of OUTPUT_DIR %s has no locks (%s): nothing keeps a second run "
             "out of it.",
             output_dir,
             getattr(error.__cause__, "strerror", None) or error,
         )
-        return
-    _write_owner(file)
     _held[key] = file
-
-
-def _write_owner(file: int) -> None:
     os.ftruncate(file, 0)
     os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
 

@@ -13,19 +13,17 @@ from typing import Any, NoReturn
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk, system_error
+from pointrend_ext.checkpoint.full_disk import FullDiskError, is_full_disk, system_error
 from pointrend_ext.checkpoint.last_checkpoint import named_last
 from pointrend_ext.data import LoadingError
 from pointrend_ext.processes import LostProcess, explain
 
 logger = logging.getLogger(__name__)
 
-_NOTICE = (
-    b"\nThe training ends after this iteration, with a checkpoint. "
-    b"A second signal ends it at once.\n"
-)
+_NOTICE = b"\nThe training ends after this iteration, with a checkpoint.%s\n"
+_SECOND = b" A second signal ends it at once."
 # The warning of schedulers such as SLURM, and how `launch` passes a signal on to its processes.
-# It may come several times. Windows has none.
+# Windows has none.
 _WARNING: int | None = getattr(signal, "SIGUSR1", None)
 _HANG_UP: int | None = getattr(signal, "SIGHUP", None)  # the terminal, or the connection, is closed
 
@@ -160,15 +158,17 @@ class SafeEnd(HookBase):
                 return
             raise KeyboardInterrupt
         is_first, self._number = not self._number, self._number or number
-        if number != _HANG_UP and (is_first or number != _WARNING):
-            # A closed terminal is told of in several ways, which are not the user's second.
+        # A closed terminal and a scheduler are told of in several ways, which are not the user's
+        # second signal; torchrun passes on what all processes were sent, and kills by itself.
+        may_repeat = number in (_HANG_UP, _WARNING) or "TORCHELASTIC_RUN_ID" in os.environ
+        if not may_repeat:
             for again in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(again, signal.SIG_DFL)
         if not is_first:
             return
         if comm.is_main_process() and sys.stderr is not None:
             with suppress(OSError):  # nobody listens any more
-                os.write(2, _NOTICE)
+                os.write(2, _NOTICE % (b"" if may_repeat else _SECOND))
         if not (self._waits or self._error):
             raise _Stop
 

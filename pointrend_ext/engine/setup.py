@@ -10,7 +10,7 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from pointrend_ext.checkpoint.files import naming_full_disk
+from pointrend_ext.checkpoint.full_disk import naming_full_disk
 from pointrend_ext.checkpoint.last_checkpoint import last_checkpoint
 from pointrend_ext.data import (
     check_datasets,
@@ -88,7 +88,7 @@ def _set_up(cfg: CfgNode, args: argparse.Namespace, notes: list[str]) -> CfgNode
         check_num_classes(cfg, names)
         if comm.get_local_rank() == 0:
             check_images(cfg, names)
-        check_label_maps(cfg, names)
+    check_label_maps(cfg, names)  # all together
     return cfg
 
 

@@ -49,11 +49,6 @@ class _Part:
     metrics: Sequence[str] = ()
     packages: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def architectures(self) -> Sequence[str]:
-        """Those that are known to put out what is evaluated."""
-        return _ARCHITECTURES[self.what]
-
 
 def build_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> DatasetEvaluator:
     """Build the evaluator of a registered data set, which writes predictions to ``output_dir``.
@@ -115,7 +110,7 @@ def _check_outputs(cfg: CfgNode, dataset_name: str) -> None:
     if evaluator_type not in _PARTS:
         return  # an evaluator of the user's own
     parts = _parts(cfg, dataset_name)
-    fitting = {a for part in parts for a in part.architectures}
+    fitting = {a for part in parts for a in _ARCHITECTURES[part.what]}
     if architecture in {*ROI_ARCHITECTURES, *SEMANTIC_ARCHITECTURES} - fitting:
         raise ValueError(
             f"DATASETS.TEST names {dataset_name!r}, of evaluator_type {evaluator_type!r}, but a "
@@ -150,7 +145,8 @@ def _parts(cfg: CfgNode, dataset_name: str) -> list[_Part]:
         return _PARTS[evaluator_type]
     keys = ("panoptic_json", "json_file", "sem_seg_root")
     parts = [p for p, k in zip(_PARTS[_PANOPTIC], keys, strict=True) if _has(metadata, k)]
-    predicted = [p for p in parts if cfg.MODEL.META_ARCHITECTURE in p.architectures] or parts
+    model = cfg.MODEL.META_ARCHITECTURE
+    predicted = [p for p in parts if model in _ARCHITECTURES[p.what]] or parts
     if not predicted:
         raise ValueError(
             f"Nothing evaluates the panoptic data set {dataset_name!r}: its metadata has none of "

@@ -27,6 +27,7 @@ from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.mask_quality import mask_quality, name_objects
 from pointrend_ext.evaluation.semantic import SemanticEvaluator
 from pointrend_ext.evaluation.shards import Shards
+from pointrend_ext.processes import wait_for_all
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -190,6 +191,7 @@ class CityscapesSemantics(SemanticEvaluator):
 @contextlib.contextmanager
 def _seen_by_all(folder: Path) -> Iterator[None]:
     """Let Detectron2's evaluators of Cityscapes, made for one machine, share files of several."""
+    wait_for_all()  # they wait with a limit, and the first process may score another data set yet
     if comm.get_local_size() == comm.get_world_size():
         yield
         return

@@ -60,7 +60,7 @@ class InstanceEvaluator(COCOEvaluator):
     Args:
         dataset_name: a registered data set.
         tasks: "bbox" and/or "segm"; None infers them from the predictions.
-        distributed: whether to gather the predictions of all processes.
+        distributed: must be True where there are several processes, which evaluate together.
         output_dir: where predictions are written, or None.
         boundary_ap: whether to compute Boundary AP.
         ap_star_file: annotations in LVIS's format to compute AP* against; "" for none.
@@ -72,8 +72,8 @@ class InstanceEvaluator(COCOEvaluator):
             the masks are measured by themselves (``mask_quality``).
 
     Raises:
-        ValueError: Boundary AP or AP* of boxes alone, AP* of LVIS's own annotations, or a task
-            other than "bbox" and "segm"; what ``ApStar`` raises.
+        ValueError: Boundary AP or AP* of boxes alone, AP* of LVIS's own annotations, a task other
+            than "bbox" and "segm", or one of several processes alone; what ``ApStar`` raises.
     """
 
     def __init__(
@@ -97,6 +97,12 @@ class InstanceEvaluator(COCOEvaluator):
                 "'bbox' and 'segm'. Boundary AP and AP* are about masks ('segm'): set "
                 "MODEL.MASK_ON True, or remove 'boundary_ap' from TEST.BOUNDARY and empty "
                 "TEST.AP_STAR_FILE."
+            )
+        if not distributed and comm.get_world_size() > 1:
+            raise ValueError(
+                f"InstanceEvaluator of {dataset_name!r}: distributed is False, but this is one of "
+                f"{comm.get_world_size()} processes, which evaluate together: leave it True, and "
+                "evaluate in all of them."
             )
         if ap_star_file and lvis_rules:
             raise ValueError(
@@ -164,10 +170,12 @@ class InstanceEvaluator(COCOEvaluator):
         Returns:
             Metrics by task; nothing on other processes than the first.
         """
-        if self._predictions:
-            return super().evaluate(img_ids)
         self._results = {}
-        if not self.shards.finish():
+        is_first = self.shards.finish()
+        if any(comm.all_gather(bool(self._predictions))):  # a process may have had no image
+            self.shards.remove()
+            return super().evaluate(img_ids)
+        if not is_first:
             return {}
         if self.shards.num_lines == 0:
             _LOGGER.warning("There are no predictions on %r: no AP.", self._metadata.name)

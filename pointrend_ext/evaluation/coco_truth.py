@@ -88,8 +88,12 @@ class CocoTruth:
 
     @cached_property
     def sizes_hw(self) -> dict[Any, tuple[int, int]]:
-        """(H, W) in pixels of every image, by image id."""
-        return {image["id"]: (image["height"], image["width"]) for image in self.dataset["images"]}
+        """(H, W) in pixels of every image, by image id in ascending order.
+
+        That is the order in which pycocotools and lvis rank equal scores of different images.
+        """
+        images = in_order(self.dataset["images"])
+        return {image["id"]: (image["height"], image["width"]) for image in images}
 
     @cached_property
     def class_names(self) -> dict[int, str]:

@@ -26,9 +26,6 @@ class LvisBatches:
         self.lvis = lvis
         self._left = set(lvis.image_ids)
         self._tables: dict[str, list[MatchTable]] = {task: [] for task in tasks}
-        positions = lvis.positions
-        self._order = np.empty(len(positions), dtype=np.int64)  # that of lvis, by position
-        self._order[[positions[i] for i in sorted(positions)]] = np.arange(len(positions))
 
     def add(self, results: list[dict[str, Any]]) -> None:
         """Match all predictions of some images, from ``results_file.check_results``."""
@@ -39,7 +36,7 @@ class LvisBatches:
         self._match(set(self._left), [])  # in which nothing was predicted
         found = {}
         for task, tables in self._tables.items():
-            table = _joined(tables, self._order)
+            table = _joined(tables)
             tables.clear()
             weights = np.ones((1, len(self.lvis.positions)), dtype=np.int32)
             ap = average_precisions(table, weights)[0]
@@ -58,22 +55,9 @@ class LvisBatches:
                 tables.append(part.precision_and_matches(results, task)[1])
 
 
-def _joined(tables: Sequence[MatchTable], order: np.ndarray) -> MatchTable:
+def _joined(tables: Sequence[MatchTable]) -> MatchTable:
     """Put the matches of different images together, class by class."""
+    num_thresholds, num_areas, _ = tables[0].classes[0].is_true.shape
     of_classes = zip(*(table.classes for table in tables), strict=True)
-    classes = tuple(_joined_class(parts, order) for parts in of_classes)
-    return MatchTable(classes, tables[0].class_names, tables[0].iou_thresholds)
-
-
-def _joined_class(parts: Sequence[ClassMatches], order_of: np.ndarray) -> ClassMatches:
-    num_thresholds, num_areas, _ = parts[0].is_true.shape
-    whole = ClassMatches.joined(parts, num_thresholds, num_areas)
-    order = np.lexsort((order_of[whole.images], -whole.scores))  # images decide equal scores
-    return ClassMatches(
-        whole.images[order],
-        whole.scores[order],
-        whole.is_true[..., order],
-        whole.is_wrong[..., order],
-        whole.truth_images,
-        whole.truth_counts,
-    )
+    classes = (ClassMatches.joined(parts, num_thresholds, num_areas) for parts in of_classes)
+    return MatchTable(tuple(classes), tables[0].class_names, tables[0].iou_thresholds)

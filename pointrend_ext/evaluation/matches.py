@@ -40,14 +40,14 @@ class ClassMatches:
     def joined(
         cls, records: "Sequence[ClassMatches]", num_thresholds: int, num_areas: int
     ) -> "ClassMatches":
-        """Put single images (or none) together, by falling score, equal ones in their order."""
+        """Put images (or none) together, by falling score, equal ones in the order of images."""
         none, whole = np.zeros((num_thresholds, num_areas, 0), bool), np.zeros(0, np.int64)
         parts = [cls(whole, np.zeros(0), none, none, whole, none[0]), *records]
         joined = {
             field.name: np.concatenate([getattr(part, field.name) for part in parts], axis=-1)
             for field in fields(cls)
         }
-        order = np.argsort(-joined["scores"], kind="mergesort")
+        order = np.lexsort((joined["images"], -joined["scores"]))
         for name in ("images", "scores", "is_true", "is_wrong"):
             joined[name] = joined[name][..., order]
         return cls(**joined)

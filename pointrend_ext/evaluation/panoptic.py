@@ -26,6 +26,7 @@ from pointrend_ext.data.panoptic import (
     segment_picture,
 )
 from pointrend_ext.evaluation.panoptic_quality import PanopticMetrics, SegmentMap
+from pointrend_ext.processes import wait_for_all
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ class PanopticEvaluator(DatasetEvaluator):
         Returns:
             ``{"panoptic_seg": scores}``; None on other processes than the first.
         """
+        wait_for_all()  # what gathers has a limit
         gathered = comm.gather((self._counts, self._entries))
         if not comm.is_main_process():
             return None

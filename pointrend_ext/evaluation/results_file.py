@@ -16,7 +16,7 @@ from pointrend_ext.data.findings import Cause, Findings, Kind, first_of
 from pointrend_ext.data.rle import compress_rle
 from pointrend_ext.evaluation.coco_truth import CocoTruth
 from pointrend_ext.evaluation.results_findings import find_oddities, place_of
-from pointrend_ext.evaluation.shards import parse_entries, read_shards, shard_files
+from pointrend_ext.evaluation.shards import parse_entries, read_shards
 
 BOX_FROM_MASK = Cause(Kind.CHANGED, "predictions without a box, which got that of their mask")
 
@@ -58,9 +58,8 @@ def load_results(
 
 def read_results(json_file: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read predictions, not yet checked; see ``load_results``."""
-    shards = shard_files(json_file) if os.path.isdir(json_file) else []
-    if shards:
-        return read_shards(shards)
+    if os.path.isdir(json_file):
+        return read_shards(json_file)
     return parse_entries(Path(json_file).read_bytes(), f"Results file {os.fspath(json_file)!r}")
 
 

@@ -10,9 +10,11 @@ from typing import IO, Any
 
 from detectron2.utils import comm
 
+from pointrend_ext.checkpoint.files import open_atomically
 from pointrend_ext.data.strict_json import parse_json
 from pointrend_ext.processes import wait_for_all
 
+_NUMBER = "[0-9]" * 5
 _SEEN_S = 60.0  # after which a file that another machine has written must be there
 
 
@@ -50,8 +52,9 @@ class Shards:
         own = self._paths[comm.get_rank()]
         own.unlink(missing_ok=True)
         if comm.is_main_process():  # of evaluations that were interrupted
-            for path in set(self.folder.glob(f"{self.name}.*-of-*.jsonl")) - {*self._paths}:
-                path.unlink(missing_ok=True)
+            for path in self.folder.glob(f"{self.name}.*-of-*.*"):
+                if path.with_suffix(".jsonl") not in self._paths:
+                    path.unlink(missing_ok=True)
         self._file: IO[str] = own.with_suffix(".part").open("w", encoding="utf-8")
         self.num_lines = 0
 
@@ -68,11 +71,17 @@ class Shards:
 
         Raises:
             OSError: what others have written is not seen here; LostProcess among others.
+            ValueError: they have been scored and removed.
         """
         own = self._paths[comm.get_rank()]
         if not self._file.closed:
             self._file.close()
             own.with_suffix(".part").replace(own)
+        elif not own.exists():
+            raise ValueError(
+                f"The predictions in {self.folder} have been scored and removed: before another "
+                "evaluate(), call reset() and process() all images again."
+            )
         wait_for_all()
         if not comm.is_main_process():
             return False
@@ -94,7 +103,7 @@ class Shards:
 
     def join(self, path: str | Path) -> None:
         """Write the entries of all images as one list, a JSON file, line by line."""
-        with Path(path).open("w", encoding="utf-8") as file:
+        with open_atomically(path, "w") as file:
             separator = "["
             for line in self._lines():
                 entries = line.strip()[1:-1]
@@ -114,42 +123,38 @@ class Shards:
                 yield from file
 
 
-def shard_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Return the files of an evaluation that are in a folder, none where there are none.
+def read_shards(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Read the predictions of an evaluation that was interrupted while it scored.
 
     Raises:
-        ValueError: some of them are missing.
+        ValueError: there are none, some files are missing, or see ``parse_entries``.
     """
-    found = sorted(Path(folder).glob("*_instances.*-of-*.jsonl"))
-    if found:
-        total = int(found[0].stem.rpartition("-of-")[2])
-        begin, end = found[0].name.split(".")[0], f"-of-{total:05d}.jsonl"
-        wanted = [Path(folder, f"{begin}.{rank:05d}{end}") for rank in range(total)]
-        missing = [path.name for path in wanted if path not in found]
-        if missing:
-            raise ValueError(
-                f"{folder} holds predictions of {total} processes, of which {len(missing)} are "
-                f"missing ({missing[0]}): the evaluation was interrupted. Repeat it."
-            )
-        if found != wanted:
-            other = next(path.name for path in found if path not in wanted)
-            raise ValueError(
-                f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
-                "move some of them elsewhere."
-            )
-    return found
-
-
-def read_shards(files: list[Path]) -> list[dict[str, Any]]:
-    """Read the predictions in files of ``shard_files``.
-
-    Raises:
-        ValueError: see ``parse_entries``; the message names the line.
-    """
+    found = sorted(Path(folder).glob(f"*_instances.{_NUMBER}-of-{_NUMBER}.jsonl"))
+    if not found:
+        raise ValueError(
+            f"{folder} is a folder without predictions of an evaluation that was interrupted while "
+            "it scored: name a file of results, such as coco_instances_results.json in it."
+        )
+    total = int(found[0].stem.rpartition("-of-")[2])
+    begin, end = found[0].name.split(".")[0], f"-of-{total:05d}.jsonl"
+    wanted = [Path(folder, f"{begin}.{rank:05d}{end}") for rank in range(total)]
+    missing = [path.name for path in wanted if path not in found]
+    if missing:
+        raise ValueError(
+            f"{folder} holds predictions of {total} processes, of which {len(missing)} are "
+            f"missing ({missing[0]}): the evaluation was interrupted. Repeat it."
+        )
+    if found != wanted:
+        other = next(path.name for path in found if path not in wanted)
+        raise ValueError(
+            f"{folder} holds predictions of several evaluations ({found[0].name}, {other}): "
+            "move some of them elsewhere."
+        )
     results: list[dict[str, Any]] = []
-    for path in files:
-        for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-            results += parse_entries(line, f"Results file {str(path)!r}: line {number}")
+    for path in found:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                results += parse_entries(line, f"Results file {str(path)!r}: line {number}")
     return results
 
 

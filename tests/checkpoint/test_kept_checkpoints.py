@@ -43,6 +43,16 @@ def test_those_of_the_training_before_it_was_resumed_count_and_other_files_do_no
     assert names(tmp_path) == sorted([*others, "model_0000007.pth", "model_0000009.pth"])
 
 
+def test_a_training_that_went_back_keeps_what_it_writes(tmp_path):
+    """Whose ``last_checkpoint`` was made to name an earlier one, as messages advise."""
+    save_all(tmp_path, 0)
+    checkpointer = save_all(tmp_path, 1, [2, 4])
+    assert names(tmp_path) == [f"model_{i:07d}.pth" for i in (4, 5, 7)]
+    assert torch.load(checkpointer.get_checkpoint_file())["iteration"] == 4
+    checkpointer.save("model_0000009")
+    assert names(tmp_path) == ["model_0000009.pth"]
+
+
 def test_nothing_is_removed_before_the_new_one_is_complete(tmp_path, monkeypatch):
     checkpointer = save_all(tmp_path, 1, [1])
 

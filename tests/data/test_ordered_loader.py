@@ -11,6 +11,7 @@ from detectron2.data.common import AspectRatioGroupedDataset
 from detectron2.data.samplers import TrainingSampler
 
 from pointrend_ext.data import OrderedLoader, build_train_loader, seed_process, seeded
+from pointrend_ext.data.shared_records import SharedRecords
 from tests.data.builders import target
 
 RECORDS = [{"id": i, "width": 4 + i % 3, "height": 5} for i in range(7)]
@@ -42,6 +43,15 @@ def test_any_number_of_workers_gives_the_same(group_by_shape):
     alone = take(make_loader(group_by_shape=group_by_shape))
     assert [len(batch) for batch in alone] == [2] * 8
     assert take(make_loader(2, group_by_shape=group_by_shape)) == alone
+
+
+def test_workers_that_are_not_forked_take_no_memory_away():
+    """Torch puts tensors that it hands to them elsewhere, under arrays of NumPy."""
+    records = SharedRecords(RECORDS)
+    loader = OrderedLoader(records, mapper, sampler, batch_size=2, seed=3, group_by_shape=True)
+    assert not np.shares_memory(loader._sizes, records.sizes.numpy())
+    records.sizes.share_memory_()
+    assert take(loader) == take(make_loader())
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

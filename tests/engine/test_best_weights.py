@@ -4,10 +4,13 @@ import json
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from pointrend_ext.engine import Trainer, setup_cfg, train_or_evaluate
+from pointrend_ext.engine.best_weights import BestWeights
 from tests.engine.test_resume import assert_same, checkpoint
 
 METRIC = "segm/AP"
@@ -86,6 +89,20 @@ def test_a_resumed_training_knows_the_best(train):
     assert (folder / "model_best.pth").stat().st_mtime_ns == before
     train([8.0], "--resume", max_iter=5)
     assert best_of(folder) == (8.0, 5, 4)
+
+
+def test_a_file_of_best_weights_that_is_damaged_or_anothers(tmp_path):
+    """Detectron2's ``BestCheckpointer`` calls its file so, too."""
+    file = tmp_path / "model_best.pth"
+    checkpointer = SimpleNamespace(save_dir=str(tmp_path))
+    hook = BestWeights(METRIC, checkpointer, period=1)
+    hook.trainer = SimpleNamespace(start_iter=1)
+    torch.save({"model": {"w": torch.ones(9)}}, file)
+    hook.before_train()
+    assert math.isnan(hook.best)
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"model_best\.pth .*is damaged or was cut off"):
+        hook.before_train()
 
 
 def test_patience(train, caplog, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pointrend_ext.checkpoint.files import FullDiskError
+from pointrend_ext.checkpoint.full_disk import FullDiskError
 from pointrend_ext.engine import checkpoint_space, load_cfg
 from pointrend_ext.engine.checkpoint_space import checkpoint_bytes, number_of_checkpoints
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pointrend_ext.checkpoint import PointRendCheckpointer, files
-from pointrend_ext.checkpoint.files import FullDiskError, is_full_disk
+from pointrend_ext.checkpoint.full_disk import FullDiskError, is_full_disk
 from tests.engine.disturbed import last_checkpoint, weights_of
 
 

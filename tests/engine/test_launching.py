@@ -1,11 +1,13 @@
 """Which processes a run has, and what does not go together."""
 
 import argparse
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -107,22 +109,40 @@ def test_whether_a_lost_machine_can_come_back(environment, is_said, size, monkey
 
 
 def test_exit_codes_of_launch(parse, monkeypatch, capfd):
-    ends = iter((2, 138, -9))
+    ends = iter((2, 138, -9, -10, 2))
 
     def launch(*args, **kwargs):
         if kwargs["dist_url"] != "auto" or args[1] != 3 or os.environ["CUDA_VISIBLE_DEVICES"]:
             raise TypeError(args, kwargs)
-        raise ProcessExitedException("", 1, 17, next(ends), signal_name="SIGKILL")
+        if (code := next(ends)) == -10:  # the processes are still being started
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise ProcessExitedException("", 1, 17, code, signal_name="SIGKILL")
 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setattr(launching, "launch", launch)
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)}
-    for expected in (2, 138, 1):
+    for expected in (2, 138, 1, 143, 2):
         assert run_processes("t.py", pytest.fail, parse("--num-processes", "3")) == expected
     for number, handler in before.items():
         signal.signal(number, handler)
     text = "t.py: Error: Process 1 (pid 17) was killed by SIGKILL; the others were ended.\n"
     assert capfd.readouterr().err == text
+
+
+def test_launched_processes_start_workers_as_others_do(parse, monkeypatch):
+    """Else ``launch``'s own way holds, which copies the records for each worker."""
+    monkeypatch.setattr(launching, "enter_group", lambda timeout: None)
+    own, found = multiprocessing.get_start_method(), []
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        with pytest.raises(SystemExit, match=r"^0$"):
+            launching._run_launched(
+                "t.py", lambda _: found.append(multiprocessing.get_start_method()), parse(),
+                timedelta(1), "fork",
+            )  # fmt: skip
+    finally:
+        multiprocessing.set_start_method(own, force=True)
+    assert found == ["fork"]
 
 
 @pytest.mark.slow
@@ -131,6 +151,7 @@ def test_processes_of_launch(tiny_run, tmp_path, number):
     """A signal to the program ends all of its processes; a killed one is named."""
     args = tiny_run("--num-gpus", "1")
     opts = [*args.opts, "SOLVER.MAX_ITER", 5000, "DATASETS.TEST", "()"]
+    opts += ["DATALOADER.NUM_WORKERS", 2]
     command = [sys.executable, "-W", "ignore", "tools/train_net.py", "--num-processes", "2"]
     command += ["--config-file", args.config_file, *map(str, opts)]
     log = tmp_path / "log.txt"

@@ -31,6 +31,14 @@ def test_losses_and_results(tmp_path):
     assert last_results(tmp_path) == {"segm/AP": 12.345, "segm/AP-cat": 1.0, "sem_seg/mIoU": 3.0}
 
 
+def test_a_line_that_was_cut_and_gone_on_with(tmp_path):
+    write(tmp_path, RECORDS[:1])
+    with (tmp_path / "metrics.json").open("a") as file:
+        file.write('": 1, "lo' + json.dumps(RECORDS[3]) + "\n" + json.dumps(RECORDS[4]) + "\n")
+    assert loss_curves(tmp_path)["total_loss"] == [[19, 3.0], [39, 2.0]]
+    assert last_results(tmp_path)["segm/AP"] == 12.345
+
+
 def test_long_curves_are_thinned(tmp_path):
     write(tmp_path, [{"iteration": i, "total_loss": 1.0 * i} for i in range(250)])
     assert loss_curves(tmp_path) == {"total_loss": [[i, 1.0 * i] for i in range(0, 250, 3)]}

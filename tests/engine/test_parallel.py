@@ -159,11 +159,16 @@ def test_processes_end_together_and_go_on_exactly(six, tmp_path):
     """
     three = ["SOLVER.IMS_PER_BATCH", 3]
     number = signal.SIGUSR1
-    cases = [(six("whole", opts=three),), (six("cut", opts=three), 2, 1, number)]
+    labels = ["DATASETS.TRAIN", ("toy_sem_seg_train",), *OPTS["semantic"], "SOLVER.MAX_ITER", 1]
+    cases = [
+        (six("labels", opts=[*three, *labels]),),  # whose label maps one process checks for all
+        (six("whole", opts=three),),
+        (six("cut", opts=three), 2, 1, number),
+    ]
     ends = in_processes(3, _train_all, cases)
     assert ends[0] == ends[1] == ends[2]
-    assert ends[0][0] == (0, "")
-    code, text = ends[0][1]
+    assert ends[0][:2] == [(0, "")] * 2
+    code, text = ends[0][2]
     assert code == 128 + number
     assert f"ended by {number.name}. 2 iterations were done" in text
     assert (tmp_path / "cut" / "last_checkpoint").read_text() == "model_0000001.pth"

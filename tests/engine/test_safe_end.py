@@ -92,16 +92,29 @@ def test_a_signal_whose_notice_nobody_reads(run, tmp_path, monkeypatch, number):
     assert is_logged == (number == signal.SIGHUP)
 
 
-def test_what_follows_a_closed_terminal_is_no_second_signal(run, tmp_path):
-    """A shell, or torchrun, passes it on in its own way."""
+@pytest.mark.parametrize(
+    ("first", "second", "runner"),
+    [
+        (signal.SIGHUP, signal.SIGHUP, ""),
+        (signal.SIGUSR1, signal.SIGUSR1, ""),
+        (signal.SIGTERM, signal.SIGTERM, "torchrun"),
+    ],
+)
+def test_what_is_told_several_times_is_no_second_signal(
+    run, tmp_path, monkeypatch, capfd, first, second, runner
+):
+    """A shell, the parent of the processes, a scheduler or torchrun pass it on in their own way."""
 
     def event(trainer):
-        for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+        for number in (first, second, signal.SIGTERM):
             send(number, 2)(trainer)
 
-    with pytest.raises(Stopped, match=r"ended by SIGHUP\. 3 iterations"):
+    if runner:
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    with pytest.raises(Stopped, match=rf"ended by {first.name}\. 3 iterations"):
         run("cut", in_step=event)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert "with a checkpoint.\n" in capfd.readouterr().err  # not of a second signal
     assert last_checkpoint(tmp_path / "cut").name == "model_0000002.pth"
 
 

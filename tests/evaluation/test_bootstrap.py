@@ -30,7 +30,11 @@ def test_estimate_by_hand():
     # no samples, one, and those of a class whose objects are all in one image
     for value, lonely in ((5.0, []), (5.0, [4.0]), (7.0, [7.0, 7.0, 7.0])):
         assert estimate(value, lonely) == Score(value)
-    assert estimate(0.0, [0.0, 0.0]) == Score(0.0, 0.0, 0.0)
+    assert estimate(0.0, [0.0, 0.0]) == Score(0.0, 0.0, 0.0)  # two models that are equal
+    # found, or not, in the one image that has the class: another image says another thing
+    for value in (0.0, 100.0):
+        assert estimate(value, [value] * 3, bounds=(0, 100)) == Score(value)
+    assert estimate(100.0, [100.0] * 3) == Score(100.0)
 
 
 def test_semantic_scores_are_those_of_the_drawn_images():

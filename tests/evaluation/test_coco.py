@@ -6,6 +6,7 @@ import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
+from detectron2.utils import comm
 
 from pointrend_ext.data.toy import register_toy_datasets
 from pointrend_ext.evaluation import InstanceEvaluator
@@ -76,6 +77,19 @@ def test_equal_to_pycocotools(scored, task):
     np.testing.assert_allclose(table.precision, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("task", ["bbox", "segm"])
+def test_equal_scores_of_images_whose_ids_do_not_rise_in_the_file(instances, task):
+    """As in COCO's own files: pycocotools ranks them by the ids of the images."""
+    masks = [columns(50), columns(50, 50)]
+    truth = instances.truth([(20, 100)] * 2, [(0, 0, masks[0], False), (1, 0, masks[0], False)])
+    truth.dataset["images"].reverse()
+    right, wrong = (instances.prediction(i, 0, m, 0.5) for i, m in enumerate(masks))
+    for predictions in ([right, wrong], [wrong, right]):
+        table = coco_precision(truth, predictions, task)
+        np.testing.assert_allclose(table.precision, official_precision(truth, predictions, task))
+        assert ap(table) == pytest.approx(100 * 51 / 101)  # the first of two objects is found
+
+
 def test_image_ids_may_be_words(instances):
     truth = instances.truth([(20, 100)] * 2, [(1, 0, columns(50), False)])
     predictions = [instances.prediction(1, 0, columns(40), 0.5)]
@@ -141,9 +155,22 @@ def test_evaluator_when_a_model_finds_nothing(processed):
     assert [results[task]["AP"] for task in ("bbox", "segm", "boundary")] == [0, 0, 0]
 
 
-def test_evaluator_refuses(processed):
+def test_proposals_of_which_a_process_without_an_image_has_none(processed, monkeypatch):
+    """It would wait for files that the others do not write."""
+    evaluator = InstanceEvaluator("toy_val", ("bbox",))
+    evaluator.reset()
+    monkeypatch.setattr(comm, "all_gather", lambda own: [own, True])
+    monkeypatch.setattr(COCOEvaluator, "evaluate", lambda *_: "together")
+    assert evaluator.evaluate() == "together"
+
+
+def test_evaluator_refuses(processed, monkeypatch):
     with pytest.raises(ValueError, match=r"it knows 'bbox' and 'segm'"):
         InstanceEvaluator("toy_val", ("bbox", "keypoints"))
+    with monkeypatch.context() as patch:
+        patch.setattr(comm, "get_world_size", lambda: 2)
+        with pytest.raises(ValueError, match="distributed is False, but this is one of 2"):
+            InstanceEvaluator("toy_val", ("bbox",), False)
     with pytest.raises(ValueError, match=r"about masks.*set MODEL\.MASK_ON True"):
         InstanceEvaluator("toy_val", ("bbox",), boundary_ap=True)
     evaluator = processed(InstanceEvaluator("toy_val", ("bbox", "segm")))

@@ -120,15 +120,34 @@ def test_numbers_and_files_are_those_of_one_process(
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
 
 
+def test_nobody_gathers_before_all_are_there(own_catalogs, toy_root, tmp_path, monkeypatch):
+    """Gathering has a time limit, which a first process that scores other data passes."""
+    (tmp_path / "cityscapes").mkdir()
+    _register(toy_root, tmp_path / "cityscapes", "")
+    done = []
+    for name in ("panoptic", "cityscapes"):
+        module = f"pointrend_ext.evaluation.{name}.wait_for_all"
+        monkeypatch.setattr(module, lambda: done.append("waits"))
+    for function in ("all_gather", "gather"):
+        monkeypatch.setattr(comm, function, lambda own: done.append("gathers") or [own])
+    for name, evaluate in (("toy_panoptic_val", True), (INSTANCES, False), (LABELS, False)):
+        done.clear()
+        cfg = load_cfg(None, ["MODEL.META_ARCHITECTURE", "PanopticFPN", "DATASETS.TEST", (name,)])
+        evaluator = build_evaluator(cfg, name, str(tmp_path))
+        evaluator = getattr(evaluator, "_evaluators", [evaluator])[0]
+        evaluator.reset()
+        _ = evaluate and evaluator.evaluate()
+        assert done == ["waits", "gathers"]
+
+
 def test_a_file_for_each_process(tmp_path):
-    stale = tmp_path / "a_instances.00001-of-00003.jsonl"
-    stale.write_text("[]\n")
+    for ending in ("jsonl", "part"):  # complete, and of a process that was killed
+        (tmp_path / f"a_instances.00001-of-00003.{ending}").write_text("[]\n")
     for name in ("a_instances", "a_instances"):  # a second evaluation begins anew
         shards = Shards(tmp_path, name)
         shards.reset()
         for entries in ([], [{"score": 0.25}, {"b": 'é"'}], [{"score": 1}]):
             shards.write(entries)
-    assert not stale.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a_instances.00000-of-00001.part"]
     assert shards.finish()
     assert shards.num_lines == 3
@@ -138,6 +157,8 @@ def test_a_file_for_each_process(tmp_path):
     assert (tmp_path / "all.json").read_text() == json.dumps(everything)
     shards.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["all.json"]
+    with pytest.raises(ValueError, match="have been scored and removed: before another evaluate"):
+        shards.finish()
     shards.reset()
     assert shards.finish()
     shards.join(tmp_path / "all.json")
@@ -166,6 +187,8 @@ def test_predictions_of_an_interrupted_evaluation(toy_truth, toy_json, toy_predi
     message = r"predictions of 3 processes, of which 1 are missing \(coco_instances\.00001-of-00003"
     with pytest.raises(ValueError, match=message):
         load_results(tmp_path, truth)
+    with pytest.raises(ValueError, match=r"folder without predictions .*: name a file of results"):
+        load_results(tmp_path.parent, truth)
     path.write_text("[]\n")
     (tmp_path / "lvis_instances.00000-of-00001.jsonl").write_text("[]\n")
     with pytest.raises(ValueError, match=r"of several evaluations .*lvis_instances\.00000"):

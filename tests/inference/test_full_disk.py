@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pointrend_ext.checkpoint.files import FullDiskError
+from pointrend_ext.checkpoint.full_disk import FullDiskError
 from pointrend_ext.inference.demo import DemoOptions, OutputWriter, find_inputs, run_demo
 
 

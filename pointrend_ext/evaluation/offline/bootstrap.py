@@ -86,14 +86,16 @@ def estimate(
 
     Returns:
         The score and its interval. There is none from fewer than two samples, nor where samples
-        say nothing because all are alike, as when one image has all objects of a class.
+        say nothing because all are alike, as when one image has all objects of a class; but equal
+        models (a difference of 0, without bounds) are equal on all data sets.
     """
     if np.isnan(value):
         return Score(None)
     value, known = float(value), np.asarray(samples, dtype=np.float64)
     known = known[~np.isnan(known)]
     spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
-    if math.isnan(spread) or (spread < _NO_SPREAD and value not in (0, 100)):
+    are_equal = value == 0 and bounds[0] < 0
+    if math.isnan(spread) or (spread < _NO_SPREAD and not are_equal):
         return Score(value)
     reach = NormalDist().inv_cdf((1 + level) / 2) * spread
     return Score(value, max(value - reach, bounds[0]), min(value + reach, bounds[1]))
