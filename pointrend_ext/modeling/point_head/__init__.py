@@ -14,6 +14,7 @@ from pointrend_ext.modeling.point_head.map_predictor import (
 from pointrend_ext.modeling.point_head.predictors import (
     inference_predictors,
     map_inference_predictor,
+    plane_predictor,
     training_predictor,
 )
 from pointrend_ext.modeling.point_head.region_inputs import (
@@ -47,6 +48,7 @@ __all__ = [
     "map_inference_predictor",
     "mask_point_accuracy",
     "mask_point_loss",
+    "plane_predictor",
     "region_index",
     "training_predictor",
 ]

@@ -94,10 +94,11 @@ def inference_predictors(
     for first in range(0, len(inputs), size):
         regions = range(first, min(first + size, len(inputs)))
         part = inputs if len(regions) == len(inputs) else inputs.select(regions)
-        yield regions, _predictor_of_planes(point_head, part)
+        yield regions, plane_predictor(point_head, part)
 
 
-def _predictor_of_planes(point_head: nn.Module, inputs: Regions) -> PointPredictor:
+def plane_predictor(point_head: nn.Module, inputs: Regions) -> PointPredictor:
+    """Build the predictor that looks at no values and sizes: of GPUs, and of graphs."""
     if not (isinstance(inputs, RegionInputs) and _can_project(point_head)):
         return _plain_predictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
