@@ -1,6 +1,7 @@
 """A mask head as ONNX and for torch.export: any number of regions, maps of any size."""
 
 import json
+from itertools import product
 
 import numpy as np
 import onnx
@@ -72,6 +73,23 @@ def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, numbe
 def test_those_of_a_program_too(program, graph, detector, masks_of, number):
     run = ProgramRunner(torch.export.load(program))
     compare_with_model(run, graph, detector, masks_of, number)
+
+
+@pytest.mark.slow
+def test_layers_of_cells_instead_of_points(detector, masks_of, tmp_path):
+    """A coarse mask of fewer cells than classes; maps of fewer cells than points, and of more."""
+    options = ("pointrend_mask_head_toy", "MODEL.ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION", 2)
+    built = detector(*options)
+    channels = {name: x.channels for name, x in built.model.backbone.output_shape().items()}
+    graph = MaskGraph(built.model.roi_heads.mask_head, channels)
+    export_onnx(built.model, built.cfg, tmp_path / "masks.onnx", part="mask_head")
+    export_program(built.model, built.cfg, tmp_path / "masks.pt2", part="mask_head")
+    proto = onnx.load(tmp_path / "masks.onnx")
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert not {"NonZero", "Loop", "Scan", "If"} & {node.op_type for node in proto.graph.node}
+    program = ProgramRunner(torch.export.load(tmp_path / "masks.pt2"))
+    for run, number in product((OnnxRunner(proto), program), (0, 1, 2, 7, 22)):
+        compare_with_model(run, graph, lambda: built, masks_of, number)
 
 
 @pytest.mark.slow

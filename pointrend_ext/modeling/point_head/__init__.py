@@ -12,9 +12,9 @@ from pointrend_ext.modeling.point_head.map_predictor import (
     extent_px,
 )
 from pointrend_ext.modeling.point_head.predictors import (
+    graph_predictor,
     inference_predictors,
     map_inference_predictor,
-    plane_predictor,
     training_predictor,
 )
 from pointrend_ext.modeling.point_head.region_inputs import (
@@ -44,11 +44,11 @@ __all__ = [
     "StandardPointHead",
     "build_point_head",
     "extent_px",
+    "graph_predictor",
     "inference_predictors",
     "map_inference_predictor",
     "mask_point_accuracy",
     "mask_point_loss",
-    "plane_predictor",
     "region_index",
     "training_predictor",
 ]

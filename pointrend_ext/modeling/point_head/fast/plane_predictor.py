@@ -1,30 +1,21 @@
 """What are the logits at these points of these regions? The answer in few launches."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointrend_ext.layers import (
-    at_least_float32,
-    is_exported,
-    point_sample_each,
-    sample_region_features,
-)
-from pointrend_ext.layers.fast import bilinear_hats
+from pointrend_ext.layers import at_least_float32, point_sample_each, sample_region_features
 from pointrend_ext.modeling.point_head.fast.split_layers import SplitPointLayers
 from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 
 
 class PlaneRegionPredictor:
-    """``RegionPointPredictor`` for a ``StandardPointHead`` in inference, in graphs and on GPUs.
+    """``RegionPointPredictor`` for a ``StandardPointHead`` in inference, not on CPUs.
 
     What the layers read of the coarse cells is computed once per cell, as in
     ``ProjectedRegionPredictor``, which says why it may, and the predictor is evaluated for the
     region's own class alone; but all maps stay planes, read by ``grid_sample``, one launch for all
-    regions; in a graph, the few cells of the coarse maps by a product with ``bilinear_hats``, since
-    ONNX Runtime takes three times as long to sample the D channels of each layer. Products are convolutions as in the original, so that both follow
+    regions. Products are convolutions as in the original, so that both follow
     ``torch.backends.cudnn.allow_tf32``.
     """
 
@@ -35,7 +26,7 @@ class PlaneRegionPredictor:
         coarse = inputs.coarse_logits.flatten(2)  # (R, K, S * S)
         width, side = len(layers.biases[0]), inputs.coarse_logits.shape[2:]
         self._coarse = [
-            at_least_float32(_product(coarse, weight)).unflatten(2, side)  # (R, D, S, S)
+            at_least_float32(product(coarse, weight)).unflatten(2, side)  # (R, D, S, S)
             for weight in layers.coarse.split(width)
         ]
         own = inputs.classes if len(layers.out) > 1 else torch.zeros_like(inputs.classes)
@@ -57,26 +48,17 @@ class PlaneRegionPredictor:
         """
         x = self._inputs
         hidden = sample_region_features(x.features, x.strides, x.boxes_px, coords_box)  # (R, F, P)
-        coarse = self._read_coarse(coords_box)
+        coarse = point_sample_each(self._coarse, coords_box)
         for weight, bias in zip(self._weights, self._layers.biases, strict=True):
-            hidden = _product(hidden, weight, bias)
+            hidden = product(hidden, weight, bias)
             part = next(coarse, None)
             hidden = (hidden if part is None else hidden.add_(part)).relu_()
         logits = torch.bmm(_matching(self._out, hidden), hidden) + self._out_bias
         part = next(coarse, None)
         return logits if part is None else logits + part
 
-    def _read_coarse(self, coords_box: Tensor) -> Iterator[Tensor]:
-        """Yield what each layer reads of the coarse prediction at points: (R, D, P)."""
-        if not is_exported():
-            yield from point_sample_each(self._coarse, coords_box)
-            return
-        hats = bilinear_hats(coords_box, self._inputs.coarse_logits.shape[2:])
-        for table in self._coarse:
-            yield torch.bmm(table.flatten(2), hats)
 
-
-def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply a layer (O, I) to (R, I, P)."""
     return F.conv1d(_matching(inputs, weight), weight.unsqueeze(2), bias)
 
