@@ -114,7 +114,7 @@ def compare_with_model(run, graph, detector, masks_of, number):
         expected = masks_of(
             detector().model, dict(zip(graph.strides, maps, strict=True)), boxes, classes
         ).numpy()
-        assert found.shape == (number, 1, 224, 224)
+        assert found.shape == expected.shape == (number, *graph.outputs["masks"][1:])
         off = np.abs(found - expected)
         assert (off > 1e-4).mean() <= 1e-3 if number else found.size == 0
         assert ((found >= 0.5) != (expected >= 0.5)).sum() <= 20

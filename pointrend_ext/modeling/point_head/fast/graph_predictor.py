@@ -14,7 +14,7 @@ from pointrend_ext.modeling.point_head.region_inputs import RegionInputs
 
 
 class GraphRegionPredictor(PlaneRegionPredictor):
-    """``PlaneRegionPredictor`` in the operators that ONNX Runtime is quick at; one image, no branch.
+    """``PlaneRegionPredictor`` for one image, in operators that ONNX Runtime is quick at.
 
     The few cells of the coarse maps are read by products with ``bilinear_hats``: sampling the D
     channels of each layer would take three times as long. The first layer is applied to the cells
@@ -42,7 +42,7 @@ class GraphRegionPredictor(PlaneRegionPredictor):
         self._out_table = next(iter(tables[num_hidden:]), None)
         self._projected = []
         for feature, weight in zip(inputs.features, layers.fine, strict=True):
-            _, channels, height, width = feature.shape
+            _, _, height, width = feature.shape
             share = torch.sym_min(num_regions * points_per_region // (height * width), 1)  # 0 or 1
             num_rows = (height - 1) * share + 1  # ONNX Runtime samples no map without a row
             cells = feature.narrow(2, 0, num_rows).flatten(2)
