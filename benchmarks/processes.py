@@ -38,6 +38,7 @@ __all__ = ["in_group", "main"]
 _NAME = "benchmark of several processes"
 _TIMEOUT = timedelta(hours=2)
 _WARM_UP, _ITERATIONS = 3, 15
+_READ_BY = ("one for all", "each for itself")
 
 
 def in_group(number: int, work: Callable[[], Any]) -> tuple[list[Any], float]:
@@ -130,10 +131,9 @@ def _startup(arguments: argparse.Namespace) -> list[list[str]]:
         file = f"{folder}/annotations.json"
         write_annotation_file(Path(file), int(arguments.scale * COCO_IMAGES))
         for number in arguments.processes:
-            for apart in (False, True)[: 1 + (number > 1)]:
-                cache = tempfile.mkdtemp(dir=folder)  # a first start
+            for form in arguments.read_by[: 1 + (number > 1)]:
+                cache, apart = tempfile.mkdtemp(dir=folder), form == "each for itself"
                 seconds, peak = in_group(number, partial(_start, file, cache, apart))
-                form = "each for itself" if apart else "one for all"
                 rows.append([str(number), form, f"{max(seconds):.1f}", f"{peak:.0f}"])
     print(markdown_table(["processes", "read by", "seconds", "MiB together, at most"], rows))
     return rows
@@ -164,7 +164,10 @@ def main(words: Sequence[str] | None = None) -> list[list[str]]:
         command.set_defaults(work=work)
         command.add_argument("--processes", type=int, nargs="+", default=numbers, metavar="N")
     text = "of COCO's 118,000 images (%(default)s)"
-    commands.choices["startup"].add_argument("--scale", type=float, default=1.0, help=text)
+    startup = commands.choices["startup"]
+    startup.add_argument("--scale", type=float, default=1.0, help=text)
+    text = "the second needs 20 GiB for 4 processes and the whole of COCO (%(default)s)"
+    startup.add_argument("--read-by", nargs="+", choices=_READ_BY, default=_READ_BY, help=text)
     text = "per process and iteration (%(default)s)"
     commands.choices["throughput"].add_argument("--images", type=int, default=1, help=text)
     arguments = parser.parse_args(words)

@@ -9,6 +9,7 @@ from pointrend_ext.engine import load_cfg
 from pointrend_ext.engine.loggers import build_service_writers, check_loggers
 
 CLASS = "segm/AP-light (red)"  # MLflow refuses the brackets
+FRACTION = 0.53125  # no other number in a file has these digits
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def train(tmp_path, monkeypatch):
         (writer,) = build_service_writers(cfg)
         with EventStorage(first) as storage:
             for iteration in range(first, last):
-                storage.put_scalar("loss", iteration + 0.5, smoothing_hint=False)
+                storage.put_scalar("loss", iteration + FRACTION, smoothing_hint=False)
                 score = math.nan if iteration == 2 else iteration
                 storage.put_scalar(CLASS, score, smoothing_hint=False)
                 writer.write()
@@ -46,7 +47,7 @@ def test_mlflow(train, monkeypatch, tmp_path):
     assert train("mlflow", 3, 5) == run_id  # it goes on
     client = mlflow.MlflowClient()
     found = {m.step: m.value for m in client.get_metric_history(run_id, "loss")}
-    assert found == {step: step + 0.5 for step in range(5)}
+    assert found == {step: step + FRACTION for step in range(5)}
     scores = client.get_metric_history(run_id, "segm/AP-light _red_")
     assert [m.step for m in scores if math.isnan(m.value)] == [2]
     run = client.get_run(run_id)
@@ -60,17 +61,25 @@ def test_wandb(train, monkeypatch, tmp_path):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB__SERVICE_WAIT", "300")
-    runs, init = [], wandb.init
-    monkeypatch.setattr(wandb, "init", lambda **options: runs.append(init(**options)) or runs[-1])
+    runs, steps, init = [], [], wandb.init
+
+    def start(**options):
+        runs.append(run := init(**options))
+        finish = run.finish
+        # An ended run does not answer.
+        monkeypatch.setattr(run, "finish", lambda *given: (steps.append(run.step), finish(*given)))
+        return run
+
+    monkeypatch.setattr(wandb, "init", start)
     run_id = train("wandb", 0, 3)
     assert train("wandb", 3, 5) == run_id
     assert [run.id for run in runs] == [run_id, run_id]
-    assert [run.step for run in runs] == [3, 5]  # the next one
+    assert steps == [2, 4]  # the last ones
     assert runs[0].config["MODEL"]["MASK_POINT_HEAD"]["NAME"]
     files = sorted((tmp_path / "run/wandb").glob(f"offline-run-*-{run_id}/*.wandb"))
     first, second = (file.read_bytes() for file in files)  # numbers stand in them as text
     for iteration in range(5):
         own, other = (first, second) if iteration < 3 else (second, first)
-        assert f"{iteration}.5".encode() in own
-        assert f"{iteration}.5".encode() not in other
+        assert f"{iteration + FRACTION}".encode() in own
+        assert f"{iteration + FRACTION}".encode() not in other
     assert CLASS.encode() in first

@@ -25,19 +25,29 @@ _MAX_SHARE_UNMATCHED = 5e-3
 
 
 @dataclass
-class _Detections:
-    """What two lists of detections, added up over pictures, have in common."""
+class Detections:
+    """What two lists of detections, added up over pictures, have in common.
 
-    number: int = 0  # of the model
-    unmatched: int = 0  # of either
+    Attributes:
+        number: detections of the model.
+        unmatched: those of either without a partner.
+        box_px: largest difference of partners' boxes.
+        score: largest difference of their scores.
+    """
+
+    number: int = 0
+    unmatched: int = 0
     box_px: float = 0.0
     score: float = 0.0
 
-    def add(self, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]) -> None:
-        """Match detections, each boxes, scores and classes."""
+    def add(
+        self, ours: tuple[np.ndarray, ...], theirs: tuple[np.ndarray, ...]
+    ) -> list[tuple[int, int]]:
+        """Match detections, each boxes, scores and classes; return the numbers of partners."""
         (boxes, scores, classes), (their_boxes, their_scores, their_classes) = ours, theirs
-        is_free = np.ones(len(boxes), dtype=bool)
-        for box, score, label in zip(their_boxes, their_scores, their_classes, strict=True):
+        is_free, pairs = np.ones(len(boxes), dtype=bool), []
+        of_theirs = zip(their_boxes, their_scores, their_classes, strict=True)
+        for number, (box, score, label) in enumerate(of_theirs):
             candidates = np.flatnonzero(is_free & (classes == label))
             distances = np.abs(boxes[candidates] - box).max(axis=1, initial=0)
             if not len(candidates) or distances.min() > _SAME_BOX_PX:
@@ -45,12 +55,15 @@ class _Detections:
                 continue
             nearest = candidates[distances.argmin()]
             is_free[nearest] = False
+            pairs.append((int(nearest), number))
             self.box_px = max(self.box_px, float(distances.min()))
             self.score = max(self.score, float(abs(scores[nearest] - score)))
         self.unmatched += int(is_free.sum())
         self.number += len(their_boxes)
+        return pairs
 
     def figures(self) -> list[Figure]:
+        """Return what a report shows of them."""
         share = self.unmatched / max(self.number, 1)
         return [
             Figure("detections of the model", self.number),
@@ -76,7 +89,7 @@ def compare_instances(
     Raises:
         ValueError: the model finds nothing in them.
     """
-    agreement, detections = Agreement(TOLERANCE), _Detections()
+    agreement, detections = Agreement(TOLERANCE), Detections()
     for image in images:
         boxes, scores, classes, masks, *_ = run(image)
         detections.add((boxes, scores, classes), _detect(model, image))

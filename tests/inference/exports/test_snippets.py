@@ -1,5 +1,6 @@
 """What docs/results.md shows for FiftyOne and SAHI, run where they are installed."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,19 +18,32 @@ def run(package, **names):
     return names
 
 
-def test_fiftyone(predictors, make_picture, tmp_path):
-    pytest.importorskip("fiftyone")
-    prediction = predictors("instance")(make_picture())
-    sample = run("fiftyone", prediction=prediction)["sample"]
-    found = sample["pointrend"].detections
-    assert [x.label for x in found] == prediction.class_names
-    assert [x.confidence for x in found] == pytest.approx(prediction.scores.tolist())
-    for detection, mask in zip(found, prediction.masks, strict=True):
+def masks_of(detections):
+    """Masks of a picture of 120 x 170 pixels."""
+    for detection in detections:
         left, top, width, height = np.multiply(detection.bounding_box, (170, 120, 170, 120))
         whole = np.zeros((120, 170), bool)
         rows = slice(round(top), round(top + height))
         whole[rows, round(left) : round(left + width)] = detection.mask
-        np.testing.assert_array_equal(whole, mask)
+        yield whole
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_fiftyone(is_stored, predictors, make_picture):
+    """Stored: by a MongoDB that is running, of which FIFTYONE_DATABASE_URI tells."""
+    if is_stored and "FIFTYONE_DATABASE_URI" not in os.environ:
+        pytest.skip("no database")
+    fiftyone = pytest.importorskip("fiftyone")
+    prediction = replace(predictors("instance")(make_picture()), name="photo.jpg")
+    sample = run("fiftyone", prediction=prediction)["sample"]
+    if is_stored:
+        stored = fiftyone.Dataset()
+        stored.add_sample(sample)
+        sample = stored.view().first()  # as the database gives it
+    found = sample["pointrend"].detections
+    assert [x.label for x in found] == prediction.class_names
+    assert [x.confidence for x in found] == pytest.approx(prediction.scores.tolist())
+    np.testing.assert_array_equal([*masks_of(found)], np.asarray(prediction.masks))
 
 
 def test_sahi(predictors, make_picture):
