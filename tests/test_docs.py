@@ -22,7 +22,9 @@ IMAGE_TAG = re.compile(r"<(?:img|a)\s[^>]*?(?:src|href)=\"([^\"]+)\"")
 # A path in our own tree, not the tail of a longer one, nor a pattern (configs/<name>.yaml).
 OWN_PATH = re.compile(r"(?<![\w./>-])((?:configs|tools|tests|requirements|docs)/[\w./-]+\.\w+)")
 PYTHON = r"(?:^|\s)(?:\S*python\S*|\$\(?PY\)?)\s+(?:-\w+\s+)*"
-SCRIPT = re.compile(PYTHON + r"(tools/\w+\.py|benchmarks\b(?:\.\w+)*)(?=\s|$)(.*)")
+SCRIPT = re.compile(
+    PYTHON + r"(tools/\w+\.py|benchmarks\b(?:\.\w+)*(?: [a-z]+(?=\s))?)(?=\s|$)(.*)"
+)
 MAKE = re.compile(r"(?:^|\s|;|&)make((?:\s+(?:\w+=\S+|[\w-]+(?![\w=-])))+)")
 
 
@@ -68,10 +70,11 @@ def anchors_of(document: Path) -> set[str]:
 
 @functools.cache
 def help_of(script: str) -> str:
+    script, *command = script.split()
     run, name = (runpy.run_path, ROOT / script) if "/" in script else (runpy.run_module, script)
     text = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(text):
-        patch.setattr(sys, "argv", [script, "--help"])
+        patch.setattr(sys, "argv", [script, *command, "--help"])
         with pytest.raises(SystemExit, match="0"):
             run(str(name), run_name="__main__")
     return text.getvalue()
@@ -86,6 +89,7 @@ Run `make demo`, or `make test VENV=x`, which one can make work. Look at `config
 OMP_NUM_THREADS=1 python tools/train_net.py --config-file configs/Toy/a.yaml \\
     --num-gpus=8 A.B "x --y" | tee --append log   # make nothing
 python -m benchmarks.models --image a.jpg
+python -m benchmarks.processes startup --scale 0.1
 make env PYTHON=/usr/bin/python3 && make lint
 ```
 """
@@ -96,6 +100,7 @@ def test_the_parser_itself(tmp_path: Path) -> None:
     assert commands_of(SAMPLE) == [
         ("tools/train_net.py", ["--config-file", "--num-gpus"]),
         ("benchmarks.models", ["--image"]),
+        ("benchmarks.processes startup", ["--scale"]),
     ]
     assert make_targets_of(SAMPLE) == {"demo", "test", "env", "lint"}
     assert set(OWN_PATH.findall(SAMPLE)) == {

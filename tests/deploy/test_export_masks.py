@@ -1,6 +1,7 @@
 """A mask head as ONNX and for torch.export: any number of regions, maps of any size."""
 
 import json
+from itertools import product
 
 import numpy as np
 import onnx
@@ -75,6 +76,23 @@ def test_those_of_a_program_too(program, graph, detector, masks_of, number):
 
 
 @pytest.mark.slow
+def test_layers_of_cells_instead_of_points(detector, masks_of, tmp_path):
+    """A coarse mask of fewer cells than classes; maps of fewer cells than points, and of more."""
+    options = ("pointrend_mask_head_toy", "MODEL.ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION", 2)
+    built = detector(*options)
+    channels = {name: x.channels for name, x in built.model.backbone.output_shape().items()}
+    graph = MaskGraph(built.model.roi_heads.mask_head, channels)
+    export_onnx(built.model, built.cfg, tmp_path / "masks.onnx", part="mask_head")
+    export_program(built.model, built.cfg, tmp_path / "masks.pt2", part="mask_head")
+    proto = onnx.load(tmp_path / "masks.onnx")
+    assert {node.domain for node in proto.graph.node} == {""}
+    assert not {"NonZero", "Loop", "Scan", "If"} & {node.op_type for node in proto.graph.node}
+    program = ProgramRunner(torch.export.load(tmp_path / "masks.pt2"))
+    for run, number in product((OnnxRunner(proto), program), (0, 1, 2, 7, 22)):
+        compare_with_model(run, graph, lambda: built, masks_of, number)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "share"), [("fp16", 0.55), ("int8", 0.6)])
 def test_a_smaller_file_and_its_loss(exported, detector, make_picture, tmp_path, precision, share):
     built, path = detector(), tmp_path / "small.onnx"
@@ -96,7 +114,7 @@ def compare_with_model(run, graph, detector, masks_of, number):
         expected = masks_of(
             detector().model, dict(zip(graph.strides, maps, strict=True)), boxes, classes
         ).numpy()
-        assert found.shape == (number, 1, 224, 224)
+        assert found.shape == expected.shape == (number, *graph.outputs["masks"][1:])
         off = np.abs(found - expected)
         assert (off > 1e-4).mean() <= 1e-3 if number else found.size == 0
         assert ((found >= 0.5) != (expected >= 0.5)).sum() <= 20

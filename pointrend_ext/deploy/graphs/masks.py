@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pointrend_ext.deploy.graphs.graph import Graph
 from pointrend_ext.layers import at_least_float32
-from pointrend_ext.modeling.point_head import RegionPointPredictor
+from pointrend_ext.modeling.point_head import graph_predictor
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
 
@@ -84,5 +84,6 @@ def refined_masks(
         (R, 1, S, S) probabilities.
     """
     inputs = mask_head.region_inputs(features, [boxes], None, classes)
-    predictor = RegionPointPredictor(mask_head.point_head, inputs)
+    points_per_region = mask_head.subdivision.points_per_region
+    predictor = graph_predictor(mask_head.point_head, inputs, points_per_region)
     return mask_head.refine(predictor, boxes.shape[0], at_least_float32(inputs.coarse_logits))

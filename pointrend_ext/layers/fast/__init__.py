@@ -5,7 +5,7 @@ from pointrend_ext.layers.fast.linear import Linear, linear
 from pointrend_ext.layers.fast.map_rows import MapRows
 from pointrend_ext.layers.fast.region_windows import RegionWindows, Window, region_window
 from pointrend_ext.layers.fast.rows import copy_rows, rows_of_planes
-from pointrend_ext.layers.fast.taps import bilinear_taps, read_taps, tap_cells
+from pointrend_ext.layers.fast.taps import bilinear_hats, bilinear_taps, read_taps, tap_cells
 from pointrend_ext.layers.fast.top_two import label_dtype, top_two
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "MapRows",
     "RegionWindows",
     "Window",
+    "bilinear_hats",
     "bilinear_taps",
     "copy_rows",
     "label_dtype",

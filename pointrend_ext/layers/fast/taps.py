@@ -50,6 +50,34 @@ def _taps_1d(coords: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return cells.clamp_(0, count - 1).nan_to_num_(0.0).int(), weights * inside
 
 
+def bilinear_hats(coords_map: Tensor, size_hw: Sequence[int]) -> Tensor:
+    """Weigh all cells of a small map at points, by products of hat functions.
+
+    A dense matrix instead of four taps: few operators, which any runtime does well, and none that
+    looks rows up.
+
+    Args:
+        coords_map: (R, P, 2), (x, y) in [0, 1] of the map, in at least 32 bits.
+        size_hw: rows H and columns W of the map.
+
+    Returns:
+        (R, H * W, P) weights of the cells, row-major, of which at most four of a point are not 0.
+
+    Example:
+        >>> bilinear_hats(torch.tensor([[[0.5, 0.5], [1.0, 0.5]]]), (1, 2))[0].tolist()
+        [[0.5, 0.0], [0.5, 0.5]]
+    """
+    x, y = coords_map.unsqueeze(1).unbind(-1)  # (R, 1, P)
+    columns, rows = _hats_1d(x, size_hw[1]), _hats_1d(y, size_hw[0])
+    return (rows.unsqueeze(2) * columns.unsqueeze(1)).flatten(1, 2)
+
+
+def _hats_1d(coords: Tensor, count: int) -> Tensor:
+    """Weigh the cells of an axis: (R, 1, P) to (R, count, P)."""
+    cells = torch.arange(count, dtype=coords.dtype, device=coords.device).unsqueeze(1)
+    return (1 - (coords * count - 0.5 - cells).abs()).clamp(min=0)
+
+
 def tap_cells(columns: Tensor, rows: Tensor, num_columns: Tensor | int) -> Tensor:
     """Number the four cells of each point row by row.
 

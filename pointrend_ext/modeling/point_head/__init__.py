@@ -12,6 +12,7 @@ from pointrend_ext.modeling.point_head.map_predictor import (
     extent_px,
 )
 from pointrend_ext.modeling.point_head.predictors import (
+    graph_predictor,
     inference_predictors,
     map_inference_predictor,
     training_predictor,
@@ -43,6 +44,7 @@ __all__ = [
     "StandardPointHead",
     "build_point_head",
     "extent_px",
+    "graph_predictor",
     "inference_predictors",
     "map_inference_predictor",
     "mask_point_accuracy",

@@ -10,6 +10,7 @@ from pointrend_ext.layers import runs_cpu_form, sample_region_features
 from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.fast import (
     FineTables,
+    GraphRegionPredictor,
     MapRowPredictor,
     PlaneRegionPredictor,
     ProjectedRegionPredictor,
@@ -95,6 +96,19 @@ def inference_predictors(
         regions = range(first, min(first + size, len(inputs)))
         part = inputs if len(regions) == len(inputs) else inputs.select(regions)
         yield regions, _predictor_of_planes(point_head, part)
+
+
+def graph_predictor(
+    point_head: nn.Module, inputs: Regions, points_per_region: int
+) -> PointPredictor:
+    """Build the predictor of an exported graph: one for any number of regions of one image."""
+    if not (isinstance(inputs, RegionInputs) and _can_project(point_head)):
+        return _plain_predictor(point_head, inputs)
+    _, channels, height, width = inputs.coarse_logits.shape
+    if channels < height * width:  # then the layers read more channels of cells than of points
+        return RegionPointPredictor(point_head, inputs)
+    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
+    return GraphRegionPredictor(layers, inputs, points_per_region)
 
 
 def _predictor_of_planes(point_head: nn.Module, inputs: Regions) -> PointPredictor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pointrend_ext.layers import point_sample
-from pointrend_ext.layers.fast import bilinear_taps, read_taps, tap_cells
+from pointrend_ext.layers.fast import bilinear_hats, bilinear_taps, read_taps, tap_cells
 
 INF, NAN = float("inf"), float("nan")
 # edges, corners, centres and between the cells of a map of 3 x 4 or 4 x 4
@@ -29,9 +29,19 @@ def test_equals_a_loop(oracle, rng, size_hw, low, high):
     got = read(planes, coords)
     assert torch.equal(coords, before)
     assert read(planes, coords[:0]).shape == (0, 3)
+    dense = planes.flatten(1) @ bilinear_hats(coords[None], size_hw)[0]  # (C, P)
+    torch.testing.assert_close(dense.t(), got, rtol=1e-12, atol=1e-12)
     for point, (x, y) in enumerate(coords.tolist()):
         expected = [oracle.bilinear(plane, x, y) for plane in planes.numpy()]
         assert got[point].tolist() == pytest.approx(expected, abs=1e-12)
+
+
+def test_hats_by_hand():
+    # 2 rows, 4 columns; the point lies 1/4 to the right of column 1, and 1/4 above row 0
+    hats = bilinear_hats(torch.tensor([[[(1.5 + 0.25) / 4, 0.25 / 2]]]), (2, 4))
+    expected = [0, 0.75 * 0.75, 0.25 * 0.75, 0, 0, 0, 0, 0]
+    assert hats.flatten().tolist() == expected
+    assert bilinear_hats(torch.zeros(0, 5, 2), (2, 4)).shape == (0, 8, 5)
 
 
 def test_taps_by_hand():

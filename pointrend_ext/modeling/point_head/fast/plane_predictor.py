@@ -26,7 +26,7 @@ class PlaneRegionPredictor:
         coarse = inputs.coarse_logits.flatten(2)  # (R, K, S * S)
         width, side = len(layers.biases[0]), inputs.coarse_logits.shape[2:]
         self._coarse = [
-            at_least_float32(_product(coarse, weight)).unflatten(2, side)  # (R, D, S, S)
+            at_least_float32(product(coarse, weight)).unflatten(2, side)  # (R, D, S, S)
             for weight in layers.coarse.split(width)
         ]
         own = inputs.classes if len(layers.out) > 1 else torch.zeros_like(inputs.classes)
@@ -50,7 +50,7 @@ class PlaneRegionPredictor:
         hidden = sample_region_features(x.features, x.strides, x.boxes_px, coords_box)  # (R, F, P)
         coarse = point_sample_each(self._coarse, coords_box)
         for weight, bias in zip(self._weights, self._layers.biases, strict=True):
-            hidden = _product(hidden, weight, bias)
+            hidden = product(hidden, weight, bias)
             part = next(coarse, None)
             hidden = (hidden if part is None else hidden.add_(part)).relu_()
         logits = torch.bmm(_matching(self._out, hidden), hidden) + self._out_bias
@@ -58,7 +58,7 @@ class PlaneRegionPredictor:
         return logits if part is None else logits + part
 
 
-def _product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def product(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Apply a layer (O, I) to (R, I, P)."""
     return F.conv1d(_matching(inputs, weight), weight.unsqueeze(2), bias)
 
