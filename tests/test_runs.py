@@ -40,6 +40,7 @@ def test_tables_follow_from_the_data_and_stand_in_the_documents(folder):
     [
         ("models", photograph_report.tables),
         ("inference", photograph_report.overview),
+        ("training", photograph_report.overview),
         ("against_Mask_R-CNN_56x56", photograph_report.overview),
     ],
 )
