@@ -87,7 +87,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Compare, and write ``results.json`` and ``results.md``."""
+    """Compare, and write ``agreement.json`` and ``agreement.md``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agreement", description=__doc__)
     add = parser.add_argument
     add("--name", required=True, help="of the row")
@@ -109,12 +109,12 @@ def main(words: Sequence[str] | None = None) -> None:
         comparison.add(exported(image), eager(image))
     if not comparison.pictures:
         parser.error(f"No picture was found in {args.input}.")
-    path = args.output / "results.json"
+    path = args.output / "agreement.json"
     data = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     rows = {**data["rows"], args.name: comparison.counts()}
     args.output.mkdir(parents=True, exist_ok=True)
     path.write_text(dumps({"machine": machine("cpu"), "rows": rows}))
-    (args.output / "results.md").write_text(table(rows))
+    (args.output / "agreement.md").write_text(table(rows))
     print(table({args.name: rows[args.name]}))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import photograph_report, summary
+from benchmarks import agreement, photograph_report, summary
 from benchmarks.gpu.report import counts_table
 from benchmarks.report import Report
 from benchmarks.runs import table
@@ -64,6 +64,13 @@ def test_benchmark_tables_follow_from_the_data_and_stand_in_the_document(name, p
     written = Report.read(folder).markdown()
     assert (folder / "results.md").read_text() == written
     assert written in (DOCS / page).read_text()
+
+
+def test_agreement_of_exported_files_follows_from_the_data_and_stands_in_the_document():
+    folder = DOCS / "benchmarks/agreement"
+    written = agreement.table(json.loads((folder / "agreement.json").read_text())["rows"])
+    assert (folder / "agreement.md").read_text() == written
+    assert written in (DOCS / "runtime.md").read_text()
 
 
 def test_the_readme_shows_the_table_of_the_data():

@@ -96,9 +96,9 @@ def test_a_row_takes_the_place_of_its_own_alone(tmp_path, monkeypatch, capsys):
         agreement.main(
             [*words, "--name", name, "--number", str(number), "--output", str(tmp_path / "out")]
         )
-    rows = json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "out/agreement.json").read_text())["rows"]
     assert {name: row["pictures"] for name, row in rows.items()} == {"one": 3, "two": 2}
-    last = (tmp_path / "out/results.md").read_text().splitlines()[-1]
+    last = (tmp_path / "out/agreement.md").read_text().splitlines()[-1]
     assert last == "| two | 2 | 0 of 2 | 0 | 0 | 0 of 0.0 million |  |  |"
     with pytest.raises(SystemExit):
         agreement.main([*words[:-1], str(tmp_path / "none*"), "--name", "x", "--output", "o"])
