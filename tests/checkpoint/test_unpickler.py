@@ -271,11 +271,11 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.usefixtures("_little_memory")
 def test_bombs_end_at_once_without_memory(read, name):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(WeightsFileError, match=r"file.pkl") as error:
         read(BOMBS[name])
     assert "MemoryError" not in str(error.value)
-    assert time.perf_counter() - start < (5 if name == "many operations" else 1)
+    assert time.process_time() - start < (5 if name == "many operations" else 1)
 
 
 @pytest.mark.usefixtures("_little_memory")

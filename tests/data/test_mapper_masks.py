@@ -26,9 +26,9 @@ def test_many_small_objects_take_little(cfg, record):
     record["annotations"] = [
         target(segmentation=[square(x, y, x + 1, y + 1)], bbox=[x, y, 1, 1]) for x, y in corners
     ]
-    begin = time.perf_counter()
+    begin = time.process_time()
     masks = build_mapper(cfg, is_train=True)(record)["instances"].gt_masks
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert isinstance(masks, CroppedMasks)
     assert len(masks) == 1000
     assert stored_bytes(masks) < 500_000
