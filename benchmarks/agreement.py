@@ -55,10 +55,16 @@ class Comparison:
         mine, others = ours.objects, theirs.objects
         for a, b in self.detections.add(mine[:3], others[:3]):
             self.masks.add_decisions(mine.masks[a], others.masks[b])
-        if ours.label_map is not None and theirs.label_map is not None:
-            self.labels.add_decisions(ours.label_map, theirs.label_map)
-        if ours.panoptic is not None and theirs.panoptic is not None:
-            self.segments.add_decisions(ours.panoptic.ids, theirs.panoptic.ids)
+        segments = [x.panoptic.ids if x.panoptic else None for x in (ours, theirs)]
+        self._add_maps(self.labels, ours.label_map, theirs.label_map)
+        self._add_maps(self.segments, *segments)
+
+    @staticmethod
+    def _add_maps(agreement: Agreement, ours: np.ndarray | None, theirs: np.ndarray | None) -> None:
+        if (ours is None) != (theirs is None):
+            raise ValueError("One of both predicts a map that the other one does not: other files?")
+        if ours is not None and theirs is not None:
+            agreement.add_decisions(ours, theirs)
 
     def counts(self) -> dict[str, Any]:
         """Return what the table shows."""
@@ -77,7 +83,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     found, objects = [str(row["pictures"]), "", "", ""], row["detections"]
-    if objects["number"]:
+    if objects["number"] or objects["unmatched"]:
         found[1] = f"{objects['unmatched']} of {objects['number']}"
         gaps = (objects["box_px"], objects["score"])
         found[2:] = [f"{gap:.1e}".replace("e-0", "e-") if gap else "0" for gap in gaps]
@@ -103,12 +109,12 @@ def main(words: Sequence[str] | None = None) -> None:
     options: dict[str, Any] = {"opts": args.opts, "device": "cpu", "confidence": None}
     eager = Predictor.from_config(args.config_file, args.weights, **options)
     exported = OnnxPredictor(args.model, runtime=args.runtime, confidence=None)
-    comparison = Comparison()
-    for file in tqdm(find_inputs(args.input).inputs[: args.number], disable=None):
+    comparison, found = Comparison(), find_inputs(args.input)
+    if found.problems:
+        parser.error(" ".join(found.problems))
+    for file in tqdm(found.inputs[: args.number], disable=None):
         image = np.asarray(eager.read_image(file.path))
         comparison.add(exported(image), eager(image))
-    if not comparison.pictures:
-        parser.error(f"No picture was found in {args.input}.")
     path = args.output / "agreement.json"
     data = json.loads(path.read_text()) if path.exists() else {"rows": {}}
     rows = {**data["rows"], args.name: comparison.counts()}

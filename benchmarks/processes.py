@@ -131,7 +131,7 @@ def _startup(arguments: argparse.Namespace) -> list[list[str]]:
         file = f"{folder}/annotations.json"
         write_annotation_file(Path(file), int(arguments.scale * COCO_IMAGES))
         for number in arguments.processes:
-            for form in arguments.read_by[: 1 + (number > 1)]:
+            for form in arguments.read_by[: 1 + (number > 1)]:  # one process is all
                 cache, apart = tempfile.mkdtemp(dir=folder), form == "each for itself"
                 seconds, peak = in_group(number, partial(_start, file, cache, apart))
                 rows.append([str(number), form, f"{max(seconds):.1f}", f"{peak:.0f}"])

@@ -58,7 +58,7 @@ def open_atomically(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     path = Path(path)
     temporary = path.with_name(f"{path.name}.tmp")  # a crash leaves it, the next write reuses it
     try:
-        with temporary.open(mode) as file:
+        with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -187,8 +187,8 @@ def read_pretrained(folder: Path) -> tuple[Path, Path, Classes]:
 
 def check_classes(classes: Classes, cfg: CfgNode) -> None:
     """Raise ValueError where there are more or fewer names, ids or colours than classes."""
-    heads = cfg.MODEL
-    things, stuff = heads.ROI_HEADS.NUM_CLASSES, max(heads.SEM_SEG_HEAD.NUM_CLASSES, 2)
+    things = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    stuff = max(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, 2)  # one logit tells two classes apart
     for key, values in vars(classes).items():
         number = things if key.startswith("thing") else stuff
         if values and len(values) != number:

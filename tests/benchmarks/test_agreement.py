@@ -102,4 +102,14 @@ def test_a_row_takes_the_place_of_its_own_alone(tmp_path, monkeypatch, capsys):
     assert last == "| two | 2 | 0 of 2 | 0 | 0 | 0 of 0.0 million |  |  |"
     with pytest.raises(SystemExit):
         agreement.main([*words[:-1], str(tmp_path / "none*"), "--name", "x", "--output", "o"])
-    assert "No picture was found" in capsys.readouterr().err
+    assert "none*" in capsys.readouterr().err
+
+
+def test_what_the_model_alone_or_the_file_alone_finds():
+    """A model that finds nothing does not hide what its file finds."""
+    comparison = agreement.Comparison()
+    comparison.add(instances([BOX], [0.5], [0], [mask(1)]), Prediction(IMAGE, "", Classes()))
+    assert "| x | 1 | 1 of 0 | 0 | 0 |" in agreement.table({"x": comparison.counts()})
+    labels = Prediction(IMAGE, "", Classes(), label_map=np.zeros((4, 5), int))
+    with pytest.raises(ValueError, match="that the other one does not"):
+        comparison.add(labels, Prediction(IMAGE, "", Classes()))
