@@ -14,7 +14,13 @@ from benchmarks.case import Case, Forms
 from benchmarks.command import main
 from benchmarks.heads import build_heads, random_detections, random_map
 from benchmarks.models import build_scaled, model_input
-from pointrend_ext.deploy.graphs import Graph, InstanceGraph, MaskGraph, SemanticGraph
+from pointrend_ext.deploy.graphs import (
+    Graph,
+    InstanceGraph,
+    MaskGraph,
+    MasksInTurns,
+    SemanticGraph,
+)
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.running import OnnxRunner
 from pointrend_ext.engine import load_cfg
@@ -72,7 +78,7 @@ def _mask_head(num_regions: int) -> Model:
         (found,) = head(features, [detections])
         return [found.pred_masks]
 
-    return MaskGraph(head, {"p2": 256}), arrays, eager
+    return MaskGraph(MasksInTurns(head, {"p2": 256})), arrays, eager
 
 
 def _whole_model(image_file: str) -> Model:
@@ -84,7 +90,7 @@ def _whole_model(image_file: str) -> Model:
         return [found.pred_boxes.tensor, found.scores, found.pred_classes, found.pred_masks]
 
     image = inputs[0]["image"].float()
-    return InstanceGraph(model, mask_side=224), [image], eager
+    return InstanceGraph(model, mask_side=224, form=MasksInTurns), [image], eager
 
 
 def _semantic(output: str, image_file: str) -> Model:

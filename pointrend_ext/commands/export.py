@@ -39,6 +39,12 @@ def build_parser(prog: str | None = None) -> argparse.ArgumentParser:
         "lost on the pictures of --check-images (default: %(default)s)",
     )
     add(
+        "--together",
+        action="store_true",
+        help="refine the masks of all objects at once, without a loop: for GPUs, and for "
+        "runtimes that know no loops; .pt2 files always do",
+    )
+    add(
         "--check-images",
         nargs="+",
         action="extend",
@@ -66,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
             check_images=args.check_images,
             classes=predictor.classes,
             precision=args.precision,
+            together=args.together,
         )
     if args.json:
         print_json(report)

@@ -79,7 +79,7 @@ def export_program(
     ``import pointrend_ext.deploy.nms`` before it is loaded, and images of more than 64 pixels.
     """
     target = _target(path, ".pt2")
-    plan = _plan(model, cfg, ExportOptions(**options))
+    plan = _plan(model, cfg, ExportOptions(**{**options, "together": True}))
     precision = plan.metadata["precision"]
     is_full = precision == "fp32"
     check_values("export", ("precision", precision, is_full, "'fp32' for .pt2: .onnx has others"))

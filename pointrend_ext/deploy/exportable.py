@@ -38,6 +38,8 @@ class ExportOptions:
             as photographs of the kind it was trained on; by default scenes of the toy data.
         classes: what the classes are called, for those who use the file.
         precision: of an ONNX file, one of ``PRECISIONS``.
+        together: whether the masks of all objects are refined at once, as a GPU wants it, or of two
+            at a time, as a CPU wants it; .pt2 files know the first form alone.
     """
 
     part: str = "model"
@@ -46,6 +48,7 @@ class ExportOptions:
     check_images: Sequence[ImageLike] = ()
     classes: Classes | None = None
     precision: str = "fp32"
+    together: bool = False
 
 
 def check_exportable(model: nn.Module, cfg: CfgNode, options: ExportOptions) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-from pointrend_ext.deploy.nms import nms  # registers the operator  # noqa: F401
+# each registers an operator
+from pointrend_ext.deploy.nms import nms  # noqa: F401
+from pointrend_ext.deploy.windows import cut_map  # noqa: F401
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
@@ -45,7 +47,13 @@ def translations() -> dict[Any, Callable[..., Any]]:
             spatial_scale=spatial_scale,
         )
 
+    def onnx_cut_map(feature: Any, window: Any) -> Any:
+        first, sides = op.Split(window, num_outputs=2)
+        axes = op.Constant(value_ints=[3, 2])
+        return op.Slice(feature, first, op.Add(first, sides), axes)
+
     return {
+        torch.ops.pointrend_ext.cut_map.default: onnx_cut_map,
         torch.ops.pointrend_ext.nms.default: onnx_nms,
         torch.ops.torchvision.roi_align.default: onnx_roi_align,
     }

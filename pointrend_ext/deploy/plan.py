@@ -22,6 +22,8 @@ from pointrend_ext.deploy.graphs import (
     Graph,
     InstanceGraph,
     MaskGraph,
+    MasksInTurns,
+    MasksTogether,
     PanopticGraph,
     SemanticGraph,
 )
@@ -83,18 +85,18 @@ def _semantic(
 
 
 def _mask_head(
-    model: GeneralizedRCNN, _cfg: CfgNode, _options: ExportOptions, images: CheckImages
+    model: GeneralizedRCNN, _cfg: CfgNode, options: ExportOptions, images: CheckImages
 ) -> _Parts:
     channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
-    graph = MaskGraph(model.roi_heads.mask_head, channels)
+    graph = MaskGraph(_form(options)(model.roi_heads.mask_head, channels))
     names = list(graph.strides)
     return graph, partial(compare_mask_head, model=model, images=images, names=names)
 
 
 def _instances(
-    model: GeneralizedRCNN, cfg: CfgNode, _options: ExportOptions, images: CheckImages
+    model: GeneralizedRCNN, cfg: CfgNode, options: ExportOptions, images: CheckImages
 ) -> _Parts:
-    graph = InstanceGraph(model, **_of_masks(model, cfg))
+    graph = InstanceGraph(model, **_of_masks(model, cfg, options))
     return graph, partial(compare_instances, model=model, images=images)
 
 
@@ -102,7 +104,9 @@ def _panoptic(
     model: PanopticFPN, cfg: CfgNode, options: ExportOptions, images: CheckImages
 ) -> _Parts:
     num_classes, output = cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, options.output
-    graph = PanopticGraph(model, output=output, num_classes=num_classes, **_of_masks(model, cfg))
+    graph = PanopticGraph(
+        model, output=output, num_classes=num_classes, **_of_masks(model, cfg, options)
+    )
 
     def compare(run: Runner) -> list[Figure]:
         objects = compare_instances(run, model=model, images=images)
@@ -111,9 +115,13 @@ def _panoptic(
     return graph, compare
 
 
-def _of_masks(model: GeneralizedRCNN, cfg: CfgNode) -> dict[str, Any]:
+def _form(options: ExportOptions) -> type[MasksTogether]:
+    return MasksTogether if options.together else MasksInTurns
+
+
+def _of_masks(model: GeneralizedRCNN, cfg: CfgNode, options: ExportOptions) -> dict[str, Any]:
     score = MASK_SCORES.get(cfg.MODEL.ROI_MASK_HEAD.MASK_SCORE)
-    return {"mask_side": _mask_side(model), "mask_score": score}
+    return {"mask_side": _mask_side(model), "mask_score": score, "form": _form(options)}
 
 
 @torch.no_grad()

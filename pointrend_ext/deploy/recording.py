@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 
 from pointrend_ext.deploy.graphs import Graph, Shape
 from pointrend_ext.deploy.packages import onnx
+from pointrend_ext.deploy.repetition import repeat
 
 
 def record_program(graph: Graph) -> ExportedProgram:
@@ -66,6 +67,8 @@ def to_onnx(program: ExportedProgram, graph: Graph, opset: int) -> Any:
     _anonymise(proto.graph)
     _name_sizes(proto.graph.input, graph.inputs)
     _name_sizes(proto.graph.output, graph.outputs)
+    if (turn := graph.repeated()) is not None:
+        repeat(proto, to_onnx(record_program(turn), turn, opset), turn)
     return proto
 
 

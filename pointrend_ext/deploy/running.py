@@ -56,7 +56,7 @@ class OnnxRunner(Runner):
         """Run a copy of it that puts them out."""
         if self._telling is None:
             proto = copy.deepcopy(self._proto)
-            chosen = [node.output[1] for node in proto.graph.node if node.op_type == "TopK"]
+            chosen = [node.output[1] for node in proto.graph.node if _chooses(node)]
             make = onnx().helper.make_tensor_value_info
             kind = onnx().TensorProto.INT64
             proto.graph.output.extend(make(name, kind, None) for name in chosen)
@@ -78,6 +78,11 @@ class OnnxRunner(Runner):
         smallest.input[1] = nodes[last].input[2] = limit
         nodes[last].input[4] = score
         return OnnxRunner(proto)
+
+
+def _chooses(node: Any) -> bool:
+    """Tell whether a node takes the largest: the smallest first is how ONNX says to sort."""
+    return node.op_type == "TopK" and all(x.i for x in node.attribute if x.name == "largest")
 
 
 class ProgramRunner(Runner):

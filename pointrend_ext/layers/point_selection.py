@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pointrend_ext.layers.coordinates import cells_to_coords
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.fast.selection import top_indices
 from pointrend_ext.layers.point_sample import point_sample
 from pointrend_ext.layers.precision import wide_dtype
@@ -81,4 +82,6 @@ def get_uncertain_point_coords_on_grid(
     scores = uncertainty_map.flatten(1)  # (N, H * W)
     count: Any = torch.sym_min(num_points, scores.shape[1])  # min() would fix an exported size
     cells = top_indices(scores, count)
+    if is_exported():  # ONNX Runtime reads maps up to three times as fast along their rows
+        cells = cells.sort(dim=1).values
     return cells, cells_to_coords(cells, uncertainty_map.shape[-2:], scores.dtype)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pointrend_ext.layers.exporting import is_exported
 from pointrend_ext.layers.fast.top_two import top_two
 from pointrend_ext.layers.precision import at_least_float32
 
@@ -36,7 +37,7 @@ def foreground_uncertainty(logits: Tensor) -> Tensor:
     Returns:
         (...), at most 0, in at least 32 bits.
     """
-    return at_least_float32(logits).abs().neg().nan_to_num(nan=0.0)
+    return _without_nan(at_least_float32(logits).abs().neg())
 
 
 def class_uncertainty(logits: Tensor) -> Tensor:
@@ -55,4 +56,11 @@ def class_uncertainty(logits: Tensor) -> Tensor:
     if logits.shape[1] == 1:
         return foreground_uncertainty(logits.detach())
     first, second = top_two(at_least_float32(logits))
-    return second.sub_(first).nan_to_num_(nan=0.0, neginf=-torch.inf).unsqueeze(1)
+    return _without_nan(second.sub_(first), neginf=-torch.inf).unsqueeze(1)
+
+
+def _without_nan(scores: Tensor, neginf: float | None = None) -> Tensor:
+    """Give scores that are not numbers the largest one, 0; in place where nothing is recorded."""
+    if is_exported():  # the operator below would become nine of ONNX
+        return torch.where(scores.isnan(), 0.0, scores)
+    return scores.nan_to_num_(nan=0.0, neginf=neginf)

@@ -10,7 +10,7 @@ import torch
 
 from pointrend_ext.deploy.checks import CheckImages, compare_mask_head
 from pointrend_ext.deploy.export import export_onnx, export_program
-from pointrend_ext.deploy.graphs import MaskGraph
+from pointrend_ext.deploy.graphs import MaskGraph, MasksTogether
 from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
 
 SIZES_PX = ((64, 64), (100, 333), (480, 320))
@@ -33,7 +33,7 @@ def program(detector, tmp_path_factory):
 def graph(detector):
     model = detector().model
     channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
-    return MaskGraph(model.roi_heads.mask_head, channels)
+    return MaskGraph(MasksTogether(model.roi_heads.mask_head, channels))
 
 
 def test_onnx_file(exported):
@@ -49,17 +49,27 @@ def test_onnx_file(exported):
         "classes": ["R"],
         "masks": ["R", 1, 224, 224],
     }
-    assert {node.domain for node in proto.graph.node} == {""}
+    nodes = all_nodes(proto)
+    assert {node.domain for node in nodes} == {x.domain for x in proto.opset_import} == {""}
     told = json.loads(proto.metadata_props[0].value)
     assert (told["task"], told["output"]) == ("mask_head", "masks")
     assert told["thresholds"] == {"score": 0.05, "nms": 0.5, "detections": 20, "mask": 0.5}
     assert report.by_name()["cells compared"] == 224 * 224 * (0 + 1 + 22 + 100 + 0)
-    rules = [node for node in proto.graph.node if node.op_type == "GridSample"]
+    rules = [node for node in nodes if node.op_type == "GridSample"]
     for node in rules:  # what runtimes know: opset 16 to 18, bilinear, zeros, pixel centres
         attributes = {x.name: onnx.helper.get_attribute_value(x) for x in node.attribute}
         assert attributes == {"align_corners": 0, "mode": b"bilinear", "padding_mode": b"zeros"}
-    assert len(rules) == 9
-    assert not any(node.op_type in ("NonZero", "Loop", "If") for node in proto.graph.node)
+    assert len(rules) == 1 + 4 * 2 * 2  # once for all; in a turn 4 times 2 regions in 2 ways
+    kinds = [node.op_type for node in nodes]
+    assert kinds.count("Loop") == 1
+    assert not {"NonZero", "Scan", "If"} & {*kinds}
+
+
+def all_nodes(part):
+    """Return nodes of a model or a graph, those of its loops included."""
+    nodes = list(getattr(part, "graph", part).node)
+    inner = [x.g for node in nodes for x in node.attribute if x.type == x.GRAPH]
+    return nodes + [node for graph in inner for node in all_nodes(graph)]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 7, 22])
@@ -75,18 +85,26 @@ def test_those_of_a_program_too(program, graph, detector, masks_of, number):
     compare_with_model(run, graph, detector, masks_of, number)
 
 
+def test_masks_together_need_no_loop(detector, graph, masks_of, tmp_path):
+    built = detector()
+    export_onnx(built.model, built.cfg, tmp_path / "m.onnx", part="mask_head", together=True)
+    proto = onnx.load(tmp_path / "m.onnx")
+    assert not {"NonZero", "Loop", "Scan", "If"} & {node.op_type for node in all_nodes(proto)}
+    for number in (0, 1, 7):
+        compare_with_model(OnnxRunner(proto), graph, detector, masks_of, number)
+
+
 @pytest.mark.slow
 def test_layers_of_cells_instead_of_points(detector, masks_of, tmp_path):
     """A coarse mask of fewer cells than classes; maps of fewer cells than points, and of more."""
     options = ("pointrend_mask_head_toy", "MODEL.ROI_MASK_HEAD.OUTPUT_SIDE_RESOLUTION", 2)
     built = detector(*options)
     channels = {name: x.channels for name, x in built.model.backbone.output_shape().items()}
-    graph = MaskGraph(built.model.roi_heads.mask_head, channels)
+    graph = MaskGraph(MasksTogether(built.model.roi_heads.mask_head, channels))
     export_onnx(built.model, built.cfg, tmp_path / "masks.onnx", part="mask_head")
     export_program(built.model, built.cfg, tmp_path / "masks.pt2", part="mask_head")
     proto = onnx.load(tmp_path / "masks.onnx")
-    assert {node.domain for node in proto.graph.node} == {""}
-    assert not {"NonZero", "Loop", "Scan", "If"} & {node.op_type for node in proto.graph.node}
+    assert {node.domain for node in all_nodes(proto)} == {""}
     program = ProgramRunner(torch.export.load(tmp_path / "masks.pt2"))
     for run, number in product((OnnxRunner(proto), program), (0, 1, 2, 7, 22)):
         compare_with_model(run, graph, lambda: built, masks_of, number)

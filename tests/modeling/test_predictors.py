@@ -148,7 +148,7 @@ def test_masks_do_not_depend_on_the_chunks(tiny, monkeypatch, limit, plain):
     with torch.inference_mode():
         expected = tiny.masks(head, features)
         monkeypatch.setitem(predictors.POINTS_PER_CHUNK, "cpu", limit)
-        with mock.patch.object(predictors, "_can_project", return_value=not plain):
+        with mock.patch.object(predictors, "can_project", return_value=not plain):
             got = tiny.masks(head, features)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 

@@ -33,6 +33,10 @@ class Graph(nn.Module):
     def predict(self, *inputs: Any) -> Tensor | tuple[Tensor, ...]:
         """Return what ``outputs`` describes, of what ``inputs`` describes."""
 
+    def repeated(self) -> "RepeatedGraph | None":
+        """Return the graph that is repeated in the place of one of its nodes, if there is one."""
+        return None
+
     def example(self) -> tuple[Tensor, ...]:
         """Return arguments to record it with: of images, noise."""
         noise = torch.Generator().manual_seed(0)
@@ -41,3 +45,17 @@ class Graph(nn.Module):
             for shape in self.inputs.values()
         ]
         return tuple(torch.rand(shape, generator=noise) * 255 for shape in shapes)
+
+
+class RepeatedGraph(Graph):
+    """A graph for a few rows of what another one has found: see ``deploy.repetition``.
+
+    Attributes:
+        node: domain::type of the node of the other graph that it takes the place of.
+        num_shared: its first inputs, which are the same for all rows.
+        rows: that it takes of the other inputs, at most; at least 1. As many are in its one output.
+    """
+
+    node: str
+    num_shared: int
+    rows: int

@@ -6,9 +6,9 @@ from detectron2.modeling import GeneralizedRCNN
 from torch import Tensor
 
 from pointrend_ext.deploy.boxes import detect, pool, propose
-from pointrend_ext.deploy.graphs.graph import Graph
+from pointrend_ext.deploy.graphs.graph import Graph, RepeatedGraph
 from pointrend_ext.deploy.graphs.image import ImageInput
-from pointrend_ext.deploy.graphs.masks import refined_masks
+from pointrend_ext.deploy.graphs.refined_masks import MasksTogether
 from pointrend_ext.layers import select_class
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
@@ -25,6 +25,7 @@ class InstanceGraph(Graph):
         *,
         mask_side: int,
         mask_score: Callable[[Tensor], Tensor] | None = None,
+        form: type[MasksTogether] = MasksTogether,
     ) -> None:
         """Share the modules of a model.
 
@@ -32,11 +33,16 @@ class InstanceGraph(Graph):
             model: in evaluation mode.
             mask_side: S, of its masks.
             mask_score: by which scores are multiplied: see ``MASK_SCORES``.
+            form: of refined masks.
         """
         super().__init__()
         self.image_input = ImageInput(model)
         self.backbone, self.rpn = model.backbone, model.proposal_generator
         self.heads, self._mask_score = model.roi_heads, mask_score
+        self.refined_masks: MasksTogether | None = None
+        if isinstance(self.heads.mask_head, PointRendROIMaskHead):
+            channels = {name: x.channels for name, x in model.backbone.output_shape().items()}
+            self.refined_masks = form(self.heads.mask_head, channels)
         self.inputs = {"image": (len(model.pixel_mean), "H", "W")}
         self.outputs = {
             "boxes": ("R", 4),
@@ -57,6 +63,10 @@ class InstanceGraph(Graph):
         """
         return self._detect(self.backbone(self.image_input(image[None])), image.shape[-2:])
 
+    def repeated(self) -> RepeatedGraph | None:
+        """Return a turn of the loop over objects, if there is one."""
+        return None if self.refined_masks is None else self.refined_masks.repeated()
+
     def _detect(self, features: dict[str, Tensor], size_hw: Sequence[int]) -> tuple[Tensor, ...]:
         proposals = propose(self.rpn, features, size_hw)
         boxes, scores, classes = detect(self.heads, features, proposals, size_hw)
@@ -67,8 +77,8 @@ class InstanceGraph(Graph):
 
     def _masks(self, features: dict[str, Tensor], boxes: Tensor, classes: Tensor) -> Tensor:
         heads = self.heads
-        if isinstance(heads.mask_head, PointRendROIMaskHead):
-            return refined_masks(heads.mask_head, features, boxes, classes)
+        if self.refined_masks is not None:
+            return self.refined_masks(features, boxes, classes)
         maps = [features[name] for name in heads.mask_in_features]
         logits = heads.mask_head.layers(pool(heads.mask_pooler, maps, boxes))
         return select_class(logits, classes).sigmoid()

@@ -5,24 +5,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pointrend_ext.deploy.graphs.graph import Graph
-from pointrend_ext.layers import at_least_float32
-from pointrend_ext.modeling.point_head import graph_predictor
-from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
+from pointrend_ext.deploy.graphs.graph import Graph, RepeatedGraph
+from pointrend_ext.deploy.graphs.refined_masks import MasksTogether
+from pointrend_ext.deploy.graphs.region import noise_maps
 
 
 class MaskGraph(Graph):
     """Feature maps of an image, boxes and classes to masks, those of the head it is made of."""
 
-    def __init__(self, mask_head: PointRendROIMaskHead, channels: dict[str, int]) -> None:
+    def __init__(self, masks: MasksTogether) -> None:
         """Share the modules of a mask head.
 
         Args:
-            mask_head: in evaluation mode.
-            channels: of the feature maps by their names.
+            masks: its form.
         """
         super().__init__()
-        self.mask_head, self._channels = mask_head, channels
+        self.masks = masks
+        mask_head, channels = masks.mask_head, masks.channels
         coarse, fine = mask_head.coarse_levels, mask_head.point_levels
         self.strides = {
             name: stride
@@ -45,8 +44,11 @@ class MaskGraph(Graph):
             (R, 1, S, S) probabilities.
         """
         *maps, boxes, classes = inputs
-        features = dict(zip(self.strides, maps, strict=True))
-        return refined_masks(self.mask_head, features, boxes, classes)
+        return self.masks(dict(zip(self.strides, maps, strict=True)), boxes, classes)
+
+    def repeated(self) -> RepeatedGraph | None:
+        """Return a turn of the loop over objects, if there is one."""
+        return self.masks.repeated()
 
     def example(self) -> tuple[Tensor, ...]:
         """Return noise, and boxes of several sizes."""
@@ -57,33 +59,10 @@ class MaskGraph(Graph):
     ) -> tuple[Tensor, ...]:
         """Return noise, and boxes that lie in an image of that size, or reach a little beyond."""
         generator = torch.Generator().manual_seed(seed)
-        maps = []
-        for name, stride in self.strides.items():
-            cells = (-(-side // stride) for side in size_px)
-            maps.append(torch.randn(1, self._channels[name], *cells, generator=generator))
+        maps = noise_maps(self.masks.channels, self.strides, size_px, generator)
         corners = torch.rand(num_regions, 2, 2, generator=generator) * 1.1 - 0.05
         scale = torch.tensor([size_px[1], size_px[0]])
         boxes = torch.cat((corners.amin(1) * scale, corners.amax(1) * scale + 1), dim=1)
-        num_classes = self.mask_head.coarse_head.num_classes
+        num_classes = self.masks.mask_head.coarse_head.num_classes
         classes = torch.randint(num_classes, (num_regions,), generator=generator)
         return (*maps, boxes, classes)
-
-
-def refined_masks(
-    mask_head: PointRendROIMaskHead, features: dict[str, Tensor], boxes: Tensor, classes: Tensor
-) -> Tensor:
-    """Predict masks of one image by a graph that suits any size and number of regions.
-
-    Args:
-        mask_head: in evaluation mode.
-        features: maps by name, (1, C_m, H_m, W_m) each.
-        boxes: (R, 4) in pixels of the network's input.
-        classes: (R,) int64.
-
-    Returns:
-        (R, 1, S, S) probabilities.
-    """
-    inputs = mask_head.region_inputs(features, [boxes], None, classes)
-    points_per_region = mask_head.subdivision.points_per_region
-    predictor = graph_predictor(mask_head.point_head, inputs, points_per_region)
-    return mask_head.refine(predictor, boxes.shape[0], at_least_float32(inputs.coarse_logits))

@@ -12,9 +12,10 @@ from pointrend_ext.modeling.point_head.map_predictor import (
     extent_px,
 )
 from pointrend_ext.modeling.point_head.predictors import (
-    graph_predictor,
+    can_project,
     inference_predictors,
     map_inference_predictor,
+    predictor_of_planes,
     training_predictor,
 )
 from pointrend_ext.modeling.point_head.region_inputs import (
@@ -43,12 +44,13 @@ __all__ = [
     "Regions",
     "StandardPointHead",
     "build_point_head",
+    "can_project",
     "extent_px",
-    "graph_predictor",
     "inference_predictors",
     "map_inference_predictor",
     "mask_point_accuracy",
     "mask_point_loss",
+    "predictor_of_planes",
     "region_index",
     "training_predictor",
 ]

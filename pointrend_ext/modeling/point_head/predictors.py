@@ -10,7 +10,6 @@ from pointrend_ext.layers import runs_cpu_form, sample_region_features
 from pointrend_ext.layers.fast import linear
 from pointrend_ext.modeling.point_head.fast import (
     FineTables,
-    GraphRegionPredictor,
     MapRowPredictor,
     PlaneRegionPredictor,
     ProjectedRegionPredictor,
@@ -44,7 +43,7 @@ def training_predictor(point_head: nn.Module, inputs: Regions) -> PointPredictor
     """Build the differentiable predictor of all regions."""
     if not (
         isinstance(inputs, RegionInputs)
-        and _can_project(point_head)
+        and can_project(point_head)
         and inputs.coarse_logits.shape[1] >= PROJECT_TRAINING_CLASSES
     ):
         return _plain_predictor(point_head, inputs)
@@ -78,7 +77,7 @@ def inference_predictors(
     regions: Sequence[int]
     if (
         isinstance(inputs, RegionInputs)
-        and _can_project(point_head)
+        and can_project(point_head)
         and runs_cpu_form(inputs.classes.device)
     ):
         layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
@@ -95,24 +94,12 @@ def inference_predictors(
     for first in range(0, len(inputs), size):
         regions = range(first, min(first + size, len(inputs)))
         part = inputs if len(regions) == len(inputs) else inputs.select(regions)
-        yield regions, _predictor_of_planes(point_head, part)
+        yield regions, predictor_of_planes(point_head, part)
 
 
-def graph_predictor(
-    point_head: nn.Module, inputs: Regions, points_per_region: int
-) -> PointPredictor:
-    """Build the predictor of an exported graph: one for any number of regions of one image."""
-    if not (isinstance(inputs, RegionInputs) and _can_project(point_head)):
-        return _plain_predictor(point_head, inputs)
-    _, channels, height, width = inputs.coarse_logits.shape
-    if channels < height * width:  # then the layers read more channels of cells than of points
-        return RegionPointPredictor(point_head, inputs)
-    layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
-    return GraphRegionPredictor(layers, inputs, points_per_region)
-
-
-def _predictor_of_planes(point_head: nn.Module, inputs: Regions) -> PointPredictor:
-    if not (isinstance(inputs, RegionInputs) and _can_project(point_head)):
+def predictor_of_planes(point_head: nn.Module, inputs: Regions) -> PointPredictor:
+    """Build the predictor, without gradient, of any number of regions at once."""
+    if not (isinstance(inputs, RegionInputs) and can_project(point_head)):
         return _plain_predictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     return PlaneRegionPredictor(layers, inputs)
@@ -141,12 +128,12 @@ def _points_per_chunk(inputs: Regions) -> int:
 
 def map_inference_predictor(point_head: nn.Module, inputs: MapInputs) -> PointPredictor:
     """Build the predictor of whole images, without gradient: (N, P, 2) -> (N, C, P)."""
-    if not _can_project(point_head):
+    if not can_project(point_head):
         return MapPointPredictor(point_head, inputs)
     layers = SplitPointLayers.of(point_head, [x.shape[1] for x in inputs.features])
     return MapRowPredictor(layers, inputs)
 
 
-def _can_project(point_head: nn.Module) -> TypeGuard[StandardPointHead]:
-    # A subclass may compute something else.
+def can_project(point_head: nn.Module) -> TypeGuard[StandardPointHead]:
+    """Tell whether the algebra of a point head may be rearranged: a subclass may have another."""
     return type(point_head) is StandardPointHead

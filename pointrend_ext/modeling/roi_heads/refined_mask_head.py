@@ -14,7 +14,6 @@ from pointrend_ext.layers import (
     box_to_px,
     cell_centers,
     foreground_uncertainty,
-    is_exported,
     subdivide,
     wide_dtype,
 )
@@ -190,12 +189,9 @@ class RefinedMaskHead(OwnExport, nn.Module):
         plan = self.subdivision
         sides = plan.start_side, plan.start_side
         centers = cell_centers(sides, dtype=like.dtype, device=like.device)
-        if is_exported():  # by columns: ONNX Runtime fetches points from several rows at once
-            centers = centers.unflatten(0, sides).transpose(0, 1).flatten(0, 1)
         start_logits = predict_points(centers.expand(num_regions, -1, -1)).to(like.dtype)
-        start_logits = start_logits.unflatten(2, sides)
         logits = subdivide(
-            start_logits.transpose(2, 3) if is_exported() else start_logits,
+            start_logits.unflatten(2, sides),
             predict_points,
             steps=plan.steps,
             num_points=plan.num_points,
