@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pointrend_ext.deploy.graphs.region import FewRegionsGraph
+from pointrend_ext.deploy.graphs.region import PairGraph
 from pointrend_ext.layers import at_least_float32
 from pointrend_ext.modeling.point_head import RegionInputs, predictor_of_planes
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
@@ -37,7 +37,7 @@ class MasksTogether(nn.Module):
         """
         return self._masks(self.mask_head.region_inputs(features, [boxes], None, classes))
 
-    def repeated(self) -> FewRegionsGraph | None:
+    def repeated(self) -> PairGraph | None:
         """Return what is recorded by itself and repeated, if there is a loop."""
         return None
 
@@ -54,14 +54,14 @@ class MasksInTurns(MasksTogether):
     node marks the place of the loop (``deploy.repetition``): a form for ONNX alone.
     """
 
-    def repeated(self) -> FewRegionsGraph:
+    def repeated(self) -> PairGraph:
         """Return a turn of the loop."""
-        return FewRegionsGraph(self.mask_head, self.channels)
+        return PairGraph(self.mask_head, self.channels)
 
     def _masks(self, inputs: RegionInputs) -> Tensor:
         (boxes,), side = inputs.boxes_px, self.mask_head.subdivision.final_side
         return torch.onnx.ops.symbolic(
-            FewRegionsGraph.node,
+            PairGraph.node,
             (*inputs.features, boxes, inputs.classes, inputs.coarse_logits),
             dtype=torch.float32,
             shape=(boxes.shape[0], 1, side, side),

@@ -1,21 +1,20 @@
-"""The masks of a few regions as a function of tensors alone."""
+"""The masks of one or two regions as a function of tensors alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pointrend_ext.deploy.graphs.graph import RepeatedGraph
-from pointrend_ext.deploy.graphs.region_predictor import FewRegionsPredictor
+from pointrend_ext.deploy.graphs.region_predictor import PairPredictor
 from pointrend_ext.layers import at_least_float32
 from pointrend_ext.modeling.point_head import RegionInputs, can_project, predictor_of_planes
 from pointrend_ext.modeling.point_head.fast import SplitPointLayers
 from pointrend_ext.modeling.roi_heads import PointRendROIMaskHead
 
 
-class FewRegionsGraph(RepeatedGraph):
-    """Feature maps, a few boxes, their classes and coarse logits to masks."""
+class PairGraph(RepeatedGraph):
+    """Feature maps, one or two boxes, their classes and coarse logits to masks."""
 
     node = "pointrend_ext::ForAllRegions"
     rows = 2
@@ -47,17 +46,13 @@ class FewRegionsGraph(RepeatedGraph):
 
         Args:
             inputs: the feature maps, (1, C_m, H_m, W_m) each; boxes (R, 4) in pixels of the
-                network's input, R from 1 to ``rows``, classes (R,) int64 and coarse logits
+                network's input, R of 1 or 2, classes (R,) int64 and coarse logits
                 (R, K, S, S).
 
         Returns:
             (R, 1, S, S) probabilities.
         """
-        num_regions: Any = torch.sym_min(inputs[-1].shape[0], self.rows)  # says: no more
-        maps = list(inputs[: self.num_shared])
-        boxes, classes, coarse_logits = (
-            x.narrow(0, 0, num_regions) for x in inputs[self.num_shared :]
-        )
+        *maps, boxes, classes, coarse_logits = inputs
         head = self.mask_head
         regions = RegionInputs(
             features=maps,
@@ -68,13 +63,9 @@ class FewRegionsGraph(RepeatedGraph):
         )
         predictor = predictor_of_planes(head.point_head, regions)
         if can_project(head.point_head):
-            predictor = FewRegionsPredictor(
-                SplitPointLayers.of(head.point_head, [x.shape[1] for x in maps]),
-                regions,
-                points_per_region=head.subdivision.points_per_region,
-                most_regions=self.rows,
-            )
-        return head.refine(predictor, num_regions, at_least_float32(coarse_logits))
+            layers = SplitPointLayers.of(head.point_head, [x.shape[1] for x in maps])
+            predictor = PairPredictor(layers, regions, head.subdivision.points_per_region)
+        return head.refine(predictor, boxes.shape[0], at_least_float32(coarse_logits))
 
     def example(self) -> tuple[Tensor, ...]:
         """Return noise, and boxes."""

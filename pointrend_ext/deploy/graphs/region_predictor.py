@@ -1,6 +1,5 @@
-"""What are the logits at these points of these few regions? The answer that suits a graph."""
+"""What are the logits at these points of these two regions? The answer that suits a graph."""
 
-from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -15,8 +14,8 @@ from pointrend_ext.modeling.point_head import RegionInputs
 from pointrend_ext.modeling.point_head.fast import SplitPointLayers
 
 
-class FewRegionsPredictor:
-    """``RegionPointPredictor`` for a few regions of one image, as ONNX Runtime is quick at.
+class PairPredictor:
+    """``RegionPointPredictor`` for one or two regions, in operators that ONNX Runtime is quick at.
 
     The few cells of the coarse maps are read by products with ``bilinear_hats``: sampling channels
     would take three times as long. As in ``ProjectedRegionPredictor``, which says why it may, a
@@ -28,17 +27,14 @@ class FewRegionsPredictor:
         self,
         layers: SplitPointLayers,
         inputs: RegionInputs,
-        *,
         points_per_region: int,
-        most_regions: int,
     ) -> None:
         """Apply the layers to cells.
 
         Args:
             layers: of the point head.
-            inputs: R regions of one image, 1 or more.
+            inputs: R regions of one image, 1 or 2.
             points_per_region: points that each region will be asked for, in all.
-            most_regions: R at most, as whose number is known when a graph is recorded.
         """
         self._layers, self._side = layers, inputs.coarse_logits.shape[2:]
         coarse = inputs.coarse_logits.flatten(2)  # (R, K, S * S)
@@ -54,9 +50,7 @@ class FewRegionsPredictor:
         self._tables = [self._table(*one, coarse) for one in zip(weights, biases, strict=True)]
         maps = zip(inputs.features, inputs.strides, layers.fine, strict=True)
         (boxes,) = inputs.boxes_px
-        self._windows = [
-            list(_windows(*one, boxes, points_per_region, most_regions)) for one in maps
-        ]
+        self._maps = [_PairOfWindows(*one, boxes, points_per_region) for one in maps]
 
     def __call__(self, coords_box: Tensor) -> Tensor:
         """Predict each region's own class.
@@ -71,11 +65,7 @@ class FewRegionsPredictor:
         if self._channels is not None:
             read = torch.bmm(self._channels, read)  # (R, K, P)
         read = torch.cat((read, torch.ones_like(read[:, :1])), dim=1)
-        per_map = (
-            torch.cat([part for window in windows for part in window.first_layer(coords_box)])
-            for windows in self._windows
-        )
-        hidden = reduce(torch.add, per_map)  # (R, D, P)
+        hidden = reduce(torch.add, (x.first_layer(coords_box) for x in self._maps))  # (R, D, P)
         first, *further, last = self._tables
         hidden = (hidden + _product(first, read)).relu()
         for weight, table in zip(self._layers.hidden, further, strict=True):
@@ -104,67 +94,81 @@ def _layer(weight: Tensor, inputs: Tensor) -> Tensor:
     return F.conv1d(inputs, weight.unsqueeze(2))
 
 
-def _windows(
-    feature: Tensor,
-    stride: float,
-    weight: Tensor,
-    boxes_px: Tensor,
-    num_points: int,
-    most_regions: int,
-) -> Iterator["_Window"]:
-    """Yield the cells around each region, and as many without a point as there may be regions."""
-    num_regions: Any = boxes_px.shape[0]
-    windows = windows_of(boxes_px, stride, feature.shape[2:])
-    corners_px, sides_px = windows.float().mul(stride).chunk(2, dim=1)  # (R, 2) each
-    scale = (boxes_px[:, 2:] - boxes_px[:, :2]) / sides_px
-    frames = torch.stack((scale, (boxes_px[:, :2] - corners_px) / sides_px), dim=1)  # (R, 2, 2)
-    one_cell = windows.new_tensor((0, 0, 1, 1)).expand(most_regions - 1, -1)
-    windows = torch.cat((windows, one_cell))
-    for number in range(most_regions):
-        # One region or none; it is seen of these bounds that their sum is the number of regions.
-        first, end = (torch.sym_min(num_regions, x) for x in (number, number + 1))
-        cells, frame = cut_map(feature, windows[number]), frames.narrow(0, first, end - first)
-        yield _Window(cells, weight, frame, first, num_points)
+class _PairOfWindows:
+    """A feature map around each of one or two regions.
+
+    The second may not be there: its window is one cell then, and it has no point.
+    """
+
+    def __init__(
+        self, feature: Tensor, stride: float, weight: Tensor, boxes_px: Tensor, num_points: int
+    ) -> None:
+        """Copy the cells around the boxes, and apply the layer where they are few."""
+        windows = windows_of(boxes_px, stride, feature.shape[2:])  # (R, 4)
+        corners_px, sides_px = windows.to(boxes_px.dtype).mul(stride).chunk(2, dim=1)  # (R, 2) each
+        self._scale = ((boxes_px[:, 2:] - boxes_px[:, :2]) / sides_px).unsqueeze(1)
+        self._shift = ((boxes_px[:, :2] - corners_px) / sides_px).unsqueeze(1)
+        of_two = torch.cat((windows, windows.new_tensor([[0, 0, 1, 1]])))
+        num_regions: Any = boxes_px.shape[0]
+        self._windows = [
+            _Window(feature, of_two[number], number, count, weight, num_points)
+            for number, count in enumerate((1, num_regions - 1))
+        ]
+
+    def first_layer(self, coords_box: Tensor) -> Tensor:
+        """Return what the layer makes of points (R, P, 2) in [0, 1] of the boxes: (R, D, P)."""
+        coords_map = coords_box * self._scale + self._shift
+        return torch.cat([part for x in self._windows for part in x.first_layer(coords_map)])
 
 
 class _Window:
-    """The cells around a region, or around none, whose number is known when the graph runs.
+    """The cells around a region.
 
-    If they are no more than the points, the layer is applied to them, and else to the points: there
-    are both ways, and one of them is given no region.
+    If they are no more than its points, the layer is applied to them, and else to the points. Which
+    is known when the graph runs: it has both ways, and one of them is given a cell and no region.
     """
 
     def __init__(
         self,
-        cells: Tensor,
+        feature: Tensor,
+        window: Tensor,
+        number: int,
+        count: Any,
         weight: Tensor,
-        frame: Tensor,
-        first: Any,
         num_points: int,
     ) -> None:
-        rows, columns = cells.shape[2:]
-        are_few = torch.sym_min(num_points // (rows * columns), 1)  # 0 or 1
-        part = cells.narrow(2, 0, (rows - 1) * are_few + 1)  # none would have no row to sample
-        table = torch.mm(weight, part.squeeze(0).flatten(1))
-        self._table = table.unflatten(1, part.shape[2:]).unsqueeze(0)
-        self._cells, self._weight, self._frame, self._first = cells, weight, frame, first
-        is_there: Any = frame.shape[0]
-        self._few = is_there * are_few
-        self._many = is_there - self._few
+        """Copy the cells.
 
-    def first_layer(self, coords_box: Tensor) -> tuple[Tensor, Tensor]:
-        """Read the region's points of (R, P, 2): (1, D, P) and (0, D, P), or the other way round.
-
-        Both have no region if it is not there.
+        Args:
+            feature: (1, C, H, W).
+            window: (4,) for ``cut_map``.
+            number: of the region.
+            count: 1, or 0 if the region is not there.
+            weight: (D, C).
+            num_points: that the region will be asked for.
         """
-        few, many = (
-            _read(plane, coords_box.narrow(0, self._first, n), self._frame.narrow(0, 0, n))
-            for plane, n in ((self._table, self._few), (self._cells, self._many))
-        )
+        self._number, self._weight = number, weight
+        are_few = window[2] * window[3] <= num_points
+        one_cell = torch.cat((window[:2], torch.ones_like(window[2:])))
+        few = cut_map(feature, torch.where(are_few, window, one_cell))
+        self._many = cut_map(feature, torch.where(are_few, one_cell, window))
+        table = torch.mm(weight, few.squeeze(0).flatten(1))
+        self._few = table.unflatten(1, few.shape[2:]).unsqueeze(0)
+        # Read from a tensor: a size with a name of its own is recorded ten times as fast.
+        self.num_few: Any = (are_few * torch.full_like(window[0], count)).item()
+        torch._check(self.num_few <= count)
+        self.num_many = count - self.num_few
+
+    def first_layer(self, coords_map: Tensor) -> tuple[Tensor, Tensor]:
+        """Read points (R, P, 2): (1, D, P) and (0, D, P), or the other way round.
+
+        Neither has a region if it is not there.
+        """
+        few = _read(self._few, coords_map.narrow(0, self._number, self.num_few))
+        many = _read(self._many, coords_map.narrow(0, self._number, self.num_many))
         return few, _layer(self._weight, many)
 
 
-def _read(plane: Tensor, coords_box: Tensor, frames: Tensor) -> Tensor:
-    """Read a plane (1, C, H, W) at points (n, P, 2) of boxes: (n, C, P)."""
-    coords_map = coords_box * frames[:, :1] + frames[:, 1:]
-    return point_sample(plane, coords_map[None]).squeeze(0).transpose(0, 1)
+def _read(plane: Tensor, coords_map: Tensor) -> Tensor:
+    """Read a plane (1, C, H, W) at points (n, P, 2): (n, C, P)."""
+    return point_sample(plane, coords_map.unsqueeze(0)).squeeze(0).transpose(0, 1)
