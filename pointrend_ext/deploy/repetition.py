@@ -33,7 +33,6 @@ def repeat(proto: Any, turn: Any, graph: RepeatedGraph) -> None:
     sides = [side.dim_value for side in result.type.tensor_type.shape.dim[1:]]
     kind = result.type.tensor_type.elem_type
     given = dict(zip((_INSIDE + name for name in own_names), wholes, strict=True))
-    given = dict(zip((_INSIDE + name for name in own_names), wholes, strict=True))
     body = _body(inside, given, _INSIDE + result.name, kind, sides)
     after = _loop(body, wholes[0], nodes[place].output[0])
     del proto.graph.node[:]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pointrend_ext.checkpoint import PointRendCheckpointer
 from pointrend_ext.deploy.checks import CheckImages, compare_instances
-from pointrend_ext.deploy.graphs import InstanceGraph
+from pointrend_ext.deploy.graphs import InstanceGraph, MasksInTurns
 from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.running import OnnxRunner
 from pointrend_ext.engine import load_cfg
@@ -34,7 +34,7 @@ def test_seven_sizes_of_photographs():
     torch.manual_seed(0)
     model = build_checked_model(cfg).eval()
     PointRendCheckpointer(model, allow_missing=True, cfg=cfg).load(WEIGHTS, checkpointables=[])
-    graph = InstanceGraph(model, mask_side=224)
+    graph = InstanceGraph(model, mask_side=224, form=MasksInTurns)
     run = OnnxRunner(to_onnx(record_program(graph), graph, 18))
     files = sorted(PHOTOGRAPHS.glob("*.jpg"))[: len(SIZES_HW)]
     pictures = [np.asarray(Image.open(file).convert("RGB")) for file in files]

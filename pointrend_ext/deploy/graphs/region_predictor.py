@@ -79,10 +79,9 @@ class PairPredictor:
         """
         if weight is None:
             return bias
-        part = torch.matmul(weight, coarse)
-        if self._channels is not None:
-            part = weight.expand(coarse.shape[0], -1, -1)
-        return torch.cat((part, bias), dim=2)
+        if self._channels is None:
+            return torch.cat((torch.matmul(weight, coarse), bias), dim=2)
+        return torch.cat((weight.expand(coarse.shape[0], -1, -1), bias), dim=2)
 
 
 def _product(table: Tensor, read: Tensor) -> Tensor:
