@@ -25,7 +25,7 @@ from pointrend_ext.deploy.recording import record_program, to_onnx
 from pointrend_ext.deploy.running import OnnxRunner
 from pointrend_ext.engine import load_cfg
 
-__all__ = ["add_arguments", "cases"]
+__all__ = ["add_arguments", "cases", "scale_semantic_logits"]
 
 SEMANTIC = "Cityscapes-SemanticSegmentation/pointrend_semantic_R_50_FPN_1x_cityscapes.yaml"
 SIZE_HW = (512, 1024)
@@ -97,7 +97,7 @@ def _semantic(output: str, image_file: str) -> Model:
     torch.manual_seed(0)
     model = build_model(load_cfg(SEMANTIC, ["MODEL.DEVICE", "cpu", "MODEL.WEIGHTS", ""])).eval()
     image = model_input(image_file, *SIZE_HW, "BGR")["image"].float()
-    _scale(model, image)
+    scale_semantic_logits(model, image)
 
     def eager() -> Sequence[Tensor]:
         return [model.predict([{"image": image}], output)[0]["sem_seg"]]
@@ -106,8 +106,8 @@ def _semantic(output: str, image_file: str) -> Model:
 
 
 @torch.no_grad()
-def _scale(model: Any, image: Tensor) -> None:
-    """Scale random weights to logits of a few units."""
+def scale_semantic_logits(model: Any, image: Tensor) -> None:
+    """Scale random weights to logits of a few units on an image (3, H, W)."""
     for block in (module for module in model.modules() if hasattr(module, "conv3")):
         block.conv3.norm.weight.fill_(0.3)
     head = model.sem_seg_head
