@@ -17,7 +17,9 @@ from pointrend_ext.engine import load_cfg
 
 __all__ = ["losses_of", "steps"]
 
-_RATE, _TOLERANCE = 0.002, {"float32": 1e-3, "channels_last": 1e-3, "float16": 0.1, "bfloat16": 0.1}
+_RATE = 0.002
+_TOLERANCE = {"float32": 1e-3, "channels_last": 2e-2, "float16": 0.1, "bfloat16": 0.1}
+"""The other layout rounds otherwise: with AVX2 one proposal changes sides, 0.8 % of a loss."""
 
 
 def steps(*, tiny: bool) -> Iterator[Step]:

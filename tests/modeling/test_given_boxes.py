@@ -123,7 +123,10 @@ def test_classes_left_out_are_those_of_the_surest_masks(changes):
     assert other.pred_classes.tolist() == [2, 1, 0, 1]
     assert got.scores.tolist() == [1] * 4
     for n, number in enumerate(expected.tolist()):
-        torch.testing.assert_close(got.pred_masks[n], by_class[number][n], rtol=0, atol=1e-3)
+        off = (got.pred_masks[n] - by_class[number][n]).abs()
+        assert (
+            off > 1e-3
+        ).float().mean() < 1e-3  # a point about as uncertain takes another's place
 
 
 def example_of(boxes, classes=None):
