@@ -11,7 +11,9 @@ import torch
 from pointrend_ext.deploy.checks import CheckImages, compare_mask_head
 from pointrend_ext.deploy.export import export_onnx, export_program
 from pointrend_ext.deploy.graphs import MaskGraph, MasksTogether
+from pointrend_ext.deploy.graphs.region import PairGraph
 from pointrend_ext.deploy.running import OnnxRunner, ProgramRunner, Runner
+from pointrend_ext.modeling.point_head import StandardPointHead
 
 SIZES_PX = ((64, 64), (100, 333), (480, 320))
 
@@ -83,6 +85,29 @@ def test_masks_are_those_of_the_model(exported, graph, detector, masks_of, numbe
 def test_those_of_a_program_too(program, graph, detector, masks_of, number):
     run = ProgramRunner(torch.export.load(program))
     compare_with_model(run, graph, detector, masks_of, number)
+
+
+class OwnPointHead(StandardPointHead):
+    """May compute anything, so that its layers stay in their order."""
+
+
+@pytest.mark.parametrize("own", [False, True])
+@torch.no_grad()
+def test_a_turn_gives_the_masks_of_one_and_two_objects(graph, monkeypatch, own):
+    together = graph.masks
+    head = together.mask_head
+    if own:
+        monkeypatch.setattr(head.point_head, "__class__", OwnPointHead)
+    turn = PairGraph(head, together.channels)
+    for number in (1, 2):
+        *maps, boxes, classes = graph.example_of(number, (100, 150))
+        features = dict(zip(graph.strides, maps, strict=True))
+        inputs = head.region_inputs(features, [boxes], None, classes)
+        found = turn(*inputs.features, boxes, classes, inputs.coarse_logits)
+        off = (found - together(features, boxes, classes)).abs()
+        assert found.shape == (number, 1, 224, 224)
+        assert (off > 1e-4).float().mean() <= 1e-3
+        assert found.std() > 0.01
 
 
 def test_masks_together_need_no_loop(detector, graph, masks_of, tmp_path):

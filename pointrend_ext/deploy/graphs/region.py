@@ -1,6 +1,6 @@
 """The masks of one or two regions as a function of tensors alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -61,11 +61,16 @@ class PairGraph(RepeatedGraph):
             classes=classes,
             coarse_logits=coarse_logits,
         )
-        predictor = predictor_of_planes(head.point_head, regions)
-        if can_project(head.point_head):
-            layers = SplitPointLayers.of(head.point_head, [x.shape[1] for x in maps])
-            predictor = PairPredictor(layers, regions, head.subdivision.points_per_region)
-        return head.refine(predictor, boxes.shape[0], at_least_float32(coarse_logits))
+        return head.refine(
+            self._predictor(regions), boxes.shape[0], at_least_float32(coarse_logits)
+        )
+
+    def _predictor(self, regions: RegionInputs) -> Callable[[Tensor], Tensor]:
+        point_head = self.mask_head.point_head
+        if not can_project(point_head):
+            return predictor_of_planes(point_head, regions)
+        layers = SplitPointLayers.of(point_head, [x.shape[1] for x in regions.features])
+        return PairPredictor(layers, regions, self.mask_head.subdivision.points_per_region)
 
     def example(self) -> tuple[Tensor, ...]:
         """Return noise, and boxes."""

@@ -85,6 +85,7 @@ class PairPredictor:
 
 
 def _product(table: Tensor, read: Tensor) -> Tensor:
+    """Apply tables (R, O, J + 1) to what is read (R, J + 1, P); biases alone, (R, O, 1), are it."""
     return table if table.shape[2] == 1 else torch.bmm(table, read)
 
 
@@ -153,7 +154,7 @@ class _Window:
         self._many = cut_map(feature, torch.where(are_few, one_cell, window))
         table = torch.mm(weight, few.squeeze(0).flatten(1))
         self._few = table.unflatten(1, few.shape[2:]).unsqueeze(0)
-        # Read from a tensor: a size with a name of its own is recorded ten times as fast.
+        # Read from a tensor: as an expression of other sizes it would grow with every use.
         self.num_few: Any = (are_few * torch.full_like(window[0], count)).item()
         torch._check(self.num_few <= count)
         self.num_many = count - self.num_few
